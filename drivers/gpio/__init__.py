@@ -1,0 +1,1 @@
+"""Contacts and outputs behind one small port."""

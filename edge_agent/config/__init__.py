@@ -1,0 +1,1 @@
+"""Configuration: TOML in, checked dataclasses out, every fault at once."""

@@ -1,0 +1,163 @@
+"""The checked configuration. `edge_agent.config.load` makes it; nothing else reads the files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """[gateway]: who this box is and where it keeps things."""
+
+    id: str  # 4-32 of A-Z a-z 0-9 -, also the MQTT client id and topic level
+    name: str = ""
+    language: str = "zh"
+    data_dir: Path = Path("/var/lib/edge-agent")
+    run_dir: Path = Path("/run/edge-agent")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """[board]: the lines of this box's own buzzer, lamps and buttons. A line left out is not driven."""
+
+    gpio: str = "none"  # none | gpiod | rpigpio | fake
+    chip_label: str = ""  # gpiod: "" finds the header chip of any Pi by its label
+    fake_socket: Path | None = None  # fake: Unix socket on which a simulator sets inputs and watches outputs
+    outputs: Mapping[str, int] = field(default_factory=dict)  # buzzer, fire_lamp, fault_lamp, link_lamp -> line
+    buttons: Mapping[str, int] = field(default_factory=dict)  # ack, silence -> line; pressed pulls to ground
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """[[contact]]: one dry contact."""
+
+    id: str
+    line: int
+    kind: str = "fire"  # an event kind (edge_agent.model.Kind)
+    name: str = ""
+    normally: str = "open"  # open | closed
+    on_delay_s: float = 0.05
+    off_delay_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """[[panel]]: a fire panel on a serial port."""
+
+    id: str
+    profile: str
+    port: str
+    name: str = ""
+    baud: int | None = None  # None: the profile's
+    framing: str | None = None  # "8N1"; None: the profile's
+    silence_s: float | None = None  # None: the profile's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """[[bus.device]]: one slave of a Modbus bus."""
+
+    id: str
+    profile: str
+    address: int = 1
+    name: str = ""
+    period_s: float | None = None  # None: the profile's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bus:
+    """[[bus]]: a Modbus line. `port` for RTU, `host` for TCP; exactly one of them."""
+
+    id: str
+    devices: tuple[Device, ...]
+    port: str = ""
+    baud: int = 9600
+    framing: str = "8N1"
+    host: str = ""
+    tcp_port: int = 502
+    timeout_s: float = 0.3
+    gap_s: float = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """When a value becomes an event. None is no such limit. Units are the point's own."""
+
+    prealarm_high: float | None = None
+    alarm_high: float | None = None
+    alarm_low: float | None = None
+    hysteresis: float = 0.0  # how far back a value must go before the limit counts as left
+    on_delay_s: float = 0.0
+    off_delay_s: float = 0.0
+    n: int = 1  # n of the last m polls must agree
+    m: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """[[point]]: what the site says of one point, over what its profile says."""
+
+    id: str
+    name: str = ""
+    kind: str | None = None
+    limits: Limits | None = None  # merged over the profile's by the loader of points
+    telemetry_s: float | None = None  # longest time between two kept readings; None: [journal] telemetry_s
+    deadband: float | None = None  # a change by more than this is kept at once (fraction of the value, 0.05 = 5 %)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """[[zone]]: points that confirm each other. Two of them, or a manual call point, make grade 2."""
+
+    id: str
+    points: tuple[str, ...]  # ids, or prefixes ending in *
+    name: str = ""
+    unacknowledged_s: float = 120.0  # a grade 1 alarm nobody acknowledged becomes grade 2; 0 is never
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uplink:
+    """[[uplink]]: one centre. TLS unless the host is this machine."""
+
+    id: str
+    host: str
+    port: int = 8883
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    ack: str = "centre"  # centre | broker
+    mandatory: bool = True
+    keepalive_s: int = 30
+    unconfirmed_s: float = 20.0  # older than this without the centre's word: the link is half open
+    window: int = 8  # batches on the wire at once
+    batch_bytes: int = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """[journal]: how much is kept, and how long telemetry may wait for the card."""
+
+    vital_mb: int = 256
+    bulk_mb: int = 512
+    reserve_mb: int = 4
+    history_events: int = 10_000
+    history_alarm_days: int = 365
+    telemetry_linger_s: float = 10.0  # the stated loss window of telemetry at a power cut
+    telemetry_s: float = 60.0  # a value that hardly moves is kept this often
+    deadband: float = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The whole site."""
+
+    gateway: Gateway
+    board: Board = Board()
+    journal: Journal = Journal()
+    panels: tuple[Panel, ...] = ()
+    buses: tuple[Bus, ...] = ()
+    contacts: tuple[Contact, ...] = ()
+    points: tuple[Point, ...] = ()
+    zones: tuple[Zone, ...] = ()
+    uplinks: tuple[Uplink, ...] = ()
+    profile_dirs: tuple[Path, ...] = (Path("/etc/edge-agent/profiles"),)  # override the shipped ones

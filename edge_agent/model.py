@@ -1,0 +1,152 @@
+"""The words of the house: kinds, priorities, instants and events.
+
+One glossary for code, command line, console and docs; the zh and en forms are in `edge_agent.texts`.
+"""
+
+import enum
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from buffer.records import Priority
+
+
+class Clock(enum.StrEnum):
+    """How far the wall clock can be trusted."""
+
+    SYNCED = "synced"
+    HOLDOVER = "holdover"
+    UNSET = "unset"
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """When: ordering and waiting use `mono_ns` within `boot_id`; `wall_ns` (UTC, since 1970) is for people."""
+
+    boot_id: str
+    mono_ns: int
+    wall_ns: int
+    clock: Clock
+
+
+class Kind(enum.StrEnum):
+    """What an event is about; the set follows GB/T 26875.3-2011."""
+
+    FIRE = "fire"
+    FIRE_MANUAL = "fire_manual"  # a manual call point
+    UNKNOWN = "unknown"  # smells of fire, does not parse: an alarm all the same
+    PREALARM = "prealarm"
+    GAS = "gas"
+    ELECTRICAL = "electrical"
+    SUPERVISORY = "supervisory"
+    FAULT = "fault"
+    DISABLED = "disabled"
+    MAINS_FAULT = "mains_fault"
+    BATTERY_FAULT = "battery_fault"
+    TAMPER = "tamper"
+    LINK = "link"  # a bus, device, panel or centre that went silent
+    STORE = "store"  # the journal or its medium
+    WORKER = "worker"  # a part of this agent that had to be restarted
+    START = "start"
+    FEEDBACK = "feedback"
+    LINK_REQUEST = "link_request"
+    DELAY = "delay"
+    RESET = "reset"
+    SILENCE = "silence"
+    ACKNOWLEDGE = "acknowledge"
+    BOOT = "boot"
+    TEST = "test"
+
+
+class Sound(enum.StrEnum):
+    """Which annunciation a kind asks for while it is active."""
+
+    FIRE = "fire"
+    FAULT = "fault"
+    LINK = "link"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class KindInfo:
+    """How the house treats a kind: its stream, its annunciation, and whether it holds until a reset."""
+
+    priority: Priority
+    sound: Sound
+    latched: bool
+
+
+KINDS: Mapping[Kind, KindInfo] = {
+    Kind.FIRE: KindInfo(Priority.ALARM, Sound.FIRE, True),
+    Kind.FIRE_MANUAL: KindInfo(Priority.ALARM, Sound.FIRE, True),
+    Kind.UNKNOWN: KindInfo(Priority.ALARM, Sound.FIRE, True),
+    Kind.GAS: KindInfo(Priority.ALARM, Sound.FIRE, True),
+    Kind.ELECTRICAL: KindInfo(Priority.ALARM, Sound.FIRE, True),
+    Kind.PREALARM: KindInfo(Priority.ALARM, Sound.FAULT, False),
+    Kind.SUPERVISORY: KindInfo(Priority.ALARM, Sound.FAULT, False),
+    Kind.FAULT: KindInfo(Priority.FAULT, Sound.FAULT, False),
+    Kind.DISABLED: KindInfo(Priority.FAULT, Sound.NONE, False),
+    Kind.MAINS_FAULT: KindInfo(Priority.FAULT, Sound.FAULT, False),
+    Kind.BATTERY_FAULT: KindInfo(Priority.FAULT, Sound.FAULT, False),
+    Kind.TAMPER: KindInfo(Priority.FAULT, Sound.FAULT, False),
+    Kind.LINK: KindInfo(Priority.FAULT, Sound.LINK, False),
+    Kind.STORE: KindInfo(Priority.FAULT, Sound.FAULT, False),
+    Kind.WORKER: KindInfo(Priority.FAULT, Sound.FAULT, False),
+    Kind.START: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.FEEDBACK: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.LINK_REQUEST: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.DELAY: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.RESET: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.SILENCE: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.ACKNOWLEDGE: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.BOOT: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.TEST: KindInfo(Priority.STATUS, Sound.NONE, False),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A change of state of one point. `id` names it for ever and everywhere; the journal adds where it is kept."""
+
+    id: str  # boot id and a count, unique in the gateway's life
+    kind: Kind
+    point: str  # "panel1/1-027", "meter1/voltage_a_v", "pump-room"
+    active: bool
+    at: Instant  # when the input settled it
+    grade: int = 0  # 0 no alarm, 1 single point: local, 2 confirmed: flagged upward
+    source: str = ""  # id of the bus, device or part of the agent that told it
+    name: str = ""  # the site's words for the point, or the panel's own text
+    fields: Mapping[str, object] = field(default_factory=dict)  # decoded fields, samples the decision stood on
+    raw: bytes = b""  # what the wire said, for dispute
+
+    @property
+    def priority(self) -> Priority:
+        """The stream it travels in."""
+        return KINDS[self.kind].priority
+
+
+def encode_instant(at: Instant) -> dict[str, object]:
+    """The `at` object of the contract (docs/contract.md)."""
+    return {"boot": at.boot_id, "mono_ns": at.mono_ns, "wall_ns": at.wall_ns, "clock": at.clock.value}
+
+
+def encode_event(event: Event) -> bytes:
+    """The journal body of an event: one compact JSON object in UTF-8. The record's own name is not in it."""
+    body: dict[str, object] = {
+        "id": event.id,
+        "kind": event.kind.value,
+        "point": event.point,
+        "active": event.active,
+        "at": encode_instant(event.at),
+    }
+    if event.grade:
+        body["grade"] = event.grade
+    if event.source:
+        body["source"] = event.source
+    if event.name:
+        body["name"] = event.name
+    if event.fields:
+        body["fields"] = dict(event.fields)
+    if event.raw:
+        body["raw"] = event.raw.hex()
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

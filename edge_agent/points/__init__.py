@@ -1,0 +1,1 @@
+"""From readings to events: debounce, thresholds, latching, supervision. Pure rules."""

@@ -1,0 +1,1 @@
+"""Delivers the journal to the centres, in a process of its own."""

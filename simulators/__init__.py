@@ -1,0 +1,1 @@
+"""Panels, meters, a board and a centre, for demo, tests and training."""

@@ -1,0 +1,1 @@
+"""The reference centre: subscribes, stores exactly once, acknowledges, lists gaps."""
