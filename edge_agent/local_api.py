@@ -1,0 +1,240 @@
+"""The core's Unix socket: the one way in for uplink, console and command line.
+
+One JSON object a line, both ways (docs/architecture.md). Everything a peer can fill is bounded: clients, line length, and what
+waits for a client that does not read, which is cut off and has to ask again.
+"""
+
+import asyncio
+import contextlib
+import grp
+import json
+import os
+import pwd
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+LINE_BYTES_MAX = 64 * 1024
+CLIENTS_MAX = 32
+WAITING_BYTES_MAX = 4 * 1024 * 1024
+GROUP = "edge-agent"
+
+Handler = Callable[[Mapping[str, object], "Peer"], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is on the other end, as the kernel says (SO_PEERCRED)."""
+
+    pid: int
+    uid: int
+
+    @property
+    def label(self) -> str:
+        """For the audit trail: the user's name, or the number."""
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return f"uid {self.uid}"
+
+
+class ApiError(Exception):
+    """A request that was refused. `code` is ASCII; the client puts it into words."""
+
+    def __init__(self, code: str, **params: object) -> None:
+        super().__init__(code)
+        self.code, self.params = code, params
+
+
+class LocalServer:
+    """Serves `handlers` on `path`. A handler gets the request and the peer and returns what goes under "result"."""
+
+    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+        self.path, self.handlers = path, handlers
+        self._server: asyncio.AbstractServer | None = None
+        self.connections: set[_Connection] = set()
+
+    async def start(self) -> None:
+        """Listen. A socket left behind by a killed core is replaced; the directory must exist."""
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: _Connection(self), str(self.path))
+        self.path.chmod(0o660)
+        with contextlib.suppress(KeyError, PermissionError):
+            os.chown(self.path, -1, grp.getgrnam(GROUP).gr_gid)
+
+    def push(self, what: str, message: Mapping[str, object]) -> None:
+        """Tell every client that watches `what`. Never waits."""
+        line: bytes | None = None
+        for connection in tuple(self.connections):
+            if what in connection.watching:
+                if line is None:
+                    line = _encode({"push": what, **message})
+                connection.send(line)
+
+    def watched(self, what: str) -> bool:
+        """Whether anyone would hear a push of `what`."""
+        return any(what in connection.watching for connection in self.connections)
+
+    async def close(self) -> None:
+        """Stop listening and hang up."""
+        if self._server is not None:
+            self._server.close()
+        for connection in tuple(self.connections):
+            connection.hang_up()
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, server: LocalServer) -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+        self._peer = Peer(0, -1)
+        self._rest = b""
+        self.watching: frozenset[str] = frozenset()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        peer = _peer_of(transport.get_extra_info("socket"))
+        if len(self._server.connections) >= CLIENTS_MAX or not _may_enter(peer):
+            transport.abort()
+            return
+        self._transport, self._peer = transport, peer
+        transport.set_write_buffer_limits(high=WAITING_BYTES_MAX)
+        self._server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self)
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if len(line) > LINE_BYTES_MAX:
+                self.hang_up()
+                return
+            if line:
+                self.send(_encode(self._answer(line)))
+        if len(self._rest) > LINE_BYTES_MAX:
+            self.hang_up()
+
+    def _answer(self, line: bytes) -> dict[str, object]:
+        number: object = None
+        try:
+            request = json.loads(line)
+            if not isinstance(request, dict):
+                raise ApiError("not_an_object")
+            number = request.get("id")
+            do = request.get("do")
+            if do == "watch":
+                self.watching = frozenset(str(what) for what in request.get("what", ()))
+                return {"id": number, "ok": True}
+            handler = self._server.handlers.get(str(do))
+            if handler is None:
+                raise ApiError("unknown_request", do=str(do)[:40], known=sorted(self._server.handlers))
+            return {"id": number, "ok": True, "result": handler(request, self._peer)}
+        except ApiError as refusal:
+            return {"id": number, "ok": False, "error": refusal.code, "params": refusal.params}
+        except (ValueError, TypeError, KeyError, RecursionError) as fault:  # what a malformed request can cause in a handler
+            return {"id": number, "ok": False, "error": "bad_request", "params": {"detail": repr(fault)[:200]}}
+
+    def send(self, line: bytes) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if transport.get_write_buffer_size() > WAITING_BYTES_MAX:
+            self.hang_up()  # it does not read; it will come back and start from a snapshot
+            return
+        transport.write(line)
+
+    def hang_up(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class LocalClient:
+    """A client of the core. Every method raises ConnectionError once the core has gone; connect anew then."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._answers: dict[int, asyncio.Future[object]] = {}
+        self._pushes: asyncio.Queue[dict[str, object] | None] = asyncio.Queue()
+        self._count = 0
+        self._task = asyncio.create_task(self._listen(), name="local-api-client")
+
+    @classmethod
+    async def connect(cls, path: Path) -> "LocalClient":
+        """Raise OSError (FileNotFoundError, ConnectionRefusedError, PermissionError) when no core listens on `path`."""
+        reader, writer = await asyncio.open_unix_connection(str(path), limit=WAITING_BYTES_MAX)
+        return cls(reader, writer)
+
+    async def request(self, do: str, **params: object) -> object:
+        """Send one request and return its result. Raise ApiError if the core refuses it, ConnectionError if it went away."""
+        if self._task.done():
+            raise ConnectionResetError("the core closed the connection")
+        self._count += 1
+        number = self._count
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        try:
+            self._writer.write(_encode({"id": number, "do": do, **params}))
+            return await answer
+        finally:
+            self._answers.pop(number, None)
+
+    async def pushes(self) -> AsyncIterator[dict[str, object]]:
+        """What the core pushes, in order, until it goes away (then the iteration ends)."""
+        while (push := await self._pushes.get()) is not None:
+            yield push
+
+    async def close(self) -> None:
+        """Hang up."""
+        self._task.cancel()
+        self._writer.close()
+        with contextlib.suppress(asyncio.CancelledError, OSError):
+            await self._task
+
+    async def _listen(self) -> None:
+        try:
+            while line := await self._reader.readline():
+                message = json.loads(line)
+                if "push" in message:
+                    self._pushes.put_nowait(message)
+                    continue
+                answer = self._answers.pop(message.get("id"), None)
+                if answer is None or answer.done():
+                    continue
+                if message["ok"]:
+                    answer.set_result(message.get("result"))
+                else:
+                    answer.set_exception(ApiError(message["error"], **message.get("params", {})))
+        except (OSError, ValueError):  # reset, or a line past the limit: either way this connection is over
+            pass
+        finally:
+            for waiting in self._answers.values():
+                if not waiting.done():
+                    waiting.set_exception(ConnectionResetError("the core closed the connection"))
+            self._pushes.put_nowait(None)
+
+
+def _encode(message: Mapping[str, object]) -> bytes:
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _peer_of(connection: socket.socket) -> Peer:
+    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return Peer(pid, uid)
+
+
+def _may_enter(peer: Peer) -> bool:
+    if peer.uid in (0, os.getuid()):
+        return True
+    try:
+        user = pwd.getpwuid(peer.uid)
+        return grp.getgrnam(GROUP).gr_gid in os.getgrouplist(user.pw_name, user.pw_gid)
+    except KeyError:
+        return False
