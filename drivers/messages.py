@@ -73,4 +73,6 @@ class PointSpec:
     name_en: str
     unit: str = ""
     kind: str = ""  # event kind while the value is true or over a limit ("electrical", "fire"); "" is telemetry only
-    limits: Mapping[str, float] = field(default_factory=dict)  # defaults; keys are those of edge_agent.config.model.Limits
+    limits: Mapping[str, float] = field(
+        default_factory=dict
+    )  # defaults; keys are those of edge_agent.config.model.Limits

@@ -139,7 +139,12 @@ class _Connection(asyncio.Protocol):
             return {"id": number, "ok": True, "result": handler(request, self._peer)}
         except ApiError as refusal:
             return {"id": number, "ok": False, "error": refusal.code, "params": refusal.params}
-        except (ValueError, TypeError, KeyError, RecursionError) as fault:  # what a malformed request can cause in a handler
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            RecursionError,
+        ) as fault:  # what a malformed request can cause in a handler
             return {"id": number, "ok": False, "error": "bad_request", "params": {"detail": repr(fault)[:200]}}
 
     def send(self, line: bytes) -> None:

@@ -52,7 +52,7 @@ class Supervisor:
             try:
                 await work()
                 reason = "ended"
-            except Exception as bug:  # noqa: BLE001 - the one place that catches all: alarms outlive any worker's bug
+            except Exception as bug:
                 reason = f"{type(bug).__name__}: {bug}"
                 log.exception("worker=%s", name)
             self._report(name, False, reason.encode("ascii", "backslashreplace").decode()[:200])
