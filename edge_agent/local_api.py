@@ -49,10 +49,19 @@ class ApiError(Exception):
 
 
 class LocalServer:
-    """Serves `handlers` on `path`. A handler gets the request and the peer and returns what goes under "result"."""
+    """Serves `handlers` on `path`. A handler gets the request and the peer and returns what goes under "result".
 
-    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
-        self.path, self.handlers = path, handlers
+    `on_watch` is called with what a client has begun to watch, after it was answered.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        handlers: Mapping[str, Handler],
+        *,
+        on_watch: Callable[[frozenset[str]], None] = lambda watching: None,
+    ) -> None:
+        self.path, self.handlers, self.on_watch = path, handlers, on_watch
         self._server: asyncio.AbstractServer | None = None
         self.connections: set[_Connection] = set()
 
@@ -132,6 +141,7 @@ class _Connection(asyncio.Protocol):
             do = request.get("do")
             if do == "watch":
                 self.watching = frozenset(str(what) for what in request.get("what", ()))
+                asyncio.get_running_loop().call_soon(self._server.on_watch, self.watching)
                 return {"id": number, "ok": True}
             handler = self._server.handlers.get(str(do))
             if handler is None:
