@@ -45,7 +45,7 @@ class Program:
             )
         self.starts += 1
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send a signal: SIGSTOP freezes, SIGCONT thaws."""
         os.kill(self.pid, number)
 
