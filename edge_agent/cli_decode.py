@@ -1,0 +1,208 @@
+"""`edge-agent decode PROTOCOL [HEX|FILE|-]`: bytes in, meaning out, for every codec of the house."""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from edge_agent.cli_base import language_of, lookup
+from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, can_show, print_json, print_lines, printable
+from edge_agent.texts import text
+
+INPUT_BYTES_MAX = (
+    16 * 1024 * 1024
+)  # a day of a chatty printer is under 1 MiB; a small machine has to hold this and its meaning
+_SEPARATORS = re.compile(r"[\s:,;|_-]+")
+_PREFIX = re.compile(r"0x|\\x", re.IGNORECASE)
+_COMMENT = re.compile(r"#.*")
+# Fields in the order a duty officer asks for them; what the protocol adds comes behind, under its own name.
+_ORDER = (
+    "panel",
+    "loop",
+    "zone",
+    "point",
+    "unit",
+    "user_code",
+    "device_type_text",
+    "device_type",
+    "location_text",
+    "date",
+    "time",
+)
+
+
+class BadInput(Exception):
+    """Input that is no bytes. `code` is ASCII; `cli.input_<code>` says it in words."""
+
+    def __init__(self, code: str, **params: object) -> None:
+        super().__init__(code)
+        self.code, self.params = code, params
+
+
+def parse_hex(written: str) -> bytes:
+    """Bytes of `written`: digits in either case, with blanks, colons, commas, dashes, line ends, 0x or \\x between them.
+
+    Raise BadInput: not_hex (names what is in the way), odd_digits (names where), empty.
+    """
+    spaced = _SEPARATORS.sub(" ", _PREFIX.sub(" ", written)).strip()
+    digits = []
+    for group in spaced.split():
+        wrong = re.search(r"[^0-9A-Fa-f]", group)
+        if wrong:
+            raise BadInput("not_hex", found=printable(group[:20]))
+        if len(group) % 2:
+            raise BadInput("odd_digits", group=group[-20:], count=len(group))
+        digits.append(group)
+    if not digits:
+        raise BadInput("empty")
+    return bytes.fromhex("".join(digits))
+
+
+def looks_like_hex(content: bytes) -> bool:
+    """Whether a file's content is hex written out rather than the bytes themselves; lines may end in a # comment."""
+    try:
+        written = _COMMENT.sub("", content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return False
+    spaced = _SEPARATORS.sub("", _PREFIX.sub("", written))
+    return bool(spaced) and re.fullmatch(r"[0-9A-Fa-f]+", spaced) is not None
+
+
+def read_input(given: str | None, *, raw: bool) -> bytes:
+    """The bytes that `given` stands for: hex, a file, or stdin for "-" and None. Raise BadInput."""
+    if given not in (None, "-"):
+        assert given is not None
+        try:
+            return parse_hex(given)
+        except BadInput as not_hex:
+            path = Path(given)
+            if not _is_file(path):
+                raise (
+                    not_hex if not_hex.code != "not_hex" else BadInput("neither", given=printable(given[:60]))
+                ) from None
+        content = _read_file(path)
+    else:
+        content = sys.stdin.buffer.read(INPUT_BYTES_MAX + 1)
+    if len(content) > INPUT_BYTES_MAX:
+        raise BadInput("too_long", limit_mib=INPUT_BYTES_MAX >> 20)
+    if not content:
+        raise BadInput("empty")
+    if raw or not looks_like_hex(content):
+        return content
+    return parse_hex(_COMMENT.sub("", content.decode("utf-8-sig")))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.exists() and not path.is_dir()
+    except (OSError, ValueError):  # a name too long for a path, or with a NUL
+        return False
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(INPUT_BYTES_MAX + 1)
+    except OSError as fault:
+        raise BadInput("unreadable", path=str(path), detail=fault.strerror or str(fault)) from None
+
+
+class _Protocol(click.ParamType[str]):
+    name = "protocol"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from drivers.codecs.registry import PROTOCOLS
+
+        if str(value) in PROTOCOLS:
+            return str(value)
+        import difflib
+
+        lang = language_of(ctx)
+        near = difflib.get_close_matches(str(value).lower(), PROTOCOLS, cutoff=0.4)
+        said = text("cli.no_such_protocol", lang, name=printable(str(value)[:40]))
+        if near:
+            said += " " + text("cli.nearest", lang, names=text("cli.or", lang).join(near[:2]))
+        return self.fail(said + " " + text("cli.known_protocols", lang, names=", ".join(sorted(PROTOCOLS))), param, ctx)
+
+
+@click.command()
+@click.argument("protocol", type=_Protocol())
+@click.argument("data", metavar="[HEX|FILE|-]", required=False)
+@click.option("--raw", is_flag=True)
+@click.option("--json", "json_out", is_flag=True)
+@click.pass_obj
+def decode(obj: CliContext, protocol: str, data: str | None, raw: bool, json_out: bool) -> int:
+    """Bytes in, meaning out."""
+    from drivers.codecs.registry import PROTOCOLS
+
+    if data is None and sys.stdin.isatty():
+        print_lines([text("cli.decode_waits", obj.lang)], err=True)
+    as_json = json_out or obj.json_out
+    try:
+        content = read_input(data, raw=raw)
+    except BadInput as bad:
+        if bad.code == "empty":
+            if as_json:
+                print_json([])
+            print_lines([text("cli.input_empty", obj.lang)], err=True)
+            return FAILURES
+        raise click.UsageError(
+            text(f"cli.input_{bad.code}", obj.lang, **bad.params), click.get_current_context()
+        ) from None
+    frames = PROTOCOLS[protocol](content)
+    refused = sum(bool(frame.get("reject")) for frame in frames)
+    if as_json:
+        print_json(_plain(frames))
+    else:
+        print_lines(frame_line(number, frame, obj.lang) for number, frame in enumerate(frames, start=1))
+    if not frames:
+        print_lines([text("cli.decode_no_frame", obj.lang, count=len(content), protocol=protocol)], err=True)
+    elif refused:
+        print_lines([text("cli.decode_refused", obj.lang, count=refused, total=len(frames))], err=True)
+    return FAILURES if refused == len(frames) else WARNINGS if refused else OK
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex(" ").upper()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def frame_line(number: int, frame: Mapping[str, object], lang: str) -> str:
+    """One frame for a person: its number, what it says in the fixed words, then its fields."""
+    if frame.get("reject"):
+        why = str(frame.get("why") or "")
+        said = lookup(f"cli.why_{why.partition(':')[0]}", lang)
+        reason = f"{said} ({why})" if said else why
+        rest = [f"{key}={_shown(value)}" for key, value in frame.items() if key not in ("reject", "why")]
+        return f"{number:>4}  " + "  ".join([text("cli.frame_refused", lang, why=printable(reason)), *rest])
+    event = frame.get("event")
+    kind = frame.get("kind")
+    if event:
+        head = lookup(f"cli.event_{event}", lang) or str(event)
+    else:
+        head = text("cli.frame_no_event", lang, kind=kind) if kind else text("cli.frame_plain", lang)
+    keys = [key for key in _ORDER if key in frame] + [key for key in frame if key not in (*_ORDER, "event", "kind")]
+    fields = [
+        f"{lookup(f'cli.field_{key}', lang) or key}={_shown(frame[key])}"
+        for key in keys
+        if frame[key] not in (None, "")
+    ]
+    return f"{number:>4}  " + "  ".join([printable(head), *fields])
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping | list | tuple):
+        import json
+
+        written = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+        return printable(written if can_show(written) else json.dumps(_plain(value), separators=(",", ":")))
+    return printable(value.hex(" ").upper() if isinstance(value, bytes) else str(value))

@@ -1,0 +1,119 @@
+"""`edge-agent run`, `uplink` and `demo`: the two services of the gateway, and the story they tell together."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge_agent.cli_base import Seconds
+from edge_agent.terminal import CONFIG, FAILURES, OK, CliContext
+
+if TYPE_CHECKING:
+    from edge_agent.config.model import Config
+
+log = logging.getLogger("edge.cli")
+
+
+def load_or_complain(obj: CliContext) -> "Config | None":
+    """The checked configuration. Print every finding to stderr; None if any of them is an error."""
+    from edge_agent.config.load import load
+    from edge_agent.config.report import render
+
+    loaded = load(obj.config_dir)
+    for finding in loaded.findings:
+        print(render(finding, obj.lang), file=sys.stderr)
+    return loaded.config
+
+
+def log_to_stderr(environ: Mapping[str, str] = os.environ) -> None:
+    """ASCII lines for journald: with a priority prefix where journald reads them, with the time where a person does."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LogLine("JOURNAL_STREAM" in environ))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+class _LogLine(logging.Formatter):
+    _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+
+    def __init__(self, for_journald: bool) -> None:
+        super().__init__("%(name)s %(message)s" if for_journald else "%(asctime)s %(levelname)s %(name)s %(message)s")
+        self._for_journald = for_journald
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record).encode("ascii", "backslashreplace").decode()
+        if not self._for_journald:
+            return line
+        rank = next((number for level, number in self._PRIORITIES if record.levelno >= level), 7)
+        return "\n".join(f"<{rank}>{part}" for part in line.splitlines())
+
+
+@click.command()
+@click.pass_obj
+def run(obj: CliContext) -> int:
+    """Run the core: drivers, points, alarms, journal."""
+    config = load_or_complain(obj)
+    if config is None:
+        return CONFIG
+    from edge_agent.core import run_core
+
+    log_to_stderr()
+    sys.setswitchinterval(
+        0.0005
+    )  # an input waits for no other thread's full 5 ms turn (measured: 10 ms -> 2.5 ms p99.9)
+    return _serve(run_core(config))
+
+
+@click.command()
+@click.pass_obj
+def uplink(obj: CliContext) -> int:
+    """Run the uplink: the journal to the centres."""
+    config = load_or_complain(obj)
+    if config is None:
+        return CONFIG
+    from edge_agent.uplink.main import run_uplink
+
+    log_to_stderr()
+    return _serve(run_uplink(config))
+
+
+@click.command()
+@click.option("--seconds", type=Seconds(), metavar="N")
+@click.option("--json", "json_out", is_flag=True)
+@click.pass_obj
+def demo(obj: CliContext, seconds: float | None, json_out: bool) -> int:
+    """Play a whole simulated site on this machine."""
+    from edge_agent.demo import run_demo
+
+    return run_demo(seconds, json_out or obj.json_out, obj.lang)
+
+
+def _serve(service: Coroutine[Any, Any, object]) -> int:
+    """Run one service until it ends or SIGTERM or SIGINT asks it to; a second signal no longer waits."""
+
+    async def until_signal() -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def stop(name: str) -> None:
+            log.info("signal=%s stopping", name)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+            task.cancel()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop, number.name)
+        await service
+
+    try:
+        asyncio.run(until_signal())
+    except asyncio.CancelledError:
+        return OK
+    except Exception:  # the last one who can write down why the process ends; systemd starts it again
+        log.critical("ended by a bug", exc_info=True)
+        return FAILURES
+    return OK

@@ -1,0 +1,353 @@
+"""`edge-agent status`, `points`, `alarms`, `ack`, `silence`: what the running core knows, and the two things a person tells it."""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_agent.china_time import china_time
+from edge_agent.cli_base import FilePath, lookup
+from edge_agent.local_api import ApiError, LocalClient
+from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable, table
+from edge_agent.texts import text
+
+ANSWER_S = 5.0  # a core that needs longer for a snapshot is stuck: its loop is never blocked for even a tenth of that
+
+
+class Unreachable(Exception):
+    """The core did not answer. `code` is ASCII; `cli.core_<code>` says it in words."""
+
+    def __init__(self, code: str, **params: object) -> None:
+        super().__init__(code)
+        self.code, self.params = code, params
+
+    def say(self, obj: CliContext) -> int:
+        """Tell person or script, and return the exit code."""
+        if obj.json_out:
+            print_json({"error": self.code, "params": self.params})
+        print_lines([text(f"cli.core_{self.code}", obj.lang, **self.params)], err=True)
+        return FAILURES
+
+
+def socket_path(obj: CliContext, given: Path | None) -> Path:
+    """Where the core listens: `given`, else by the configuration, else (unreadable configuration) where it does by default."""
+    if given is not None:
+        return given
+    from edge_agent.config.load import load
+    from edge_agent.config.model import Gateway
+
+    config = load(obj.config_dir).config
+    return (config.gateway if config else Gateway(id="none")).run_dir / "core.sock"
+
+
+async def connect(path: Path) -> LocalClient:
+    """A client of the core on `path`. Raise Unreachable, saying why."""
+    try:
+        return await LocalClient.connect(path)
+    except PermissionError:
+        raise Unreachable("no_permission", socket=str(path)) from None
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise Unreachable("not_running", socket=str(path)) from None
+    except OSError as fault:
+        raise Unreachable("broken", socket=str(path), detail=str(fault)) from None
+
+
+def ask(path: Path, do: str, **params: object) -> Any:
+    """Ask the core one thing. Raise Unreachable, or ApiError if it refuses."""
+
+    async def once() -> object:
+        client = await connect(path)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return await client.request(do, **params)
+        except TimeoutError:
+            raise Unreachable("silent", socket=str(path), seconds=round(ANSWER_S)) from None
+        except ConnectionError:
+            raise Unreachable("hung_up", socket=str(path)) from None
+        finally:
+            with contextlib.suppress(OSError):
+                await client.close()
+
+    return asyncio.run(once())
+
+
+def say_refusal(refusal: ApiError, obj: CliContext) -> int:
+    """Put the core's refusal into words."""
+    if obj.json_out:
+        print_json({"error": refusal.code, "params": refusal.params})
+    known = lookup(f"cli.api_{refusal.code}", obj.lang)
+    params = ", ".join(f"{key}={value}" for key, value in refusal.params.items())
+    said = known or text("cli.api_refused", obj.lang, code=refusal.code, params=printable(params))
+    print_lines([said], err=True)
+    return FAILURES
+
+
+def word(group: str, code: object, lang: str) -> str:
+    """The word for an ASCII code, or the code itself where the catalogue has none: a newer core may say new things."""
+    return lookup(f"cli.{group}_{code}", lang) or printable(str(code))
+
+
+def clock_note(shown: list[str], lang: str) -> list[str]:
+    """The line that explains the marks of `china_time`, if `shown` has any."""
+    return [text("cli.clock_note", lang)] if any(line.endswith(("~", "?")) for line in shown) else []
+
+
+def span(seconds: float, lang: str) -> str:
+    """A stretch of time in its two largest units."""
+    whole = max(0, int(seconds))
+    for unit, size, below, rest in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            return text(f"cli.span_{unit}", lang, n=whole // size) + (
+                text(f"cli.span_{below}", lang, n=whole % size // rest) if whole % size // rest else ""
+            )
+    return text("cli.span_s", lang, n=whole)
+
+
+def width() -> int | None:
+    """Columns of the terminal, or None where lines may be as long as they are."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+_socket = click.option("--socket", type=FilePath(), metavar="PATH")
+
+
+@click.command()
+@_socket
+@click.pass_obj
+def status(obj: CliContext, socket: Path | None) -> int:
+    """One screen on the whole gateway."""
+    try:
+        state = ask(socket_path(obj, socket), "status")
+    except Unreachable as reason:
+        return reason.say(obj)
+    except ApiError as refusal:
+        return say_refusal(refusal, obj)
+    lines, code = judge(state, obj.lang)
+    if obj.json_out:
+        print_json(state)
+    else:
+        print_lines(lines)
+    return code
+
+
+def judge(state: Mapping[str, Any], lang: str) -> tuple[list[str], int]:
+    """The screen for a status answer, and the exit code its worst line asks for (docs/cli.md)."""
+    rows: list[tuple[str, str, str]] = []  # mark, what, how it is
+    worst = OK
+
+    def add(mark: str, what: str, how: str) -> None:
+        nonlocal worst
+        rows.append((text(f"cli.mark_{mark}", lang), what, how))
+        worst = max(worst, {"ok": OK, "fault": FAILURES}.get(mark, WARNINGS))
+
+    uptime = text(
+        "cli.status_uptime", lang, version=state.get("version", "?"), span=span(state.get("uptime_s") or 0, lang)
+    )
+    stuck = state.get("stuck") or []
+    add(
+        "fault" if stuck else "ok",
+        text("cli.status_agent", lang),
+        text("cli.status_stuck", lang, workers=", ".join(stuck)) if stuck else uptime,
+    )
+    _judge_alarms(state.get("alarms") or {}, lang, add)
+    points = state.get("points") or {}
+    faulty = points.get("faulty") or 0
+    add(
+        "warn" if faulty else "ok",
+        text("cli.status_points", lang),
+        text(
+            "cli.status_points_are", lang, total=points.get("total", 0), active=points.get("active", 0), faulty=faulty
+        ),
+    )
+    for source in state.get("sources") or []:
+        if source.get("kind") != "uplink":
+            up = source.get("up")
+            add(
+                _mark(up, "warn"),
+                text("cli.status_source", lang, id=source.get("id")),
+                _reason(up, source.get("reason"), lang),
+            )
+    for uplink in state.get("uplinks") or []:
+        up = uplink.get("up")
+        pending = sum(count for count in (uplink.get("pending") or {}).values() if isinstance(count, int))
+        how = _reason(up, uplink.get("reason"), lang)
+        since_wall_ns = uplink.get("at_wall_ns")
+        if isinstance(since_wall_ns, int) and isinstance(state.get("wall_ns"), int):
+            how += text("cli.status_since", lang, span=span((state["wall_ns"] - since_wall_ns) / 1e9, lang))
+        if pending:
+            how += text("cli.status_pending", lang, count=pending)
+        add(_mark(up, "fault"), text("cli.status_uplink", lang, id=uplink.get("id")), how)
+    if state.get("memory_alarms"):
+        add("fault", text("cli.status_journal", lang), text("cli.status_memory", lang, count=state["memory_alarms"]))
+    clock = state.get("clock") or "unset"
+    name = printable(str(state.get("name") or ""))
+    title = text(
+        "cli.status_title",
+        lang,
+        gateway=printable(str(state.get("gateway"))),
+        name=name,
+        now=china_time(state.get("wall_ns") or time.time_ns()),
+        clock=word("clock", clock, lang),
+    )
+    closing = text(f"cli.status_closing_{worst}", lang)
+    return [title, *table((), rows, width=width()), closing], worst
+
+
+def _judge_alarms(alarms: Mapping[str, Any], lang: str, add: Any) -> None:
+    first = alarms.get("first_fire")
+    if first:
+        where = printable(str(first.get("name") or first.get("point") or ""))
+        since = china_time(first.get("since_wall_ns"), first.get("clock", "synced"))
+        add("fire", text("cli.status_first", lang), f"{since}  {where}  {_delivered(first, lang)}")
+    active = alarms.get("active") or 0
+    how = text("cli.status_alarms_are", lang, active=active, unacknowledged=alarms.get("unacknowledged") or 0)
+    if alarms.get("silenced"):
+        how += text("cli.status_silenced", lang)
+    add("warn" if active else "ok", text("cli.status_alarms", lang), how)
+
+
+def _mark(up: object, down: str) -> str:
+    return "unknown" if up is None else "ok" if up else down
+
+
+def _reason(up: object, reason: object, lang: str) -> str:
+    said = word("up", "unknown" if up is None else "yes" if up else "no", lang)
+    return said if up or not reason else f"{said} ({word('reason', reason, lang)})"
+
+
+def _delivered(alarm: Mapping[str, Any], lang: str) -> str:
+    return text("cli.delivered" if alarm.get("delivered") else "cli.sending", lang)
+
+
+@click.command()
+@click.argument("pattern", required=False)
+@_socket
+@click.pass_obj
+def points(obj: CliContext, pattern: str | None, socket: Path | None) -> int:
+    """Every point and its value."""
+    try:
+        found = ask(socket_path(obj, socket), "points")
+    except Unreachable as reason:
+        return reason.say(obj)
+    except ApiError as refusal:
+        return say_refusal(refusal, obj)
+    if pattern:
+        found = [point for point in found if pattern in str(point.get("id")) or pattern in str(point.get("name"))]
+    if obj.json_out:
+        print_json(found)
+        return OK
+    lang, now_ns = obj.lang, time.monotonic_ns()
+    rows = [
+        (
+            point.get("id"),
+            point.get("name"),
+            _value(point, lang),
+            point.get("unit"),
+            _point_state(point, lang),
+            span((now_ns - point["at_ns"]) / 1e9, lang) if isinstance(point.get("at_ns"), int) else "-",
+        )
+        for point in found
+    ]
+    headers = [text(f"cli.col_{name}", lang) for name in ("id", "name", "value", "unit", "state", "age")]
+    print_lines(table(headers, rows, width=width(), right=(2,)) if rows else [text("cli.no_points", lang)])
+    return OK
+
+
+def _value(point: Mapping[str, Any], lang: str) -> str:
+    value = point.get("value")
+    if point.get("fault") or value is None:
+        return "-"  # what could not be read has no value: never 0, never the last one
+    if isinstance(value, bool):
+        return text("cli.value_on" if value else "cli.value_off", lang)
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
+
+
+def _point_state(point: Mapping[str, Any], lang: str) -> str:
+    if point.get("fault"):
+        reason = point["fault"] if isinstance(point["fault"], str) else ""
+        return text("cli.mark_fault", lang) + (" " + word("reason", reason, lang) if reason else "")
+    if point.get("active"):
+        kind = point["active"] if isinstance(point["active"], str) else point.get("kind") or "unknown"
+        return "[" + word("kind", kind, lang) + "]"
+    return text("cli.mark_ok", lang) if point.get("value") is not None else text("cli.mark_unknown", lang)
+
+
+@click.command()
+@_socket
+@click.pass_obj
+def alarms(obj: CliContext, socket: Path | None) -> int:
+    """The alarms that are not over, first fire on top."""
+    try:
+        found = ask(socket_path(obj, socket), "alarms")
+    except Unreachable as reason:
+        return reason.say(obj)
+    except ApiError as refusal:
+        return say_refusal(refusal, obj)
+    if obj.json_out:
+        print_json(found)
+        return OK
+    print_lines(alarm_lines(found, obj.lang))
+    return OK
+
+
+def alarm_lines(found: list[Mapping[str, Any]], lang: str) -> list[str]:
+    """The table of alarms: the first fire pinned on top, then the newest first."""
+    if not found:
+        return [text("cli.no_alarms", lang)]
+    ordered = sorted(found, key=lambda alarm: alarm.get("since_wall_ns") or 0, reverse=True)
+    ordered.sort(key=lambda alarm: not alarm.get("first"))
+    times = [china_time(alarm.get("since_wall_ns"), alarm.get("clock", "synced")) for alarm in ordered]
+    rows = [
+        (
+            text("cli.first_fire", lang) if alarm.get("first") else "",
+            word("kind", alarm.get("kind"), lang),
+            alarm.get("name") or alarm.get("point"),
+            alarm.get("grade"),
+            word("state", alarm.get("state"), lang),
+            _delivered(alarm, lang),
+            when,
+            alarm.get("id"),
+        )
+        for alarm, when in zip(ordered, times, strict=True)
+    ]
+    names = ("first", "kind", "where", "grade", "state", "centre", "since", "alarm")
+    headers = [text(f"cli.col_{name}", lang) for name in names]
+    return [*table(headers, rows, width=width()), *clock_note(times, lang)]
+
+
+@click.command()
+@click.argument("alarm_id", required=False)
+@_socket
+@click.pass_obj
+def ack(obj: CliContext, alarm_id: str | None, socket: Path | None) -> int:
+    """A person has seen it."""
+    return _tell(obj, socket, "ack", "acknowledged", {"alarm": alarm_id} if alarm_id else {})
+
+
+@click.command()
+@_socket
+@click.pass_obj
+def silence(obj: CliContext, socket: Path | None) -> int:
+    """Stop the sound; lamps stay, a new alarm sounds again."""
+    return _tell(obj, socket, "silence", "silenced", {})
+
+
+def _tell(obj: CliContext, socket: Path | None, do: str, counted: str, params: Mapping[str, object]) -> int:
+    try:
+        answer = ask(socket_path(obj, socket), do, **params)
+    except Unreachable as reason:
+        return reason.say(obj)
+    except ApiError as refusal:
+        return say_refusal(refusal, obj)
+    count = int(answer.get(counted) or 0)
+    if obj.json_out:
+        print_json(answer)
+    else:
+        print_lines([text(f"cli.{counted}" if count else f"cli.nothing_{counted}", obj.lang, count=count)])
+    return WARNINGS if params and not count else OK

@@ -1,0 +1,314 @@
+"""Words of the command line: help, usage errors, states. `help_<path>`, `opt_<path>_<option>` or `opt_<option>`."""
+
+TEXTS: dict[str, tuple[str, str]] = {
+    # --- help: headings and usage errors -----------------------------------------------------------------------------
+    "usage": ("用法:", "Usage:"),
+    "heading_options": ("选项", "Options"),
+    "heading_commands": ("命令", "Commands"),
+    "heading_arguments": ("参数", "Arguments"),
+    "metavar_command": ("命令 [参数]...", "COMMAND [ARGS]..."),
+    "metavar_options": ("[选项]", "[OPTIONS]"),
+    "usage_error": ("错误: {message}", "Error: {message}"),
+    "try_help": ("用法请看: {command} --help", "For help: {command} --help"),
+    "no_such_option": ("没有选项 {name}。", "There is no option {name}."),
+    "no_such_command": ("没有命令 {name}。", "There is no command {name}."),
+    "nearest": ("是不是想用 {names}?", "Did you mean {names}?"),
+    "or": (" 或 ", " or "),
+    "missing_parameter": ("缺少 {name}。", "{name} is missing."),
+    "missing_command": ("缺少命令。", "A command is missing."),
+    "bad_parameter": ("{name}: {why}", "{name}: {why}"),
+    "option_no_value": ("选项 {name} 不带值。", "Option {name} takes no value."),
+    "option_needs_value": ("选项 {name} 后面要有一个值。", "Option {name} needs a value."),
+    "extra_arguments": ("多余的参数: {args}。", "Too many arguments: {args}."),
+    "bad_choice": ("{value} 不是可用的值，可用: {known}。", "{value} is not one of: {known}."),
+    "bad_number": ("{value} 不是 {low} 到 {high} 之间的整数。", "{value} is not a whole number from {low} to {high}."),
+    "bad_duration": (
+        "{value} 不是时长。写法: 90s、15m、2h、7d (秒、分、时、天)。",
+        "{value} is not a stretch of time. Write 90s, 15m, 2h or 7d (seconds, minutes, hours, days).",
+    ),
+    # --- help of the commands ----------------------------------------------------------------------------------------
+    "help_root": (
+        "智赣119 消防网关\n\n读取火灾报警控制器, 就地报警, 记录每一条事件, 送达县中心。\n\n"
+        "退出码: 0 正常, 1 有警告, 2 失败, 64 用法错误, 78 配置错误。",
+        "Fire-safety gateway of Zhigan 119\n\nReads fire panels, raises the alarm on site, keeps every event, delivers it to the"
+        " county centre.\n\nExit codes: 0 ok, 1 warnings, 2 failures, 64 usage, 78 configuration.",
+    ),
+    "opt_help": ("显示本说明。", "Show this help."),
+    "opt_version": ("显示版本。", "Show the version."),
+    "opt_lang": ("语言: zh 中文, en 英文; 不写则按系统语言。", "Language: zh or en; otherwise that of the locale."),
+    "opt_config": ("配置目录, 默认 /etc/edge-agent。", "Configuration directory; /etc/edge-agent unless given."),
+    "opt_json": ("输出 JSON, 供程序读取。", "Print JSON, for programs."),
+    "opt_socket": ("核心进程的套接字; 不写则按配置。", "The core's socket; otherwise by the configuration."),
+    "help_run": (
+        "运行核心进程: 驱动、点位、报警、事件库\n\n由 systemd 启动。日志写到标准错误。SIGTERM 或 Ctrl-C 正常停止。",
+        "Run the core: drivers, points, alarms, journal\n\nStarted by systemd. Logs to standard error. SIGTERM or Ctrl-C stops it"
+        " cleanly.",
+    ),
+    "help_uplink": (
+        "运行上传进程: 把事件库送到中心\n\n可随时重启, 不影响就地报警。",
+        "Run the uplink: the journal to the centres\n\nMay be restarted at any time; the alarm on site does not depend on it.",
+    ),
+    "help_status": (
+        "网关总览\n\n退出码: 0 正常; 1 需要关注 (报警、故障点、监测连接线路离线、状态未知); 2 网关不能尽责"
+        " (核心进程无应答、部件停滞、通信链路断开、事件库写不进)。",
+        "The whole gateway on one screen\n\nExit codes: 0 all well; 1 look at it (an alarm, a faulty point, a line to a panel down,"
+        " a state unknown); 2 the gateway cannot do its duty (core not answering, a worker stuck, a link to a centre down,"
+        " the journal not writable).",
+    ),
+    "help_points": (
+        "点位和当前值\n\n写上一段文字则只列出编号或名称含有它的点位。",
+        "Every point and its value\n\nGive a piece of text to list only points whose id or name contains it.",
+    ),
+    "help_alarms": (
+        "未结束的报警, 首警在最上面\n\n送达: 发送中 = 中心还没有确认; 已送达 = 中心已存下。",
+        "Alarms that are not over, the first fire on top\n\nCentre: sending = not confirmed yet; delivered = the centre"
+        " has stored it.",
+    ),
+    "help_events": (
+        "事件记录, 最新的在前\n\n直接读事件库, 核心进程不在运行也能看。"
+        "时间为北京时间; 时间后的 ~ 表示当时时钟未校准, ? 表示时钟未设置。\n\n"
+        "    edge-agent events --since 2h --stream alarm\n    edge-agent events --follow",
+        "Events on record, newest first\n\nReads the journal itself, so the core need not be running. Times are China time; ~ after"
+        " a time: the clock was not synchronised then; ?: it had not been set.\n\n"
+        "    edge-agent events --since 2h --stream alarm\n    edge-agent events --follow",
+    ),
+    "opt_follow": ("一直显示新事件, Ctrl-C 结束。", "Keep showing new events; Ctrl-C ends it."),
+    "opt_events_limit": ("最多显示多少条, 默认 20。", "Show at most this many; 20 unless given."),
+    "opt_limit": ("最多多少条。", "At most this many."),
+    "opt_stream": ("只看一类: alarm 报警, fault 故障, status 状态。", "Only one stream: alarm, fault or status."),
+    "opt_since": ("只看最近一段时间: 90s、15m、2h、7d。", "Only the last 90s, 15m, 2h, 7d."),
+    "opt_dir": ("事件库目录; 不写则按配置。", "Journal directory; otherwise by the configuration."),
+    "help_ack": (
+        "确认报警\n\n不写报警编号则确认全部未确认的报警。确认记录操作人, 不停声, 也不动控制器。",
+        "Acknowledge alarms\n\nWithout an alarm id, every unacknowledged one. It records who did; it touches no panel.",
+    ),
+    "help_silence": (
+        "消音\n\n只停声音, 灯光保持, 新的报警会再次响起。不动控制器。",
+        "Stop the sound\n\nLamps stay on and a new alarm sounds again. It touches no panel.",
+    ),
+    "help_decode": (
+        "把协议字节译成含义\n\n数据可写成: 十六进制 (可带空格、冒号、逗号、0x、换行), "
+        "或文件名 (字节或十六进制文本, 自动识别), 或 - 从标准输入读; 不写也从标准输入读。\n\n"
+        '    edge-agent decode gst-crt500 "0D DD 00 10 04 03 01 18 BB"\n\n'
+        "退出码: 0 全部译出; 1 有被拒收的帧; 2 一帧也没译出。",
+        "Bytes in, meaning out\n\nThe data: hex (blanks, colons, commas, 0x, line ends between), or a file (bytes or hex text,"
+        " found out by itself), or - for standard input, as with nothing.\n\n"
+        '    edge-agent decode gst-crt500 "0D DD 00 10 04 03 01 18 BB"\n\n'
+        "Exit codes: 0 every frame decoded; 1 some refused; 2 none decoded.",
+    ),
+    "opt_raw": ("按原始字节读, 不当作十六进制文本。", "Take the input as bytes, even if it looks like hex."),
+    "help_config": ("检查和查看配置", "Check and show the configuration"),
+    "help_config_check": (
+        "检查配置, 一次报出全部问题\n\n退出码: 0 没有问题, 1 只有警告, 78 有错误。",
+        "Check the configuration and report every fault at once\n\nExit codes: 0 no findings, 1 warnings only, 78 errors.",
+    ),
+    "help_config_show": ("显示生效的配置", "Show the configuration in force"),
+    "help_journal": ("事件库: 校验、统计、列出、导出", "The journal: verify, count, list, export"),
+    "help_journal_verify": (
+        "逐条校验事件库\n\n核心进程运行时也可以用, 只读不写。退出码: 0 完好, 2 有损坏或缺号。",
+        "Check every record of the journal\n\nSafe while the agent runs: it only reads. Exit codes: 0 sound, 2 damage or gaps.",
+    ),
+    "help_journal_stats": ("事件库里有多少、占多少", "How much the journal holds and takes"),
+    "help_journal_list": (
+        "按存入顺序列出记录\n\n    edge-agent journal list --stream alarm --after 100",
+        "List records in the order they were kept\n\n    edge-agent journal list --stream alarm --after 100",
+    ),
+    "opt_journal_list_stream": ("哪一个流, 默认 alarm。", "Which stream; alarm unless given."),
+    "opt_journal_list_limit": ("最多多少条, 默认 100。", "At most this many; 100 unless given."),
+    "opt_after": ("从这个编号之后开始。", "Begin after this number."),
+    "opt_epoch": ("哪一代事件库; 不写则为全部。", "Which epoch of the journal; otherwise all."),
+    "help_journal_export": (
+        "导出记录\n\n默认每行一条 JSON。--csv 供 Excel 打开 (UTF-8 带 BOM, 长编号保持文本)。--sqlite 写成独立的数据库文件。\n\n"
+        "    edge-agent journal export --csv events.csv\n    edge-agent journal export --since 7d > events.jsonl",
+        "Export records\n\nJSON lines unless told otherwise. --csv is for Excel (UTF-8 with BOM, long ids stay text). --sqlite"
+        " writes a database file of its own.\n\n"
+        "    edge-agent journal export --csv events.csv\n    edge-agent journal export --since 7d > events.jsonl",
+    ),
+    "opt_csv": ("写成 CSV 文件, - 为标准输出。", "Write CSV to this file, - for standard output."),
+    "opt_sqlite": ("写成 SQLite 文件 (需要 tools 附加包)。", 'Write an SQLite file (needs the extra "tools").'),
+    "opt_journal_export_stream": (
+        "只导出这些流, 可写多次; 默认 alarm、fault、status。",
+        "Only these streams, may be repeated; alarm, fault and status unless given.",
+    ),
+    "help_profile": ("设备资料: 列出、查看、检查、试用", "Device profiles: list, show, check, try"),
+    "help_profile_list": ("列出全部设备资料", "List every profile"),
+    "help_profile_show": ("查看一份设备资料", "Show one profile"),
+    "help_profile_check": (
+        "检查设备资料文件\n\n连同文件里的正例反例一起检查。退出码: 0 合格, 2 不合格。",
+        "Check profile files\n\nWith the examples in them, good and bad. Exit codes: 0 sound, 2 not.",
+    ),
+    "help_profile_try": (
+        "用一份设备资料试读录下的字节\n\n不需要安装。录制文件可以是字节或十六进制文本。",
+        "Read captured bytes with a profile\n\nNothing is installed. The capture may be bytes or hex text.",
+    ),
+    "help_demo": (
+        "在本机演示一个完整的单位, 不需要硬件和网络\n\n起火、断网、断电、恢复, 最后报出产生、报响、留存、送达了多少。",
+        "Play a whole site on this machine, no hardware or network\n\nFire, cut link, killed processes, recovery; it ends with what"
+        " was raised, heard, kept and delivered.",
+    ),
+    "opt_seconds": ("最多演示多少秒。", "Play for at most this long."),
+    # --- the core does not answer ------------------------------------------------------------------------------------
+    "core_not_running": (
+        "核心进程没有运行 ({socket})。启动: systemctl start edge-agent; 看原因: journalctl -u edge-agent -n 50",
+        "The core is not running ({socket}). Start it: systemctl start edge-agent; see why: journalctl -u edge-agent -n 50",
+    ),
+    "core_no_permission": (
+        "没有权限访问 {socket}。用 sudo, 或请管理员执行: usermod -aG edge-agent 用户名, 然后重新登录。",
+        "No permission for {socket}. Use sudo, or ask for: usermod -aG edge-agent USER, then log in again.",
+    ),
+    "core_hung_up": (
+        "核心进程挂断了连接 ({socket})。要么正在停止, 要么不认这个用户 (应属于 edge-agent 组), 要么连接过多。",
+        "The core hung up ({socket}). It is stopping, or does not admit this user (the group is edge-agent), or has too many"
+        " clients.",
+    ),
+    "core_silent": (
+        "核心进程 {seconds} 秒没有应答 ({socket}), 可能已卡死。"
+        "看日志: journalctl -u edge-agent -n 50; 重启: systemctl restart edge-agent",
+        "The core has not answered for {seconds} s ({socket}); it may hang. See journalctl -u edge-agent -n 50; restart it:"
+        " systemctl restart edge-agent",
+    ),
+    "core_broken": ("连不上 {socket}: {detail}", "Cannot connect to {socket}: {detail}"),
+    "api_refused": ("核心进程拒绝了请求: {code} ({params})", "The core refused the request: {code} ({params})"),
+    "api_no_such_alarm": (
+        "没有这个报警。看编号: edge-agent alarms",
+        "There is no such alarm. See the ids: edge-agent alarms",
+    ),
+    "api_unknown_request": (
+        "运行中的核心进程不认识这个请求, 版本可能更旧。重启: systemctl restart edge-agent",
+        "The running core does not know this request; it may be an older version. Restart it: systemctl restart edge-agent",
+    ),
+    # --- status ------------------------------------------------------------------------------------------------------
+    "mark_ok": ("[正常]", "[OK]"),
+    "mark_warn": ("[警告]", "[WARN]"),
+    "mark_fault": ("[故障]", "[FAULT]"),
+    "mark_fire": ("[火警]", "[FIRE]"),
+    "mark_unknown": ("[未知]", "[UNKNOWN]"),
+    "status_title": (
+        "网关  {gateway}  {name}  {now} (时钟: {clock})",
+        "Gateway  {gateway}  {name}  {now} (clock: {clock})",
+    ),
+    "clock_synced": ("已校准", "synced"),
+    "clock_holdover": ("未校准", "not synced"),
+    "clock_unset": ("未设置", "not set"),
+    "status_agent": ("核心进程", "core"),
+    "status_uptime": ("版本 {version}, 已运行 {span}", "version {version}, up {span}"),
+    "status_stuck": ("部件停滞: {workers}", "workers stuck: {workers}"),
+    "status_first": ("首警", "first fire"),
+    "status_alarms": ("报警", "alarms"),
+    "status_alarms_are": (
+        "{active} 个未结束, {unacknowledged} 个未确认",
+        "{active} active, {unacknowledged} not acknowledged",
+    ),
+    "status_silenced": (", 已消音", ", silenced"),
+    "status_points": ("点位", "points"),
+    "status_points_are": (
+        "共 {total}, 动作 {active}, 故障 {faulty}",
+        "{total} in all, {active} active, {faulty} faulty",
+    ),
+    "status_source": ("监测连接线路 {id}", "line to panel {id}"),
+    "status_uplink": ("通信链路 {id}", "link to centre {id}"),
+    "status_since": (", 已 {span}", ", for {span}"),
+    "status_pending": (", 待送 {count} 条", ", {count} waiting"),
+    "status_journal": ("事件库", "journal"),
+    "status_memory": (
+        "写不进存储卡, {count} 条报警只在内存中, 不要断电",
+        "the medium cannot be written; {count} alarms are in memory only: do not cut the power",
+    ),
+    "status_closing_0": ("结论: 正常", "All well."),
+    "status_closing_1": ("结论: 需要关注", "Look at what is not marked [OK]."),
+    "status_closing_2": (
+        "结论: 网关不能尽责, 先处理标为 [故障] 的项",
+        "The gateway cannot do its duty: begin with [FAULT].",
+    ),
+    "up_yes": ("正常", "up"),
+    "up_no": ("离线", "offline"),
+    "up_unknown": ("未知", "unknown"),
+    "reason_starting": ("正在启动", "starting"),
+    "reason_no_port": ("串口不存在", "no such port"),
+    "reason_hang_up": ("串口被拔出", "port unplugged"),
+    "reason_silent": ("控制器没有声音", "panel silent"),
+    "reason_no_answer": ("设备不应答", "no answer"),
+    "reason_garbage": ("收到的不成帧", "bytes that make no frame"),
+    "reason_timeout": ("应答超时", "timeout"),
+    "reason_crc": ("校验错误", "checksum wrong"),
+    "reason_stale": ("数据过期", "value too old"),
+    "reason_exception": ("设备报错", "device answers with an exception"),
+    "reason_short": ("短路", "short circuit"),
+    "reason_open": ("断线", "open circuit"),
+    "reason_absent": ("没有此点", "no such point"),
+    "reason_overrange": ("超出量程", "out of range"),
+    "reason_no_process": ("上传进程没有运行", "uplink process not running"),
+    "reason_connected": ("已连接", "connected"),
+    "reason_unconfirmed": ("中心不确认", "centre does not confirm"),
+    "reason_refused": ("中心拒绝连接", "centre refuses the connection"),
+    "reason_unreachable": ("连不上中心", "centre unreachable"),
+    "reason_denied": ("中心拒收", "centre denies the publish"),
+    "span_d": ("{n} 天 ", "{n} d "),
+    "span_h": ("{n} 小时 ", "{n} h "),
+    "span_m": ("{n} 分 ", "{n} min "),
+    "span_s": ("{n} 秒", "{n} s"),
+    # --- points, alarms ----------------------------------------------------------------------------------------------
+    "col_id": ("编号", "id"),
+    "col_name": ("名称", "name"),
+    "col_value": ("值", "value"),
+    "col_unit": ("单位", "unit"),
+    "col_state": ("状态", "state"),
+    "col_age": ("多久以前", "age"),
+    "col_first": ("", ""),
+    "col_kind": ("种类", "kind"),
+    "col_where": ("位置", "where"),
+    "col_grade": ("级", "gr"),
+    "col_centre": ("送达", "centre"),
+    "col_since": ("时间", "since"),
+    "col_alarm": ("报警编号", "alarm id"),
+    "col_at": ("时间", "time"),
+    "col_what": ("变化", "change"),
+    "no_points": ("没有点位。", "No points."),
+    "no_alarms": ("没有报警。", "No alarms."),
+    "no_events": ("没有事件。", "No events."),
+    "value_on": ("动作", "on"),
+    "value_off": ("未动作", "off"),
+    "first_fire": ("首警", "first"),
+    "sending": ("发送中", "sending"),
+    "delivered": ("已送达", "delivered"),
+    "clock_note": (
+        "~ 当时时钟未校准; ? 当时时钟未设置",
+        "~ the clock was not synchronised then; ? it had not been set",
+    ),
+    "state_active": ("未确认", "active"),
+    "state_acknowledged": ("已确认", "acknowledged"),
+    "state_silenced": ("已消音", "silenced"),
+    "state_cleared": ("已消除", "cleared"),
+    "acknowledged": ("已确认 {count} 个报警。", "{count} acknowledged."),
+    "nothing_acknowledged": ("没有要确认的报警。", "Nothing to acknowledge."),
+    "silenced": ("已消音。", "Silenced."),
+    "nothing_silenced": ("没有在响的报警。", "Nothing sounds."),
+    "change_on": ("发生", "on"),
+    "change_off": ("恢复", "off"),
+    "follow_lost": ("核心进程断开, 等它回来……", "The core went away; waiting for it to come back..."),
+    # --- kinds of events (edge_agent.model.Kind) ---------------------------------------------------------------------
+    "kind_fire": ("火警", "fire"),
+    "kind_fire_manual": ("手动报警", "manual alarm"),
+    "kind_unknown": ("未知报警", "unknown alarm"),
+    "kind_prealarm": ("预警", "prealarm"),
+    "kind_gas": ("可燃气体", "gas"),
+    "kind_electrical": ("电气火灾", "electrical"),
+    "kind_supervisory": ("监管", "supervisory"),
+    "kind_fault": ("故障", "fault"),
+    "kind_disabled": ("屏蔽", "disabled"),
+    "kind_mains_fault": ("主电故障", "mains fault"),
+    "kind_battery_fault": ("备电故障", "standby fault"),
+    "kind_tamper": ("防拆", "tamper"),
+    "kind_link": ("离线", "offline"),
+    "kind_store": ("存储故障", "storage fault"),
+    "kind_worker": ("部件重启", "worker restarted"),
+    "kind_start": ("启动", "start"),
+    "kind_feedback": ("反馈", "feedback"),
+    "kind_link_request": ("联动请求", "linkage request"),
+    "kind_delay": ("延时", "delay"),
+    "kind_reset": ("复位", "reset"),
+    "kind_silence": ("消音", "silence"),
+    "kind_acknowledge": ("确认", "acknowledge"),
+    "kind_boot": ("网关启动", "gateway started"),
+    "kind_test": ("测试", "test"),
+}

@@ -1,0 +1,86 @@
+"""A core to talk to: the real local API server, in a thread of its own, with answers a test sets."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edge_agent.cli import root
+from edge_agent.local_api import LocalServer
+
+REPO = Path(__file__).parents[2]
+
+
+class StandInCore:
+    """Serves `answers` (request name -> handler) on `path`, and remembers what it was asked."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.asked: list[dict[str, Any]] = []
+        self.answers: dict[str, Callable[[dict[str, Any]], object]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._server = LocalServer(
+            path, {do: self._handler(do) for do in ("status", "points", "alarms", "ack", "silence")}
+        )
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def _handler(self, do: str) -> Callable[..., object]:
+        def answer(request: Any, peer: Any) -> object:
+            self.asked.append(dict(request))
+            return self.answers[do](dict(request))
+
+        return answer
+
+    def start(self) -> None:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
+
+    def push(self, what: str, message: dict[str, Any]) -> None:
+        self._loop.call_soon_threadsafe(self._server.push, what, message)
+
+    def watched(self, what: str) -> bool:
+        return self._server.watched(what)
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Iterator[StandInCore]:
+    standin = StandInCore(tmp_path / "core.sock")
+    standin.start()
+    yield standin
+    standin.stop()
+
+
+@pytest.fixture
+def cli() -> Callable[..., Result]:
+    """Run one command line in this process, as a script would see it."""
+
+    def invoke(*args: str, stdin: bytes | str | None = None, env: dict[str, str] | None = None) -> Result:
+        environ: dict[str, str | None] = {"LC_ALL": "C.UTF-8", "TERM": "xterm", **(env or {})}
+        return CliRunner(env=environ).invoke(root, list(args), input=stdin)
+
+    return invoke
+
+
+@pytest.fixture
+def environ() -> dict[str, str]:
+    """A subprocess's environment that finds this source tree and nothing of the tester's own terminal."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**kept, "PYTHONPATH": str(REPO), "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+
+
+@pytest.fixture
+def command() -> list[str]:
+    """How a subprocess is started as `edge-agent`; `environ` lets it find the code from any directory."""
+    return [sys.executable, "-m", "edge_agent"]
