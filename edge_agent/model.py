@@ -7,6 +7,7 @@ import enum
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from buffer.records import Priority
 
@@ -123,6 +124,27 @@ class Event:
     def priority(self) -> Priority:
         """The stream it travels in."""
         return KINDS[self.kind].priority
+
+
+class NewEvent(Protocol):
+    """Makes an event of this gateway: gives it an id and turns the monotonic `at_ns` into an Instant. The core has it."""
+
+    def __call__(
+        self,
+        kind: Kind,
+        point: str,
+        active: bool,
+        at_ns: int,
+        /,
+        *,
+        source: str = "",
+        name: str = "",
+        fields: Mapping[str, object] | None = None,
+        raw: bytes = b"",
+        grade: int = 0,
+    ) -> Event:
+        """A new event."""
+        ...
 
 
 def encode_instant(at: Instant) -> dict[str, object]:
