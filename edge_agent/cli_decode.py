@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from edge_agent.cli_base import language_of, lookup
-from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, can_show, print_json, print_lines, printable
+from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable
 from edge_agent.texts import text
 
 INPUT_BYTES_MAX = (
@@ -34,7 +34,7 @@ _ORDER = (
 
 
 class BadInput(Exception):
-    """Input that is no bytes. `code` is ASCII; `cli.input_<code>` says it in words."""
+    """Input that is no bytes. `code` is ASCII; `decode.input_<code>` says it in words."""
 
     def __init__(self, code: str, **params: object) -> None:
         super().__init__(code)
@@ -121,10 +121,12 @@ class _Protocol(click.ParamType[str]):
 
         lang = language_of(ctx)
         near = difflib.get_close_matches(str(value).lower(), PROTOCOLS, cutoff=0.4)
-        said = text("cli.no_such_protocol", lang, name=printable(str(value)[:40]))
+        said = text("decode.no_such_protocol", lang, name=printable(str(value)[:40]))
         if near:
             said += " " + text("cli.nearest", lang, names=text("cli.or", lang).join(near[:2]))
-        return self.fail(said + " " + text("cli.known_protocols", lang, names=", ".join(sorted(PROTOCOLS))), param, ctx)
+        return self.fail(
+            said + " " + text("decode.known_protocols", lang, names=", ".join(sorted(PROTOCOLS))), param, ctx
+        )
 
 
 @click.command()
@@ -138,19 +140,18 @@ def decode(obj: CliContext, protocol: str, data: str | None, raw: bool, json_out
     from drivers.codecs.registry import PROTOCOLS
 
     if data is None and sys.stdin.isatty():
-        print_lines([text("cli.decode_waits", obj.lang)], err=True)
+        print_lines([text("decode.waits", obj.lang)], err=True)
     as_json = json_out or obj.json_out
     try:
         content = read_input(data, raw=raw)
     except BadInput as bad:
-        if bad.code == "empty":
-            if as_json:
-                print_json([])
-            print_lines([text("cli.input_empty", obj.lang)], err=True)
-            return FAILURES
-        raise click.UsageError(
-            text(f"cli.input_{bad.code}", obj.lang, **bad.params), click.get_current_context()
-        ) from None
+        said = text(f"decode.input_{bad.code}", obj.lang, **bad.params)
+        if bad.code != "empty":
+            raise click.UsageError(said, click.get_current_context()) from None
+        if as_json:
+            print_json([])
+        print_lines([said], err=True)
+        return FAILURES
     frames = PROTOCOLS[protocol](content)
     refused = sum(bool(frame.get("reject")) for frame in frames)
     if as_json:
@@ -158,9 +159,10 @@ def decode(obj: CliContext, protocol: str, data: str | None, raw: bool, json_out
     else:
         print_lines(frame_line(number, frame, obj.lang) for number, frame in enumerate(frames, start=1))
     if not frames:
-        print_lines([text("cli.decode_no_frame", obj.lang, count=len(content), protocol=protocol)], err=True)
+        print_lines([text("decode.no_frame", obj.lang, count=len(content), protocol=protocol)], err=True)
     elif refused:
-        print_lines([text("cli.decode_refused", obj.lang, count=refused, total=len(frames))], err=True)
+        said = "decode.none_decoded" if refused == len(frames) else "decode.refused"
+        print_lines([text(said, obj.lang, count=refused, total=len(frames))], err=True)
     return FAILURES if refused == len(frames) else WARNINGS if refused else OK
 
 
@@ -175,34 +177,33 @@ def _plain(value: object) -> object:
 
 
 def frame_line(number: int, frame: Mapping[str, object], lang: str) -> str:
-    """One frame for a person: its number, what it says in the fixed words, then its fields."""
+    """One frame for a person: its number, what it says in the fixed words, then its fields, the bytes last."""
+    kind = frame.get("kind")
     if frame.get("reject"):
         why = str(frame.get("why") or "")
-        said = lookup(f"cli.why_{why.partition(':')[0]}", lang)
-        reason = f"{said} ({why})" if said else why
-        rest = [f"{key}={_shown(value)}" for key, value in frame.items() if key not in ("reject", "why")]
-        return f"{number:>4}  " + "  ".join([text("cli.frame_refused", lang, why=printable(reason)), *rest])
-    event = frame.get("event")
-    kind = frame.get("kind")
-    if event:
-        head = lookup(f"cli.event_{event}", lang) or str(event)
+        said = lookup(f"decode.why_{why}", lang)
+        head = text("decode.frame_refused", lang, why=f"{said} ({why})" if said else why)
+    elif event := frame.get("event"):
+        head = lookup(f"decode.event_{event}", lang) or str(event)
+    elif frame.get("repeat"):
+        head = text("decode.frame_repeat", lang)
     else:
-        head = text("cli.frame_no_event", lang, kind=kind) if kind else text("cli.frame_plain", lang)
-    keys = [key for key in _ORDER if key in frame] + [key for key in frame if key not in (*_ORDER, "event", "kind")]
+        head = text("decode.frame_no_event", lang, kind=kind) if kind else text("decode.frame_plain", lang)
+    said_already = {"event", "kind", "reject", "why", "repeat"}
+    keys = [*(key for key in _ORDER if key in frame), *(key for key in frame if key not in (*_ORDER, "raw")), "raw"]
     fields = [
-        f"{lookup(f'cli.field_{key}', lang) or key}={_shown(frame[key])}"
+        f"{lookup(f'decode.field_{key}', lang) or key}={_shown(frame[key], lang)}"
         for key in keys
-        if frame[key] not in (None, "")
+        if key not in said_already and frame.get(key) not in (None, "")
     ]
     return f"{number:>4}  " + "  ".join([printable(head), *fields])
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, lang: str) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return text("decode.yes" if value else "decode.no", lang)
     if isinstance(value, Mapping | list | tuple):
         import json
 
-        written = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
-        return printable(written if can_show(written) else json.dumps(_plain(value), separators=(",", ":")))
+        return printable(json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":")))
     return printable(value.hex(" ").upper() if isinstance(value, bytes) else str(value))

@@ -14,7 +14,7 @@ import click
 from edge_agent.china_time import china_time
 from edge_agent.cli_base import FilePath, lookup
 from edge_agent.local_api import ApiError, LocalClient
-from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable, table
+from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, cells, print_json, print_lines, printable, table
 from edge_agent.texts import text
 
 ANSWER_S = 5.0  # a core that needs longer for a snapshot is stuck: its loop is never blocked for even a tenth of that
@@ -292,11 +292,11 @@ def alarms(obj: CliContext, socket: Path | None) -> int:
     if obj.json_out:
         print_json(found)
         return OK
-    print_lines(alarm_lines(found, obj.lang))
+    print_lines(alarm_lines(found, obj.lang, width()))
     return OK
 
 
-def alarm_lines(found: list[Mapping[str, Any]], lang: str) -> list[str]:
+def alarm_lines(found: list[Mapping[str, Any]], lang: str, columns: int | None = None) -> list[str]:
     """The table of alarms: the first fire pinned on top, then the newest first."""
     if not found:
         return [text("cli.no_alarms", lang)]
@@ -304,7 +304,7 @@ def alarm_lines(found: list[Mapping[str, Any]], lang: str) -> list[str]:
     ordered.sort(key=lambda alarm: not alarm.get("first"))
     times = [china_time(alarm.get("since_wall_ns"), alarm.get("clock", "synced")) for alarm in ordered]
     rows = [
-        (
+        [
             text("cli.first_fire", lang) if alarm.get("first") else "",
             word("kind", alarm.get("kind"), lang),
             alarm.get("name") or alarm.get("point"),
@@ -313,12 +313,24 @@ def alarm_lines(found: list[Mapping[str, Any]], lang: str) -> list[str]:
             _delivered(alarm, lang),
             when,
             alarm.get("id"),
-        )
+        ]
         for alarm, when in zip(ordered, times, strict=True)
     ]
-    names = ("first", "kind", "where", "grade", "state", "centre", "since", "alarm")
-    headers = [text(f"cli.col_{name}", lang) for name in names]
-    return [*table(headers, rows, width=width()), *clock_note(times, lang)]
+    headers = [
+        text(f"cli.col_{name}", lang)
+        for name in ("first", "kind", "where", "grade", "state", "centre", "since", "alarm")
+    ]
+    lines = table(headers, rows)
+    if (
+        columns is not None and max(map(cells, lines)) > columns
+    ):  # an id cut short could not be acknowledged: a line of its own
+        lines = table(headers[:-1], [row[:-1] for row in rows], width=columns)
+        lines = [lines[0]] + [
+            line
+            for shown, row in zip(lines[1:], rows, strict=True)
+            for line in (shown, f"      {headers[-1]} {printable(str(row[-1]))}")
+        ]
+    return [*lines, *clock_note(times, lang)]
 
 
 @click.command()

@@ -311,4 +311,18 @@ TEXTS: dict[str, tuple[str, str]] = {
     "kind_acknowledge": ("确认", "acknowledge"),
     "kind_boot": ("网关启动", "gateway started"),
     "kind_test": ("测试", "test"),
+    # --- profile -----------------------------------------------------------------------------------------------------
+    "profile_sound": (
+        "[合格] {file}: {name}, {good} 个正例, {bad} 个反例",
+        "[OK] {file}: {name}, {good} examples, {bad} counter-examples",
+    ),
+    "profile_unsound": ("[不合格] {file}", "[FAULT] {file}"),
+    "profile_shipped": ("自带", "shipped"),
+    "profile_site": ("自定义", "user-defined"),
+    "col_profile": ("资料", "profile"),
+    "col_device": ("设备", "device"),
+    "col_protocol": ("协议", "protocol"),
+    "col_evidence": ("依据", "evidence"),
+    "col_origin": ("来源", "origin"),
+    "no_profiles": ("没有设备资料。", "No profiles."),
 }
