@@ -1,0 +1,397 @@
+"""One centre and its own fate: connect, send in order of worth, wait for the centre's word, and try again for ever."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, NoReturn, Protocol
+
+from buffer.records import Name, Priority
+from edge_agent.clock import TimeSource
+from edge_agent.config.model import Uplink
+from edge_agent.uplink.backoff import Backoff
+from edge_agent.uplink.contract import Ack, Batch, Refusal
+from edge_agent.uplink.ledger import Ledger, Refused
+from edge_agent.uplink.link import Link, LinkError, Session
+from edge_agent.uplink.outbox import Flight, Outbox, Stream, Want
+from edge_agent.uplink.pace import Pace
+from edge_agent.uplink.source import MEMORY_PREFIX, RECORDS_MAX, Source, SourceError
+
+log = logging.getLogger("edge.uplink")
+
+TICK_S: Final = 1.0
+ASK_AGAIN_S: Final = 2.0  # a range the centre keeps asking for is sent again this often at first, then ever more seldom
+SPREAD_S: Final = 5.0  # after an outage replay of the lower streams starts within this, at random
+SNAPSHOT_S: Final = 0.5  # the core's snapshot is worth this wait, an alarm is not worth more
+TOO_LARGE: Final = "larger than the broker's packets"
+SENT_SILENT_CODES: Final = ("centre_silent", "half_open", "denied")  # a connection alone does not disprove these
+
+
+class Reports(Protocol):
+    """What the core hears (edge_agent.uplink.core_link.CoreLink)."""
+
+    def confirm(self, destination: str, epoch: str, priority: Priority, through: int) -> None:
+        """Every record of the stream through this one is confirmed."""
+        ...
+
+    def delivered(self, destination: str, event_ids: list[str]) -> None:
+        """These alarms are confirmed."""
+        ...
+
+    def uplink_state(self, destination: str, up: bool, reason: str, **detail: object) -> None:
+        """The destination can or cannot be reached."""
+        ...
+
+    def fault(self, destination: str, what: str, **params: object) -> None:
+        """Something a person has to look at although the link is up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a destination is wired to."""
+
+    link: Link
+    source: Source
+    ledger: Ledger
+    reports: Reports
+    clock: TimeSource
+    rng: random.Random
+    snapshot: Callable[[], Awaitable[dict[str, object] | None]]
+
+
+class Destination:
+    """One worker. `run` until cancelled; the other methods are called on the loop."""
+
+    def __init__(self, settings: Uplink, parts: Parts) -> None:
+        self.id, self._settings, self._parts = settings.id, settings, parts
+        self.outbox = Outbox(
+            parts.ledger.load(self.id),
+            [(r.name.epoch, r.name.priority, r.name.n) for r in parts.ledger.refused(self.id)],
+        )
+        self._wake = asyncio.Event()
+        self._alarm = asyncio.Event()
+        self._session: Session | None = None
+        self._pace = Pace(ceiling_bytes=0, batch_bytes=0)
+        self._reading: asyncio.Task[None] | None = None
+        self._bug: Exception | None = None
+        self._blocked: dict[Priority, float] = {}  # until when; streams whose topic the broker denies
+        self._denied: dict[Priority, Backoff] = {}
+        self._spread_until_s = 0.0
+        self._lost_s: float | None = None
+        self._puback_s = 0.0  # when the broker last took a batch
+        self._up: bool | None = None
+        self._reason = ""
+        self._turns = 0
+        self.counters = {
+            "connections": 0,
+            "batches": 0,
+            "records": 0,
+            "bytes": 0,
+            "confirmed": 0,
+            "again": 0,
+            "refused": 0,
+            "denied": 0,
+        }
+
+    # --- told from outside ------------------------------------------------------------------------------------------------
+
+    def grow(self, epoch: str, priority: Priority, head: int) -> None:
+        """The journal has records up to `head`."""
+        if self.outbox.grow(epoch, priority, head):
+            self._wake.set()
+            if priority is Priority.ALARM:
+                self._alarm.set()
+
+    def alarm(self, epoch: str, n: int, body: bytes) -> None:
+        """An alarm came with its body."""
+        self.outbox.add_fresh(epoch, n, body)
+        self._wake.set()
+        self._alarm.set()
+
+    def progress(self) -> int:
+        """Grows while the worker lives, connected or not."""
+        return self._turns
+
+    async def say_state(self) -> None:
+        """Publish the state message again, if connected."""
+        if self._session is not None:
+            snapshot = await self._parts.snapshot()
+            if self._session is not None:
+                self._session.send_state(snapshot)
+
+    # --- the worker -----------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> NoReturn:
+        """Deliver until cancelled. Any exception but cancellation is a bug."""
+        loop = asyncio.get_running_loop()
+        backoff = Backoff(self._parts.rng)
+        opening: asyncio.Task[Session] | None = None
+        while True:
+            self._turns += 1
+            started_s = loop.time()
+            try:
+                opening = asyncio.create_task(self._parts.link.open(self), name=f"open:{self.id}")
+                while not opening.done():  # a name that hangs is not a worker that hangs
+                    self._turns += 1
+                    await asyncio.wait({opening}, timeout=TICK_S)
+                session = opening.result()
+            except LinkError as fault:
+                self._down(fault)
+            else:
+                started_s = loop.time()
+                try:
+                    why = await self._serve(session)
+                finally:
+                    self._session = None
+                    await self._stop_reading()
+                    self.outbox.back_all()
+                    await session.close()
+                self._lost_s = loop.time()
+                self._down(why)
+                backoff.lasted(loop.time() - started_s)
+            finally:
+                if opening is not None and not opening.done():
+                    opening.cancel()
+            await self._wait(backoff)
+
+    async def _wait(self, backoff: Backoff) -> None:
+        """Full jitter; an alarm that waits, or arrives while we wait, has its own shorter budget."""
+        loop = asyncio.get_running_loop()
+        alarm = self.outbox.alarm_pending
+        until_s = loop.time() + backoff.next_s(alarm=alarm)
+        self._alarm.clear()
+        while (left_s := until_s - loop.time()) > 0:
+            self._turns += 1
+            try:
+                async with asyncio.timeout(min(left_s, TICK_S)):
+                    await self._alarm.wait()
+            except TimeoutError:
+                continue
+            self._alarm.clear()
+            if not alarm:
+                alarm = True
+                until_s = min(until_s, loop.time() + backoff.next_s(alarm=True))
+
+    async def _serve(self, session: Session) -> LinkError:
+        """Work one connection until it ends; return why."""
+        loop = asyncio.get_running_loop()
+        self._session = session
+        self.counters["connections"] += 1
+        window, batch_bytes = self._settings.window, min(self._settings.batch_bytes, session.max_bytes)
+        self._pace = Pace(ceiling_bytes=window * batch_bytes, batch_bytes=batch_bytes)
+        self._blocked.clear()
+        self._denied.clear()
+        self._puback_s = loop.time()
+        self.outbox.connected()
+        outage_s = loop.time() - self._lost_s if self._lost_s is not None else 0.0
+        self._spread_until_s = loop.time() + self._parts.rng.uniform(0.0, min(SPREAD_S, outage_s / 10))
+        if self._reason not in SENT_SILENT_CODES:
+            self._say(True, "connected")
+        try:
+            async with asyncio.timeout(SNAPSHOT_S):
+                snapshot = await self._parts.snapshot()
+        except TimeoutError:
+            snapshot = None
+        session.send_state(snapshot)
+        waker = session.closed
+        waker.add_done_callback(lambda _: self._wake.set())
+        while not session.closed.done():
+            self._turns += 1
+            self._wake.clear()
+            if self._bug is not None:
+                bug, self._bug = self._bug, None
+                raise bug
+            self._fill(session)
+            if (fault := self._too_old(loop.time())) is not None:
+                return fault
+            try:
+                async with asyncio.timeout(TICK_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+        return session.closed.result()
+
+    def _too_old(self, now_s: float) -> LinkError | None:
+        oldest_s = self.outbox.oldest_s()
+        if oldest_s is None or now_s - oldest_s <= self._settings.unconfirmed_s:
+            return None
+        # did the broker at least take what the centre did not confirm?
+        reason = "centre_silent" if self._puback_s >= oldest_s else "half_open"
+        return LinkError(reason, f"unconfirmed for {now_s - oldest_s:.0f} s")
+
+    def _fill(self, session: Session) -> None:
+        """Put on the wire what may go: alarms at hand first, then whatever one read at a time brings."""
+        now_s = asyncio.get_running_loop().time()
+        blocked = frozenset(p for p, until_s in self._blocked.items() if until_s > now_s)
+        max_bytes = min(self._settings.batch_bytes, session.max_bytes)
+        while (batch := self.outbox.take_fresh(self._settings.window, blocked, max_bytes)) is not None:
+            if len(batch.records[0][1]) > session.max_bytes:
+                stream = self.outbox.get(batch.epoch, batch.priority)
+                assert stream is not None
+                self._put_aside(stream, batch.first, TOO_LARGE, batch.records[0][1])
+            else:
+                self._send(session, batch)
+        if self._reading is not None:
+            return
+        if now_s < self._spread_until_s:
+            blocked |= {Priority.STATUS, Priority.TELEMETRY}
+        want = self.outbox.pick(self._settings.window, self._pace.budget_bytes, blocked)
+        if want is not None:
+            self._reading = asyncio.create_task(self._read(session, want), name=f"read:{self.id}")
+
+    async def _read(self, session: Session, want: Want) -> None:
+        stream = want.stream
+        limit = min(RECORDS_MAX, stream.limit or RECORDS_MAX)
+        max_bytes = min(self._pace.batch_bytes, session.max_bytes)
+        try:
+            records, whole = await self._parts.source.read(
+                stream.epoch, stream.priority, want.first, want.last, limit=limit, max_bytes=max_bytes
+            )
+            if self._session is session and not session.closed.done():
+                self._send_read(session, want, records, whole)
+        except SourceError as fault:
+            log.error("dest=%s journal fault=%s", self.id, ascii(str(fault)))
+            self._blocked[stream.priority] = asyncio.get_running_loop().time() + TICK_S
+        except Exception as bug:  # noqa: BLE001 - raised again by the worker, which its supervisor restarts
+            self._bug = bug
+        self._reading = None
+        self._wake.set()
+
+    def _send_read(self, session: Session, want: Want, records: list[tuple[int, bytes]], whole: bool) -> None:
+        if records and len(records[0][1]) > session.max_bytes:  # the broker would hang up on it, for ever
+            self._put_aside(want.stream, records[0][0], TOO_LARGE, records[0][1])
+            return
+        batch = self.outbox.compose(want, records, whole=whole)
+        if batch is not None:
+            self._send(session, batch)
+
+    def _send(self, session: Session, batch: Batch) -> None:
+        payload = session.encode(batch)
+        ids = tuple(i for _, body in batch.records if (i := event_id(body))) if batch.priority is Priority.ALARM else ()
+        flight = self.outbox.sent(batch, len(payload), asyncio.get_running_loop().time(), ids)
+        self.counters["batches"] += 1
+        self.counters["records"] += len(batch.records)
+        self.counters["bytes"] += len(payload)
+        self.counters["again"] += len(batch.records) if batch.dup else 0
+        session.send(flight, payload)
+
+    async def _stop_reading(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.wait({reading})
+
+    # --- told by the session (link.Receiver) ------------------------------------------------------------------------------------
+
+    def taken(self, flight: Flight) -> None:
+        """PUBACK."""
+        self._puback_s = asyncio.get_running_loop().time()
+        self._denied.pop(flight.batch.priority, None)  # mended; the next confirm says that the link is up
+        if self._settings.ack == "broker":
+            before = flight.stream.done.through
+            self.outbox.taken(flight)
+            self._confirmed(flight.stream, [flight], before)
+
+    def denied(self, flight: Flight, code: int, detail: str) -> None:
+        """Nothing is parked: the batch is due again, later, and people hear of it."""
+        priority = flight.batch.priority
+        self.counters["denied"] += 1
+        self.outbox.back(flight)
+        backoff = self._denied.setdefault(priority, Backoff(self._parts.rng))
+        self._blocked[priority] = asyncio.get_running_loop().time() + backoff.next_s(alarm=priority is Priority.ALARM)
+        self._say(False, "denied", code=f"0x{code:02x}", stream=priority.stream, detail=_ascii(detail))
+        self._wake.set()
+
+    def state_denied(self, code: int, detail: str) -> None:
+        """The batches may still be welcome."""
+        self._parts.reports.fault(self.id, "state_denied", code=f"0x{code:02x}", detail=_ascii(detail))
+
+    def answered(self, ack: Ack) -> None:
+        """The centre's word."""
+        now_s = asyncio.get_running_loop().time()
+        bodies = {r: self._body_on_wire(r) for r in ack.refused}
+        for stream_ack in ack.acks:
+            stream = self.outbox.get(stream_ack.epoch, stream_ack.priority)
+            if stream is None:
+                continue
+            before = stream.done.through
+            confirmed = self.outbox.acknowledge(stream_ack, now_s, ask_again_s=ASK_AGAIN_S)
+            self._confirmed(stream, confirmed, before)
+        for refusal, body in bodies.items():
+            stream = self.outbox.get(refusal.epoch, refusal.priority)
+            if stream is not None:
+                self._put_aside(stream, refusal.n, refusal.why, body)
+        for name, why in ack.rejected:
+            flight = self.outbox.flight_of(name)
+            if flight is None:
+                continue
+            body = flight.batch.records[0][1] if flight.batch.records else b""
+            culprit = self.outbox.reject(flight)
+            if culprit is not None:
+                self._put_aside(flight.stream, culprit, why, body)
+            elif not flight.batch.records:  # not even a declared gap is understood: no use to hurry
+                self._blocked[flight.batch.priority] = now_s + self._settings.unconfirmed_s
+        self._wake.set()
+
+    def _confirmed(self, stream: Stream, flights: list[Flight], through_before: int) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for flight in flights:
+            self._pace.confirmed(now_s - flight.sent_s, now_s)
+            self.counters["confirmed"] += len(flight.batch.records)
+        ids = [event_id for flight in flights for event_id in flight.event_ids]
+        if ids:
+            self._parts.reports.delivered(self.id, ids)
+        if not stream.epoch.startswith(MEMORY_PREFIX):
+            self._parts.ledger.note(self.id, stream.epoch, stream.priority, stream.done)
+        if stream.done.through > through_before:
+            self._parts.reports.confirm(self.id, stream.epoch, stream.priority, stream.done.through)
+        if flights and not self._denied:
+            self._say(True, "confirmed" if self._settings.ack == "centre" else "connected")
+        self._wake.set()
+
+    def _body_on_wire(self, refusal: Refusal) -> bytes:
+        stream = self.outbox.get(refusal.epoch, refusal.priority)
+        flights = stream.flights if stream is not None else []
+        return next((body for f in flights for n, body in f.batch.records if n == refusal.n), b"")
+
+    def _put_aside(self, stream: Stream, n: int, why: str, body: bytes) -> None:
+        if not self.outbox.refuse(Refusal(stream.epoch, stream.priority, n, why)):
+            return
+        self.counters["refused"] += 1
+        name = Name(stream.epoch, stream.priority, n)
+        log.error(
+            "dest=%s refused epoch=%s stream=%s n=%d why=%s", self.id, name.epoch, name.priority.stream, n, ascii(why)
+        )
+        self._parts.ledger.refuse(Refused(self.id, name, why, body, self._parts.clock.now().wall_ns))
+        self._parts.reports.fault(
+            self.id, "refused", epoch=name.epoch, stream=name.priority.stream, n=n, why=_ascii(why)
+        )
+
+    # --- up and down --------------------------------------------------------------------------------------------------------------
+
+    def _down(self, fault: LinkError) -> None:
+        self._say(False, fault.reason, detail=fault.detail)
+
+    def _say(self, up: bool, reason: str, **detail: object) -> None:
+        if up and self._up and self._reason in ("connected", "confirmed"):
+            return
+        if (up, reason) != (self._up, self._reason):
+            log.log(
+                logging.INFO if up else logging.WARNING, "dest=%s up=%s reason=%s %s", self.id, up, reason, detail or ""
+            )
+            self._parts.reports.uplink_state(self.id, up, reason, **detail)
+        self._up, self._reason = up, reason
+
+
+def event_id(body: bytes) -> str:
+    """The id of an event body without parsing it: encode_event puts it first."""
+    if body.startswith(b'{"id":"'):
+        end = body.find(b'"', 7)
+        return body[7:end].decode("utf-8", "replace") if end > 0 else ""
+    return ""
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()[:200]

@@ -1,0 +1,257 @@
+"""delivery.db: what each destination has confirmed, and what it refused. Only the uplink writes it.
+
+Losing this file costs duplicates, which a centre drops, and never a record: so it is committed in groups without a sync of
+its own (WAL, NORMAL), and a file that cannot be read is set aside.
+"""
+
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from buffer.records import Name, Priority
+from edge_agent.uplink.intervals import Intervals
+
+log = logging.getLogger("edge.ledger")
+
+VERSION: Final = 1
+LINGER_S: Final = 0.1  # confirms of this long share a commit
+REST_RANGES_MAX: Final = 1000  # confirmed out of order and remembered; what is above is sent again after a restart
+REFUSED_MAX: Final = 2000  # rows a destination; the oldest give way
+REFUSED_BODY_MAX: Final = 16 * 1024
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS confirmed (
+  destination TEXT NOT NULL, epoch TEXT NOT NULL, stream TEXT NOT NULL,
+  through INTEGER NOT NULL,         -- every n up to here is confirmed
+  rest TEXT NOT NULL DEFAULT '[]',  -- [[first, last], ...] confirmed beyond it
+  PRIMARY KEY (destination, epoch, stream)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refused (
+  destination TEXT NOT NULL, epoch TEXT NOT NULL, stream TEXT NOT NULL, n INTEGER NOT NULL,
+  why TEXT NOT NULL, body BLOB NOT NULL, wall_ns INTEGER NOT NULL,
+  PRIMARY KEY (destination, epoch, stream, n)
+);
+"""
+
+Key = tuple[str, str, Priority]  # destination, epoch, priority
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A record a destination will never take, and why (ASCII where we say it, the centre's own words otherwise)."""
+
+    destination: str
+    name: Name
+    why: str
+    body: bytes  # at most REFUSED_BODY_MAX
+    wall_ns: int
+
+
+class Ledger:
+    """Open one with `Ledger.open`. `note` and `refuse` return at once; one thread writes."""
+
+    def __init__(self, path: Path, report: Callable[[str, str], None]) -> None:
+        self.path, self._report = path, report
+        self.set_aside: Path | None = None  # where the unreadable predecessor went
+        self.commits = 0
+        self._dirty: dict[Key, Intervals] = {}
+        self._refused: list[Refused] = []
+        self._changed = threading.Condition()
+        self._closing = False
+        self._idle = True
+        self._failing = False
+        self._database = self._open_or_set_aside()
+        self._start = {}
+        try:
+            self._start = self._read()
+        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as fault:
+            self._database.close()
+            self._put_aside(fault)
+            self._database = self._connect()
+        self._thread = threading.Thread(target=self._write_for_ever, name="ledger", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def open(cls, path: Path, report: Callable[[str, str], None] = lambda code, detail: None) -> "Ledger":
+        """Open or create. `report(code, detail)` hears of set_aside, failing and recovered, perhaps in the writer thread.
+
+        Raise OSError or sqlite3.Error only if not even a new file can be made.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return cls(path, report)
+
+    def load(self, destination: str) -> dict[tuple[str, Priority], Intervals]:
+        """What the destination had confirmed (refused records count) when the ledger was opened, by epoch and priority."""
+        return {
+            (epoch, priority): done.copy()
+            for (name, epoch, priority), done in self._start.items()
+            if name == destination
+        }
+
+    def note(self, destination: str, epoch: str, priority: Priority, done: Intervals) -> None:
+        """Remember `done`. The latest call for a stream wins; a commit follows within about LINGER_S."""
+        with self._changed:
+            self._dirty[destination, epoch, priority] = done.copy()
+            self._idle = False
+            self._changed.notify_all()
+
+    def refuse(self, refused: Refused) -> None:
+        """Move one record aside."""
+        with self._changed:
+            self._refused.append(refused)
+            self._idle = False
+            self._changed.notify_all()
+
+    def refused(self, destination: str) -> list[Refused]:
+        """What the destination refused, oldest first. Reads the file, so not on a loop that matters."""
+        reader = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5.0)
+        try:
+            rows = reader.execute(
+                "SELECT epoch, stream, n, why, body, wall_ns FROM refused WHERE destination = ? ORDER BY rowid",
+                (destination,),
+            ).fetchall()
+        finally:
+            reader.close()
+        return [
+            Refused(destination, Name(epoch, Priority[stream.upper()], n), why, body, wall_ns)
+            for epoch, stream, n, why, body, wall_ns in rows
+        ]
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until all that was noted is committed. False if it is not within `timeout_s`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._idle, timeout_s)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Commit what is noted and stop the writer."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+
+    # --- the file ---------------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute("PRAGMA journal_size_limit = 1048576")
+            found = database.execute("PRAGMA user_version").fetchone()[0]
+            if found > VERSION:
+                raise sqlite3.DatabaseError(f"made by a later version ({found})")
+            if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("quick_check failed")
+            database.executescript(_SCHEMA)
+            database.execute(f"PRAGMA user_version = {VERSION}")
+        except sqlite3.Error:
+            database.close()
+            raise
+        return database
+
+    def _open_or_set_aside(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except sqlite3.DatabaseError as fault:
+            if not self.path.exists():
+                raise
+            self._put_aside(fault)
+        return self._connect()
+
+    def _put_aside(self, fault: Exception) -> None:
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.bad-{number}")).exists():
+            number += 1
+        self.path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            side = self.path.with_name(self.path.name + suffix)
+            if side.exists():
+                side.rename(aside.with_name(aside.name + suffix))
+        self.set_aside = aside
+        log.error("ledger set_aside=%s fault=%s", aside.name, fault)
+        self._report("set_aside", aside.name)
+
+    def _read(self) -> dict[Key, Intervals]:
+        found: dict[Key, Intervals] = {}
+        for destination, epoch, stream, through, rest in self._database.execute(
+            "SELECT destination, epoch, stream, through, rest FROM confirmed"
+        ):
+            done = Intervals((int(first), int(last)) for first, last in json.loads(rest))
+            done.add(1, int(through))
+            found[destination, epoch, Priority[stream.upper()]] = done
+        return found
+
+    # --- the writer thread ------------------------------------------------------------------------------------------------
+
+    def _write_for_ever(self) -> None:
+        dirty: dict[Key, Intervals] = {}
+        refused: list[Refused] = []
+        while True:
+            with self._changed:
+                if not dirty and not refused and not self._dirty and not self._refused:
+                    self._idle = True
+                    self._changed.notify_all()
+                    self._changed.wait_for(lambda: self._dirty or self._refused or self._closing)
+                    if self._closing and not self._dirty and not self._refused:
+                        break
+                self._changed.wait_for(lambda: self._closing, 5.0 if self._failing else LINGER_S)
+                dirty.update(self._dirty)  # after a failed commit the older notes are still here
+                refused += self._refused
+                self._dirty, self._refused = {}, []
+                closing = self._closing
+            if self._commit(dirty, refused):
+                dirty, refused = {}, []
+            elif closing:
+                break  # duplicates after the restart, nothing worse
+        self._database.close()
+
+    def _commit(self, dirty: dict[Key, Intervals], refused: list[Refused]) -> bool:
+        rows = []
+        for (destination, epoch, priority), done in dirty.items():
+            rest = [pair for pair in done if pair[0] > 1][:REST_RANGES_MAX]
+            rows.append((destination, epoch, priority.stream, done.through, json.dumps(rest, separators=(",", ":"))))
+        database = self._database
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("INSERT OR REPLACE INTO confirmed VALUES (?, ?, ?, ?, ?)", rows)
+            database.executemany(
+                "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        r.destination,
+                        r.name.epoch,
+                        r.name.priority.stream,
+                        r.name.n,
+                        r.why[:500],
+                        r.body[:REFUSED_BODY_MAX],
+                        r.wall_ns,
+                    )
+                    for r in refused
+                ],
+            )
+            for destination in {r.destination for r in refused}:
+                database.execute(
+                    "DELETE FROM refused WHERE destination = ?1 AND rowid NOT IN"
+                    " (SELECT rowid FROM refused WHERE destination = ?1 ORDER BY rowid DESC LIMIT ?2)",
+                    (destination, REFUSED_MAX),
+                )
+            database.execute("COMMIT")
+        except sqlite3.Error as fault:
+            if database.in_transaction:
+                database.rollback()
+            if not self._failing:
+                self._failing = True
+                log.error("ledger failing fault=%s", fault)
+                self._report("failing", str(fault))
+            return False
+        self.commits += 1
+        if self._failing:
+            self._failing = False
+            log.info("ledger recovered")
+            self._report("recovered", "")
+        return True

@@ -1,0 +1,66 @@
+"""What a destination needs of a protocol: open a session, hand over batches, hear what became of them."""
+
+import asyncio
+from typing import Protocol
+
+from edge_agent.uplink.contract import Ack, Batch
+from edge_agent.uplink.outbox import Flight
+
+
+class LinkError(Exception):
+    """A link that cannot be opened or was lost. `reason` is an ASCII code of `edge_agent.texts.uplink`; `detail` is for the log."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason, self.detail = reason, detail.encode("ascii", "backslashreplace").decode()[:200]
+
+
+class Receiver(Protocol):
+    """Called on the loop. None of these may block."""
+
+    def taken(self, flight: Flight) -> None:
+        """The broker has the batch; the centre may not."""
+        ...
+
+    def denied(self, flight: Flight, code: int, detail: str) -> None:
+        """The broker will not take the batch."""
+        ...
+
+    def state_denied(self, code: int, detail: str) -> None:
+        """The broker will not take the state message."""
+        ...
+
+    def answered(self, ack: Ack) -> None:
+        """The centre says what it has."""
+        ...
+
+
+class Session(Protocol):
+    """One connection. When `closed` is done it is over; its result says why."""
+
+    max_bytes: int  # of records in one batch
+    closed: asyncio.Future[LinkError]
+
+    def encode(self, batch: Batch) -> bytes:
+        """The message that `send` puts on the wire."""
+        ...
+
+    def send(self, flight: Flight, payload: bytes) -> None:
+        """Hand a batch over. It waits behind what has a higher priority and before what has a lower one."""
+        ...
+
+    def send_state(self, snapshot: dict[str, object] | None) -> None:
+        """Say that the gateway is here, with what the core knows."""
+        ...
+
+    async def close(self) -> None:
+        """Say goodbye if the wire still listens, and let go."""
+        ...
+
+
+class Link(Protocol):
+    """Opens sessions to one destination."""
+
+    async def open(self, receiver: Receiver) -> Session:
+        """Raise LinkError, naming what is wrong."""
+        ...

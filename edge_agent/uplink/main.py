@@ -1,0 +1,239 @@
+"""Wires the uplink process: journal and core in, one worker for each centre out. It may be killed and started at any instant."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, NoReturn, cast
+
+from buffer.records import Priority
+from edge_agent.clock import TimeSource
+from edge_agent.config.model import Config, Uplink
+from edge_agent.supervise import Supervisor, notify
+from edge_agent.uplink.core_link import CoreLink
+from edge_agent.uplink.destination import Destination, Parts
+from edge_agent.uplink.ledger import Ledger
+from edge_agent.uplink.link import Link
+from edge_agent.uplink.source import MEMORY_PREFIX, Reader, Source, SourceError
+
+log = logging.getLogger("edge.uplink")
+
+POLL_S: Final = 1.0  # the journal is looked at this often; the core's wake-ups are quicker but not needed
+WORKER_LIMIT_S: Final = 60.0
+SNAPSHOT_POINTS_MAX: Final = 256
+LEDGER_FILE: Final = "delivery.db"
+ALARMS_LOOKED_BACK: Final = 2000  # records an alarm that still waits for its lamp is looked for in
+
+MakeLink = Callable[[Config, Uplink, TimeSource], Link]
+
+
+def mqtt_link(config: Config, uplink: Uplink, clock: TimeSource) -> Link:
+    """The link of an [[uplink]] of the configuration."""
+    from edge_agent.uplink.mqtt import MqttLink, MqttSettings
+
+    settings = MqttSettings(
+        gateway=config.gateway.id,
+        host=uplink.host,
+        port=uplink.port,
+        keepalive_s=uplink.keepalive_s,
+        expiry_s=max(10, int(2 * uplink.unconfirmed_s)),
+        ca_file=uplink.ca_file,
+        cert_file=uplink.cert_file,
+        key_file=uplink.key_file,
+        centre_acks=uplink.ack == "centre",
+    )
+    return MqttLink(settings, clock)
+
+
+def open_journal(directory: Path) -> Reader:
+    """The journal of this gateway, to read."""
+    from buffer.reader import JournalReader
+
+    return cast(Reader, JournalReader.open(directory))
+
+
+async def run_uplink(
+    config: Config,
+    *,
+    clock: TimeSource,
+    rng: random.Random,
+    make_link: MakeLink = mqtt_link,
+    open_reader: Callable[[Path], Reader] = open_journal,
+) -> None:
+    """Deliver until cancelled. Raise OSError or sqlite3.Error only if delivery.db cannot even be made anew."""
+    uplink = UplinkProcess(config, clock=clock, rng=rng, make_link=make_link, open_reader=open_reader)
+    await uplink.run()
+
+
+class UplinkProcess:
+    """All parts of one uplink process."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: TimeSource,
+        rng: random.Random,
+        make_link: MakeLink = mqtt_link,
+        open_reader: Callable[[Path], Reader] = open_journal,
+    ) -> None:
+        self.config = config
+        self._loop = asyncio.get_running_loop()
+        self._polls = 0
+        self._journal_fault = ""
+        self.supervisor = Supervisor(self._worker_failed)
+        self.core = CoreLink(
+            config.gateway.run_dir / "core.sock", on_record=self._on_record, on_present=self._on_core_present
+        )
+        self.ledger = Ledger.open(
+            config.gateway.data_dir / LEDGER_FILE,
+            self._on_ledger,
+        )
+        self.source = Source(partial(open_reader, config.gateway.data_dir))
+        self.destinations = [
+            Destination(
+                settings,
+                Parts(
+                    link=make_link(config, settings, clock),
+                    source=self.source,
+                    ledger=self.ledger,
+                    reports=self.core,
+                    clock=clock,
+                    rng=random.Random(rng.getrandbits(64)),
+                    snapshot=self._snapshot,
+                ),
+            )
+            for settings in config.uplinks
+        ]
+
+    async def run(self) -> NoReturn:
+        """Deliver until cancelled."""
+        for destination in self.destinations:
+            for key, done in self.ledger.load(destination.id).items():
+                self.core.confirm(destination.id, *key, done.through)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                keep = self.supervisor.keep
+                tasks.create_task(keep("core_link", self.core.run), name="core_link")
+                tasks.create_task(keep("poll", self._poll_for_ever), name="poll")
+                self.supervisor.watch("poll", lambda: self._polls, limit_s=WORKER_LIMIT_S)
+                for destination in self.destinations:
+                    name = f"uplink:{destination.id}"
+                    tasks.create_task(keep(name, destination.run), name=name)
+                    self.supervisor.watch(name, destination.progress, limit_s=WORKER_LIMIT_S)
+                tasks.create_task(self.supervisor.feed_watchdog(), name="watchdog")
+                notify("READY=1")
+        finally:
+            self.source.close()
+            self.ledger.close()
+        raise AssertionError("unreachable")
+
+    # --- what there is to deliver -----------------------------------------------------------------------------------------------
+
+    async def _poll_for_ever(self) -> NoReturn:
+        while True:
+            self._polls += 1
+            polling = asyncio.create_task(self._poll(), name="poll-once")
+            try:
+                while not polling.done():  # a disk that hangs is not a worker that hangs
+                    self._polls += 1
+                    await asyncio.wait({polling}, timeout=POLL_S)
+                polling.result()
+            finally:
+                polling.cancel()
+            self._forget_memory()
+            await asyncio.sleep(POLL_S)
+
+    async def _poll(self) -> None:
+        try:
+            found = await self.source.heads()
+        except SourceError as fault:
+            if str(fault) != self._journal_fault:
+                self._journal_fault = str(fault)
+                log.error("journal fault=%s", ascii(self._journal_fault))
+            return
+        self._journal_fault = ""
+        for destination in self.destinations:
+            destination.outbox.epochs(found.epochs)
+            for (epoch, priority), head in found.heads.items():
+                destination.grow(epoch, priority, head)
+
+    def _on_record(self, epoch: str, priority: Priority, n: int, body: bytes | None) -> None:
+        if body is not None and epoch.startswith(MEMORY_PREFIX):
+            self.source.remember(epoch, n, body)
+        for destination in self.destinations:
+            if body is not None and priority is Priority.ALARM:
+                destination.alarm(epoch, n, body)
+            else:
+                destination.grow(epoch, priority, n)
+
+    def _forget_memory(self) -> None:
+        for epoch in self.source.memory_epochs():
+            streams = [d.outbox.get(epoch, Priority.ALARM) for d in self.destinations]
+            self.source.forget(epoch, min((s.done.through for s in streams if s is not None), default=0))
+
+    # --- what the core hears and tells --------------------------------------------------------------------------------------------
+
+    async def _on_core_present(self, present: bool) -> None:
+        if present:
+            await self._settle_lamps()
+        for destination in self.destinations:
+            await destination.say_state()
+
+    async def _snapshot(self) -> dict[str, object] | None:
+        """What the core knows now: alarms, and the points that are not quiet. None without a core."""
+        alarms, points = await asyncio.gather(self.core.ask("alarms"), self.core.ask("points"))
+        if not isinstance(alarms, list) or not isinstance(points, list):
+            return None
+        loud = [p for p in points if isinstance(p, dict) and (p.get("active") or p.get("fault"))]
+        return {
+            "alarms": alarms,
+            "points": loud[:SNAPSHOT_POINTS_MAX],
+            "points_loud": len(loud),
+            "points_total": len(points),
+        }
+
+    async def _settle_lamps(self) -> None:
+        """Tell the core of alarms that were confirmed while it, or we, could not listen."""
+        alarms = await self.core.ask("alarms")
+        if not isinstance(alarms, list):
+            return
+        waiting = {a.get("event_id") for a in alarms if isinstance(a, dict) and not a.get("delivered")}
+        if not waiting:
+            return
+        with contextlib.suppress(SourceError):
+            found = await self.source.heads()
+            for (epoch, priority), head in found.heads.items():
+                if priority is Priority.ALARM:
+                    await self._look_back(epoch, head, waiting)
+
+    async def _look_back(self, epoch: str, head: int, waiting: set[object]) -> None:
+        from edge_agent.uplink.destination import event_id
+
+        first = max(1, head - ALARMS_LOOKED_BACK + 1)
+        while first <= head:
+            records, whole = await self.source.read(
+                epoch, Priority.ALARM, first, head, limit=ALARMS_LOOKED_BACK, max_bytes=1024 * 1024
+            )
+            for destination in self.destinations:
+                stream = destination.outbox.get(epoch, Priority.ALARM)
+                if stream is not None:
+                    ids = [i for n, body in records if n in stream.done and (i := event_id(body)) in waiting]
+                    self.core.delivered(destination.id, ids)
+            if whole or not records:
+                return
+            first = records[-1][0] + 1
+
+    def _worker_failed(self, worker: str, running: bool, what: str) -> None:
+        if not running:
+            dest = worker.removeprefix("uplink:")
+            self.core.fault(dest, "worker", worker=worker, detail=what)
+
+    def _on_ledger(self, code: str, detail: str) -> None:
+        self._loop.call_soon_threadsafe(self._ledger_fault, code, detail)
+
+    def _ledger_fault(self, code: str, detail: str) -> None:
+        self.core.fault("", f"ledger_{code}", detail=ascii(detail)[:200])

@@ -1,0 +1,453 @@
+"""MQTT 5 by paho, on the asyncio loop. Every connection is a new client: what paho remembers dies with it, our ledger is the truth.
+
+Heeded: PUBACK reasons (VERSION2), Receive Maximum and Maximum Packet Size (paho obeys neither), and that `connect()` blocks.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import ipaddress
+import itertools
+import json
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge_agent import __version__
+from edge_agent.clock import TimeSource
+from edge_agent.model import encode_instant
+from edge_agent.uplink import contract
+from edge_agent.uplink.contract import Batch
+from edge_agent.uplink.link import LinkError, Receiver, Session
+from edge_agent.uplink.outbox import Flight
+
+log = logging.getLogger("edge.mqtt")
+
+CONNECT_S: Final = 10.0  # each of TCP and TLS
+OPEN_S: Final = 40.0  # all of it, name resolution and CONNACK included
+SESSION_EXPIRY_S: Final = 24 * 3600  # how long the broker keeps acks for us
+RECEIVE_MAXIMUM: Final = 32
+PACKET_BYTES_MAX: Final = contract.ACK_BYTES_MAX + 4096  # what we accept
+UNSENT_BYTES: Final = 16 * 1024  # what the kernel may hold unsent: an alarm waits behind no more
+STATE_RANK: Final = -1  # the snapshot goes first
+WILL_DISCONNECT: Final = 0x04
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSettings:
+    """Where and how to connect. Without `ca_file` only this machine itself may be the broker."""
+
+    gateway: str
+    host: str
+    port: int
+    keepalive_s: int
+    expiry_s: int  # a batch the centre has not seen by then is dropped by the broker; we send it again
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    centre_acks: bool = True
+
+
+class MqttLink:
+    """`edge_agent.uplink.link.Link` over MQTT 5."""
+
+    def __init__(self, settings: MqttSettings, clock: TimeSource) -> None:
+        self._settings, self._clock = settings, clock
+
+    async def open(self, receiver: Receiver) -> Session:
+        """Connect, subscribe to `ack`, and return once both are granted. Raise LinkError."""
+        session = _MqttSession(self._settings, self._clock, receiver)
+        try:
+            async with asyncio.timeout(OPEN_S):
+                await session.connect()
+        except TimeoutError:
+            await session.close()
+            raise LinkError("connect_timeout") from None
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+
+def tls_context(ca_file: Path, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
+    """Verify always, TLS 1.2 at least, only the given CA. Read anew for each connection, so renewed files count at once."""
+    context = ssl.create_default_context(cafile=str(ca_file))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if cert_file is not None:
+        context.load_cert_chain(str(cert_file), str(key_file) if key_file is not None else None)
+    return context
+
+
+def explain(fault: BaseException) -> LinkError:
+    """Put the reason a connection failed into one of our codes."""
+    if isinstance(fault, LinkError):
+        return fault
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        # X509_V_ERR_*: 9 not yet valid, 10 expired, 62 host, 64 address mismatch
+        reasons = {9: "cert_not_yet_valid", 10: "cert_expired", 62: "cert_wrong_host", 64: "cert_wrong_host"}
+        return LinkError(reasons.get(fault.verify_code, "cert_wrong_ca"), fault.verify_message)
+    if isinstance(fault, ssl.SSLError):
+        return LinkError(_explain_tls(str(fault)), str(fault))
+    if isinstance(fault, socket.gaierror):
+        return LinkError("no_name", str(fault))
+    if isinstance(fault, TimeoutError):
+        return LinkError("connect_timeout", str(fault))
+    if isinstance(fault, ConnectionRefusedError):
+        return LinkError("refused")
+    if isinstance(fault, FileNotFoundError | PermissionError):
+        return LinkError("key_file", f"{fault.strerror}: {fault.filename}")
+    if isinstance(fault, OSError):
+        return LinkError("no_route", str(fault))
+    return LinkError("lost", repr(fault))
+
+
+def _explain_tls(text: str) -> str:
+    # under TLS 1.3 the broker's verdict on our certificate arrives after the handshake looked done
+    said = text.lower()
+    marks = ("certificate required", "certificate_required", "alert unknown ca", "alert_unknown_ca", "bad certificate",
+             "bad_certificate", "certificate_unknown", "certificate unknown", "certificate_expired", "certificate expired",
+             "certificate_revoked", "certificate revoked", "handshake failure", "handshake_failure")  # fmt: skip
+    return "client_cert_rejected" if "alert" in said and any(mark in said for mark in marks) else "tls"
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether traffic to `host` never leaves this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _in_thread(work: Callable[[], _T]) -> _T:
+    """Run a call that may hang (name resolution) in a thread that nobody has to wait for, not even at exit."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = loop.create_future()
+
+    def settle(result: _T | None, fault: BaseException | None) -> None:
+        if future.done():
+            return
+        if fault is not None:
+            future.set_exception(fault)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result: _T | None = None
+        fault: BaseException | None = None
+        try:
+            result = work()
+        except BaseException as caught:  # noqa: BLE001 - handed to whoever awaits
+            fault = caught
+        with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
+            loop.call_soon_threadsafe(settle, result, fault)
+
+    threading.Thread(target=run, name="mqtt-connect", daemon=True).start()
+    return await future
+
+
+class _LastError(logging.Handler):
+    """Keeps the last thing paho said was wrong: the only place it leaves the text of a TLS alert."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage()
+
+
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    topic: str
+    payload: bytes
+    properties: Properties | None
+    retain: bool
+    flight: Flight | None  # None: the state message
+
+
+class _MqttSession:
+    def __init__(self, settings: MqttSettings, clock: TimeSource, receiver: Receiver) -> None:
+        self._settings, self._clock, self._receiver = settings, clock, receiver
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[LinkError] = self._loop.create_future()
+        self.max_bytes = 0
+        self._retain = True
+        self._granted: asyncio.Future[None] = self._loop.create_future()
+        self._queue: list[tuple[int, int, _Packet]] = []
+        self._count = itertools.count()
+        self._on_wire: dict[int, Flight | None] = {}  # by packet id, until PUBACK; None is the state message
+        self._receive_maximum = 65535
+        self._sock: Any = None
+        self._misc: asyncio.TimerHandle | None = None
+        self._abandoned = False
+        self._connected = False
+        self._last_error = _LastError()
+        logger = logging.Logger("paho", logging.ERROR)  # not registered anywhere: it goes with this session
+        logger.addHandler(self._last_error)
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.gateway,
+            protocol=paho.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        self._client.enable_logger(logger)
+        self._client.connect_timeout = CONNECT_S
+        self._client.max_inflight_messages_set(0)  # we count ourselves, by the broker's Receive Maximum
+        self._client.suppress_exceptions = True  # a bug in a callback must not leave paho half way through a packet
+        self._client.on_connect = self._on_connect
+        self._client.on_subscribe = self._on_subscribe
+        self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
+        self._client.on_disconnect = self._on_disconnect
+
+    # --- opening --------------------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        try:
+            await _in_thread(self._connect_blocking)
+        except Exception as fault:  # sockets, TLS, files, names: each has its words
+            raise explain(fault) from fault
+        self._sock = self._client.socket()
+        if self._sock is None:
+            raise LinkError("lost", self._last_error.text)
+        self._client.on_socket_register_write = self._register_write
+        self._client.on_socket_unregister_write = self._unregister_write
+        self._client.on_socket_close = self._socket_closed
+        self._loop.add_reader(self._sock, self._readable)
+        if self._client.want_write():
+            self._loop.add_writer(self._sock, self._writable)
+        self._tick()
+        waiting: set[asyncio.Future[Any]] = {self._granted, self.closed}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if self.closed.done():
+            raise self.closed.result()
+        self._granted.result()
+
+    def _connect_blocking(self) -> None:
+        settings = self._settings
+        if settings.ca_file is not None:
+            self._client.tls_set_context(tls_context(settings.ca_file, settings.cert_file, settings.key_file))
+        elif not is_this_machine(settings.host):
+            raise LinkError("tls_required")
+        will = {"v": contract.VERSION, "gateway": settings.gateway, "online": False}
+        self._client.will_set(contract.topic_state(settings.gateway), json.dumps(will), qos=1, retain=True)
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        properties.MaximumPacketSize = PACKET_BYTES_MAX
+        self._client.connect(
+            settings.host, settings.port, settings.keepalive_s, clean_start=False, properties=properties
+        )
+        sock = self._client.socket()
+        if self._abandoned or sock is None:
+            self._client._sock_close()  # nobody waits for this connection any more
+            return
+        raw: Any = sock
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25), UNSENT_BYTES)
+
+    def _on_connect(
+        self, client: paho.Client, userdata: object, flags: Any, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        if reason.is_failure:
+            self._end(LinkError("connack", f"0x{reason.value:02x} {reason}"))
+            return
+        limits: Any = properties
+        self._receive_maximum = int(getattr(limits, "ReceiveMaximum", 65535))
+        packet_bytes = int(getattr(limits, "MaximumPacketSize", 268_435_455))
+        self.max_bytes = packet_bytes - contract.overhead(self._settings.gateway)
+        self._retain = bool(getattr(limits, "RetainAvailable", 1))
+        if getattr(limits, "MaximumQoS", 1) < 1:
+            self._end(LinkError("no_qos1"))
+            return
+        if self.max_bytes < 1024:
+            self._end(LinkError("packets_too_small", str(packet_bytes)))
+            return
+        self._connected = True
+        log.info("connected host=%s session_present=%s", self._settings.host, flags.session_present)
+        if self._settings.centre_acks:
+            client.subscribe(contract.topic_ack(self._settings.gateway), qos=1)
+        else:
+            self._granted.set_result(None)
+
+    def _on_subscribe(
+        self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object
+    ) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._end(LinkError("ack_topic_denied", ", ".join(f"0x{reason.value:02x} {reason}" for reason in reasons)))
+        elif not self._granted.done():
+            self._granted.set_result(None)
+
+    # --- sending --------------------------------------------------------------------------------------------------------------
+
+    def encode(self, batch: Batch) -> bytes:
+        return contract.encode_batch(self._settings.gateway, batch, self._clock.now())
+
+    def send(self, flight: Flight, payload: bytes) -> None:
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.CorrelationData = contract.correlation(flight.batch).encode()
+        properties.MessageExpiryInterval = self._settings.expiry_s
+        topic = contract.topic_up(self._settings.gateway, flight.batch.priority)
+        self._enqueue(flight.batch.priority, _Packet(topic, payload, properties, False, flight))
+
+    def send_state(self, snapshot: dict[str, object] | None) -> None:
+        message: dict[str, object] = {
+            "v": contract.VERSION,
+            "gateway": self._settings.gateway,
+            "online": True,
+            "agent": __version__,
+            "sent": encode_instant(self._clock.now()),
+            "core": snapshot is not None,
+        }
+        if snapshot is not None:
+            message["snapshot"] = snapshot
+        payload = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(payload) > self.max_bytes:
+            message["snapshot"] = {"truncated": True}
+            payload = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+        topic = contract.topic_state(self._settings.gateway)
+        self._enqueue(STATE_RANK, _Packet(topic, payload, None, self._retain, None))
+
+    def _enqueue(self, rank: int, packet: "_Packet") -> None:
+        heapq.heappush(self._queue, (rank, next(self._count), packet))
+        self._pump()
+
+    def _pump(self) -> None:
+        """Hand paho one packet at a time: what it holds can no longer be overtaken."""
+        while self._queue and not self.closed.done() and not self._client.want_write():
+            if len(self._on_wire) >= self._receive_maximum:
+                return
+            _, _, packet = heapq.heappop(self._queue)
+            info = self._client.publish(
+                packet.topic, packet.payload, qos=1, retain=packet.retain, properties=packet.properties
+            )
+            if info.rc != paho.MQTT_ERR_SUCCESS:
+                self._end(LinkError("lost", f"publish {info.rc}"))
+                return
+            self._on_wire[info.mid] = packet.flight
+            self._client.loop_write()
+
+    def _on_publish(
+        self, client: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: object
+    ) -> None:
+        if mid not in self._on_wire:
+            return
+        flight = self._on_wire.pop(mid)
+        if reason.is_failure:
+            if flight is None:
+                self._receiver.state_denied(reason.value, str(reason))
+            else:
+                self._receiver.denied(flight, reason.value, str(reason))
+        elif flight is not None:  # 0x10, no matching subscribers, is a success of the broker's
+            self._receiver.taken(flight)
+        self._loop.call_soon(self._pump)
+
+    # --- receiving ------------------------------------------------------------------------------------------------------------
+
+    def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return
+        if message.retain or topic != contract.topic_ack(self._settings.gateway):
+            log.warning(
+                "ignored topic=%s retained=%s bytes=%d", ascii(topic)[:80], message.retain, len(message.payload)
+            )
+            return
+        try:
+            ack = contract.decode_ack(bytes(message.payload))
+        except (ValueError, RecursionError) as fault:
+            log.warning("ack refused fault=%s", str(fault)[:200])
+            return
+        self._receiver.answered(ack)
+
+    # --- the socket on the loop -------------------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        client, sock = self._client, self._sock
+        while True:
+            client.loop_read()
+            if client.socket() is None:
+                return
+            if client._in_packet["remaining_length"] > PACKET_BYTES_MAX:  # a broker that ignores what we asked for
+                self._end(LinkError("lost", "packet too large"))
+                return
+            pending = getattr(sock, "pending", None)  # decrypted bytes do not make the socket readable
+            if pending is None or not pending():
+                return
+
+    def _writable(self) -> None:
+        self._client.loop_write()
+        self._pump()
+
+    def _register_write(self, client: paho.Client, userdata: object, sock: Any) -> None:
+        self._loop.add_writer(sock, self._writable)
+
+    def _unregister_write(self, client: paho.Client, userdata: object, sock: Any) -> None:
+        self._loop.remove_writer(sock)
+
+    def _socket_closed(self, client: paho.Client, userdata: object, sock: Any) -> None:
+        self._loop.remove_reader(sock)
+        self._loop.remove_writer(sock)
+
+    def _tick(self) -> None:
+        if self.closed.done():
+            return
+        self._misc = self._loop.call_later(1.0, self._tick)
+        self._client.loop_misc()
+        self._pump()
+
+    def _on_disconnect(
+        self, client: paho.Client, userdata: object, flags: Any, reason: ReasonCode, properties: object
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            taken_over = reason.value == 0x8E
+            self._end(LinkError("taken_over" if taken_over else "disconnected", f"0x{reason.value:02x} {reason}"))
+            return
+        said = self._last_error.text
+        if not self._connected and self._settings.ca_file is not None:
+            code = _explain_tls(said) if said else "lost"
+            self._end(
+                LinkError("client_cert_rejected" if code in ("lost", "tls") and not said else code, said or str(reason))
+            )
+        else:
+            self._end(LinkError("lost", said or str(reason)))
+
+    # --- the end --------------------------------------------------------------------------------------------------------------
+
+    def _end(self, why: LinkError) -> None:
+        if not self.closed.done():
+            self.closed.set_result(why)
+
+    async def close(self) -> None:
+        """Say goodbye (the broker then sends our will: we are offline) without waiting for a broken wire."""
+        self._abandoned = True
+        if self._misc is not None:
+            self._misc.cancel()
+        client = self._client
+        if self._sock is not None and client.socket() is not None:
+            if self._connected and not self.closed.done():
+                client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=WILL_DISCONNECT))
+                client.loop_write()
+            client._sock_close()
+        self._end(LinkError("closed"))
+        if not self._granted.done():
+            self._granted.cancel()
+        client.on_publish = client.on_message = client.on_connect = client.on_disconnect = (
+            None  # no cycle keeps it alive
+        )

@@ -1,0 +1,361 @@
+"""What one destination still has to get, is getting, and has. Pure: no clock, no file, no socket.
+
+Each stream of each epoch is a set of numbers 1..head, of which some are `done` (confirmed) and some on the wire. Whatever is
+neither is due: a lost confirm, a dropped connection, a range the centre asks for again only take numbers out of a set.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from buffer.records import Priority
+from edge_agent.uplink.contract import STREAMS, Batch, Refusal, StreamAck
+from edge_agent.uplink.intervals import Intervals, Range
+
+ALARM_RESERVE = 4  # slots beyond the window that only fresh alarms may take
+FLOOR_EVERY = 8  # one pick in so many goes to the lowest stream that waits, so that a storm above never starves it
+FRESH_MAX = 1024  # alarm bodies that came with the wake-up, kept until sent
+
+
+@dataclass(slots=True)
+class Flight:
+    """One batch on the wire."""
+
+    stream: "Stream"
+    batch: Batch
+    bytes: int
+    sent_s: float
+    order: int  # of hand-over in its stream: the wire keeps it
+    event_ids: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream of one epoch."""
+
+    epoch: str
+    priority: Priority
+    head: int = 0  # the highest n accepted
+    mark: int = 0  # the head when the connection was made: up to here it is replay
+    ever: Intervals = field(default_factory=Intervals)  # sent by this process, whatever became of it
+    done: Intervals = field(default_factory=Intervals)
+    busy: Intervals = field(default_factory=Intervals)  # done or on the wire
+    refused: set[int] = field(default_factory=set)  # moved aside, to be declared as gaps
+    flights: list[Flight] = field(default_factory=list)
+    limit: int | None = None  # records a batch, while looking for the one the centre cannot read
+    asked_again: int = 0  # re-requests honoured since `through` last moved
+    ask_not_before_s: float = 0.0
+
+    def due(self, *, live: bool) -> Range | None:
+        """The lowest run of numbers to send, among the live or the replayed ones."""
+        return self.busy.first_missing(self.mark + 1, self.head) if live else self.busy.first_missing(1, self.mark)
+
+    def release(self, flight: Flight) -> None:
+        """The batch is not on the wire any more: what of it is not confirmed is due again."""
+        self.flights.remove(flight)
+        self.busy.discard(flight.batch.first, flight.batch.last)
+        for first, last in self.done.overlap(flight.batch.first, flight.batch.last):
+            self.busy.add(first, last)
+        for other in self.flights:  # a fresh alarm may lie inside the range of an older batch
+            self.busy.add(other.batch.first, other.batch.last)
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What to read and send next."""
+
+    stream: Stream
+    first: int
+    last: int
+    replay: bool
+
+
+class Outbox:
+    """All streams of one destination."""
+
+    def __init__(
+        self, done: Mapping[tuple[str, Priority], Intervals], refused: Iterable[tuple[str, Priority, int]] = ()
+    ) -> None:
+        self._streams: dict[tuple[str, Priority], Stream] = {}
+        self._order: list[str] = []  # epochs, oldest first
+        self._loaded = dict(done)
+        self._loaded_refused = list(refused)
+        self._fresh: dict[tuple[str, int], bytes] = {}
+        self._picks = 0
+        self._sent = 0
+        self.in_flight = 0
+        self.in_flight_bytes = 0
+
+    def streams(self) -> list[Stream]:
+        """All streams, highest priority first, oldest epoch first."""
+        rank = {epoch: position for position, epoch in enumerate(self._order)}
+        return sorted(self._streams.values(), key=lambda s: (s.priority, rank.get(s.epoch, len(rank))))
+
+    def get(self, epoch: str, priority: Priority) -> Stream | None:
+        """The stream, if it is known."""
+        return self._streams.get((epoch, priority))
+
+    def epochs(self, order: Iterable[str]) -> None:
+        """The journal's epochs, oldest first."""
+        self._order = list(order)
+
+    def grow(self, epoch: str, priority: Priority, head: int) -> bool:
+        """The journal has records up to `head`. Return whether that is news."""
+        if priority not in STREAMS:
+            return False
+        stream = self._streams.get((epoch, priority))
+        if stream is None:
+            done = self._loaded.pop((epoch, priority), None) or Intervals()
+            stream = Stream(epoch, priority, done=done, busy=done.copy())
+            stream.refused = {n for e, p, n in self._loaded_refused if (e, p) == (epoch, priority) and n not in done}
+            self._streams[epoch, priority] = stream
+        if head <= stream.head:
+            return False
+        stream.head = head
+        return True
+
+    def add_fresh(self, epoch: str, n: int, body: bytes) -> None:
+        """An alarm that came with its body: it needs no disk to be sent."""
+        self.grow(epoch, Priority.ALARM, n)
+        if len(self._fresh) < FRESH_MAX:
+            self._fresh[epoch, n] = body
+
+    def connected(self) -> None:
+        """A new connection: what there is now is replay, what comes from now on is live."""
+        for stream in self._streams.values():
+            stream.mark = stream.head
+
+    def pending(self, priority: Priority) -> int:
+        """Records of this priority not confirmed yet."""
+        return sum(s.head - s.done.count() for s in self._streams.values() if s.priority is priority)
+
+    @property
+    def alarm_pending(self) -> bool:
+        """Whether an alarm is not confirmed yet."""
+        return any(s.priority is Priority.ALARM and s.done.through < s.head for s in self._streams.values())
+
+    # --- choosing -----------------------------------------------------------------------------------------------------------
+
+    def take_fresh(self, window: int, blocked: frozenset[Priority], max_bytes: int) -> Batch | None:
+        """A batch of alarms whose bodies are at hand, if there is one to send. Uses slots no backlog may take."""
+        if self.in_flight >= window + ALARM_RESERVE or Priority.ALARM in blocked:
+            return None
+        for epoch, start in list(self._fresh):
+            stream, n = self._streams[epoch, Priority.ALARM], start
+            if n in stream.busy or n in stream.refused:
+                del self._fresh[epoch, n]
+                continue
+            records: list[tuple[int, bytes]] = []
+            room = max_bytes
+            while (
+                (body := self._fresh.get((epoch, n))) is not None
+                and n not in stream.busy
+                and (not records or room >= len(body))
+            ):
+                records.append((n, body))
+                del self._fresh[epoch, n]
+                room -= len(body)
+                n += 1
+                if stream.limit is not None and len(records) >= stream.limit:
+                    break
+            first, last = records[0][0], records[-1][0]
+            return Batch(
+                epoch=epoch,
+                priority=Priority.ALARM,
+                first=first,
+                last=last,
+                records=records,
+                replay=last <= stream.mark,
+                dup=bool(stream.ever.overlap(first, last)),
+            )
+        return None
+
+    def pick(self, window: int, budget_bytes: int, blocked: frozenset[Priority]) -> Want | None:
+        """What to read next, or None while the window is full or nothing is due. One slot always stays free for alarms."""
+        if self.in_flight >= max(1, window - 1) or (self.in_flight and self.in_flight_bytes >= budget_bytes):
+            return None
+        bulk = sum(len(s.flights) for s in self._streams.values() if s.priority >= Priority.TELEMETRY)
+        full = bulk >= max(1, window - 2)  # the ceiling: a slot always stays free for faults and status
+        wants = [
+            Want(stream, *due, replay=not live)
+            for stream in self.streams()
+            for live in (True, False)
+            if stream.priority not in blocked and not (full and stream.priority >= Priority.TELEMETRY)
+            if (due := stream.due(live=live)) is not None
+        ]
+        if not wants:
+            return None
+        self._picks += 1
+        if self._picks % FLOOR_EVERY == 0:
+            return max(wants, key=lambda want: want.stream.priority)
+        return min(wants, key=lambda want: (want.stream.priority, want.replay))
+
+    def compose(self, want: Want, records: list[tuple[int, bytes]], *, whole: bool) -> Batch | None:
+        """The batch for what was read of `want`, with holes as gaps, or None if nothing of it is due any more.
+
+        `whole`: the read was not cut short by a limit, so what is missing after the last record is gone too.
+        """
+        stream = want.stream
+        end = want.last if whole else (records[-1][0] if records else want.first - 1)
+        due = stream.busy.first_missing(want.first, end)
+        if due is None:
+            return None
+        first, last = due
+        kept = [(n, body) for n, body in records if first <= n <= last and n not in stream.refused]
+        if stream.limit is not None and len(kept) > stream.limit:
+            kept = kept[: stream.limit]
+            last = kept[-1][0]
+        gaps: list[tuple[int, int, str]] = []
+        expected = first
+        for n, _ in [*kept, (last + 1, b"")]:
+            gaps += self._gaps(stream, expected, n - 1)
+            expected = n + 1
+        return Batch(
+            epoch=stream.epoch,
+            priority=stream.priority,
+            first=first,
+            last=last,
+            records=kept,
+            gaps=gaps,
+            replay=want.replay,
+            dup=bool(stream.ever.overlap(first, last)),
+        )
+
+    @staticmethod
+    def _gaps(stream: Stream, first: int, last: int) -> list[tuple[int, int, str]]:
+        gaps: list[tuple[int, int, str]] = []
+        for n in sorted(n for n in stream.refused if first <= n <= last):
+            if first < n:
+                gaps.append((first, n - 1, "gone"))
+            gaps.append((n, n, "refused"))
+            first = n + 1
+        if first <= last:
+            gaps.append((first, last, "gone"))
+        return gaps
+
+    # --- the life of a batch --------------------------------------------------------------------------------------------------
+
+    def sent(self, batch: Batch, size: int, now_s: float, event_ids: tuple[str, ...] = ()) -> Flight:
+        """The batch goes on the wire now."""
+        stream = self._streams[batch.epoch, batch.priority]
+        self._sent += 1
+        flight = Flight(stream, batch, size, now_s, self._sent, event_ids)
+        stream.flights.append(flight)
+        stream.busy.add(batch.first, batch.last)
+        stream.ever.add(batch.first, batch.last)
+        self.in_flight += 1
+        self.in_flight_bytes += size
+        return flight
+
+    def back(self, flight: Flight) -> None:
+        """The batch was not taken: it is due again."""
+        if flight in flight.stream.flights:
+            flight.stream.release(flight)
+            self.in_flight -= 1
+            self.in_flight_bytes -= flight.bytes
+
+    def back_all(self) -> None:
+        """The connection is gone: all that is unconfirmed is due again."""
+        for stream in self._streams.values():
+            for flight in list(stream.flights):
+                self.back(flight)
+
+    def oldest_s(self) -> float | None:
+        """When the oldest unconfirmed batch was sent."""
+        return min((f.sent_s for s in self._streams.values() for f in s.flights), default=None)
+
+    def taken(self, flight: Flight) -> None:
+        """Broker mode: the broker's word is enough."""
+        flight.stream.done.add(flight.batch.first, flight.batch.last)
+        self._settle(flight.stream)
+
+    def acknowledge(self, ack: StreamAck, now_s: float, *, ask_again_s: float) -> list[Flight]:
+        """The centre has this. Return the batches that are confirmed by it.
+
+        A range it misses although we thought it confirmed is due again, at most once every `ask_again_s`.
+        """
+        stream = self._streams.get((ack.epoch, ack.priority))
+        if stream is None:
+            return []
+        before = stream.done.through
+        high = min(ack.high, stream.head)  # nobody has what was never accepted
+        stream.done.add(1, min(ack.through, stream.head))
+        present = Intervals([(ack.through + 1, high)])
+        for first, last in ack.missing:
+            present.discard(first, last)
+        for first, last in present:
+            stream.done.add(first, last)
+        self._ask_again(stream, ack.missing, now_s, ask_again_s)
+        for first, last in stream.done:
+            stream.busy.add(first, last)
+        confirmed = self._settle(stream)
+        if stream.done.through > before:
+            stream.asked_again = 0
+            stream.refused = {n for n in stream.refused if n > stream.done.through}
+        newest = max((flight.order for flight in confirmed), default=0)
+        for flight in list(stream.flights):  # the wire keeps order: what was overtaken by its successor is lost
+            if flight.order < newest and any(
+                a <= flight.batch.first and flight.batch.last <= b for a, b in ack.missing
+            ):
+                self.back(flight)
+        return confirmed
+
+    def _ask_again(self, stream: Stream, missing: Iterable[Range], now_s: float, ask_again_s: float) -> None:
+        lost = [part for first, last in missing for part in stream.done.overlap(first, last)]
+        if not lost or now_s < stream.ask_not_before_s:
+            return
+        stream.asked_again += 1
+        stream.ask_not_before_s = now_s + ask_again_s * 2.0 ** min(stream.asked_again - 1, 6)
+        for first, last in lost:
+            stream.done.discard(first, last)
+            stream.busy.discard(first, last)
+            for flight in stream.flights:
+                for a, b in Intervals([(flight.batch.first, flight.batch.last)]).overlap(first, last):
+                    stream.busy.add(a, b)
+
+    def refuse(self, refusal: Refusal) -> bool:
+        """Move a record aside: its number is declared as a gap instead. Return False if it was aside already or is unknown.
+
+        Call it after `acknowledge` of the same message.
+        """
+        stream = self._streams.get((refusal.epoch, refusal.priority))
+        if (
+            stream is None
+            or not 1 <= refusal.n <= stream.head
+            or refusal.n in stream.refused
+            or refusal.n in stream.done
+        ):
+            return False
+        stream.refused.add(refusal.n)
+        for flight in list(stream.flights):  # the rest of its batch was answered in the same message
+            if flight.batch.first <= refusal.n <= flight.batch.last:
+                self.back(flight)
+        stream.busy.discard(refusal.n, refusal.n)
+        return True
+
+    def reject(self, flight: Flight) -> int | None:
+        """The centre cannot read this batch. Halve what follows; return n if it was a single record, which is the culprit."""
+        stream, count = flight.stream, len(flight.batch.records)
+        self.back(flight)
+        if count == 1:
+            stream.limit = None
+            return flight.batch.records[0][0]
+        stream.limit = max(1, count // 2)
+        return None
+
+    def flight_of(self, name: str) -> Flight | None:
+        """The batch on the wire that is called `name` (see contract.correlation)."""
+        epoch, _, rest = name.partition("/")
+        for stream in self._streams.values():
+            if stream.epoch == epoch:
+                for flight in stream.flights:
+                    if rest == f"{stream.priority.stream}/{flight.batch.first}-{flight.batch.last}":
+                        return flight
+        return None
+
+    def _settle(self, stream: Stream) -> list[Flight]:
+        confirmed = [f for f in stream.flights if stream.done.covers(f.batch.first, f.batch.last)]
+        for flight in confirmed:
+            self.back(flight)
+        if confirmed and stream.limit is not None:
+            stream.limit = stream.limit * 2 if stream.limit < 1024 else None
+        return confirmed
