@@ -1,0 +1,244 @@
+"""What no single value shows: names used twice, ports shared, a centre without TLS. Each check sees only sound values."""
+
+import os
+import re
+import stat
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Final
+
+from edge_agent.config.site import Item, Site, nearest
+
+_LOOPBACK: Final = re.compile(r"localhost|::1|127(?:\.\d{1,3}){3}")
+_PORT_GLOBS: Final = ("zg/*", "serial/by-path/*", "serial/by-id/*", "ttyAMA*", "ttySC*", "ttyUSB*", "ttyACM*", "ttyS0")
+_PORTS_NAMED: Final = 6
+_PEM_BYTES_MAX: Final = 256 * 1024
+_MARKS: Final = {"ca_file": b"BEGIN CERTIFICATE", "cert_file": b"BEGIN CERTIFICATE", "key_file": b"PRIVATE KEY-----"}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine, so that nothing on the way can listen."""
+    return _LOOPBACK.fullmatch(host.lower()) is not None
+
+
+def check_all(site: Site) -> None:
+    """Every check that looks at the files alone."""
+    _ids(site)
+    _buses(site)
+    _serial_ports(site)
+    _board(site)
+    _points(site)
+    _uplinks(site)
+    if not any(site.items(name) for name in ("panel", "bus", "contact")):
+        site.warning("no_sources", site.top)
+
+
+def _repeats(site: Site, items: Iterable[Item], key: str, code: str) -> None:
+    first: dict[object, Item] = {}
+    for item in items:
+        value = item.values.get(key)
+        if value is None:
+            continue
+        if value in first:
+            at = site.origin((*first[value].path, key))
+            site.error(code, item, key, value=value, first=first[value].label, first_file=at.file, first_line=at.line)
+        else:
+            first[value] = item
+
+
+def _ids(site: Site) -> None:
+    # Sources share one space of names: the point "x/y" belongs to the source x, and a contact is a point.
+    sources = [item for name in ("panel", "bus", "bus.device", "contact", "uplink") for item in site.items(name)]
+    _repeats(site, sorted(sources, key=lambda item: _place(site, item)), "id", "duplicate_id")
+    _repeats(site, site.items("point"), "id", "duplicate_id")
+    _repeats(site, site.items("zone"), "id", "duplicate_id")
+
+
+def _place(site: Site, item: Item) -> tuple[str, int]:
+    at = site.origin(item.path)
+    return ("" if at.file.name == "config.toml" else str(at.file), at.line)
+
+
+def _buses(site: Site) -> None:
+    for bus in site.items("bus"):
+        table = site.table(bus)
+        if "port" in table and "host" in table:
+            site.error("port_and_host", bus, "host")
+        elif "port" not in table and "host" not in table and not site.unreadable(bus, "port", "host"):
+            site.error("no_port_or_host", bus)
+        unused = ("baud", "framing", "gap_s") if "host" in table else ("tcp_port",)
+        for key in unused:
+            if key in bus.values:
+                site.warning("not_used", bus, key, name=key, why="host" if "host" in table else "port")
+        devices = bus.children.get("bus.device", [])
+        if not devices and not site.unreadable(bus):
+            site.warning("no_devices", bus)
+        first: dict[int, Item] = {}
+        for device in devices:
+            address = 1 if "address" not in site.table(device) else device.values.get("address")
+            if address in first:
+                at = site.origin((*first[address].path, "address"))
+                site.error(
+                    "duplicate_address",
+                    device,
+                    "address" if "address" in device.values else "",
+                    value=address,
+                    first=first[address].label,
+                    first_file=at.file,
+                    first_line=at.line,
+                )
+            elif address is not None:
+                first[address] = device
+
+
+def _serial_ports(site: Site) -> None:
+    _repeats(site, [*site.items("panel"), *site.items("bus")], "port", "same_port")
+
+
+def _board(site: Site) -> None:
+    boards = site.items("board")
+    gpio = boards[0].values.get("gpio", "none" if "gpio" not in site.table(boards[0]) else "") if boards else "none"
+    contacts = site.items("contact")
+    used: dict[int, tuple[str, tuple[str | int, ...]]] = {}
+
+    def use(item: Item, line: int, path: tuple[str | int, ...], label: str) -> None:
+        if line in used:
+            first, first_path = used[line]
+            at = site.origin(first_path)
+            site.findings.error(
+                "same_line", site.origin(path), label, value=line, first=first, first_file=at.file, first_line=at.line
+            )
+        else:
+            used[line] = (label, path)
+
+    for board in boards:
+        for key in ("outputs", "buttons"):
+            for name, line in board.values.get(key, {}).items():
+                use(board, line, (*board.path, key, name), f"board.{key}.{name}")
+        if gpio == "fake" and "fake_socket" not in site.table(board):
+            site.error("no_fake_socket", board, "gpio")
+        if gpio == "none" and (board.values.get("outputs") or board.values.get("buttons")):
+            site.error("no_gpio", board)
+        if gpio not in {"none", ""} and "buzzer" not in board.values.get("outputs", {}):
+            site.warning("no_buzzer", board, "outputs" if "outputs" in board.values else "")
+    for contact in contacts:
+        if "line" in contact.values:
+            use(contact, contact.values["line"], (*contact.path, "line"), f"{contact.label}.line")
+    if contacts and gpio == "none" and not site.is_broken:
+        site.error("no_gpio", contacts[0])
+
+
+def _points(site: Site) -> None:
+    sources = {item.id for name in ("panel", "bus.device") for item in site.items(name)}
+    contacts = {item.id for item in site.items("contact")}
+    known = {name for name in sources | contacts if name}
+
+    def exists(point: str) -> bool:
+        head, slash, _ = point.removesuffix("*").partition("/")
+        if slash:
+            return head in sources
+        if point.endswith("*"):
+            return any(name.startswith(head) for name in known)
+        return head in contacts
+
+    for item in site.items("point"):
+        if item.id and not exists(item.id) and not site.is_broken:
+            near = nearest(item.id.partition("/")[0], sorted(known))
+            site.warning("unknown_point", item, "id", value=item.id, nearest=near, known=", ".join(sorted(known)[:8]))
+    for item in site.items("zone"):
+        for index, point in enumerate(item.values.get("points", ())):
+            if not exists(point) and not site.is_broken:
+                near = nearest(point.partition("/")[0].rstrip("*"), sorted(known))
+                at = site.origin((*item.path, "points", index))
+                known_names = ", ".join(sorted(known)[:8])
+                label = f"{item.label}.points"
+                site.findings.warning("unknown_point", at, label, value=point, nearest=near, known=known_names)
+    for limits in site.items("point.limits"):
+        values = limits.values
+        for low, high in (("prealarm_high", "alarm_high"), ("alarm_low", "prealarm_high"), ("alarm_low", "alarm_high")):
+            if low in values and high in values and values[low] >= values[high]:
+                site.error("order_of_limits", limits, low, low=low, high=high)
+        if values.get("n", 1) > values.get("m", 1) and not {"n", "m"} & (site.table(limits).keys() - values.keys()):
+            site.error("n_over_m", limits, "n", n=values.get("n", 1), m=values.get("m", 1))
+
+
+def _uplinks(site: Site) -> None:
+    for uplink in site.items("uplink"):
+        table = site.table(uplink)
+        host = uplink.values.get("host")
+        if host and not is_loopback(host) and "ca_file" not in table:
+            site.error("no_tls", uplink, "host", value=host)
+        for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
+            if one in table and other not in table:
+                site.error("half_pair", uplink, one, name=one, other=other)
+            if one in table and "ca_file" not in table and host and is_loopback(host):
+                site.warning("not_used", uplink, one, name=one, why="ca_file")
+        if "ca_file" in table and "cert_file" not in table and "key_file" not in table:
+            site.warning("no_client_cert", uplink)
+
+
+def check_profiles(site: Site, known: Collection[str]) -> None:
+    """Every profile named must be one of `known`."""
+    for item in (*site.items("panel"), *site.items("bus.device")):
+        profile = item.values.get("profile")
+        if profile is not None and profile not in known:
+            site.error("unknown_profile", item, "profile", value=profile, nearest=nearest(profile, sorted(known)))
+
+
+def check_serial_ports(site: Site, dev: Path = Path("/dev")) -> None:
+    """Every serial port named must be on this machine now, and be no other one's second name."""
+    first: dict[str, Item] = {}
+    for item in (*site.items("panel"), *site.items("bus")):
+        port = item.values.get("port")
+        if not port:
+            continue
+        try:
+            real = os.path.realpath(port, strict=True)
+            is_device = stat.S_ISCHR(os.stat(real).st_mode)  # noqa: PTH116 - realpath gave text
+        except (OSError, ValueError):
+            ports = likely_ports(port, dev)
+            site.error("no_such_port", item, "port", value=port, ports=", ".join(ports))
+            continue
+        if not is_device:
+            site.error("not_a_port", item, "port", value=port)
+        elif real in first and first[real].values["port"] != port:
+            at = site.origin((*first[real].path, "port"))
+            label = first[real].label
+            site.error("same_port", item, "port", value=real, first=label, first_file=at.file, first_line=at.line)
+        else:
+            first.setdefault(real, item)
+
+
+def likely_ports(wanted: str, dev: Path = Path("/dev")) -> list[str]:
+    """Serial ports that exist here, those that look like `wanted` first."""
+    import difflib  # only a faulty configuration needs it
+
+    present = [str(path) for pattern in _PORT_GLOBS for path in sorted(dev.glob(pattern))]
+    close = difflib.get_close_matches(wanted, present, n=_PORTS_NAMED, cutoff=0.5)
+    return [*close, *(port for port in present if port not in close)][:_PORTS_NAMED]
+
+
+def check_tls_files(site: Site) -> None:
+    """Certificates and keys must be there and be what their name says; nobody else may read a key."""
+    for uplink in site.items("uplink"):
+        for key, mark in _MARKS.items():
+            path = uplink.values.get(key)
+            if path is None:
+                continue
+            try:
+                mode = path.stat().st_mode
+                data = b""
+                if stat.S_ISREG(mode):  # opening a FIFO would wait for ever
+                    with path.open("rb") as stream:
+                        data = stream.read(_PEM_BYTES_MAX)
+            except PermissionError:
+                site.warning("tls_not_checked", uplink, key, path=path)  # root's own, handed over by systemd
+                continue
+            except (OSError, ValueError) as fault:
+                why = getattr(fault, "strerror", None) or "invalid name"
+                site.error("tls_missing", uplink, key, path=path, why=why)
+                continue
+            if mark not in data:
+                site.error("tls_not_pem", uplink, key, path=path, mark=mark.decode())
+            elif key == "key_file" and mode & 0o027:
+                site.error("tls_key_open", uplink, key, path=path, mode=f"{stat.S_IMODE(mode):04o}")

@@ -1,0 +1,140 @@
+"""Reads, merges and checks the configuration: `config.toml`, then `conf.d/*.toml` in lexical order.
+
+Tables merge, arrays of tables append, any other value of a later file replaces the earlier one. Every fault is told at once.
+"""
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.config import check
+from edge_agent.config.findings import Finding, Findings, Origin
+from edge_agent.config.model import Config, Gateway
+from edge_agent.config.schema import children
+from edge_agent.config.site import Item, Site
+from edge_agent.config.source import read
+
+_FILES_MAX: Final = 64
+_IGNORED_QUIETLY: Final = (
+    "~",
+    ".bak",
+    ".old",
+    ".orig",
+    ".swp",
+    ".dpkg-dist",
+    ".dpkg-old",
+    ".dpkg-new",
+    ".md",
+    "README",
+)
+_PROFILE_DIRS: Final = Config(gateway=Gateway(id="")).profile_dirs
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What `load` found. `config` is None if any finding is an error."""
+
+    config: Config | None
+    findings: tuple[Finding, ...]
+    sources: tuple[Path, ...]  # the files, in reading order
+    origins: Mapping[str, Origin] = field(default_factory=dict)  # "panel[hall].baud" -> where it is written
+    profile_dirs: tuple[Path, ...] = _PROFILE_DIRS  # sound even if `config` is None
+
+
+def load(
+    directory_or_file: Path,
+    *,
+    check_ports: bool = False,
+    check_tls: bool = False,
+    profiles: Callable[[], Collection[str]] | None = None,
+) -> Loaded:
+    """Read the configuration and check it. Never raises on what the files hold.
+
+    `check_ports` and `check_tls` also look at this machine: serial ports that are not there, certificates that cannot be
+    read. The agent itself starts without those checks: a missing adapter is a fault to tell, not a reason to be silent.
+    `profiles` gives the names of the profiles there are; without it they are not checked.
+    """
+    findings = Findings()
+    sources = [read(file, findings) for file in _files(directory_or_file, findings)]
+    site = Site(sources, findings)
+    check.check_all(site)
+    if profiles is not None:
+        check.check_profiles(site, profiles())
+    if check_ports:
+        check.check_serial_ports(site)
+    if check_tls:
+        check.check_tls_files(site)
+    config = None if findings.failed() else _with_credentials(_build(site.top))
+    order = {source.file: n for n, source in enumerate(sources)}
+    found = list(findings.sorted(order))
+    if findings.more:
+        found.append(Finding("error", "more", directory_or_file, 0, "", {"count": findings.more}))
+    return Loaded(
+        config,
+        tuple(found),
+        tuple(source.file for source in sources),
+        dict(site.written()),
+        site.top.values.get("profile_dirs", _PROFILE_DIRS),
+    )
+
+
+def _files(path: Path, findings: Findings) -> Sequence[Path]:
+    try:
+        is_dir = path.is_dir()
+    except (OSError, ValueError):
+        is_dir = False
+    if not is_dir:
+        return [path]  # read() says what is wrong with it
+    found = [path / "config.toml"]
+    try:
+        names = sorted(entry.name for entry in os.scandir(path / "conf.d"))
+    except FileNotFoundError:
+        names = []
+    except OSError as fault:
+        findings.error("unreadable_file", Origin(path / "conf.d", 0), "", why=fault.strerror or "")
+        names = []
+    for name in names:
+        file = path / "conf.d" / name
+        if name.startswith(".") or name.endswith(_IGNORED_QUIETLY):
+            continue
+        if not name.endswith(".toml"):  # "panel.toml.txt": Windows hides the ending
+            findings.warning("ignored_file", Origin(file, 0))
+        elif len(found) == _FILES_MAX:
+            findings.error("too_many_files", Origin(file, 0), "", count=_FILES_MAX)
+            break
+        else:
+            found.append(file)
+    return found
+
+
+def _build(item: Item) -> Any:
+    """The dataclass of a table whose values and children are all sound."""
+    values = dict(item.values)
+    for section in children(item.section.name):
+        tables = item.children.get(section.name, [])
+        if section.many:
+            values[section.into] = tuple(_build(table) for table in tables)
+        elif tables:
+            values[section.into] = _build(tables[0])
+    return item.section.cls(**values)
+
+
+def _with_credentials(config: Config, environ: Mapping[str, str] = os.environ) -> Config:
+    """Where systemd handed over a file of `tls/` as a credential (LoadCredential=tls:/etc/edge-agent/tls), use that copy.
+
+    The service's user cannot read the original, and need not.
+    """
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    if not directory:
+        return config
+    uplinks = []
+    for uplink in config.uplinks:
+        copies: dict[str, Path] = {}
+        for key in ("ca_file", "cert_file", "key_file"):
+            path: Path | None = getattr(uplink, key)
+            if path is not None and (copy := Path(directory) / f"{path.parent.name}_{path.name}").is_file():
+                copies[key] = copy
+        uplinks.append(replace(uplink, **copies))  # type: ignore[arg-type]  # only path fields
+    return replace(config, uplinks=tuple(uplinks))

@@ -1,0 +1,534 @@
+"""The one table of the configuration: every key with its range, unit, form, example and words in both languages.
+
+Types, defaults and what is required come from the dataclasses in `edge_agent.config.model`. This table drives the checks
+(`load`), the words of a finding (`report`), the commented sample and the reference page (`reference`). A key added to the
+model without a line here, or a line without a key, fails a test.
+"""
+
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.config import model
+from edge_agent.model import Kind
+
+SCHEMA_VERSION: Final = 1  # of the files; a file that needs a newer agent says so with `schema = 2`
+
+BAUD_RATES: Final = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
+GPIO_BACKENDS: Final = ("none", "gpiod", "rpigpio", "fake")
+OUTPUTS: Final = ("buzzer", "fire_lamp", "fault_lamp", "link_lamp")
+BUTTONS: Final = ("ack", "silence")
+_KINDS: Final = tuple(kind.value for kind in Kind)
+
+# Forms of text. The words for each are `config.form_<name>`.
+FORMS: Final[Mapping[str, re.Pattern[str]]] = {
+    "gateway_id": re.compile(r"[A-Za-z0-9-]{4,32}"),
+    "id": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"),
+    "point_id": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}(?:/[^\s/*][^\s*]{0,63})?"),
+    "point_pattern": re.compile(r"\*|[A-Za-z0-9][^\s*]{0,95}\*?"),
+    "profile": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"),
+    "port": re.compile(r"/[!-~]{1,200}"),
+    "framing": re.compile(r"[78][NEO][12]"),
+    "host": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"),
+    "absolute_path": re.compile(r"/[^\x00-\x1f]{0,400}"),
+    "run_dir": re.compile(r"/[^\x00-\x1f]{0,80}"),  # a Unix socket's name holds 107 bytes in all
+    "name": re.compile(r"[^\x00-\x1f\x7f]{0,80}"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What is allowed for one key, and its words. `low` and `high` are inclusive; `example` is written as in TOML."""
+
+    zh: str
+    en: str
+    example: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str | int, ...] = ()
+    form: str = ""
+    sample: bool = False  # optional, yet written out in the sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One table of the files. `name` is its dotted name there, `into` the field of its parent's dataclass."""
+
+    name: str
+    cls: type[Any]
+    into: str
+    many: bool
+    zh: str
+    en: str
+    keys: Mapping[str, Key]
+
+    @property
+    def last(self) -> str:
+        """The last part of the name."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def parent(self) -> str:
+        """The section it stands in; "" for the top."""
+        return self.name.rpartition(".")[0]
+
+
+_ID: Final = Key(zh="编号, 全站唯一", en="Id, unique in the site", example='"panel1"', form="id")
+_NAME: Final = Key(zh="现场叫法, 给人看", en="What people on site call it", example='"1号楼主机"', form="name")
+_FRAMING: Final = Key(zh="数据位、校验、停止位", en="Data bits, parity, stop bits", example='"8N1"', form="framing")
+
+
+def _baud(zh: str, en: str) -> Key:
+    return Key(zh=zh, en=en, example="9600", unit="baud", choices=BAUD_RATES)
+
+
+def _seconds(zh: str, en: str, example: str, low: float, high: float) -> Key:
+    return Key(zh=zh, en=en, example=example, unit="s", low=low, high=high)
+
+
+def _limit(zh: str, en: str, example: str) -> Key:
+    return Key(zh=zh, en=en, example=example, low=-1e9, high=1e9)
+
+
+TOP: Final = Section(
+    name="",
+    cls=model.Config,
+    into="",
+    many=False,
+    zh="文件开头, 任何表之前",
+    en="At the top of the file, before any table",
+    keys={
+        "profile_dirs": Key(
+            zh="站点自带型号文件的目录, 同名时优先于随程序提供的",
+            en="Directories of the site's own profiles; they override the shipped ones",
+            example='["/etc/edge-agent/profiles"]',
+            form="absolute_path",
+        ),
+    },
+)
+
+SECTIONS: Final[tuple[Section, ...]] = (
+    Section(
+        name="gateway",
+        cls=model.Gateway,
+        into="gateway",
+        many=False,
+        zh="本网关是谁, 数据放在哪里",
+        en="Who this gateway is and where it keeps things",
+        keys={
+            "id": Key(
+                zh="网关编号, 也是 MQTT 客户端编号和主题的一级",
+                en="Id of the gateway, also its MQTT client id and topic level",
+                example='"ZG-360700-0123"',
+                form="gateway_id",
+            ),
+            "name": Key(
+                zh="联网单位名称",
+                en="Name of the connected unit",
+                example='"兴国县 XX制衣厂"',
+                form="name",
+                sample=True,
+            ),
+            "language": Key(
+                zh="记录和提示所用语言", en="Language of what people read", example='"zh"', choices=("zh", "en")
+            ),
+            "data_dir": Key(
+                zh="事件库目录", en="Directory of the journal", example='"/var/lib/edge-agent"', form="absolute_path"
+            ),
+            "run_dir": Key(
+                zh="本机接口 (套接字) 目录",
+                en="Directory of the local API's socket",
+                example='"/run/edge-agent"',
+                form="run_dir",
+            ),
+        },
+    ),
+    Section(
+        name="board",
+        cls=model.Board,
+        into="board",
+        many=False,
+        zh="本机的蜂鸣器、指示灯和按钮; 未写的线不驱动",
+        en="The box's own buzzer, lamps and buttons. A line left out is not driven",
+        keys={
+            "gpio": Key(
+                zh="驱动方式: none 无, gpiod 树莓派和其他 Linux 主板, rpigpio 旧库, fake 模拟",
+                en="Back end: none, gpiod for any Linux board, rpigpio for the legacy library, fake for a simulator",
+                example='"gpiod"',
+                choices=GPIO_BACKENDS,
+                sample=True,
+            ),
+            "chip_label": Key(
+                zh="gpiod 芯片标签; 空则自动找树莓派排针所在芯片",
+                en='Label of the gpiod chip; "" finds the header chip of any Raspberry Pi',
+                example='"pinctrl-bcm2711"',
+                form="name",
+            ),
+            "fake_socket": Key(
+                zh='模拟器所用套接字, 仅 gpio = "fake"',
+                en='Socket of the simulator, only with gpio = "fake"',
+                example='"/run/edge-agent/gpio.sock"',
+                form="run_dir",
+            ),
+            "outputs": Key(
+                zh="输出线 (BCM 编号): buzzer 蜂鸣器, fire_lamp 火警灯, fault_lamp 故障灯, link_lamp 通信灯",
+                en="Output lines (BCM numbers): buzzer, fire_lamp, fault_lamp, link_lamp",
+                example="{ buzzer = 17, fire_lamp = 27, fault_lamp = 22, link_lamp = 23 }",
+                choices=OUTPUTS,
+                low=0,
+                high=63,
+                sample=True,
+            ),
+            "buttons": Key(
+                zh="按钮线, 按下接地: ack 确认, silence 消音",
+                en="Button lines, pressed pulls to ground: ack, silence",
+                example="{ ack = 5, silence = 6 }",
+                choices=BUTTONS,
+                low=0,
+                high=63,
+                sample=True,
+            ),
+        },
+    ),
+    Section(
+        name="journal",
+        cls=model.Journal,
+        into="journal",
+        many=False,
+        zh="事件库: 保存多少, 遥测可等多久写卡",
+        en="The journal: how much is kept, and how long telemetry may wait for the card",
+        keys={
+            "vital_mb": Key(
+                zh="警情、故障、状态的上限",
+                en="Budget of alarms, faults and states",
+                example="256",
+                unit="MB",
+                low=16,
+                high=65536,
+            ),
+            "bulk_mb": Key(zh="遥测的上限", en="Budget of telemetry", example="512", unit="MB", low=16, high=1048576),
+            "reserve_mb": Key(
+                zh="只留给火警的预占空间",
+                en="Space set aside that only alarms may use",
+                example="4",
+                unit="MB",
+                low=1,
+                high=1024,
+            ),
+            "history_events": Key(
+                zh="上传后仍保留的事件条数 (GB 25506 要求不少于 10000)",
+                en="Events kept after delivery (GB 25506 asks for 10000)",
+                example="10000",
+                low=0,
+                high=10_000_000,
+            ),
+            "history_alarm_days": Key(
+                zh="上传后警情仍保留的天数",
+                en="Days an alarm is kept after delivery",
+                example="365",
+                unit="d",
+                low=0,
+                high=36500,
+            ),
+            "telemetry_linger_s": _seconds(
+                "遥测最多等多久写卡: 掉电时可能丢失的时间",
+                "How long telemetry may wait for the card: what a power cut may lose",
+                "10.0",
+                0.1,
+                600,
+            ),
+            "telemetry_s": _seconds(
+                "数值不变时多久记录一次", "A value that hardly moves is kept this often", "60.0", 1, 86400
+            ),
+            "deadband": Key(
+                zh="变化超过此比例立即记录 (0.05 即 5 %)",
+                en="A change by more than this fraction is kept at once (0.05 is 5 %)",
+                example="0.05",
+                low=0,
+                high=1,
+            ),
+        },
+    ),
+    Section(
+        name="panel",
+        cls=model.Panel,
+        into="panels",
+        many=True,
+        zh="串口上的一台火灾报警控制器, 只听不发",
+        en="A fire panel on a serial port; the gateway only listens",
+        keys={
+            "id": _ID,
+            "profile": Key(
+                zh="型号 (edge-agent profile list 列出全部)",
+                en="Profile (edge-agent profile list shows them all)",
+                example='"gst9000-printer"',
+                form="profile",
+            ),
+            "port": Key(
+                zh="串口; 用 /dev/zg/ 或 /dev/serial/by-path/ 下按 USB 口位命名的, 重插不变",
+                en="Serial port; names in /dev/zg/ or /dev/serial/by-path/ stay with the USB socket",
+                example='"/dev/zg/usb1"',
+                form="port",
+            ),
+            "name": Key(zh=_NAME.zh, en=_NAME.en, example='"消控室主机"', form="name", sample=True),
+            "baud": _baud("波特率; 不写则按型号", "Speed; left out: the profile's"),
+            "framing": _FRAMING,
+            "silence_s": _seconds(
+                "多久没有数据算离线; 不写则按型号",
+                "Silent for this long is a fault; left out: the profile's",
+                "300.0",
+                1,
+                604800,
+            ),
+        },
+    ),
+    Section(
+        name="bus",
+        cls=model.Bus,
+        into="buses",
+        many=True,
+        zh="一条 Modbus 总线: port 为 RTU, host 为 TCP, 二者只写一个",
+        en="A Modbus line: `port` for RTU, `host` for TCP, exactly one of them",
+        keys={
+            "id": Key(zh=_ID.zh, en=_ID.en, example='"rtu1"', form="id"),
+            "port": Key(zh="RTU 串口", en="Serial port (RTU)", example='"/dev/zg/usb2"', form="port", sample=True),
+            "baud": _baud("波特率", "Speed"),
+            "framing": _FRAMING,
+            "host": Key(zh="TCP 网关地址", en="Address of the TCP gateway", example='"192.168.1.50"', form="host"),
+            "tcp_port": Key(zh="TCP 端口", en="TCP port", example="502", low=1, high=65535),
+            "timeout_s": _seconds("等待应答的时间", "How long a reply may take", "0.3", 0.02, 30),
+            "gap_s": _seconds("两次询问之间的间隔", "Pause between two requests", "0.02", 0, 5),
+        },
+    ),
+    Section(
+        name="bus.device",
+        cls=model.Device,
+        into="devices",
+        many=True,
+        zh="总线上的一台设备",
+        en="One slave of the bus",
+        keys={
+            "id": Key(zh=_ID.zh, en=_ID.en, example='"meter1"', form="id"),
+            "profile": Key(zh="型号", en="Profile", example='"eastron-sdm630"', form="profile"),
+            "address": Key(zh="从站地址", en="Slave address", example="1", low=1, high=247, sample=True),
+            "name": Key(zh=_NAME.zh, en=_NAME.en, example='"总配电箱电表"', form="name", sample=True),
+            "period_s": _seconds("轮询周期; 不写则按型号", "Poll period; left out: the profile's", "10.0", 0.05, 86400),
+        },
+    ),
+    Section(
+        name="contact",
+        cls=model.Contact,
+        into="contacts",
+        many=True,
+        zh="一个干接点",
+        en="One dry contact",
+        keys={
+            "id": Key(zh=_ID.zh, en=_ID.en, example='"pump-room"', form="id"),
+            "line": Key(zh="输入线 (BCM 编号)", en="Input line (BCM number)", example="12", low=0, high=63),
+            "kind": Key(
+                zh="动作时是什么事件", en="What event it is while active", example='"fire"', choices=_KINDS, sample=True
+            ),
+            "name": Key(zh=_NAME.zh, en=_NAME.en, example='"水泵房手报"', form="name", sample=True),
+            "normally": Key(
+                zh="常态: open 常开, closed 常闭",
+                en="Its normal state",
+                example='"open"',
+                choices=("open", "closed"),
+            ),
+            "on_delay_s": _seconds("动作保持多久才算", "How long it must hold to count as active", "0.05", 0, 600),
+            "off_delay_s": _seconds(
+                "恢复保持多久才算", "How long it must hold to count as normal again", "0.5", 0, 600
+            ),
+        },
+    ),
+    Section(
+        name="point",
+        cls=model.Point,
+        into="points",
+        many=True,
+        zh="站点对某个测点的说明, 优先于型号文件",
+        en="What the site says of one point, over what its profile says",
+        keys={
+            "id": Key(
+                zh="测点: 来源编号/测点名; 干接点就是它的编号",
+                en="The point: source id, slash, point; a contact is its own id",
+                example='"meter1/voltage_a_v"',
+                form="point_id",
+            ),
+            "name": Key(zh=_NAME.zh, en=_NAME.en, example='"A相电压"', form="name", sample=True),
+            "kind": Key(
+                zh="超限时是什么事件", en="What event it is while over a limit", example='"electrical"', choices=_KINDS
+            ),
+            "telemetry_s": _seconds(
+                "多久记录一次; 不写则按 [journal]",
+                "Longest time between two kept readings; left out: [journal]",
+                "60.0",
+                1,
+                86400,
+            ),
+            "deadband": Key(
+                zh="变化超过此比例立即记录; 不写则按 [journal]",
+                en="A change by more than this fraction is kept at once; left out: [journal]",
+                example="0.05",
+                low=0,
+                high=1,
+            ),
+        },
+    ),
+    Section(
+        name="point.limits",
+        cls=model.Limits,
+        into="limits",
+        many=False,
+        zh="何时成为事件; 单位是该测点自己的",
+        en="When the value becomes an event, in the point's own unit",
+        keys={
+            "prealarm_high": _limit("预警上限", "Above this: prealarm", "245.0"),
+            "alarm_high": _limit("报警上限", "Above this: alarm", "253.0"),
+            "alarm_low": _limit("报警下限", "Below this: alarm", "187.0"),
+            "hysteresis": Key(
+                zh="回差: 回到限值以内多少才算恢复",
+                en="How far back the value must go before the limit counts as left",
+                example="2.0",
+                low=0,
+                high=1e9,
+            ),
+            "on_delay_s": _seconds("超限保持多久才算", "How long it must stay over", "3.0", 0, 86400),
+            "off_delay_s": _seconds("恢复保持多久才算", "How long it must stay back", "3.0", 0, 86400),
+            "n": Key(
+                zh="最近 m 次轮询中有 n 次超限才算", en="n of the last m polls must agree", example="1", low=1, high=100
+            ),
+            "m": Key(zh="见 n", en="See n", example="1", low=1, high=100),
+        },
+    ),
+    Section(
+        name="zone",
+        cls=model.Zone,
+        into="zones",
+        many=True,
+        zh="互相印证的测点: 其中两点, 或一个手动报警, 即为二级预警",
+        en="Points that confirm each other: two of them, or a manual call point, make grade 2",
+        keys={
+            "id": Key(zh="分区编号", en="Id of the zone", example='"zone1"', form="id"),
+            "points": Key(
+                zh="测点编号, 或以 * 结尾的前缀",
+                en="Ids of points, or prefixes ending in *",
+                example='["panel1/1-*", "pump-room"]',
+                form="point_pattern",
+            ),
+            "name": Key(zh=_NAME.zh, en=_NAME.en, example='"一楼车间"', form="name", sample=True),
+            "unacknowledged_s": _seconds(
+                "一级警情多久无人确认转为二级; 0 为从不",
+                "A grade 1 alarm nobody acknowledged for this long becomes grade 2; 0 is never",
+                "120.0",
+                0,
+                86400,
+            ),
+        },
+    ),
+    Section(
+        name="uplink",
+        cls=model.Uplink,
+        into="uplinks",
+        many=True,
+        zh="一个监控中心 (MQTT 5); 中心不在本机时必须用 TLS",
+        en="One centre (MQTT 5); TLS unless the host is this machine",
+        keys={
+            "id": Key(zh=_ID.zh, en=_ID.en, example='"county"', form="id"),
+            "host": Key(zh="中心地址", en="Address of the centre", example='"centre.example.cn"', form="host"),
+            "port": Key(zh="端口", en="Port", example="8883", low=1, high=65535),
+            "ca_file": Key(
+                zh="中心的 CA 证书",
+                en="CA certificate of the centre",
+                example='"/etc/edge-agent/tls/ca.crt"',
+                sample=True,
+            ),
+            "cert_file": Key(
+                zh="本网关证书",
+                en="Certificate of this gateway",
+                example='"/etc/edge-agent/tls/gateway.crt"',
+                sample=True,
+            ),
+            "key_file": Key(
+                zh="本网关私钥, 仅服务可读",
+                en="Private key of this gateway; only the service may read it",
+                example='"/etc/edge-agent/tls/gateway.key"',
+                sample=True,
+            ),
+            "ack": Key(
+                zh="何时算送达: centre 中心答复已存, broker 消息服务器收到",
+                en="When a record counts as delivered: the centre said it stored it, or the broker took it",
+                example='"centre"',
+                choices=("centre", "broker"),
+            ),
+            "mandatory": Key(
+                zh="是否必须送达才可清理", en="Whether records stay until this centre has them", example="true"
+            ),
+            "keepalive_s": Key(zh="MQTT 心跳", en="MQTT keep-alive", example="30", unit="s", low=5, high=3600),
+            "unconfirmed_s": _seconds(
+                "发出后多久没有答复, 算链路半开并重连",
+                "Sent and unconfirmed for this long: the link is half open and is made anew",
+                "20.0",
+                2,
+                600,
+            ),
+            "window": Key(zh="同时在途的批数", en="Batches on the wire at once", example="8", low=1, high=100),
+            "batch_bytes": Key(
+                zh="一批的字节数上限", en="Most bytes in one batch", example="65536", unit="B", low=1024, high=1048576
+            ),
+        },
+    ),
+)
+
+BY_NAME: Final[Mapping[str, Section]] = {section.name: section for section in (TOP, *SECTIONS)}
+
+
+@cache
+def children(name: str) -> tuple[Section, ...]:
+    """The sections that stand in section `name`."""
+    return tuple(section for section in SECTIONS if section.parent == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the dataclass says of a key."""
+
+    kind: str  # text | whole | number | yes_no | path | texts | paths | lines
+    required: bool
+    default: object  # None: left out
+
+
+_SHAPES: Final[Mapping[object, str]] = {
+    str: "text",
+    int: "whole",
+    float: "number",
+    bool: "yes_no",
+    Path: "path",
+    tuple[str, ...]: "texts",
+    tuple[Path, ...]: "paths",
+    Mapping[str, int]: "lines",
+}
+
+
+@cache
+def shapes(name: str) -> Mapping[str, Shape]:
+    """The plain keys of section `name`, from its dataclass; fields that are sections of their own are not among them."""
+    found: dict[str, Shape] = {}
+    for field in fields(BY_NAME[name].cls):
+        kind: object = field.type
+        if isinstance(kind, types.UnionType):  # X | None
+            kind = next(arm for arm in typing.get_args(kind) if arm is not types.NoneType)
+        if kind not in _SHAPES:
+            continue
+        default: object = field.default
+        if field.default_factory is not MISSING:
+            default = field.default_factory()
+        required = default is MISSING
+        found[field.name] = Shape(_SHAPES[kind], required, None if required else default)
+    return found

@@ -1,0 +1,257 @@
+"""Words of the configuration: one for each code of a finding, and of `edge-agent config`.
+
+The words of the keys themselves stand with their ranges in `edge_agent.config.schema`: one table says all of a key.
+"""
+
+TEXTS: dict[str, tuple[str, str]] = {
+    # the frame of a finding
+    "error": ("错误", "error"),
+    "warning": ("警告", "warning"),
+    "expected": ("应为: {what}", "expected: {what}"),
+    "example": ("例: {example}", "example: {example}"),
+    "nearest": ("最接近的是: {nearest}", "nearest: {nearest}"),
+    "first_at": ("先前一处: {file}:{line}", "first one: {file}:{line}"),
+    # kinds of value
+    "kind_text": ("引号内的文字", "text in quotes"),
+    "kind_whole": ("整数, 不带引号", "a whole number, no quotes"),
+    "kind_number": ("数字, 不带引号", "a number, no quotes"),
+    "kind_yes_no": ("true 或 false", "true or false"),
+    "kind_path": ("引号内的文件路径", "a file path in quotes"),
+    "kind_texts": (
+        "方括号内的文字列表, 至少一项, 至多 1000 项",
+        "a list of texts in square brackets, 1 to 1000 of them",
+    ),
+    "kind_paths": ("方括号内的绝对路径列表, 至少一项", "a list of absolute paths in square brackets, at least one"),
+    "kind_lines": ("花括号内的 名称 = 线号", "name = line, in curly brackets"),
+    "one_of": ("{choices} 之一", "one of {choices}"),
+    "names": ("名称限 {choices}", "names are {choices}"),
+    "range": ("{low} 到 {high}", "{low} to {high}"),
+    "form_gateway_id": ("4 到 32 个英文字母、数字或 -", "4 to 32 of A-Z a-z 0-9 -"),
+    "form_id": (
+        "1 到 32 个英文字母、数字、下划线、点或 -, 以字母或数字开头",
+        "1 to 32 of A-Z a-z 0-9 _ . -, beginning with a letter or digit",
+    ),
+    "form_point_id": ("来源编号, 或 来源编号/测点名", "a source's id, or source id/point"),
+    "form_point_pattern": ("测点编号, 或以 * 结尾的前缀", "a point's id, or a prefix ending in *"),
+    "form_profile": ("型号文件名, 英文字母、数字、点或 -", "name of a profile: A-Z a-z 0-9 _ . -"),
+    "form_port": ("以 / 开头的设备路径", "a device path beginning with /"),
+    "form_framing": ("三个字符: 7 或 8, N E O 之一, 1 或 2", "three characters: 7 or 8; N, E or O; 1 or 2"),
+    "form_host": ("主机名或 IP 地址, 不带 mqtt:// 和端口", "a host name or IP address, without mqtt:// or port"),
+    "form_absolute_path": ("以 / 开头的路径", "a path beginning with /"),
+    "form_run_dir": ("以 / 开头的路径, 至多 81 个字符", "a path beginning with /, at most 81 characters"),
+    "form_name": ("至多 80 个字", "at most 80 characters"),
+    # files
+    "missing_file": (
+        "没有这个文件。可用 `edge-provision site new` 生成一份, 或用 --config 指出目录",
+        "There is no such file. Make one with `edge-provision site new`, or name the directory with --config",
+    ),
+    "not_a_file": ("不是普通文件", "This is not a regular file"),
+    "file_too_large": (
+        "文件有 {bytes} 字节, 上限 {bytes_max}; 请拆成 conf.d/ 下的多个文件",
+        "The file has {bytes} bytes, the limit is {bytes_max}; split it into files in conf.d/",
+    ),
+    "unreadable_file": ("读不出来: {why}。请检查权限", "It cannot be read: {why}. Check its permissions"),
+    "too_many_files": ("配置文件多于 {count} 个, 其余未读", "More than {count} files; the rest was not read"),
+    "ignored_file": (
+        "文件名不以 .toml 结尾, 未读。若是配置, 请改名",
+        "The name does not end in .toml, so it was not read. Rename it if it is meant to be",
+    ),
+    "empty_file": ("文件是空的", "The file is empty"),
+    "bom": (
+        "文件开头有 BOM 标记, 已略过。建议另存为 UTF-8 (无 BOM)",
+        "The file begins with a byte order mark, which was skipped. Better save it as UTF-8 without BOM",
+    ),
+    "utf16": (
+        "文件是 UTF-16 (记事本的“Unicode”)。请另存为 UTF-8, 或执行: iconv -f UTF-16 -t UTF-8 {path} > 新文件",
+        'The file is UTF-16 (Notepad\'s "Unicode"). Save it as UTF-8, or run: iconv -f UTF-16 -t UTF-8 {path} > NEW',
+    ),
+    "gbk": (
+        "文件是 GBK 编码, 不是 UTF-8。请另存为 UTF-8, 或执行: iconv -f GB18030 -t UTF-8 {path} > 新文件",
+        "The file is GBK, not UTF-8. Save it as UTF-8, or run: iconv -f GB18030 -t UTF-8 {path} > NEW",
+    ),
+    "not_text": (
+        "不是文本: 第 {offset} 字节为 {byte}, 既非 UTF-8 也非 GBK",
+        "This is not text: byte {offset} is {byte}, neither UTF-8 nor GBK",
+    ),
+    "more": ("另有 {count} 处, 先改上面这些", "{count} more; mend these first"),
+    # punctuation and syntax
+    "full_width": (
+        "有全角标点, 请改成半角: {pairs}    原文: {text}",
+        "Full-width punctuation, write: {pairs}    in: {text}",
+    ),
+    "syntax_no_value": ("等号后面没有值: {text}", "Nothing follows the equals sign: {text}"),
+    "syntax_boolean_case": (
+        "是与否只能写 true 或 false (小写, 不带引号): {text}",
+        "Yes and no are written true and false, in lower case: {text}",
+    ),
+    "syntax_leading_zero": (
+        "数字不能以 0 开头; 若是编号, 请加引号: {text}",
+        "A number must not begin with 0; if it is a code, put it in quotes: {text}",
+    ),
+    "syntax_unit": (
+        "数字后面不能写单位, 单位已在键名里: {text}",
+        "No unit may follow a number; the key's name already has it: {text}",
+    ),
+    "syntax_backslash": (
+        "双引号里的 \\ 有特殊含义; 请改用单引号, 或写两个 \\\\: {text}",
+        "A \\ in double quotes has a meaning; use single quotes, or write \\\\: {text}",
+    ),
+    "syntax_unclosed_quote": ("引号没有配对: {text}", "A quote is not closed: {text}"),
+    "syntax_unclosed_bracket": ("括号没有配对, 或里面有误: {text}", "A bracket is not closed, or wrong inside: {text}"),
+    "syntax_after_value": (
+        "值后面还有多余内容 (说明文字要以 # 开头): {text}",
+        "Something follows the value (a remark begins with #): {text}",
+    ),
+    "syntax_needs_quotes": ("文字要加双引号: {text}", "Text must stand in double quotes: {text}"),
+    "syntax_value": ("值写法不对: {text}", "The value is not written right: {text}"),
+    "syntax_header": (
+        "表头写法不对, 应如 [gateway] 或 [[panel]]: {text}",
+        "A header is written [gateway] or [[panel]]: {text}",
+    ),
+    "syntax_header_ascii": ("表头只能用英文: {text}", "A header must be in ASCII: {text}"),
+    "syntax_no_equals": (
+        "应写成 键 = 值; 说明文字要以 # 开头: {text}",
+        "Write key = value; a remark begins with #: {text}",
+    ),
+    "syntax_colon": (
+        "键和值之间用等号, 不用冒号: {text}",
+        "An equals sign stands between key and value, not a colon: {text}",
+    ),
+    "syntax_no_key": ("等号前面没有键名: {text}", "No key stands before the equals sign: {text}"),
+    "syntax_bare_key": ("键名只能用英文: {text}", "A key must be in ASCII: {text}"),
+    "syntax_bad_key": ("键名里不能有空格或标点: {text}", "A key has no spaces or punctuation in it: {text}"),
+    "duplicate_key": (
+        "{name} 写了两次, 先前在第 {first_line} 行",
+        "{name} stands here again, first in line {first_line}",
+    ),
+    "duplicate_table": (
+        "{name} 写了两次, 先前在第 {first_line} 行; 请并到一处",
+        "{name} stands here again, first in line {first_line}; put both together",
+    ),
+    "contradicts": ("{name} 与前面的写法冲突", "{name} contradicts what stands above it"),
+    "too_deep": ("括号套得太深", "Brackets are nested too deep"),
+    # keys and values
+    "bad_schema": (
+        "schema 应为 1 到 {known} 的整数, 现为 {value}",
+        "schema is a whole number, 1 to {known}, not {value}",
+    ),
+    "newer_schema": (
+        "此配置需要更新的程序 (schema = {value}, 本程序只懂到 {known})。请先升级 edge-agent",
+        "This configuration needs a newer agent (schema = {value}, this one knows {known}). Update edge-agent first",
+    ),
+    "secret": (
+        "{name}: 口令和私钥不能写在配置里。请存成单独文件放到 /etc/edge-agent/tls/, 由 systemd LoadCredential 交给服务",
+        "{name}: no password or private key may stand in the configuration. Keep it in a file of its own in "
+        "/etc/edge-agent/tls/, which systemd hands to the service (LoadCredential)",
+    ),
+    "unknown_key": ("没有 {name} 这一项, 已略过", "There is no key {name}; it was ignored"),
+    "unknown_table": ("没有 {name} 这种表", "There is no table {name}"),
+    "belongs": ("{name} 属于 [{home}]", "{name} belongs to [{home}]"),
+    "not_an_array": (
+        "{table} 可以有多个, 要写双方括号: [[{table}]]",
+        "There may be several of {table}: write [[{table}]]",
+    ),
+    "not_a_table": ("{table} 只有一个, 要写单方括号: [{table}]", "There is only one {table}: write [{table}]"),
+    "missing_key": ("缺少 {name}", "{name} is missing"),
+    "wrong_type": ("值的类型不对: {value}", "The value is of the wrong type: {value}"),
+    "quoted_number": ("数字不要加引号: {value}", "A number takes no quotes: {value}"),
+    "out_of_range": ("超出范围: {value}", "Out of range: {value}"),
+    "not_a_choice": ("没有这个选项: {value}", "No such choice: {value}"),
+    "bad_form": ("写法不对: {value}", "Not written right: {value}"),
+    "control_character": (
+        "文字里有控制字符 (双引号里的 \\n \\t 也是): {value}",
+        "The text has control characters in it (\\n and \\t in double quotes are such): {value}",
+    ),
+    # what belongs together
+    "duplicate_id": ("编号 {value} 已被 {first} 使用", "The id {value} is already that of {first}"),
+    "duplicate_address": ("从站地址 {value} 已被 {first} 使用", "The slave address {value} is already that of {first}"),
+    "same_port": ("串口 {value} 已被 {first} 使用", "The port {value} is already that of {first}"),
+    "same_line": ("GPIO 线 {value} 已被 {first} 使用", "The GPIO line {value} is already that of {first}"),
+    "unknown_profile": (
+        "没有型号 {value}。全部型号: edge-agent profile list",
+        "There is no profile {value}. All of them: edge-agent profile list",
+    ),
+    "no_such_port": ("本机没有串口 {value}。现有: {ports}", "This machine has no port {value}. It has: {ports}"),
+    "not_a_port": ("{value} 不是串口", "{value} is not a serial port"),
+    "port_and_host": ("port 和 host 只能写一个", "Only one of port and host may stand here"),
+    "no_port_or_host": (
+        "缺少 port (RTU 串口) 或 host (TCP 地址)",
+        "Either port (serial, RTU) or host (TCP) is missing",
+    ),
+    "not_used": ("{name} 在这里不起作用 (见 {why})", "{name} has no effect here (see {why})"),
+    "no_devices": ("总线上没有设备 [[bus.device]]", "The bus has no [[bus.device]]"),
+    "no_gpio": (
+        '用到了 GPIO 线, 但 [board] gpio 为 "none"。树莓派请写 gpio = "gpiod"',
+        'GPIO lines are used, but [board] gpio is "none". On a Raspberry Pi write gpio = "gpiod"',
+    ),
+    "no_fake_socket": ('gpio = "fake" 还需要 fake_socket', 'gpio = "fake" needs fake_socket as well'),
+    "no_buzzer": ("outputs 里没有 buzzer: 本机听不到火警", "outputs has no buzzer: nobody will hear an alarm here"),
+    "unknown_point": (
+        "没有来源能给出测点 {value}。现有来源: {known}",
+        "No source gives the point {value}. Sources: {known}",
+    ),
+    "order_of_limits": ("{low} 必须小于 {high}", "{low} must be below {high}"),
+    "n_over_m": ("n = {n} 大于 m = {m}, 永远不会成立", "n = {n} is over m = {m}: it could never come true"),
+    "no_tls": (
+        "{value} 不在本机, 必须用 TLS: 请写 ca_file (另加 cert_file 和 key_file)",
+        "{value} is not this machine, so TLS is needed: write ca_file (and cert_file and key_file)",
+    ),
+    "half_pair": ("写了 {name} 就必须写 {other}", "{name} needs {other} as well"),
+    "no_client_cert": (
+        "没有 cert_file 和 key_file: 中心无法确认本网关的身份",
+        "Without cert_file and key_file the centre cannot tell who this gateway is",
+    ),
+    "tls_missing": ("读不到 {path}: {why}", "{path} cannot be read: {why}"),
+    "tls_not_checked": (
+        "无权查看 {path}, 未检查。请用 sudo 再查一次",
+        "May not look at {path}, so it was not checked. Run this again with sudo",
+    ),
+    "tls_not_pem": (
+        "{path} 里没有 {mark}: 不是应有的文件",
+        "{path} has no {mark} in it: it is not the file it should be",
+    ),
+    "tls_key_open": (
+        "私钥 {path} 的权限是 {mode}, 别人也能读。请执行: chmod 0600 {path}",
+        "The key {path} has mode {mode}, so others can read it. Run: chmod 0600 {path}",
+    ),
+    "no_sources": (
+        "没有 [[panel]]、[[bus]] 或 [[contact]]: 什么都不监测",
+        "There is no [[panel]], [[bus]] or [[contact]]: nothing is watched",
+    ),
+    # the command
+    "help_group": ("检查和查看配置", "Check and show the configuration"),
+    "help_check": (
+        "检查配置, 一次列出全部问题。返回 0 无问题, 1 有警告, 78 有错误",
+        "Check the configuration and tell every fault at once. Exit 0 sound, 1 warnings, 78 errors",
+    ),
+    "help_show": ("显示生效的配置及每项的出处", "Show the configuration in force and where each key comes from"),
+    "help_sample": ("打印一份带说明的配置样例", "Print a commented sample configuration"),
+    "help_config": ("配置目录或单个文件", "Configuration directory, or one file"),
+    "help_json": ("输出 JSON", "Print JSON"),
+    "help_for_start": (
+        "启动服务前用: 不查看本机串口和证书, 只有警告时返回 0",
+        "For use before a start: do not look at this machine's ports and certificates; exit 0 on warnings",
+    ),
+    "summary_ok": (
+        "配置无误: {files} 个文件, {sources} 个来源, {uplinks} 个中心",
+        "Configuration is sound: {files} files, {sources} sources, {uplinks} centres",
+    ),
+    "summary_found": ("{errors} 个错误, {warnings} 个警告", "{errors} errors, {warnings} warnings"),
+    "default": ("默认", "default"),
+    "column_key": ("项", "key"),
+    "column_value": ("值", "value"),
+    "column_origin": ("出处", "from"),
+    # the sample and the reference page
+    "sample_head": (
+        "edge-agent 配置。存为 /etc/edge-agent/config.toml, 也可拆到 /etc/edge-agent/conf.d/*.toml。\n"
+        "带 # 的项是默认值或可选项, 去掉 # 即可修改。改好后先执行: edge-agent config check",
+        "Configuration of edge-agent. Save it as /etc/edge-agent/config.toml; parts may go to /etc/edge-agent/conf.d/*.toml.\n"
+        "Lines behind a # show defaults and options; take the # away to change one. Then run: edge-agent config check",
+    ),
+    "required": ("必填", "required"),
+    "column_type": ("应为", "expected"),
+    "column_default": ("默认值", "default"),
+    "column_meaning": ("含义", "meaning"),
+    "column_code": ("代码", "code"),
+    "many_tables": ("可有多个", "any number of them"),
+}
