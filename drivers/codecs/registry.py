@@ -1,0 +1,216 @@
+"""Which protocols there are: by name for `edge-agent decode`, and the codec of a panel profile. Loaded when first used.
+
+To add one: a panel protocol gets a line in `_BUILDERS` and a profile of the same name, anything else a line in `_OTHERS`.
+"""
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from drivers.codecs.base import Codec, decode_stream
+
+if TYPE_CHECKING:
+    from drivers.profile import Profile
+
+Decode = Callable[[bytes], list[dict[str, object]]]
+
+# Names whose decoders stand alone: module and function(data) -> objects.
+_OTHERS: Final[Mapping[str, tuple[str, str]]] = {
+    "modbus-afd-xy16": ("drivers.codecs.modbus", "decode_frames"),
+    "modbus-eastron": ("drivers.codecs.modbus", "decode_eastron_frames"),
+}
+
+
+class Tables:
+    """The tables of a profile as a codec's builder reads them. Raises ValueError naming the key that is wrong."""
+
+    def __init__(self, data: Mapping[str, object]) -> None:
+        meaning = data.get("meaning", {})
+        if not isinstance(meaning, dict):
+            raise ValueError("meaning is no table")
+        self._meaning: dict[str, object] = meaning
+        self._data = data
+
+    def table(self, key: str) -> dict[str, object]:
+        """[meaning.<key>], empty if it is left out."""
+        value = self._meaning.get(key, {})
+        if not isinstance(value, dict):
+            raise ValueError(f"meaning.{key} is no table")
+        return value
+
+    def codes(self, key: str) -> dict[int, str]:
+        """[meaning.<key>] with hexadecimal byte keys and event names."""
+        found: dict[int, str] = {}
+        for code, event in self.table(key).items():
+            if not isinstance(event, str):
+                raise ValueError(f"meaning.{key}.{code} is no event name")
+            try:
+                found[int(code, 16)] = event
+            except ValueError:
+                raise ValueError(f"meaning.{key}.{code}: the key is no hexadecimal byte") from None
+        if not found:
+            raise ValueError(f"meaning.{key} is missing")
+        return found
+
+    def types(self, key: str) -> frozenset[int]:
+        """meaning.<key>: a list of device type numbers."""
+        value = self._meaning.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
+            raise ValueError(f"meaning.{key} is no list of numbers")
+        return frozenset(value)
+
+    def number(self, key: str, default: float) -> float:
+        """meaning.<key>."""
+        value = self._meaning.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e6:
+            raise ValueError(f"meaning.{key} is no number from 0 to 1000000")
+        return value
+
+    def text(self, key: str, default: str) -> str:
+        """meaning.<key>."""
+        value = self._meaning.get(key, default)
+        if not isinstance(value, str):
+            raise ValueError(f"meaning.{key} is no text")
+        return value
+
+    def texts(self, key: str) -> list[str]:
+        """meaning.<key>: a list of texts."""
+        value = self._meaning.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+            raise ValueError(f"meaning.{key} is no list of texts")
+        return value
+
+    def device_types(self) -> dict[int, str]:
+        """[device_types]: decimal number -> the maker's word."""
+        value = self._data.get("device_types", {})
+        if not isinstance(value, dict) or not all(str(k).isdigit() and isinstance(v, str) for k, v in value.items()):
+            raise ValueError("device_types is no table of number = text")
+        return {int(number): text for number, text in value.items()}
+
+
+def _layer_bus(tables: Tables) -> Codec:
+    from drivers.codecs.gst_layer_bus import GstLayerBus
+
+    return GstLayerBus(
+        kinds=tables.codes("kinds"),
+        device_types=tables.device_types(),
+        manual_types=tables.types("manual_types"),
+        dedupe_s=tables.number("dedupe_s", 1.0),
+    )
+
+
+def _crt500(tables: Tables) -> Codec:
+    from drivers.codecs.gst_crt500 import GstCrt500
+
+    return GstCrt500(
+        device_types=tables.device_types(),
+        supervisory_types=tables.types("supervisory_types"),
+        acting_above=int(tables.number("acting_above", 255)),
+        manual_types=tables.types("manual_types"),
+    )
+
+
+def _lida(tables: Tables) -> Codec:
+    from drivers.codecs.lida_ld128e import LidaLd128e
+
+    return LidaLd128e(commands=tables.codes("commands"))
+
+
+def _jbf(tables: Tables) -> Codec:
+    from drivers.codecs.jbf_11s_old import Jbf11sOld
+
+    return Jbf11sOld(codes=tables.codes("codes"))
+
+
+def _printer(tables: Tables) -> Codec:
+    from drivers.codecs.gst9000_printer import LinePrinter, Word
+
+    words: dict[str, Word] = {}
+    for text, meaning in tables.table("words").items():
+        first = meaning.get("first_fire") if isinstance(meaning, dict) else None
+        event = meaning.get("event") if isinstance(meaning, dict) else meaning
+        if not isinstance(event, str) or not isinstance(first, bool | None):
+            raise ValueError(f'meaning.words."{text}" is neither an event name nor {{event, first_fire}}')
+        words[text] = Word(event, first)
+    if not words:
+        raise ValueError("meaning.words is missing")
+    try:
+        strip = [bytes.fromhex(sequence) for sequence in tables.texts("strip")]
+    except ValueError:
+        raise ValueError("meaning.strip has something that is not hex") from None
+    return LinePrinter(
+        words=words,
+        address=tables.text("address", "loop-point"),
+        time=tables.text("time", "MM/DD/YY HH:MM"),
+        strip=strip,
+        fire_words=tables.texts("fire_words"),
+        manual_texts=tables.texts("manual_texts"),
+        idle_s=tables.number("idle_s", 1.0),
+    )
+
+
+_BUILDERS: Final[Mapping[str, Callable[[Tables], Codec]]] = {
+    "gst-crt500": _crt500,
+    "gst-layer-bus": _layer_bus,
+    "gst9000-printer": _printer,
+    "jbf-11s-old": _jbf,
+    "lida-ld128e": _lida,
+}
+CODECS: Final = tuple(_BUILDERS)
+
+
+def build_codec(profile: "Profile") -> Codec:
+    """A fresh codec for a panel profile. Raises ProfileError (unknown_codec, bad_meaning)."""
+    from drivers.profile import ProfileError
+
+    name = str(profile.data.get("codec", ""))
+    builder = _BUILDERS.get(name)
+    if builder is None:
+        raise ProfileError("unknown_codec", profile=profile.name, codec=name, known=", ".join(CODECS))
+    try:
+        return builder(Tables(profile.data))
+    except ValueError as fault:
+        raise ProfileError("bad_meaning", profile=profile.name, detail=str(fault)) from fault
+
+
+def decode_with(profile: "Profile", data: bytes) -> list[dict[str, object]]:
+    """What a panel profile makes of a capture (see base.decode_stream)."""
+    codec = build_codec(profile)
+    codec.resume_after_noise()
+    # A character's time on the line; half the pause that would end a frame if the line is very slow.
+    byte_ns = min(round(profile.char_s * 1e9), round(codec.quiet_s * 0.5e9))
+    return decode_stream(codec, data, byte_ns=byte_ns)
+
+
+def _decode_panel(name: str) -> Decode:
+    def decode(data: bytes) -> list[dict[str, object]]:
+        from drivers.profile import load_profiles
+
+        return decode_with(load_profiles(()).get(name), data)
+
+    return decode
+
+
+def _decode_other(module: str, function: str) -> Decode:
+    def decode(data: bytes) -> list[dict[str, object]]:
+        found: Decode = getattr(importlib.import_module(module), function)
+        return found(data)
+
+    return decode
+
+
+class _Protocols(Mapping[str, Decode]):
+    def __getitem__(self, name: str) -> Decode:
+        if name in _BUILDERS:
+            return _decode_panel(name)
+        return _decode_other(*_OTHERS[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted((*_BUILDERS, *_OTHERS)))
+
+    def __len__(self) -> int:
+        return len(_BUILDERS) + len(_OTHERS)
+
+
+PROTOCOLS: Final[Mapping[str, Decode]] = _Protocols()
+"""Name -> decode(data): one object a frame, the field names of the captures in tests/captures."""

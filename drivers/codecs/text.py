@@ -1,0 +1,66 @@
+"""Chinese text as panels send it: GBK on printer ports, row-and-cell numbers (区位码) on serial ones."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from drivers.codecs.base import bcd
+
+# Words that make an alarm of text nobody can parse. Only what means fire: 报警 is in the names of call points and sounders.
+FIRE_WORDS: Final = ("火警", "首警", "火情", "着火", "起火", "FIRE")
+_ENCODINGS: Final = ("gb18030", "utf-8")
+_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+_PRINTER_COMMAND: Final = re.compile(rb"[\x1b\x1c\x1d].", re.DOTALL)  # ESC, FS or GS and the letter of the command
+
+
+def decode_gbk(raw: bytes) -> tuple[str, bool]:
+    """Text of `raw` as gb18030 without control characters, '?' for what is none; and whether every byte was good."""
+    text = raw.decode("gb18030", "replace")
+    clean = _CONTROL.sub("", text)
+    return clean.replace("\ufffd", "?"), "\ufffd" not in clean
+
+
+def strip_commands(raw: bytes, sequences: Iterable[bytes]) -> bytes:
+    """`raw` without printer commands: the profile's whole `sequences` first, then any two-byte ESC, FS or GS command."""
+    for sequence in sequences:
+        raw = raw.replace(sequence, b"")
+    return _PRINTER_COMMAND.sub(b"", raw)
+
+
+class Smell:
+    """Tells whether bytes speak of fire, in GBK, UTF-8 or ASCII of any case."""
+
+    def __init__(self, words: Iterable[str] = FIRE_WORDS) -> None:
+        forms = {word.encode(encoding).upper() for word in words for encoding in _ENCODINGS}
+        self._any = re.compile(b"|".join(sorted(map(re.escape, forms))))
+
+    def of(self, raw: bytes) -> bool:
+        """Whether `raw` holds one of the words. Byte-wise, so a torn character before it does not hide it."""
+        return self._any.search(raw.upper()) is not None  # the forms were raised alike
+
+    def of_text(self, text: str) -> bool:
+        """Whether `text` holds one of the words."""
+        return self.of(text.encode("gb18030", "replace"))
+
+
+def decode_quwei(raw: bytes) -> tuple[str, bool]:
+    """Text of two-byte characters, each 00 and ASCII or row and cell in BCD; FF FF and 00 00 are blanks.
+
+    '?' for what is none; the second value says whether every character was good. An odd last byte is not good.
+    Source: GST floor display captures; GB 2312 byte = A0H + row, A0H + cell.
+    """
+    text, good = "", len(raw) % 2 == 0
+    for at in range(0, len(raw) - 1, 2):
+        high, low = raw[at], raw[at + 1]
+        if (high, low) in ((0xFF, 0xFF), (0, 0)):
+            text += " "
+        elif high == 0 and 0x20 <= low < 0x7F:
+            text += chr(low)
+        elif (row := bcd(high)) and (cell := bcd(low)) and row <= 94 and cell <= 94:
+            character = bytes((0xA0 + row, 0xA0 + cell)).decode("gb2312", "replace")
+            good = good and character != "\ufffd"
+            text += "?" if character == "\ufffd" else character
+        else:
+            text += "?"
+            good = False
+    return text.strip(), good

@@ -1,0 +1,362 @@
+"""Profiles: what a panel or a slave is, as TOML data. Adding a model of a known family touches no .py.
+
+Shipped ones are in drivers/profiles, a site's own in the directories its configuration names; the file name without .toml
+is the profile's name, and a site's file with a shipped name takes its place and is marked so. Only what is asked for is
+read. The tables a panel profile has are in docs/drivers/profiles.md; the Modbus ones are compiled by `drivers.modbus_map`.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from drivers.vocabulary import EVENTS, Meaning
+
+SHIPPED_DIR: Final = Path(__file__).with_name("profiles")
+FILE_BYTES_MAX: Final = 256 * 1024
+EXAMPLES_MAX: Final = 200
+KINDS: Final = ("panel", "modbus")
+EVIDENCE: Final = ("captured", "document", "documented", "unproven")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_FRAMING: Final = re.compile(r"[5-8][NEOMS][12]")
+_FIRE_KINDS: Final = frozenset({"fire", "fire_manual"})
+
+# Keys of [link] of a panel profile: the least and the most, or the type.
+_LINK_NUMBERS: Final[Mapping[str, tuple[float, float]]] = {
+    "baud": (50, 4_000_000),
+    "silence_s": (0, 86_400),
+    "poll_s": (0.05, 60),
+    "address": (1, 127),
+    "garbage_burst": (1, 10_000),
+    "garbage_window_s": (1, 3_600),
+    "wedged_s": (1, 3_600),
+}
+_LINK_FLAGS: Final = ("dtr", "rts")
+_PANEL_KEYS: Final = frozenset(
+    (
+        *("schema", "kind", "evidence", "source", "brand", "product", "caveat"),
+        *("codec", "link", "meaning", "device_types", "hold_s", "example", "counter_example"),
+    )
+)
+
+
+class ProfileError(Exception):
+    """A profile that is missing or cannot be used. `code` is ASCII, `params` fill its text (edge_agent.texts.profile)."""
+
+    def __init__(self, code: str, **params: object) -> None:
+        super().__init__(f"{code}: " + ", ".join(f"{key}={value}" for key, value in params.items()))
+        self.code = code
+        self.params = params
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileFinding:
+    """One thing `check` found. `severity`: error, warning or info. `params` fill the text `profile.<code>`."""
+
+    code: str
+    params: Mapping[str, object] = field(default_factory=dict)
+    severity: str = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class PanelLink:
+    """[link] of a panel profile. `silence_s` 0: the panel may be silent for ever. `poll_s` None: only listen."""
+
+    baud: int
+    framing: str
+    silence_s: float
+    poll_s: float | None = None
+    address: int = 1  # of the panel on a multidrop line
+    dtr: bool | None = None
+    rts: bool | None = None
+    garbage_burst: int = 10  # refusals within the window that make a garbage fault
+    garbage_window_s: float = 60.0
+    wedged_s: float = 10.0  # an interface card that says only "wedged" for so long is a fault
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One profile as read. `data` is the whole TOML; `site` says that it is not a shipped one, `overrides` that it hides one."""
+
+    name: str
+    kind: str
+    data: Mapping[str, object]
+    path: Path
+    site: bool = False
+    overrides: bool = False
+
+    def words(self, key: str, lang: str) -> str:
+        """`brand` or `product` in zh or en, "" if it is not given: [brand] zh, brand_zh, or brand for both languages."""
+        table = self.data.get(key)
+        if isinstance(table, dict):
+            return str(table.get(lang, ""))
+        return str(self.data.get(f"{key}_{lang}") or table or "")
+
+    @property
+    def evidence(self) -> str:
+        """What the profile stands on: captured, documented or unproven."""
+        stated = str(self.data.get("evidence", "unproven"))
+        return "documented" if stated == "document" else stated
+
+    @property
+    def link(self) -> PanelLink:
+        """The checked [link] of a panel profile. Raises ProfileError (bad_link)."""
+        return _panel_link(self)
+
+    @property
+    def hold_s(self) -> dict[str, float]:
+        """[hold_s]: event -> seconds it must persist before it is told. Raises ProfileError (bad_meaning)."""
+        table = self.data.get("hold_s", {})
+        if not isinstance(table, dict) or not all(
+            isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 3600
+            for value in table.values()
+        ):
+            raise ProfileError("bad_meaning", profile=self.name, detail="hold_s: seconds from 0 to 3600 for each event")
+        fires = sorted(event for event in table if EVENTS.get(event, Meaning("")).kind in _FIRE_KINDS)
+        if fires:
+            raise ProfileError("bad_meaning", profile=self.name, detail=f"hold_s: {fires[0]} must not be held back")
+        return {event: float(value) for event, value in table.items()}
+
+    @property
+    def char_s(self) -> float:
+        """Seconds one character takes at the profile's speed and framing."""
+        link = self.link
+        return (1 + int(link.framing[0]) + (link.framing[1] != "N") + int(link.framing[2])) / link.baud
+
+
+class Profiles:
+    """Profiles by name: shipped ones and, over them, those of the site's directories (a later directory wins)."""
+
+    def __init__(self, dirs: Iterable[Path]) -> None:
+        self._shipped = _index(SHIPPED_DIR)
+        self._site: dict[str, Path] = {}
+        for directory in dirs:
+            self._site |= _index(directory)
+        self._read: dict[str, Profile] = {}
+        self.broken: dict[str, ProfileError] = {}
+        """Name -> why, of those that list() could not read."""
+
+    def names(self) -> list[str]:
+        """Every name there is a file for."""
+        return sorted({*self._shipped, *self._site})
+
+    def get(self, name: str) -> Profile:
+        """The profile `name`. Raises ProfileError: unknown_profile, unreadable, too_large, not_utf8, bad_toml, bad_kind."""
+        if name not in self._read:
+            path = self._site.get(name) or self._shipped.get(name)
+            if path is None:
+                raise ProfileError("unknown_profile", profile=name, known=", ".join(self.names()))
+            self._read[name] = _read(
+                name, path, site=name in self._site, overrides={*self._site} & {*self._shipped} >= {name}
+            )
+        return self._read[name]
+
+    def list(self) -> "list[Profile]":
+        """All that can be read; the others are in `broken`."""
+        found = []
+        for name in self.names():
+            try:
+                found.append(self.get(name))
+            except ProfileError as error:
+                self.broken[name] = error
+        return found
+
+
+def load_profiles(dirs: Sequence[Path]) -> Profiles:
+    """Index the shipped profiles and those of `dirs`; a missing directory is an empty one. Nothing is parsed yet."""
+    return Profiles(dirs)
+
+
+def load_file(path: Path) -> Profile:
+    """A profile from any file, as a site's own: for `profile check FILE`. Raises ProfileError like Profiles.get."""
+    return _read(path.stem, path, site=True, overrides=path.stem in _index(SHIPPED_DIR))
+
+
+def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
+    """What `profile` makes of captured bytes, one object a frame. Raises ProfileError for a profile that cannot be used."""
+    if profile.kind != "panel":
+        from drivers.codecs.modbus import decode_frames
+
+        return decode_frames(data)
+    from drivers.codecs.registry import decode_with
+
+    return decode_with(profile, data)
+
+
+def check(profile: Profile) -> list[ProfileFinding]:
+    """Everything wrong or remarkable about a profile, all at once: keys, values, meaning, examples, counter-examples."""
+    findings = _check_head(profile)
+    if profile.kind == "modbus":
+        from drivers.modbus_map import ProfileFault, compile_profile
+
+        try:
+            compile_profile(profile.data, name=profile.name)
+        except ProfileFault as fault:
+            params = {"where": fault.where, "value": fault.value, "detail": fault.code}
+            findings.append(ProfileFinding("bad_modbus", params))
+        return findings
+    findings += _unknown_keys(profile)
+    try:
+        _ = profile.link, profile.hold_s
+        try_capture(profile, b"")
+    except ProfileError as error:
+        return [*findings, ProfileFinding(error.code, error.params)]
+    findings += _check_events(profile)
+    findings += _check_examples(profile)
+    return findings
+
+
+# -- reading -----------------------------------------------------------------------------------------------------
+def _index(directory: Path) -> dict[str, Path]:
+    try:
+        files = sorted(directory.glob("*.toml"))
+    except OSError:
+        return {}
+    return {path.stem: path for path in files if _NAME.fullmatch(path.stem)}
+
+
+def _read(name: str, path: Path, *, site: bool, overrides: bool) -> Profile:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(FILE_BYTES_MAX + 1)
+    except OSError as fault:
+        raise ProfileError("unreadable", profile=name, file=str(path), detail=fault.strerror or "") from fault
+    if len(raw) > FILE_BYTES_MAX:
+        raise ProfileError("too_large", profile=name, file=str(path), most=FILE_BYTES_MAX)
+    try:
+        data = tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as fault:
+        line = raw.count(b"\n", 0, fault.start) + 1
+        raise ProfileError("not_utf8", profile=name, file=str(path), line=line) from fault
+    except tomllib.TOMLDecodeError as fault:
+        raise ProfileError("bad_toml", profile=name, file=str(path), detail=str(fault)) from fault
+    kind = data.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ProfileError("bad_kind", profile=name, found=str(kind), known=", ".join(KINDS))
+    return Profile(name, kind, data, path, site, overrides)
+
+
+def _panel_link(profile: Profile) -> PanelLink:
+    table = profile.data.get("link")
+    if not isinstance(table, dict):
+        raise ProfileError("bad_link", profile=profile.name, key="link", value="", expected="a table")
+    values: dict[str, object] = {}
+    for key, value in table.items():
+        if key in _LINK_NUMBERS:
+            least, most = _LINK_NUMBERS[key]
+            whole = key in ("baud", "address", "garbage_burst")
+            number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+            good, expected = number and least <= value <= most, f"{least:g} to {most:g}"
+        elif key == "framing":
+            good, expected = isinstance(value, str) and _FRAMING.fullmatch(value) is not None, "like 8N1"
+        elif key in _LINK_FLAGS:
+            good, expected = isinstance(value, bool), "true or false"
+        else:
+            good, expected = False, "no such key; known: " + ", ".join([*_LINK_NUMBERS, "framing", *_LINK_FLAGS])
+        if not good:
+            raise ProfileError("bad_link", profile=profile.name, key=f"link.{key}", value=value, expected=expected)
+        values[key] = value
+    for key in ("baud", "framing", "silence_s"):
+        if key not in values:
+            raise ProfileError("bad_link", profile=profile.name, key=f"link.{key}", value="", expected="a value")
+    return PanelLink(**values)  # type: ignore[arg-type]  # checked above, key by key
+
+
+# -- checking ----------------------------------------------------------------------------------------------------
+def _check_head(profile: Profile) -> list[ProfileFinding]:
+    findings = []
+    if profile.overrides:
+        findings.append(ProfileFinding("overrides", {"profile": profile.name}, "info"))
+    for key in ("brand", "product"):
+        findings += [
+            ProfileFinding("missing_words", {"key": f"{key}.{lang}"}, "warning")
+            for lang in ("zh", "en")
+            if not profile.words(key, lang)
+        ]
+    evidence = profile.data.get("evidence")
+    if evidence not in EVIDENCE:
+        findings.append(ProfileFinding("bad_evidence", {"found": str(evidence), "known": ", ".join(EVIDENCE)}))
+    elif evidence == "unproven":
+        findings.append(ProfileFinding("unproven", {}, "warning"))
+    if not profile.data.get("source"):
+        findings.append(ProfileFinding("missing_source", {}, "warning"))
+    return findings
+
+
+def _unknown_keys(profile: Profile) -> list[ProfileFinding]:
+    known = ", ".join(sorted(_PANEL_KEYS))
+    return [
+        ProfileFinding("unknown_key", {"key": key, "known": known}, "warning")
+        for key in profile.data
+        if key not in _PANEL_KEYS
+    ]
+
+
+def _check_events(profile: Profile) -> list[ProfileFinding]:
+    """Every event name in [meaning] is one of the vocabulary, and something means fire."""
+    meaning = profile.data.get("meaning")
+    named: list[tuple[str, str]] = []
+    for key, table in (meaning if isinstance(meaning, dict) else {}).items():
+        if isinstance(table, dict):
+            for code, event in table.items():
+                name = event.get("event") if isinstance(event, dict) else event
+                named.append((f"meaning.{key}.{code}", str(name)))
+    findings = [
+        ProfileFinding("unknown_event", {"key": key, "event": event, "known": ", ".join(EVENTS)})
+        for key, event in named
+        if event not in EVENTS
+    ]
+    if named and not any(EVENTS.get(event, Meaning("")).kind in _FIRE_KINDS for _, event in named):
+        findings.append(ProfileFinding("no_fire", {}))
+    return findings
+
+
+def _check_examples(profile: Profile) -> list[ProfileFinding]:
+    findings: list[ProfileFinding] = []
+    examples, counters = _tables(profile, "example"), _tables(profile, "counter_example")
+    if not examples:
+        findings.append(ProfileFinding("no_example", {}, "warning"))
+    if not counters:
+        findings.append(ProfileFinding("no_counter_example", {}, "warning"))
+    for number, table in enumerate(examples[:EXAMPLES_MAX], 1):
+        findings += _check_example(profile, number, table)
+    for number, table in enumerate(counters[:EXAMPLES_MAX], 1):
+        data = _hex(table)
+        if data is None:
+            findings.append(ProfileFinding("bad_hex", {"where": f"counter_example {number}"}))
+            continue
+        raised = [str(shown["event"]) for shown in try_capture(profile, data) if shown.get("event") is not None]
+        if raised:
+            findings.append(ProfileFinding("counter_example_raised", {"number": number, "event": raised[0]}))
+    return findings
+
+
+def _check_example(profile: Profile, number: int, table: Mapping[str, object]) -> list[ProfileFinding]:
+    data, expected = _hex(table), table.get("expect")
+    if data is None or not isinstance(expected, dict):
+        return [ProfileFinding("bad_hex", {"where": f"example {number}"})]
+    shown = try_capture(profile, data)
+    first = next((one for one in shown if one.get("event") is not None), shown[0] if shown else None)
+    if first is None or first.get("reject"):
+        why = first["why"] if first else "no frame"
+        return [ProfileFinding("example_refused", {"number": number, "why": why})]
+    # "" stands for "raises nothing": TOML has no null.
+    return [
+        ProfileFinding("example_differs", {"number": number, "key": key, "expected": value, "got": first.get(key)})
+        for key, value in expected.items()
+        if (first.get(key) if first.get(key) is not None else "") != value
+    ]
+
+
+def _tables(profile: Profile, key: str) -> list[Mapping[str, object]]:
+    value = profile.data.get(key, [])
+    return [table for table in value if isinstance(table, dict)] if isinstance(value, list) else []
+
+
+def _hex(table: Mapping[str, object]) -> bytes | None:
+    try:
+        return bytes.fromhex(str(table["hex"]))
+    except (KeyError, ValueError):
+        return None

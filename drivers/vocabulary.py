@@ -1,0 +1,69 @@
+"""The events every panel protocol is put into: the common vocabulary of the protocol sheets, as ASCII codes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What an event says. `kind` is a value of `edge_agent.model.Kind`; `active` False ends what an earlier event began."""
+
+    kind: str
+    active: bool = True
+
+
+EVENTS: Final[Mapping[str, Meaning]] = {
+    "fire": Meaning("fire"),
+    "fire_manual": Meaning("fire_manual"),  # a manual call point
+    "fire_restore": Meaning("fire", active=False),
+    "fire_cancel": Meaning("fire", active=False),
+    "unknown": Meaning("unknown"),  # smells of fire, does not parse
+    "prealarm": Meaning("prealarm"),
+    "prealarm_restore": Meaning("prealarm", active=False),
+    "supervisory": Meaning("supervisory"),
+    "supervisory_restore": Meaning("supervisory", active=False),
+    "gas_alarm": Meaning("gas"),
+    "gas_restore": Meaning("gas", active=False),
+    "electrical_alarm": Meaning("electrical"),
+    "electrical_restore": Meaning("electrical", active=False),
+    "fault": Meaning("fault"),
+    "fault_restore": Meaning("fault", active=False),
+    "dirty": Meaning("fault"),
+    "isolate": Meaning("disabled"),
+    "isolate_restore": Meaning("disabled", active=False),
+    "mains_fault": Meaning("mains_fault"),
+    "mains_ok": Meaning("mains_fault", active=False),
+    "battery_fault": Meaning("battery_fault"),
+    "battery_ok": Meaning("battery_fault", active=False),
+    "burglar": Meaning("tamper"),
+    "start": Meaning("start"),
+    "stop": Meaning("start", active=False),
+    "feedback": Meaning("feedback"),
+    "feedback_restore": Meaning("feedback", active=False),
+    "link_request": Meaning("link_request"),
+    "delay": Meaning("delay"),
+    "delay_restore": Meaning("delay", active=False),
+    "reset": Meaning("reset"),  # clears every latched point of that panel
+    "silence": Meaning("silence"),
+    "acknowledge": Meaning("acknowledge"),
+    "test": Meaning("test"),
+    "test_restore": Meaning("test", active=False),
+    "power_on": Meaning("boot"),
+    "power_off": Meaning("fault"),
+}
+
+# Events about the panel as a whole, whatever address bytes travel with them.
+PANEL_EVENTS: Final = frozenset(
+    {
+        "reset",
+        "silence",
+        "acknowledge",
+        "mains_fault",
+        "mains_ok",
+        "battery_fault",
+        "battery_ok",
+        "power_on",
+        "power_off",
+    }
+)
