@@ -240,13 +240,10 @@ class TcpServer:
 
         devices = []
         for slave in self.slaves.values():
-            tables = {"c": [0], "d": [0], "h": _dense(slave.holding), "i": _dense(slave.inputs)}
-            blocks = tuple(
-                [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
-                if key in "cd"
-                else [SimData(0, values=words, datatype=DataType.REGISTERS)]
-                for key, words in tables.items()
-            )
+            bits = [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
+            holding = [SimData(0, values=_dense(slave.holding), datatype=DataType.REGISTERS)]
+            inputs = [SimData(0, values=_dense(slave.inputs), datatype=DataType.REGISTERS)]
+            blocks = (bits, bits, holding, inputs)
             devices.append(SimDevice(slave.unit, simdata=blocks, action=self._action(slave)))
         self._server = ModbusTcpServer(devices, address=("127.0.0.1", self.port))
         await self._server.serve_forever(background=True)
@@ -262,7 +259,9 @@ class TcpServer:
     def _action(self, slave: Slave) -> Any:
         from pymodbus.constants import ExcCodes
 
-        async def act(function: int, start: int, address: int, count: int, registers: list[int], values: Any) -> Any:
+        async def act(  # noqa: PLR0917 - pymodbus' signature
+            function: int, start: int, address: int, count: int, registers: list[int], values: Any
+        ) -> Any:
             fault = slave.once.popleft() if slave.once else slave.fault
             await asyncio.sleep(3600 if fault.dead else fault.latency_s)
             if fault.exception:
