@@ -1,0 +1,189 @@
+"""`edge-centre`: run the reference centre, and look at what it has."""
+
+import argparse
+import logging
+import signal
+import sqlite3
+import ssl
+import sys
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Final, NoReturn
+
+from edge_agent.terminal import (
+    FAILURES,
+    OK,
+    USAGE,
+    WARNINGS,
+    prepare_stdio,
+    print_json,
+    print_lines,
+    table,
+    usable_language,
+)
+from edge_agent.texts import LANGUAGES, language_of_locale, text
+from simulators.centre import query
+
+CHINA: Final = timezone(timedelta(hours=8))
+DB: Final = Path("centre.db")
+
+
+class _Parser(argparse.ArgumentParser):
+    lang = "en"
+
+    def error(self, message: str) -> NoReturn:
+        print(text("centre.usage_error", self.lang, message=message), file=sys.stderr)
+        sys.exit(USAGE)
+
+    def format_help(self) -> str:
+        return super().format_help().replace("usage: ", text("centre.usage", self.lang), 1)
+
+
+def _parser(lang: str) -> argparse.ArgumentParser:
+    def word(name: str) -> str:
+        return text(f"centre.{name}", lang).replace("%", "%%")
+
+    _Parser.lang = lang
+    common = _Parser(add_help=False)
+    common.add_argument("-h", "--help", action="help", help=word("opt_help"))
+    common.add_argument("--db", type=Path, default=DB, metavar="FILE", help=word("opt_db"))
+    common.add_argument("--lang", choices=LANGUAGES, default=lang, help=word("opt_lang"))
+    parser = _Parser(prog="edge-centre", description=word("about"), add_help=False)
+    parser.add_argument("-h", "--help", action="help", help=word("opt_help"))
+    parser.add_argument("--lang", choices=LANGUAGES, help=word("opt_lang"))
+    commands = parser.add_subparsers(dest="command", required=True, title=word("commands"), metavar="COMMAND")
+    for name in ("run", "gaps", "events", "stats", "gateways"):
+        command = commands.add_parser(
+            name, help=word(f"help_{name}"), description=word(f"help_{name}"), parents=[common], add_help=False
+        )
+        if name == "run":
+            command.add_argument("--host", default="127.0.0.1", help=word("opt_host"))
+            command.add_argument("--port", type=int, default=1883, help=word("opt_port"))
+            command.add_argument("--client-id", default="edge-centre", help=word("opt_client_id"))
+            command.add_argument("--tls-ca", type=Path, metavar="FILE", help=word("opt_tls_ca"))
+            command.add_argument("--cert", type=Path, metavar="FILE", help=word("opt_cert"))
+            command.add_argument("--key", type=Path, metavar="FILE", help=word("opt_key"))
+            continue
+        command.add_argument("--json", action="store_true", help=word("opt_json"))
+        if name == "events":
+            command.add_argument("--gateway", default="", help=word("opt_gateway"))
+            command.add_argument("--stream", default="", help=word("opt_stream"))
+            command.add_argument("--limit", type=int, default=100, help=word("opt_limit"))
+    for made in (parser, *commands.choices.values()):
+        made._optionals.title = word("options")
+    return parser
+
+
+def _language_asked(args: Sequence[str]) -> str:
+    asked = ""
+    for position, arg in enumerate(args):
+        if arg == "--lang":
+            asked = "".join(args[position + 1 : position + 2])
+        elif arg.startswith("--lang="):
+            asked = arg.removeprefix("--lang=")
+    return usable_language(asked if asked in LANGUAGES else language_of_locale())
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of the script `edge-centre`."""
+    prepare_stdio()
+    given = list(sys.argv[1:] if args is None else args)
+    lang = _language_asked(given)
+    options = _parser(lang).parse_args(given)
+    try:
+        sys.exit(_run(options, lang) if options.command == "run" else _look(options, lang))
+    except FileNotFoundError:
+        print_lines([text("centre.no_db", lang, db=options.db)], err=True)
+    except sqlite3.Error as fault:
+        print_lines([text("centre.bad_db", lang, db=options.db, why=fault)], err=True)
+    sys.exit(FAILURES)
+
+
+def _run(options: argparse.Namespace, lang: str) -> int:
+    from simulators.centre.service import Centre, Settings
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    settings = Settings(
+        host=options.host,
+        port=options.port,
+        db=options.db,
+        client_id=options.client_id,
+        tls_ca=options.tls_ca,
+        cert=options.cert,
+        key=options.key,
+    )
+
+    def ready() -> None:
+        print(text("centre.ready", lang, host=options.host, port=options.port, db=options.db), flush=True)
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    centre = Centre(settings, ready)
+    try:
+        centre.start()
+    except (OSError, ssl.SSLError) as fault:
+        print_lines([text("centre.bad_tls", lang, why=fault)], err=True)
+        return FAILURES
+    stop.wait()
+    centre.stop()
+    print(text("centre.stopped", lang), flush=True)
+    return OK
+
+
+def _look(options: argparse.Namespace, lang: str) -> int:
+    with query.opened(options.db) as database:
+        if options.command == "stats":
+            stats = query.stats(database)
+            if options.json:
+                print_json(stats)
+            else:
+                print_lines(table((), [(text(f"centre.stat_{name}", lang), value) for name, value in stats.items()]))
+            return OK
+        if options.command == "events":
+            rows = query.events(database, gateway=options.gateway, stream=options.stream, limit=options.limit)
+        else:
+            rows = query.gaps(database) if options.command == "gaps" else query.gateways(database)
+    if options.json:
+        print_json(rows)
+    else:
+        print_lines(_lines(options.command, rows, lang))
+    return WARNINGS if options.command == "gaps" and rows else OK
+
+
+def _lines(command: str, rows: list[query.Row], lang: str) -> list[str]:
+    if not rows:
+        return [text("centre.none", lang)]
+    columns = {
+        "gaps": ("gateway", "epoch", "stream", "first", "last", "why"),
+        "events": ("at", "gateway", "stream", "n", "kind", "active", "point"),
+        "gateways": ("gateway", "online", "seen", "agent", "stored"),
+    }[command]
+    headers = [text(f"centre.col_{column}", lang) for column in columns]
+    return table(headers, [[_cell(column, row, lang) for column in columns] for row in rows])
+
+
+def _cell(column: str, row: query.Row, lang: str) -> object:
+    value = row.get(column)
+    if column == "why":
+        return text(f"centre.why_{value}", lang) if value in ("missing", "gone", "refused") else value
+    if column == "online":
+        return text("centre.yes" if value else "centre.no", lang)
+    if column == "active":
+        return text("centre.on" if value else "centre.off", lang)
+    if column == "seen":
+        return _china(row.get("seen_ns"))
+    if column == "at":
+        return _china(value.get("wall_ns") if isinstance(value, dict) else None)
+    if column == "stored" and isinstance(value, dict):
+        return ", ".join(f"{stream} {count}" for stream, count in value.items())
+    return value
+
+
+def _china(wall_ns: object) -> str:
+    if not isinstance(wall_ns, int) or not 0 <= wall_ns < 2**62:
+        return "?"
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=wall_ns // 1000)
+    return f"{at.astimezone(CHINA):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,100 @@
+"""Questions to a centre's database. Read only; safe while the centre runs."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+Row = dict[str, object]
+
+# Numbers between two that are settled, found anew from the rows themselves: nothing the running centre believes is trusted.
+_MISSING: Final = """
+WITH settled(stream_id, first, last) AS (
+  SELECT stream_id, n, n FROM records UNION ALL SELECT stream_id, first, last FROM gaps
+), followed AS (
+  SELECT stream_id, first,
+    1 + COALESCE(MAX(last) OVER (PARTITION BY stream_id ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
+      AS expected
+  FROM settled
+)
+SELECT gateway, epoch, stream, expected, first - 1 FROM followed JOIN streams USING (stream_id)
+WHERE first > expected ORDER BY gateway, epoch, stream, expected
+"""
+
+
+@contextmanager
+def opened(db: Path) -> Iterator[sqlite3.Connection]:
+    """The database, to read. Raise FileNotFoundError or sqlite3.Error."""
+    if not db.exists():
+        raise FileNotFoundError(db)
+    database = sqlite3.connect(f"file:{db}?mode=ro", uri=True, timeout=5.0)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def gaps(database: sqlite3.Connection) -> list[Row]:
+    """What is not here: `missing` will be asked for again; `gone` and `refused` the gateway says will never come."""
+    found: list[Row] = [
+        {"gateway": gateway, "epoch": epoch, "stream": stream, "first": first, "last": last, "why": "missing"}
+        for gateway, epoch, stream, first, last in database.execute(_MISSING)
+    ]
+    declared = database.execute(
+        "SELECT gateway, epoch, stream, first, last, why FROM gaps JOIN streams USING (stream_id)"
+        " ORDER BY gateway, epoch, stream, first"
+    )
+    keys = ("gateway", "epoch", "stream", "first", "last", "why")
+    return found + [dict(zip(keys, row, strict=True)) for row in declared]
+
+
+def events(database: sqlite3.Connection, *, gateway: str = "", stream: str = "", limit: int = 100) -> list[Row]:
+    """The latest events, newest last, each once whatever names it came under."""
+    rows = database.execute(
+        "SELECT s.gateway, s.epoch, s.stream, r.n, r.received_ns, r.body"
+        " FROM records r JOIN streams s USING (stream_id)"
+        " LEFT JOIN events e ON e.stream_id = r.stream_id AND e.n = r.n AND e.gateway = s.gateway"
+        "   AND e.id = json_extract(r.body, '$.id')"
+        " WHERE s.stream != 'telemetry' AND e.id IS NOT NULL AND (?1 = '' OR s.gateway = ?1) AND (?2 = '' OR s.stream = ?2)"
+        " ORDER BY r.received_ns DESC, s.epoch DESC, r.n DESC LIMIT ?3",
+        (gateway, stream, limit),
+    ).fetchall()
+    return [
+        {"gateway": gateway, "epoch": epoch, "stream": stream, "n": n, "received_ns": received_ns, **json.loads(body)}
+        for gateway, epoch, stream, n, received_ns, body in reversed(rows)
+    ]
+
+
+def gateways(database: sqlite3.Connection) -> list[Row]:
+    """Who has ever spoken, and how much of each is stored."""
+    found: list[Row] = []
+    for gateway, online, seen_ns, state in database.execute("SELECT * FROM gateways ORDER BY gateway"):
+        said = json.loads(state)
+        streams: dict[str, int] = dict(
+            database.execute(
+                "SELECT s.stream, COUNT(*) FROM records JOIN streams s USING (stream_id) WHERE s.gateway = ? GROUP BY s.stream",
+                (gateway,),
+            ).fetchall()
+        )
+        found.append(
+            {
+                "gateway": gateway,
+                "online": bool(online),
+                "seen_ns": seen_ns,
+                "agent": said.get("agent", ""),
+                "stored": streams,
+            }
+        )
+    return found
+
+
+def stats(database: sqlite3.Connection) -> Row:
+    """Counters since the database was made. `lost` numbers were declared gone or refused by their gateways."""
+    counted: dict[str, int] = dict(database.execute("SELECT name, value FROM counters").fetchall())
+    names = ("messages", "records", "duplicates", "events", "refused", "rejected", "lost")
+    found: Row = {name: counted.get(name, 0) for name in names}
+    found["gateways"] = database.execute("SELECT COUNT(*) FROM gateways").fetchone()[0]
+    found["missing"] = sum(last - first + 1 for *_, first, last in database.execute(_MISSING))
+    return found
