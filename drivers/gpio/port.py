@@ -12,7 +12,7 @@ OnEdge = Callable[[int, bool, int], None]  # line, level, monotonic ns of the ed
 
 
 class GpioError(Exception):
-    """Why a line cannot be used: an ASCII `code` (the text is `gpio.<code>`) and its parameters.
+    """Why a line cannot be used: an ASCII `code` (the text is `alarm.gpio_<code>`) and its parameters.
 
     Codes: no_library, no_chip, no_backend, denied, busy, bad_line, not_open, not_requested, direction, io.
     """

@@ -1,0 +1,350 @@
+"""All points of the site: what drivers observe goes in, changes of state come out. Pure rules; time is an argument.
+
+A point that cannot be read keeps its state and is a fault of its own; its missing values are never compared with anything.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from drivers.messages import LinkState, Observation, PanelEvent, PointFault, PointSpec, Reading
+from edge_agent.config.model import Journal, Point
+from edge_agent.model import Event, Instant, Kind, NewEvent
+from edge_agent.points.channel import Channel, channels_of, merge_limits
+from edge_agent.points.deadlines import Deadlines
+from edge_agent.points.filters import Settled
+from edge_agent.points.panel import PanelPoints, grade_of, source_of
+from edge_agent.points.state import Latches, kind_of, read_piece
+from edge_agent.points.telemetry import Kept, Telemetry
+
+CONTACTS = "contacts"  # the source of points whose id names none
+# A lost or damaged answer says nothing of the point; it is a fault once it has lasted, unless the whole source is known to be
+# silent by then, which is told as one LINK event. (GB 26875.1: own and line faults within 100 s.)
+TRANSIENT = frozenset({"timeout", "crc", "foreign", "gpio", "stale", "no_answer", "no_port", "hang_up", "silent"})
+TRANSIENT_NS = 30_000_000_000
+MAX_ADOPTED = 10_000  # points that speak though no profile names them
+
+
+class _Outage:
+    """A point that cannot be read."""
+
+    __slots__ = ("point", "reason", "told")
+
+    def __init__(self, point: "_Point", reason: str) -> None:
+        self.point, self.reason, self.told = point, reason, False
+
+
+class _Point:
+    __slots__ = ("at_ns", "channels", "id", "kept", "kind", "name", "outage", "source", "unit", "value")
+
+    def __init__(self, spec: PointSpec, name: str) -> None:
+        self.id, self.name, self.unit = spec.id, name, spec.unit
+        self.source = source_of(spec.id) if "/" in spec.id else CONTACTS
+        self.kind = ""
+        self.value: float | bool | None = None
+        self.at_ns = 0
+        self.channels: tuple[Channel, ...] = ()
+        self.kept: Kept | None = None
+        self.outage: _Outage | None = None
+
+
+class PointTable:
+    """The points of one gateway.
+
+    `new_event` gives ids and instants, `instant` turns a monotonic ns into an Instant (for telemetry), `names` are the site's
+    words for sources and points, `sources` the ids of everything configured (None: unknown, so nothing is an orphan),
+    `parents` the bus of each device.
+    """
+
+    def __init__(
+        self,
+        specs: Iterable[PointSpec],
+        points: Iterable[Point] = (),
+        *,
+        names: Mapping[str, str] | None = None,
+        new_event: NewEvent,
+        instant: Callable[[int], Instant],
+        settings: Journal | None = None,
+        sources: Collection[str] | None = None,
+        parents: Mapping[str, str] | None = None,
+    ) -> None:
+        self._new_event = new_event
+        self._names = dict(names or {})
+        self._settings = settings or Journal()
+        self._site = {point.id: point for point in points}
+        self._sources = sources
+        self._parents = dict(parents or {})
+        self._latches = Latches()
+        self._telemetry = Telemetry(instant)
+        self._panels = PanelPoints(new_event, self._names | _site_names(self._site), self._latches)
+        self._points: dict[str, _Point] = {}
+        self._deadlines: Deadlines[Channel | _Outage] = Deadlines()
+        self._links: dict[str, bool] = {}  # source -> up
+        self._orphans: list[tuple[str, Kind, str]] = []
+        self._adopted = 0
+        self.add(specs)
+
+    def add(self, specs: Iterable[PointSpec]) -> None:
+        """Points that are known before they speak. Raise ValueError if one is known already or its kind is no kind."""
+        for spec in specs:
+            if spec.id in self._points:
+                raise ValueError(f"point {spec.id} twice")
+            self._points[spec.id] = self._build(spec)
+
+    def _build(self, spec: PointSpec) -> _Point:
+        site = self._site.get(spec.id)
+        kind_name = site.kind if site is not None and site.kind is not None else spec.kind
+        kind = Kind(kind_name) if kind_name else None
+        point = _Point(spec, self._name_of(spec, site))
+        limits = merge_limits(spec.limits, site.limits if site else None)
+        point.channels = channels_of(spec.id, kind, limits, contact=not spec.unit)
+        point.kind = kind_name or (point.channels[0].kind.value if point.channels else "")
+        is_contact = bool(point.channels) and point.channels[0].high is None and point.channels[0].low is None
+        if not is_contact:  # a contact's every change is an event already
+            settings = self._settings
+            point.kept = self._telemetry.join(
+                point.source,
+                spec.id.partition("/")[2] or spec.id,
+                telemetry_s=settings.telemetry_s if site is None or site.telemetry_s is None else site.telemetry_s,
+                deadband=settings.deadband if site is None or site.deadband is None else site.deadband,
+            )
+        return point
+
+    def _name_of(self, spec: PointSpec, site: Point | None) -> str:
+        if site is not None and site.name:
+            return site.name
+        if spec.id in self._names:
+            return self._names[spec.id]
+        source, slash, _ = spec.id.partition("/")
+        return f"{self._names.get(source, '')} {spec.name_zh}".strip() if slash else spec.name_zh
+
+    # --- in -------------------------------------------------------------------------------------------------------------
+
+    def feed(self, observations: Sequence[Observation], now_ns: int) -> list[Event]:
+        """Take what one frame, poll or edge gave; return the changes it settled, in order."""
+        events: list[Event] = []
+        points = self._points
+        for seen in observations:
+            if type(seen) is Reading:
+                point = points.get(seen.point)
+                value, at_ns = seen.value, seen.at_ns
+                if point is None and (point := self._adopt(seen.point)) is None:
+                    continue
+                if not -1e300 < value < 1e300:  # not a number, or infinite: the device has no value
+                    self._fault(point, "overrange", at_ns, events)
+                    continue
+                if point.outage is not None:
+                    self._readable(point, at_ns, events)
+                if point.channels:
+                    before = None if point.value is None else (point.at_ns, point.value)
+                    for channel in point.channels:
+                        if settled := channel.feed(value, at_ns, before):
+                            self._settle(point, channel, settled, events)
+                        self._deadlines.set(channel, channel.debounce.deadline_ns)
+                point.value, point.at_ns = value, at_ns
+                if point.kept is not None:
+                    point.kept.feed(value, at_ns)
+            elif isinstance(seen, PanelEvent):
+                events += self._panels.feed(seen)
+            elif isinstance(seen, PointFault):
+                point = points.get(seen.point) or self._adopt(seen.point)
+                if point is not None:
+                    self._fault(point, seen.reason, seen.at_ns, events)
+            elif isinstance(seen, LinkState):
+                self._link(seen, events)
+        return events
+
+    def tick(self, now_ns: int) -> list[Event]:
+        """The changes that settled because nothing happened."""
+        events: list[Event] = []
+        for due in self._deadlines.take_due(now_ns):
+            if isinstance(due, Channel):
+                self._settle(self._points[due.point], due, due.tick(now_ns), events)
+            elif due.point.outage is due and not due.told and self._is_up(due.point.source):
+                self._tell_fault(due, now_ns, events)
+        orphans, self._orphans = self._orphans, []
+        for point, kind, source in orphans:
+            events.append(self._new_event(kind, point, False, now_ns, source=source, fields={"by": "removed"}))
+        return events
+
+    def next_deadline_ns(self) -> int | None:
+        """When `tick()` must be called next."""
+        return 0 if self._orphans else self._deadlines.next_ns()
+
+    # --- out ------------------------------------------------------------------------------------------------------------
+
+    def take_telemetry(self, now_ns: int) -> list[bytes]:
+        """Journal bodies of readings due to be kept; each reading is in one of them at most."""
+        return self._telemetry.take(now_ns)
+
+    def snapshot(self) -> list[dict[str, object]]:
+        """Every point: `{id, name, kind, value, unit, active, fault, at_ns, source}`; `active` is a kind or null."""
+        said = {(point, kind): True for point, kind, _, _ in self._panels.active()}
+        told: dict[str, dict[str, object]] = {}
+        for point in self._points.values():
+            active = next((c.kind.value for c in point.channels if c.active), None) or next(
+                (kind.value for kind in Kind if (point.id, kind) in said), None
+            )
+            told[point.id] = {
+                "id": point.id,
+                "name": point.name,
+                "kind": point.kind,
+                "value": point.value if point.outage is None else None,
+                "unit": point.unit,
+                "active": active,
+                "fault": point.outage.reason if point.outage is not None else None,
+                "at_ns": point.at_ns or None,
+                "source": point.source,
+            }
+        for name, kind, is_active, words, at_ns in self._panels.known():
+            row = told.get(name)
+            if row is None or (is_active and not row["active"]):
+                told[name] = {
+                    "id": name,
+                    "name": words,
+                    "kind": kind.value,
+                    "value": None,
+                    "unit": "",
+                    "active": kind.value if is_active else None,
+                    "fault": None,
+                    "at_ns": at_ns or None,
+                    "source": source_of(name),
+                }
+        return list(told.values())
+
+    def counts(self) -> dict[str, int]:
+        """`{total, active, faulty}`: how many points there are, are active, cannot be read."""
+        active = {point.id for point in self._points.values() if any(c.active for c in point.channels)}
+        active.update(point for point, _, _, _ in self._panels.active())
+        known = {point for point, _, _, _, _ in self._panels.known()}
+        return {
+            "total": len(self._points.keys() | known),
+            "active": len(active),
+            "faulty": sum(point.outage is not None for point in self._points.values()),
+        }
+
+    def counters(self) -> Mapping[str, int]:
+        """What the panels said that changed nothing: `repeated`, `restored_again`; `unlisted` words; `forgotten` points."""
+        return dict(self._panels.counters)
+
+    def dump(self) -> dict[str, bytes | None]:
+        """The pieces of lasting state that changed since the last call; None where a piece is no more."""
+        return self._latches.take()
+
+    def restore(self, state: Mapping[str, bytes]) -> None:
+        """Take back what was active before the restart; foreign keys are ignored. Raises no event.
+
+        What belongs to nothing configured any more is ended by the next `tick()`, or the centre would keep it for ever.
+        """
+        for name, kind in self._panels.restore(state, self._sources):
+            self._orphans.append((name, kind, source_of(name)))
+        for key, body in state.items():
+            prefix, _, rest = key.partition(":")
+            piece = read_piece(body) if prefix in ("pc", "po", "pl") else None
+            if piece is None:
+                continue
+            if prefix == "pc":
+                self._restore_channel(key, rest)
+            elif prefix == "po" and (point := self._points.get(rest)) is not None:
+                point.outage = _Outage(point, str(piece.get("reason")))
+                point.outage.told = True
+            elif prefix == "pl" and (self._sources is None or rest in self._sources):
+                self._links[rest] = False
+            else:
+                self._orphans.append((rest, Kind.FAULT if prefix == "po" else Kind.LINK, source_of(rest)))
+                self._latches.put(key, None)
+
+    def _restore_channel(self, key: str, rest: str) -> None:
+        kind_name, _, point_id = rest.partition(":")
+        kind, point = kind_of(kind_name), self._points.get(point_id)
+        channel = next((c for c in point.channels if c.kind is kind), None) if point else None
+        if channel is not None:
+            channel.latch()
+        elif kind is not None:
+            self._orphans.append((point_id, kind, source_of(point_id) if "/" in point_id else CONTACTS))
+            self._latches.put(key, None)
+
+    # --- rules ----------------------------------------------------------------------------------------------------------
+
+    def _settle(self, point: _Point, channel: Channel, settled: Sequence[Settled], events: list[Event]) -> None:
+        for active, at_ns in settled:
+            fields: dict[str, object] = {"samples": channel.take_samples(at_ns)}
+            if channel.high is not None or channel.low is not None:
+                fields |= {"high": channel.high} if channel.high is not None else {}
+                fields |= {"low": channel.low} if channel.low is not None else {}
+                fields |= {"unit": point.unit} if point.unit else {}
+            self._latches.put(f"pc:{channel.kind.value}:{point.id}", {} if active else None)
+            events.append(self._event(point, channel.kind, active, at_ns, fields))
+
+    def _fault(self, point: _Point, reason: str, at_ns: int, events: list[Event]) -> None:
+        for channel in point.channels:
+            channel.suspend()
+            self._deadlines.set(channel, None)
+        if (outage := point.outage) is None:
+            outage = point.outage = _Outage(point, reason)
+            if reason in TRANSIENT:
+                self._deadlines.set(outage, at_ns + TRANSIENT_NS)
+        outage.reason = reason
+        if not outage.told and reason not in TRANSIENT:
+            self._deadlines.set(outage, None)
+            self._tell_fault(outage, at_ns, events)
+
+    def _tell_fault(self, outage: _Outage, at_ns: int, events: list[Event]) -> None:
+        outage.told = True
+        self._latches.put(f"po:{outage.point.id}", {"reason": outage.reason})
+        events.append(self._event(outage.point, Kind.FAULT, True, at_ns, {"reason": outage.reason}))
+
+    def _readable(self, point: _Point, at_ns: int, events: list[Event]) -> None:
+        outage, point.outage = point.outage, None
+        if outage is None:
+            return
+        self._deadlines.set(outage, None)
+        if outage.told:
+            self._latches.put(f"po:{point.id}", None)
+            events.append(self._event(point, Kind.FAULT, False, at_ns, {"reason": outage.reason}))
+
+    def _link(self, seen: LinkState, events: list[Event]) -> None:
+        was_up = self._links.get(seen.source, True)
+        self._links[seen.source] = seen.up
+        if seen.up and not was_up:  # its points that are still silent get their own time from now on
+            for point in self._points.values():
+                outage, theirs = point.outage, seen.source in (point.source, self._parents.get(point.source))
+                if theirs and outage is not None and not outage.told:
+                    self._deadlines.set(outage, seen.at_ns + TRANSIENT_NS)
+        if seen.up == was_up:
+            return
+        self._latches.put(f"pl:{seen.source}", None if seen.up else {"reason": seen.reason})
+        fields: dict[str, object] = {"reason": seen.reason}
+        if seen.detail:
+            fields["detail"] = seen.detail
+        name = self._names.get(seen.source, "")
+        events.append(
+            self._new_event(
+                Kind.LINK, seen.source, not seen.up, seen.at_ns, source=seen.source, name=name, fields=fields
+            )
+        )
+
+    def _is_up(self, source: str) -> bool:
+        return self._links.get(source, True) and self._links.get(self._parents.get(source, ""), True)
+
+    def _event(self, point: _Point, kind: Kind, active: bool, at_ns: int, fields: Mapping[str, object]) -> Event:
+        return self._new_event(
+            kind,
+            point.id,
+            active,
+            at_ns,
+            source=point.source,
+            name=point.name,
+            fields=fields,
+            grade=grade_of(kind, active),
+        )
+
+    def _adopt(self, point_id: str) -> _Point | None:
+        """A point no profile names: kept as telemetry, so that it shows; past the bound it is ignored."""
+        if self._adopted >= MAX_ADOPTED:
+            return None
+        self._adopted += 1
+        point = self._points[point_id] = self._build(PointSpec(id=point_id, name_zh=point_id, name_en=point_id))
+        return point
+
+
+def _site_names(site: Mapping[str, Point]) -> dict[str, str]:
+    return {point.id: point.name for point in site.values() if point.name}
