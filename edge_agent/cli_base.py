@@ -41,10 +41,10 @@ def wrap(line: str, width: int) -> list[str]:
     return [*lines, current.rstrip()] if current.strip() else lines
 
 
-def lookup(key: str, lang: str) -> str | None:
-    """The text of `key`, or None if the catalogue has none."""
+def lookup(key: str, lang: str, **values: object) -> str | None:
+    """The text of `key`, or None if the catalogue has none: for codes that come from elsewhere."""
     try:
-        return text(key, lang)
+        return text(key, lang, **values)
     except KeyError:
         return None
 

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -139,30 +139,42 @@ def decode(obj: CliContext, protocol: str, data: str | None, raw: bool, json_out
     """Bytes in, meaning out."""
     from drivers.codecs.registry import PROTOCOLS
 
+    return report(PROTOCOLS[protocol], protocol, data, raw=raw, as_json=json_out or obj.json_out, lang=obj.lang)
+
+
+def report(
+    decoder: Callable[[bytes], list[dict[str, object]]],
+    name: str,
+    data: str | None,
+    *,
+    raw: bool,
+    as_json: bool,
+    lang: str,
+) -> int:
+    """Read `data` (hex, file or stdin), show what `decoder` makes of it, and return the exit code. `name` is for the reader."""
     if data is None and sys.stdin.isatty():
-        print_lines([text("decode.waits", obj.lang)], err=True)
-    as_json = json_out or obj.json_out
+        print_lines([text("decode.waits", lang)], err=True)
     try:
         content = read_input(data, raw=raw)
     except BadInput as bad:
-        said = text(f"decode.input_{bad.code}", obj.lang, **bad.params)
+        said = text(f"decode.input_{bad.code}", lang, **bad.params)
         if bad.code != "empty":
             raise click.UsageError(said, click.get_current_context()) from None
         if as_json:
             print_json([])
         print_lines([said], err=True)
         return FAILURES
-    frames = PROTOCOLS[protocol](content)
+    frames = decoder(content)
     refused = sum(bool(frame.get("reject")) for frame in frames)
     if as_json:
         print_json(_plain(frames))
     else:
-        print_lines(frame_line(number, frame, obj.lang) for number, frame in enumerate(frames, start=1))
+        print_lines(frame_line(number, frame, lang) for number, frame in enumerate(frames, start=1))
     if not frames:
-        print_lines([text("decode.no_frame", obj.lang, count=len(content), protocol=protocol)], err=True)
+        print_lines([text("decode.no_frame", lang, count=len(content), protocol=name)], err=True)
     elif refused:
-        said = "decode.none_decoded" if refused == len(frames) else "decode.refused"
-        print_lines([text(said, obj.lang, count=refused, total=len(frames))], err=True)
+        key = "decode.none_decoded" if refused == len(frames) else "decode.refused"
+        print_lines([text(key, lang, count=refused, total=len(frames))], err=True)
     return FAILURES if refused == len(frames) else WARNINGS if refused else OK
 
 

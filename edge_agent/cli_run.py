@@ -75,10 +75,13 @@ def uplink(obj: CliContext) -> int:
     config = load_or_complain(obj)
     if config is None:
         return CONFIG
+    import random
+
+    from edge_agent.clock import SystemClock
     from edge_agent.uplink.main import run_uplink
 
     log_to_stderr()
-    return _serve(run_uplink(config))
+    return _serve(run_uplink(config, clock=SystemClock(), rng=random.Random()))
 
 
 @click.command()

@@ -1,0 +1,35 @@
+"""Words of `edge-agent journal`: what is wrong with a store, how much it holds, the headings of an export."""
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "missing": (
+        "{path} 里没有事件库。核心进程第一次运行时会建立; 别处的事件库用 --dir 指定。",
+        "There is no journal in {path}. The core makes one when it first runs; --dir names another place.",
+    ),
+    "no_permission": ("没有权限读 {path}。用 sudo。", "No permission to read {path}. Use sudo."),
+    "unreadable": ("事件库读不了 ({path}): {detail}", "The journal in {path} cannot be read: {detail}"),
+    "verify_sound": ("[正常] {count} 条记录全部完好。", "[OK] {count} records, all sound."),
+    "verify_damaged": ("[故障] {count} 条记录里有 {bad} 处问题:", "[FAULT] {count} records, {bad} findings:"),
+    "no_records": ("没有记录。", "No records."),
+    "exported": ("已导出 {count} 条到 {path}", "{count} exported to {path}"),
+    "exists": ("{path} 已经存在, 不覆盖。", "{path} exists already and is not overwritten."),
+    "cannot_write": ("写不了 {path}: {detail}", "Cannot write {path}: {detail}"),
+    "one_target": ("--csv 和 --sqlite 只能用一个。", "Use --csv or --sqlite, not both."),
+    "needs_tools": (
+        "--sqlite 需要附加包 tools: pip install 'zg119-edge-agent[tools]'",
+        "--sqlite needs the extra \"tools\": pip install 'zg119-edge-agent[tools]'",
+    ),
+    "col_time": ("时间 (北京)", "time (China)"),
+    "col_clock": ("时钟", "clock"),
+    "col_stream": ("流", "stream"),
+    "col_kind": ("种类", "kind"),
+    "col_active": ("变化", "change"),
+    "col_grade": ("级", "grade"),
+    "col_point": ("点位", "point"),
+    "col_name": ("名称", "name"),
+    "col_source": ("来源", "source"),
+    "col_id": ("事件编号", "event id"),
+    "col_epoch": ("代", "epoch"),
+    "col_n": ("序号", "n"),
+    "col_fields": ("字段", "fields"),
+    "col_raw": ("原始字节", "raw bytes"),
+}
