@@ -25,6 +25,35 @@ _WIDTH: Final = {"bool": 1, "u16": 1, "s16": 1, "u32": 2, "s32": 2, "f32": 2, "u
 _FORMAT: Final = {"u16": "H", "s16": "h", "u32": "I", "s32": "i", "f32": "f", "u64": "Q", "s64": "q"}
 _ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")
 POINTS_MAX: Final = 10_000
+_KEYS: Final[Mapping[str, frozenset[str]]] = {
+    "": frozenset(
+        (
+            *(
+                "schema",
+                "kind",
+                "evidence",
+                "source",
+                "brand",
+                "brand_zh",
+                "brand_en",
+                "product",
+                "product_zh",
+                "product_en",
+            ),
+            *("caveat", "link", "meaning", "block", "value", "point", "writes", "example", "counter_example"),
+        )
+    ),
+    "link": frozenset(("transport", "baud", "framing", "priority", "period_ms", "max_regs", "merge_gap")),
+    "meaning": frozenset(("mode", "confirm")),
+    "block": frozenset(("name", "fc", "start", "count", "period_ms")),
+    "value": frozenset(
+        (
+            *("name", "zh", "en", "fc", "address", "type", "word_order", "scale", "unit", "kind", "limits", "missing"),
+            *("faults", "period_ms", "from"),
+        )
+    ),
+    "point": frozenset(("from", "id", "address", "mask", "shift", "enum", "flags", "class", "counts_for_reset")),
+}
 
 
 class ProfileFault(ValueError):
@@ -160,7 +189,12 @@ class DeviceMemory:
 
 def compile_profile(data: Mapping[str, object], *, name: str = "") -> ModbusProfile:
     """Check and compile the TOML of a profile. Raise ProfileFault saying what is wrong where."""
+    _known(data, "", "profile")
+    if _table(data, "writes").get("allow", False):
+        raise ProfileFault("writes_not_supported", "writes.allow", True)
     link = _table(data, "link")
+    _known(link, "link", "link")
+    _known(_table(data, "meaning"), "meaning", "meaning")
     max_regs = _integer(link, "max_regs", "link", 100, 1, REGISTERS_MAX)
     merge_gap = _integer(link, "merge_gap", "link", 0, 0, REGISTERS_MAX)
     rank = {"fire": Rank.FIRE, "meter": Rank.METER}.get(str(link.get("priority", "meter")))
@@ -209,6 +243,7 @@ def compile_profile(data: Mapping[str, object], *, name: str = "") -> ModbusProf
 
 def _block(table: Mapping[str, object], index: int, period_ms: int) -> Question:
     where = f"block {table.get('name', index + 1)}"
+    _known(table, "block", where)
     function = _integer(table, "fc", where, 3, 1, 4)
     start = _integer(table, "start", where, 0, 0, 0xFFFF)
     count = _integer(table, "count", where, 0, 1, 0x10000 - start)
@@ -262,6 +297,7 @@ def _value(table: Mapping[str, object], index: int, questions: Sequence[Question
     if not isinstance(name, str) or not name.isascii() or not name:
         raise ProfileFault("bad_name", f"value {index + 1}", name)
     where = f"value {name}"
+    _known(table, "value", where)
     width = _width(table, where)
     kind = str(table.get("type", "u16"))
     order = str(table.get("word_order", "ABCD"))
@@ -337,6 +373,7 @@ def _points(
     if block is None:
         raise ProfileFault("unknown_block", where, table.get("from", ""))
     ranges = {key: value for key, value in table.items() if isinstance(value, list) and key not in ("from", "id")}
+    _known({key: value for key, value in table.items() if key not in ranges}, "point", where)
     for key, value in ranges.items():
         if len(value) != 2 or not all(isinstance(one, int) for one in value) or value[0] > value[1]:
             raise ProfileFault("bad_range", f"{where}.{key}", value)
@@ -396,6 +433,11 @@ def _width(table: Mapping[str, object], where: str) -> int:
     if kind not in _WIDTH:
         raise ProfileFault("unknown_type", where, kind)
     return _WIDTH[str(kind)]
+
+
+def _known(table: Mapping[str, object], which: str, where: str) -> None:
+    if unknown := set(table) - _KEYS[which]:
+        raise ProfileFault("unknown_key", where, min(unknown))
 
 
 def _table(data: Mapping[str, object], key: str) -> Mapping[str, object]:
