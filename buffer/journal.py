@@ -1,0 +1,441 @@
+"""The journal's front: takes records from the loop without ever blocking it, and has a thread for each file write them.
+
+Two threads, not one: a bulk.db that hangs in the kernel, or is full, or is being thinned, is nothing an alarm waits for. They
+share the disk's queue and Python's lock, and nothing else.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from buffer.dbfile import Connect, connect
+from buffer.faults import JournalError, StoreFault, describe
+from buffer.owner import BulkOwner, Space, VitalOwner
+from buffer.records import Priority
+from buffer.retention import History
+from buffer.rows import BULK
+from buffer.store import BulkStore, VitalStore
+from buffer.waiting import Ticket, Waiting, Wake
+
+__all__ = ["Journal", "JournalError", "JournalSettings", "StoreFault", "Ticket"]
+
+BODY_BYTES_MAX = 256 * 1024
+MEDIA_BYTES_MAX = 8 * 1024 * 1024
+CHECK_AFTER_S = 10.0  # the background check lets a starting gateway take its first polls
+MARKS_LINGER_NS = 2_000_000_000
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalSettings:
+    """How much is kept, how long a record may wait for company, how much may wait in memory."""
+
+    vital_bytes: int = 256 * MIB
+    bulk_bytes: int = 512 * MIB
+    reserve_bytes: int = 4 * MIB  # 0: none
+    history_events: int = 10_000  # of each of ALARM, FAULT, STATUS, however well delivered
+    history_alarm_days: int = 365
+    fault_linger_s: float = 0.05
+    status_linger_s: float = 1.0
+    telemetry_linger_s: float = 10.0
+    waiting_events_max: int = 20_000  # of each of FAULT and STATUS; alarms have no bound
+    waiting_telemetry_max: int = 50_000
+    waiting_telemetry_bytes: int = 8 * MIB
+    waiting_media_bytes: int = 16 * MIB
+    mandatory: Sequence[str] = field(default=())  # destinations without whose word nothing leaves
+    background_check: bool = True
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return "unknown"
+
+
+class Journal:
+    """The one writer of a directory. `open` it; any thread may call the methods."""
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: JournalSettings,
+        report: Callable[[StoreFault], None],
+        *,
+        on_batch: Callable[[Sequence[Ticket]], None] | None,
+        mono_ns: Callable[[], int],
+        wall_ns: Callable[[], int],
+        boot_id: str,
+        new_epoch: Callable[[], str],
+        connect: Connect,
+    ) -> None:
+        self.directory, self.settings = directory, settings
+        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        self._lock_fd = -1
+        self._lock()
+        space = Space(directory, settings.reserve_bytes)
+
+        def common(prefix: str) -> Mapping[str, object]:
+            return {
+                "mandatory": settings.mandatory,
+                "space": space,
+                "report": report,
+                "new_epoch": lambda: f"{prefix}-{new_epoch()}",
+                "boot_id": boot_id,
+                "wall_ns": wall_ns,
+                "connect": connect,
+            }
+
+        self.vital = VitalOwner(VitalStore, directory / "vital.db", budget_bytes=settings.vital_bytes, **common("v"))  # type: ignore[arg-type]
+        self.bulk = BulkOwner(BulkStore, directory / "bulk.db", budget_bytes=settings.bulk_bytes, **common("b"))  # type: ignore[arg-type]
+        self.vital.history = History(settings.history_events, settings.history_alarm_days * 86_400 * 10**9)
+        now_ns = mono_ns()
+        try:
+            self.vital.open(now_ns)
+            self.bulk.open(now_ns)
+        except JournalError:
+            self.vital.close()
+            self._unlock()
+            raise
+        if space.reserve.size:
+            self.vital.take_reserve(first=True)
+        lingers = {
+            Priority.ALARM: 0.0,
+            Priority.FAULT: settings.fault_linger_s,
+            Priority.STATUS: settings.status_linger_s,
+            Priority.TELEMETRY: settings.telemetry_linger_s,
+            Priority.MEDIA: settings.status_linger_s,
+        }
+        lingers_ns = {rank: int(seconds * 1e9) for rank, seconds in lingers.items()}
+        few = {Priority.FAULT: settings.waiting_events_max, Priority.STATUS: settings.waiting_events_max}
+        many = {Priority.TELEMETRY: settings.waiting_telemetry_max}
+        sizes = {Priority.TELEMETRY: settings.waiting_telemetry_bytes, Priority.MEDIA: settings.waiting_media_bytes}
+        vital_waiting = Waiting({r: ns for r, ns in lingers_ns.items() if r not in BULK}, records_max=few, bytes_max={})
+        bulk_waiting = Waiting({r: ns for r, ns in lingers_ns.items() if r in BULK}, records_max=many, bytes_max=sizes)
+        self._vital_writer = _Writer(self.vital, vital_waiting, on_batch, mono_ns, "journal-vital")
+        self._bulk_writer = _Writer(self.bulk, bulk_waiting, on_batch, mono_ns, "journal-bulk")
+        self._writers = (
+            self._vital_writer,
+            self._vital_writer,
+            self._vital_writer,
+            self._bulk_writer,
+            self._bulk_writer,
+        )
+        self._closed = False
+        self._stop_check = threading.Event()
+        for writer in (self._vital_writer, self._bulk_writer):
+            writer.thread.start()
+        if settings.background_check:
+            threading.Thread(target=self._check, name="journal-check", daemon=True).start()
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        settings: JournalSettings,
+        report: Callable[[StoreFault], None],
+        *,
+        on_batch: Callable[[Sequence[Ticket]], None] | None = None,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = time.time_ns,
+        boot_id: str | None = None,
+        new_epoch: Callable[[], str] = lambda: secrets.token_hex(6),
+        connect: Connect = connect,
+    ) -> "Journal":
+        """Open the journal of a directory, whatever state it is in, without a scan.
+
+        `report` and `on_batch` are called in a writer's thread and must not block; `on_batch` gets all tickets one commit
+        settled. Raise JournalError: `locked` (another process writes here), `newer_schema`, `pragma_refused`.
+        """
+        return cls(
+            directory,
+            settings,
+            report,
+            on_batch=on_batch,
+            mono_ns=mono_ns,
+            wall_ns=wall_ns,
+            boot_id=_boot_id() if boot_id is None else boot_id,
+            new_epoch=new_epoch,
+            connect=connect,
+        )
+
+    def append(
+        self,
+        priority: Priority,
+        body: bytes,
+        state: Mapping[str, bytes | None] | None = None,
+        on_durable: Callable[[Ticket], None] | None = None,
+    ) -> Ticket:
+        """Take a record. Never blocks, never raises on what goes wrong with the store: see `Ticket.error`.
+
+        `state`: latched values that change with it (None takes one back), in the same transaction; not with TELEMETRY or MEDIA.
+        `on_durable` is called once with the settled ticket, in the writer's thread, or in this one if the ticket fails at once.
+        """
+        ticket = Ticket(priority, body, self._wall_ns(), state, on_durable)
+        writer = self._writers[priority]
+        if self._closed or len(body) > (MEDIA_BYTES_MAX if priority is Priority.MEDIA else BODY_BYTES_MAX):
+            ticket.error = "closed" if self._closed else "too_long"
+            if on_durable is not None:
+                on_durable(ticket)
+            return ticket
+        wake, dropped = writer.waiting.put(ticket, self._mono_ns())
+        if wake:
+            writer.wake.set()
+        if dropped:
+            writer.tell(dropped)
+        return ticket
+
+    def state(self) -> dict[str, bytes]:
+        """The latched state as of the last commit; of the last good one while vital.db is gone."""
+        return dict(self.vital.state())
+
+    def confirm(self, destination: str, epoch: str, priority: Priority, through: int) -> None:
+        """A mandatory destination has a stream up to n = `through`. Durable within seconds; may be told again."""
+        writer = self._writers[priority]
+        with writer.marks_lock:
+            name = (destination, epoch, priority)
+            writer.marks[name] = max(through, writer.marks.get(name, 0))
+
+    def progress(self) -> int:
+        """Grows while the writer of vital.db lives, with nothing to write too: feeds the watchdog."""
+        return self._vital_writer.turns
+
+    def stats(self) -> dict[str, object]:
+        """For people: per file what it holds, its trouble, what waits. Reads no file but their sizes."""
+        return {
+            "vital": self._vital_writer.stats(),
+            "bulk": self._bulk_writer.stats(),
+            "reserve": self.vital.space.reserve.present or not self.vital.space.reserve.size,
+        }
+
+    def flush(self, timeout_s: float) -> bool:
+        """Commit what waits, now. False if it was not all settled in time. Not for the loop: it blocks."""
+        until = time.monotonic() + timeout_s
+        events = [writer.flush() for writer in (self._vital_writer, self._bulk_writer)]
+        return all(event.wait(max(0.0, until - time.monotonic())) for event in events)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Commit what waits, close the files in order, let the directory go. A writer that hangs is left behind."""
+        if self._closed:
+            return
+        self._closed = True
+        self._stop_check.set()
+        until = time.monotonic() + timeout_s
+        for writer in (self._vital_writer, self._bulk_writer):
+            writer.stop()
+        for writer in (self._vital_writer, self._bulk_writer):
+            writer.thread.join(max(0.0, until - time.monotonic()))
+        self._unlock()
+
+    def _lock(self) -> None:
+        with contextlib.suppress(OSError):
+            self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock_fd = os.open(self.directory / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError:
+            return  # the medium is in trouble: the files will say which
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock_fd)
+            raise JournalError("locked", str(self.directory)) from None
+
+    def _unlock(self) -> None:
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def _check(self) -> None:
+        """Once after the start: SQLite's own check of both files, on connections of its own."""
+        if self._stop_check.wait(CHECK_AFTER_S):
+            return
+        for owner in (self.vital, self.bulk):
+            problem = quick_check(owner.path, self._stop_check.is_set)
+            if problem:
+                owner.checked = problem
+
+
+def quick_check(path: Path, stop: Callable[[], bool] = lambda: False) -> str:
+    """What SQLite's quick_check says of a file, table by table; "" if nothing is wrong, or if it cannot be told from here."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as db:
+            db.execute("PRAGMA cache_size = -256")
+            for (table,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+                if stop():
+                    return ""
+                first = db.execute(f"PRAGMA quick_check({table})").fetchone()[0]
+                if first != "ok":
+                    return f"{table}: {first}"[:200]
+    except sqlite3.DatabaseError as fault:
+        return (
+            describe(fault)
+            if getattr(fault, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+            else ""
+        )
+    return ""
+
+
+class _Writer:
+    """The thread of one file."""
+
+    def __init__(
+        self,
+        owner: VitalOwner | BulkOwner,
+        waiting: Waiting,
+        on_batch: Callable[[Sequence[Ticket]], None] | None,
+        mono_ns: Callable[[], int],
+        name: str,
+    ) -> None:
+        self.owner, self.waiting, self._on_batch, self._mono_ns = owner, waiting, on_batch, mono_ns
+        self.wake = Wake()
+        self.turns = 0
+        self.marks_lock = threading.Lock()
+        self.marks: dict[tuple[str, str, Priority], int] = {}
+        self._marks_ns = 0
+        self._flushes: list[threading.Event] = []
+        self._stopping = False
+        owner.urgent = waiting.alarm_waits  # type: ignore[method-assign]
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def flush(self) -> threading.Event:
+        """Ask for all that waits to be committed; the event is set once it is."""
+        event = threading.Event()
+        if self.thread.is_alive():
+            self._flushes.append(event)
+            self.wake.set()
+        else:
+            event.set()
+        return event
+
+    def stop(self) -> None:
+        self._stopping = True
+        self.wake.set()
+
+    def tell(self, tickets: Sequence[Ticket]) -> None:
+        """Call back for settled tickets. A callback that raises is a bug of its owner; the writer lives on."""
+        for ticket in tickets:
+            if ticket.on_durable is not None:
+                try:
+                    ticket.on_durable(ticket)
+                except Exception as bug:  # noqa: BLE001 - a caller's bug must not end the thread that keeps alarms
+                    self._report_bug(bug)
+        if self._on_batch is not None and tickets:
+            try:
+                self._on_batch(tickets)
+            except Exception as bug:  # noqa: BLE001 - as above
+                self._report_bug(bug)
+
+    def _report_bug(self, bug: Exception) -> None:
+        with contextlib.suppress(Exception):
+            self.owner.report(StoreFault("bug", self.owner.path.name, describe(bug)))
+
+    def stats(self) -> dict[str, object]:
+        owner, store = self.owner, self.owner.store
+        sizes: dict[str, object] = {}
+        for key, path in (("bytes", owner.path), ("wal_bytes", owner.path.with_name(owner.path.name + "-wal"))):
+            try:
+                sizes[key] = path.stat().st_size
+            except OSError:
+                sizes[key] = 0
+        return {
+            "trouble": owner.trouble,
+            "epoch": store.epoch if store is not None else None,
+            "heads": {stream.stream: n for stream, n in store.heads.items()} if store is not None else {},
+            "waiting": len(self.waiting),
+            "commits": owner.commits,
+            "budget_bytes": owner.budget_bytes,
+            **sizes,
+        }
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self.turns += 1
+            try:
+                sleep_ns = self._turn()
+            except JournalError as fault:  # the file was replaced by a newer program's: hands off
+                self.owner.trouble = fault.code
+                sleep_ns = 10**9
+            except Exception as bug:  # noqa: BLE001 - alarms outlive any bug of the journal's own
+                self._report_bug(bug)
+                sleep_ns = 10**9
+            if sleep_ns > 0 and not self._stopping:
+                self.wake.sleep(sleep_ns / 1e9)
+        with contextlib.suppress(Exception):
+            while self._commit(at_once=True):
+                pass
+            self._take_marks(at_once=True)
+        left = self.waiting.take(0, at_once=True)
+        while left:
+            for ticket in left:
+                ticket.error = "closed"
+            self.tell(left)
+            left = self.waiting.take(0, at_once=True)
+        self.owner.close()
+        self._flushed()
+
+    def _turn(self) -> int:
+        """Commit what is due, or do one slice of other work. Return ns to sleep."""
+        if self._commit(at_once=bool(self._flushes)):
+            if self._mono_ns() >= self._marks_ns:  # even under a storm, now and then
+                self._take_marks()
+                self._marks_ns = self._mono_ns() + MARKS_LINGER_NS
+                self.owner.step(self._mono_ns())
+            return 0
+        if self._flushes and (not len(self.waiting) or self._held()):
+            self._take_marks(at_once=True)
+            self._flushed()
+        self._take_marks()
+        pause_ns = self.owner.step(self._mono_ns())
+        due_ns = self.waiting.due_ns()
+        if due_ns is not None and not self._held():
+            pause_ns = min(pause_ns, due_ns - self._mono_ns())
+        return max(0, pause_ns)
+
+    def _flushed(self) -> None:
+        flushes, self._flushes = self._flushes, []
+        for event in flushes:
+            event.set()
+
+    def _held(self) -> bool:
+        """Readings wait in memory, within their bound, for a medium that is gone or full to the alarms' reserve."""
+        owner = self.owner
+        return isinstance(owner, BulkOwner) and (owner.store is None or owner.space.starved or bool(owner.trouble))
+
+    def _commit(self, *, at_once: bool) -> bool:
+        if self._held():
+            return False
+        now_ns = self._mono_ns()
+        batch = self.waiting.take(now_ns, at_once=at_once)
+        if not batch:
+            return False
+        lost = self.waiting.take_lost()
+        try:
+            written = self.owner.commit(batch, lost, now_ns)
+        except Exception:
+            for ticket in batch:
+                if not ticket.settled:
+                    ticket.error = "bug"
+            self.tell(batch)
+            raise
+        if not written:
+            self.waiting.add_lost(lost)
+            if isinstance(self.owner, BulkOwner):
+                counts = {rank: sum(t.priority is rank for t in batch) for rank in BULK}
+                self.waiting.add_lost(counts)
+        self.tell(batch)
+        return True
+
+    def _take_marks(self, *, at_once: bool = False) -> None:
+        if not self.marks or (not at_once and self._mono_ns() < self._marks_ns):
+            return
+        self._marks_ns = self._mono_ns() + MARKS_LINGER_NS
+        with self.marks_lock:
+            marks, self.marks = self.marks, {}
+        self.owner.put_marks(marks, self._mono_ns())
