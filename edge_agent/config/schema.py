@@ -93,7 +93,7 @@ def _seconds(zh: str, en: str, example: str, low: float, high: float) -> Key:
 
 
 def _limit(zh: str, en: str, example: str) -> Key:
-    return Key(zh=zh, en=en, example=example, low=-1e9, high=1e9)
+    return Key(zh=zh, en=en, example=example, low=-1e9, high=1e9, sample=True)
 
 
 TOP: Final = Section(
@@ -358,7 +358,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "id": Key(
                 zh="测点: 来源编号/测点名; 干接点就是它的编号",
                 en="The point: source id, slash, point; a contact is its own id",
-                example='"meter1/voltage_a_v"',
+                example='"meter1/voltage_l1_v"',
                 form="point_id",
             ),
             "name": Key(zh=_NAME.zh, en=_NAME.en, example='"A相电压"', form="name", sample=True),

@@ -211,7 +211,7 @@ def _blank(text: str, statement: Statement) -> str:
 def _named(written: str) -> str:
     """The key or table a statement names, as written, short."""
     head = written.split("\n", 1)[0]
-    return (head.split("#", 1)[0] if head.startswith("[") else head.split("=", 1)[0]).strip()[:60]
+    return (head.split("#", 1)[0] if head.startswith("[") else re.split("[=:]", head, maxsplit=1)[0]).strip()[:60]
 
 
 def _parses(written: str) -> bool:
@@ -220,6 +220,16 @@ def _parses(written: str) -> bool:
     except (tomllib.TOMLDecodeError, RecursionError):
         return False
     return True
+
+
+def _too_deep(written: str) -> bool:
+    try:
+        tomllib.loads(written)
+    except RecursionError:
+        return True
+    except tomllib.TOMLDecodeError as fault:
+        return "nest" in str(fault).lower()  # later Pythons count the brackets
+    return False
 
 
 def _tell(written: str, statement: Statement, file: Path, findings: Findings) -> str | None:
@@ -237,6 +247,9 @@ def _tell(written: str, statement: Statement, file: Path, findings: Findings) ->
 def _tell_more(written: str, statement: Statement, file: Path, findings: Findings) -> str | None:
     at = Origin(file, statement.line)
     first = shown_line(written)
+    if _too_deep(written):
+        findings.error("too_deep", at, _named(written))
+        return None
     if statement.kind != "pair" or written.startswith("["):
         inner = written.split("#", 1)[0].strip().strip("[]").strip()
         cause = "header_ascii" if inner and not inner.isascii() and key_parts(inner) is None else "header"

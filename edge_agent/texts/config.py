@@ -10,6 +10,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "expected": ("应为: {what}", "expected: {what}"),
     "example": ("例: {example}", "example: {example}"),
     "nearest": ("最接近的是: {nearest}", "nearest: {nearest}"),
+    "belongs": ("{name} 属于 [{home}]", "{name} belongs to [{home}]"),
     "first_at": ("先前一处: {file}:{line}", "first one: {file}:{line}"),
     # kinds of value
     "kind_text": ("引号内的文字", "text in quotes"),
@@ -146,7 +147,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "unknown_key": ("没有 {name} 这一项, 已略过", "There is no key {name}; it was ignored"),
     "unknown_table": ("没有 {name} 这种表", "There is no table {name}"),
-    "belongs": ("{name} 属于 [{home}]", "{name} belongs to [{home}]"),
     "not_an_array": (
         "{table} 可以有多个, 要写双方括号: [[{table}]]",
         "There may be several of {table}: write [[{table}]]",
@@ -219,19 +219,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "There is no [[panel]], [[bus]] or [[contact]]: nothing is watched",
     ),
     # the command
-    "help_group": ("检查和查看配置", "Check and show the configuration"),
-    "help_check": (
-        "检查配置, 一次列出全部问题。返回 0 无问题, 1 有警告, 78 有错误",
-        "Check the configuration and tell every fault at once. Exit 0 sound, 1 warnings, 78 errors",
-    ),
-    "help_show": ("显示生效的配置及每项的出处", "Show the configuration in force and where each key comes from"),
-    "help_sample": ("打印一份带说明的配置样例", "Print a commented sample configuration"),
-    "help_config": ("配置目录或单个文件", "Configuration directory, or one file"),
-    "help_json": ("输出 JSON", "Print JSON"),
-    "help_for_start": (
-        "启动服务前用: 不查看本机串口和证书, 只有警告时返回 0",
-        "For use before a start: do not look at this machine's ports and certificates; exit 0 on warnings",
-    ),
     "summary_ok": (
         "配置无误: {files} 个文件, {sources} 个来源, {uplinks} 个中心",
         "Configuration is sound: {files} files, {sources} sources, {uplinks} centres",
@@ -252,6 +239,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "column_type": ("应为", "expected"),
     "column_default": ("默认值", "default"),
     "column_meaning": ("含义", "meaning"),
+    "codes_title": ("`config check` 的代码", "Codes of `config check`"),
     "column_code": ("代码", "code"),
     "many_tables": ("可有多个", "any number of them"),
 }
