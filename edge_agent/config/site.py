@@ -1,7 +1,7 @@
 """The files of one site merged into one tree, each value checked by itself against the schema."""
 
 import math
-import unicodedata
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +9,12 @@ from typing import Any, Final, TypeGuard
 
 from edge_agent.config.findings import Findings, Origin
 from edge_agent.config.schema import FORMS, SCHEMA_VERSION, SECTIONS, TOP, Key, Section, children, shapes
-from edge_agent.config.source import Source, is_secret, is_secret_name
+from edge_agent.config.source import Source, is_secret, is_secret_name, narrow_forms
 from edge_agent.config.toml_lines import Path as KeyPath
 
 _LIST_MAX: Final = 1000
 _SHOWN_MAX: Final = 60
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(slots=True)
@@ -238,7 +239,7 @@ class _Reader:
         if not isinstance(value, str):
             self._wrong_type(value)
             return None
-        if any(unicodedata.category(c) == "Cc" for c in value):
+        if _CONTROL.search(value):
             self._error("control_character", value=shown(value))  # "C:\new" is a line end in TOML
             return None
         if self.rule.choices and value not in self.rule.choices:
@@ -308,7 +309,7 @@ class _Reader:
     def _has_form(self, value: str, path: KeyPath = ()) -> bool:
         if not self.rule.form or FORMS[self.rule.form].fullmatch(value):
             return True
-        narrow = unicodedata.normalize("NFKC", value).strip()
+        narrow = narrow_forms(value).strip()
         params: dict[str, object] = {"value": shown(value)}
         if FORMS[self.rule.form].fullmatch(narrow):
             params["nearest"] = narrow
@@ -328,7 +329,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
     """The known name that looks most like `name`, or ""."""
     import difflib  # only a faulty configuration needs it
 
-    low = unicodedata.normalize("NFKC", name[:80]).lower().replace("-", "_")
+    low = narrow_forms(name[:80]).lower().replace("-", "_")
     by_low = {k.lower().replace("-", "_"): k for k in known}
     found = difflib.get_close_matches(low, list(by_low), n=1, cutoff=0.6)
     return by_low[found[0]] if found else ""
@@ -359,7 +360,7 @@ def shown_name(name: str) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        float(unicodedata.normalize("NFKC", text[:80]))
+        float(narrow_forms(text[:80]))
     except ValueError:
         return False
     return True

@@ -8,7 +8,6 @@ import codecs
 import re
 import stat
 import tomllib
-import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -60,6 +59,13 @@ def is_secret(value: str) -> bool:
 def is_secret_name(key: str) -> bool:
     """Whether `key` is what people call a password, token or private key."""
     return _SECRET_NAME.search(key) is not None
+
+
+def narrow_forms(text: str) -> str:
+    """`text` with full-width letters, digits and signs as ASCII (Unicode NFKC)."""
+    import unicodedata  # 1 MB that only a faulty configuration needs
+
+    return unicodedata.normalize("NFKC", text)
 
 
 def read(file: Path, findings: Findings) -> Source:
@@ -331,7 +337,7 @@ def _end_of_line(written: str, start: int) -> int:
 
 
 def _half_width(char: str) -> str:
-    return unicodedata.normalize("NFKC", char) if "！" <= char <= "～" else char
+    return narrow_forms(char) if "！" <= char <= "～" else char
 
 
 def _name_of(char: str) -> str:

@@ -11,7 +11,6 @@ from edge_agent.config import check, load, model, site, source
 from edge_agent.config.load import load as load_config
 from edge_agent.config.reference import CODES, page, sample
 from edge_agent.config.schema import SECTIONS, TOP, shapes
-from edge_agent.texts.config import TEXTS
 
 ROOT = Path(__file__).parents[2]
 HOW = "run: python -m edge_agent.config.reference {what} {lang}, and put its output there"
