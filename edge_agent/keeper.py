@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from buffer.journal import Ticket
-
 from buffer.records import Priority
 from edge_agent.model import Event, encode_event
 
@@ -48,9 +47,8 @@ class Keeper:
         push: Push,
         memory_epoch: str,
         mandatory: Sequence[str],
-        on_kept: Callable[[Event, bool], None] = lambda event, durable: None,
     ) -> None:
-        self._journal, self._push, self._on_kept = journal, push, on_kept
+        self._journal, self._push = journal, push
         self.memory_epoch = memory_epoch
         self._mandatory = frozenset(mandatory)
         self._loop = asyncio.get_running_loop()
@@ -80,21 +78,22 @@ class Keeper:
         body = encode_event(event)
         self._submit(event, body, state)
 
+    def keep_state(self, state: Mapping[str, bytes | None]) -> None:
+        """Latched state that changed without an event; it rides with the next record."""
+        self._state_owed = {**self._state_owed, **state}
+
     def keep_telemetry(self, body: bytes) -> None:
         """Journal a reading. It may wait for the card; what does not fit leaves a gap record."""
         self._journal.append(Priority.TELEMETRY, body)
 
-    def confirm(self, destination: str, through: int) -> list[str]:
-        """Destination has the memory epoch's alarms through `through`. Return the ids of events nobody waits for any more."""
+    def confirm(self, destination: str, through: int) -> None:
+        """Destination has the memory epoch's alarms through `through`; what all mandatory ones have leaves."""
         if destination in self._mandatory:
             self._confirmed[destination] = max(through, self._confirmed.get(destination, 0))
         done = min((self._confirmed.get(name, 0) for name in self._mandatory), default=0)
-        gone: list[str] = []
         for n in [n for n in self._memory if n <= done]:
             event_id, _ = self._memory.pop(n)
             self._memory_ids.pop(event_id, None)
-            gone.append(event_id)
-        return gone
 
     def push_memory(self) -> None:
         """Tell a listener that has just come what only memory holds."""
@@ -144,7 +143,6 @@ class Keeper:
                 {"event": body.decode(), "name": {"epoch": name.epoch, "stream": name.priority.stream, "n": name.n}},
             )
             self._push_record(name.epoch, event.priority, name.n, body if is_alarm else None)
-            self._on_kept(event, True)
 
     def _overdue(self, event_id: str) -> None:
         if waiting := self._waiting.get(event_id):
@@ -162,7 +160,6 @@ class Keeper:
         self._memory_ids[event.id] = self._memory_n
         self._push("event", {"event": body.decode(), "name": None})
         self._push_record(self.memory_epoch, Priority.ALARM, self._memory_n, body)
-        self._on_kept(event, False)
 
     def _push_record(self, epoch: str, priority: Priority, n: int, body: bytes | None) -> None:
         message: dict[str, object] = {"epoch": epoch, "stream": priority.stream, "n": n}

@@ -41,8 +41,9 @@ class Supervisor:
             raise ValueError(name)
         self._workers[name] = _Progress(progress, limit_s)
 
-    def stuck(self, now_s: float) -> list[str]:
+    def stuck(self) -> list[str]:
         """Names of workers whose progress stood still past their limit."""
+        now_s = asyncio.get_running_loop().time()
         return [name for name, worker in self._workers.items() if worker.stands_still(now_s)]
 
     async def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> NoReturn:
@@ -65,10 +66,9 @@ class Supervisor:
         """Ping systemd's watchdog at a third of its limit, while no worker stands still. Without a watchdog, only log."""
         limit_us = int(environ.get("WATCHDOG_USEC") or 0)
         period_s = min(limit_us / 3_000_000, 10.0) if limit_us else 10.0
-        loop = asyncio.get_running_loop()
         silent: list[str] = []
         while True:
-            stuck = self.stuck(loop.time())
+            stuck = self.stuck()
             if not stuck:
                 notify("WATCHDOG=1")
             if stuck != silent:

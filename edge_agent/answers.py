@@ -1,0 +1,122 @@
+"""What the core answers on its local API. Shapes: docs/architecture.md. Nothing here waits or reads a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from buffer.records import Priority
+from edge_agent import __version__
+from edge_agent.local_api import ApiError, Handler, Peer
+
+if TYPE_CHECKING:
+    from edge_agent.core import Core
+
+Request = Mapping[str, object]
+
+
+class Answers:
+    """The handlers of one core."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._uplinks: dict[str, dict[str, object]] = {
+            uplink.id: {"id": uplink.id, "up": None, "reason": "starting", "confirmed": {}, "pending": {}}
+            for uplink in core.config.uplinks
+        }
+
+    def handlers(self) -> dict[str, Handler]:
+        """Request name -> handler."""
+        return {
+            "status": self._status,
+            "points": lambda request, peer: self._core.points.snapshot(),
+            "alarms": lambda request, peer: [alarm.as_dict() for alarm in self._core.alarms.alarms()],
+            "ack": self._ack,
+            "silence": self._silence,
+            "confirm": self._confirm,
+            "delivered": self._delivered,
+            "uplink_state": self._uplink_state,
+            "uplink_fault": self._uplink_fault,
+        }
+
+    def _status(self, request: Request, peer: Peer) -> object:
+        core = self._core
+        now = core.clock.now()
+        alarms = core.alarms.alarms()
+        first = core.alarms.first_fire()
+        return {
+            "gateway": core.config.gateway.id,
+            "name": core.config.gateway.name,
+            "version": __version__,
+            "boot": now.boot_id,
+            "started_wall_ns": core.started.wall_ns,
+            "uptime_s": round((now.mono_ns - core.started.mono_ns) / 1e9, 1),
+            "clock": now.clock.value,
+            "wall_ns": now.wall_ns,
+            "outputs": core.annunciator.levels(),
+            "loop_lag_ms": round(core.lag.take_worst_s() * 1000, 2),
+            "stuck": core.supervisor.stuck(),
+            "points": core.points.counts(),
+            "alarms": {
+                "active": sum(alarm.active for alarm in alarms),
+                "unacknowledged": sum(not alarm.acknowledged for alarm in alarms),
+                "silenced": core.alarms.silenced,
+                "first_fire": first.as_dict() if first else None,
+            },
+            "sources": core.sources(),
+            "journal": core.journal.stats(),
+            "uplinks": list(self._uplinks.values()),
+            "memory_alarms": core.keeper.memory_alarms,
+        }
+
+    def _ack(self, request: Request, peer: Peer) -> object:
+        alarm = request.get("alarm")
+        if alarm is not None and not isinstance(alarm, str):
+            raise ApiError("bad_request", detail="alarm")
+        if alarm is not None and all(known.id != alarm for known in self._core.alarms.alarms()):
+            raise ApiError("no_such_alarm", alarm=alarm[:80])
+        return {"acknowledged": self._core.acknowledge(alarm, f"cli:{peer.label}")}
+
+    def _silence(self, request: Request, peer: Peer) -> object:
+        return {"silenced": self._core.silence(f"cli:{peer.label}")}
+
+    def _confirm(self, request: Request, peer: Peer) -> object:
+        destination, epoch = str(request["dest"]), str(request["epoch"])
+        priority, through = Priority[str(request["stream"]).upper()], int(str(request["through"]))
+        uplink = self._known(destination)
+        if epoch == self._core.keeper.memory_epoch:
+            self._core.keeper.confirm(destination, through)
+        else:
+            self._core.journal.confirm(destination, epoch, priority, through)
+        confirmed = uplink["confirmed"]
+        assert isinstance(confirmed, dict)
+        confirmed[priority.stream] = {"epoch": epoch, "through": through}
+        return {}
+
+    def _delivered(self, request: Request, peer: Peer) -> object:
+        ids = request.get("ids")
+        if not isinstance(ids, list):
+            raise ApiError("bad_request", detail="ids")
+        self._core.delivered([str(event_id) for event_id in ids])
+        return {}
+
+    def _uplink_state(self, request: Request, peer: Peer) -> object:
+        destination, up = str(request["dest"]), bool(request["up"])
+        uplink = self._known(destination)
+        reason = str(request.get("reason", ""))[:80]
+        uplink.update(up=up, reason=reason, at_wall_ns=self._core.clock.now().wall_ns)
+        if isinstance(pending := request.get("pending"), dict):
+            uplink["pending"] = pending
+        self._core.uplink_state(destination, up, reason)
+        return {}
+
+    def _uplink_fault(self, request: Request, peer: Peer) -> object:
+        params = {key: str(value)[:200] for key, value in request.items() if key not in ("id", "do", "dest", "code")}
+        self._core.uplink_fault(str(request.get("dest", ""))[:40], str(request["code"])[:40], params)
+        return {}
+
+    def _known(self, destination: str) -> dict[str, object]:
+        uplink = self._uplinks.get(destination)
+        if uplink is None:
+            raise ApiError("no_such_uplink", dest=destination[:40])
+        return uplink
