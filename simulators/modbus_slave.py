@@ -59,7 +59,8 @@ class Slave:
     once: deque[Fault] = field(default_factory=deque)
     max_registers: int = 125
     refuse_bare: bool = False  # as the AFD-XY16: exceptions with function 80, too many registers is code 3
-    asked: list[tuple[float, int, int]] = field(default_factory=list)  # loop time, start, count; the last 10 000
+    asked: list[tuple[float, int, int]] = field(default_factory=list)  # loop time, start, count; the first 10 000
+    busy_until_s: float = 0.0  # a slave answers one question after the other
 
     def set_floats(self, values: Mapping[int, float], *, inputs: bool = True) -> None:
         """Put float32 values, high word first, at these addresses."""
@@ -204,7 +205,10 @@ class SlaveLine:
         if fault.bad_crc:
             frame = frame[:-1] + bytes((frame[-1] ^ 0x55,))
         frame = fault.garbage + frame[: len(frame) - fault.torn] + fault.trailing
-        await asyncio.sleep(self.char_s(len(question)) + fault.latency_s)
+        loop = asyncio.get_running_loop()
+        ready_s = max(loop.time() + self.char_s(len(question)) + fault.latency_s, slave.busy_until_s)
+        slave.busy_until_s = ready_s + self.char_s(len(frame)) + fault.gap_s + 0.0005
+        await asyncio.sleep(ready_s - loop.time())
         await self._pace(frame[: len(frame) // 2] if fault.gap_s else frame)
         if fault.gap_s:
             await asyncio.sleep(fault.gap_s)
