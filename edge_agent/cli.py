@@ -9,8 +9,8 @@ import click
 
 from edge_agent import __version__
 from edge_agent.cli_base import LazyGroup, dress, say_usage_error
-from edge_agent.terminal import OK, USAGE, CliContext, prepare_stdio, usable_language
-from edge_agent.texts import LANGUAGES, language_of_locale
+from edge_agent.terminal import FAILURES, OK, USAGE, CliContext, prepare_stdio, usable_language
+from edge_agent.texts import LANGUAGES, language_of_locale, text
 
 PROG = "edge-agent"
 COMMANDS = {
@@ -76,6 +76,12 @@ class Root(LazyGroup):
             return OK
         except KeyboardInterrupt:
             return 130
+        except Exception:  # noqa: BLE001 - Python's own exit code for a bug is 1, which scripts read as "warnings"
+            import traceback
+
+            traceback.print_exc()
+            click.echo(text("cli.bug", lang), err=True)
+            return FAILURES
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -116,7 +116,8 @@ def dress(command: click.Command, path: Sequence[str], lang: str) -> click.Comma
         command.params += [*_common_options(command, path), _help_option()]
     for param in command.params:
         if isinstance(param, click.Option):
-            own = lookup(f"cli.opt_{name}_{param.name}", lang) or lookup(f"cli.opt_{param.name}", lang)
+            option = max(param.opts, key=len).lstrip("-").replace("-", "_")
+            own = lookup(f"cli.opt_{name}_{option}", lang) or lookup(f"cli.opt_{option}", lang)
             param.help = own or param.help
     return command
 

@@ -21,10 +21,12 @@ log = logging.getLogger("edge.cli")
 
 def load_or_complain(obj: CliContext) -> "Config | None":
     """The checked configuration. Print every finding to stderr; None if any of them is an error."""
-    from edge_agent.config.load import load
+    from edge_agent.cli_config import load_site
     from edge_agent.config.report import render
 
-    loaded = load(obj.config_dir)
+    loaded = load_site(
+        obj.config_dir, look_at_machine=False
+    )  # a port that is not there yet is a fault to tell, no reason to stay off
     for finding in loaded.findings:
         print(render(finding, obj.lang), file=sys.stderr)
     return loaded.config

@@ -89,8 +89,8 @@ def say_refusal(refusal: ApiError, obj: CliContext) -> int:
 
 
 def word(group: str, code: object, lang: str) -> str:
-    """The word for an ASCII code, or the code itself where the catalogue has none: a newer core may say new things."""
-    return lookup(f"cli.{group}_{code}", lang) or printable(str(code))
+    """The word for an ASCII code ("alarm.kind", "fire"), or the code where the catalogue has none: a newer core says new things."""
+    return lookup(f"{group}_{code}", lang) or printable(str(code))
 
 
 def clock_note(shown: list[str], lang: str) -> list[str]:
@@ -193,7 +193,7 @@ def judge(state: Mapping[str, Any], lang: str) -> tuple[list[str], int]:
         gateway=printable(str(state.get("gateway"))),
         name=name,
         now=china_time(state.get("wall_ns") or time.time_ns()),
-        clock=word("clock", clock, lang),
+        clock=word("cli.clock", clock, lang),
     )
     closing = text(f"cli.status_closing_{worst}", lang)
     return [title, *table((), rows, width=width()), closing], worst
@@ -217,8 +217,8 @@ def _mark(up: object, down: str) -> str:
 
 
 def _reason(up: object, reason: object, lang: str) -> str:
-    said = word("up", "unknown" if up is None else "yes" if up else "no", lang)
-    return said if up or not reason else f"{said} ({word('reason', reason, lang)})"
+    said = word("cli.up", "unknown" if up is None else "yes" if up else "no", lang)
+    return said if up or not reason else f"{said} ({word('cli.reason', reason, lang)})"
 
 
 def _delivered(alarm: Mapping[str, Any], lang: str) -> str:
@@ -271,11 +271,10 @@ def _value(point: Mapping[str, Any], lang: str) -> str:
 def _point_state(point: Mapping[str, Any], lang: str) -> str:
     if point.get("fault"):
         reason = point["fault"] if isinstance(point["fault"], str) else ""
-        return text("cli.mark_fault", lang) + (" " + word("reason", reason, lang) if reason else "")
+        return text("cli.mark_fault", lang) + (" " + word("cli.reason", reason, lang) if reason else "")
     if point.get("active"):
-        kind = point["active"] if isinstance(point["active"], str) else point.get("kind") or "unknown"
-        return "[" + word("kind", kind, lang) + "]"
-    return text("cli.mark_ok", lang) if point.get("value") is not None else text("cli.mark_unknown", lang)
+        return f"[{word('alarm.kind', point['active'], lang)}]"
+    return text("cli.mark_unknown" if point.get("at_ns") is None else "cli.mark_ok", lang)
 
 
 @click.command()
@@ -305,11 +304,11 @@ def alarm_lines(found: list[Mapping[str, Any]], lang: str, columns: int | None =
     times = [china_time(alarm.get("since_wall_ns"), alarm.get("clock", "synced")) for alarm in ordered]
     rows = [
         [
-            text("cli.first_fire", lang) if alarm.get("first") else "",
-            word("kind", alarm.get("kind"), lang),
+            text("alarm.first_fire", lang) if alarm.get("first") else "",
+            word("alarm.kind", alarm.get("kind"), lang),
             alarm.get("name") or alarm.get("point"),
             alarm.get("grade"),
-            word("state", alarm.get("state"), lang),
+            word("alarm.state", alarm.get("state"), lang),
             _delivered(alarm, lang),
             when,
             alarm.get("id"),

@@ -4,15 +4,18 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from buffer.journal import Journal, JournalSettings
+from buffer.records import Priority
 from edge_agent.cli import root
 from edge_agent.local_api import LocalServer
+from edge_agent.model import Clock, Event, Instant, Kind, encode_event
 
 REPO = Path(__file__).parents[2]
 
@@ -84,3 +87,47 @@ def environ() -> dict[str, str]:
 def command() -> list[str]:
     """How a subprocess is started as `edge-agent`; `environ` lets it find the code from any directory."""
     return [sys.executable, "-m", "edge_agent"]
+
+
+BOOT, NOON_NS = "b00fb00fb00f", 1_795_492_800_000_000_000  # 2026-11-24 12:00:00 China time
+
+
+def event_body(
+    number: int, kind: Kind = Kind.FIRE, *, wall_ns: int = 0, clock: Clock = Clock.SYNCED, **more: Any
+) -> bytes:
+    """The journal body of one event."""
+    at = Instant(BOOT, number * 1_000_000, wall_ns or NOON_NS + number * 1_000_000_000, clock)
+    given = {
+        "point": f"panel1/1-{number:03d}",
+        "active": True,
+        "grade": 1,
+        "source": "panel1",
+        "name": f"{number} 号点",
+        **more,
+    }
+    return encode_event(Event(id=f"{BOOT}-{kind.value}-{number}", kind=kind, at=at, **given))
+
+
+@pytest.fixture
+def kept() -> Callable[..., None]:
+    """Keep events in a directory by the real journal, closed in order: alarms, then faults, then whatever `bodies` says."""
+
+    def keep(
+        directory: Path, *, alarms: int = 0, faults: int = 0, bodies: Iterable[tuple[Priority, bytes]] = ()
+    ) -> None:
+        journal = Journal.open(directory, JournalSettings(reserve_bytes=0, background_check=False), report=print)
+        for number in range(1, alarms + 1):
+            journal.append(Priority.ALARM, event_body(number))
+        for number in range(1, faults + 1):
+            journal.append(Priority.FAULT, event_body(1000 + number, Kind.FAULT))
+        for priority, body in bodies:
+            journal.append(priority, body)
+        assert journal.flush(30)
+        journal.close()
+
+    return keep
+
+
+@pytest.fixture
+def body() -> Callable[..., bytes]:
+    return event_body

@@ -107,8 +107,8 @@ def test_the_first_fire_is_pinned_and_every_alarm_tells_whether_the_centre_has_i
     done = ask("alarms", [FAULT, FIRE])
     lines = done.stdout.splitlines()
     assert done.exit_code == 0
-    assert re.search("首警 +火警 +3楼走廊感烟 +1 +未确认 +发送中 +2026-11-24 12:00:00 +a1", lines[1])
-    assert re.search("故障 +meter1 +0 +未确认 +已送达 +2026-11-24 12:01:00~ +a2", lines[2])
+    assert re.search("首警 +火警 +3楼走廊感烟 +1 +待确认 +发送中 +2026-11-24 12:00:00 +a1", lines[1])
+    assert re.search("故障 +meter1 +0 +待确认 +已送达 +2026-11-24 12:01:00~ +a2", lines[2])
     assert lines[3].startswith("~")
     assert (
         len({cells(line[: line.index("2026")]) for line in lines[1:3]}) == 1
@@ -121,11 +121,11 @@ def test_no_alarms_is_said_in_words_and_as_an_empty_list(ask: Callable[..., Resu
 
 
 def test_a_point_that_cannot_be_read_shows_no_value(ask: Callable[..., Result]) -> None:
-    quiet = {"name": "", "unit": "mA", "active": False, "fault": None, "at_ns": 1, "kind": ""}
+    quiet = {"name": "", "unit": "mA", "active": None, "fault": None, "at_ns": 1, "kind": ""}
     shown = [
         {**quiet, "id": "m/ia", "name": "A相漏电", "value": 31.25},
         {**quiet, "id": "m/ib", "value": 77.7, "fault": "timeout"},
-        {**quiet, "id": "pump", "name": "泵房", "value": True, "active": True, "kind": "fire"},
+        {**quiet, "id": "pump", "name": "泵房", "value": True, "active": "fire"},
     ]
     lines = ask("points", shown).stdout.splitlines()
     assert "31.25" in lines[1]
