@@ -28,8 +28,7 @@ from edge_agent.config.model import Config
 from edge_agent.uplink.contract import Batch, encode_batch
 from edge_agent.uplink.main import UplinkProcess
 from tests.brokers import Broker
-from tests.uplink.site import GATEWAY, event_body, site_config, telemetry_body
-from benchmarks.drain_journal import fill_journal
+from tests.uplink.site import GATEWAY, event_body, fill_journal, site_config, telemetry_body
 
 VALUES = 20  # of one telemetry record
 
@@ -40,7 +39,10 @@ def centre_process(directory: Path, broker: Broker) -> Iterator[subprocess.Popen
     arguments = ["--host", broker.host, "--port", str(broker.port), "--db", str(directory / "centre.db")]
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "simulators.centre", "run", *arguments], stdout=subprocess.PIPE, stderr=log, text=True
+            [sys.executable, "-m", "simulators.centre", "run", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         )
         assert process.stdout is not None
         process.stdout.readline()  # ready
@@ -83,10 +85,15 @@ async def drain(directory: Path, priority: Priority, count: int, body: Callable[
             destination = process.destinations[0]
             await until(lambda: destination.counters["batches"] > 0)
             started_s = time.perf_counter()
-            await until(lambda: destination.counters["confirmed"] >= count and destination.outbox.pending(priority) == 0)
+            await until(
+                lambda: destination.counters["confirmed"] >= count and destination.outbox.pending(priority) == 0
+            )
             took_s = time.perf_counter() - started_s
             batches, sent = destination.counters["batches"], destination.counters["bytes"]
-        cpu = [round(cpu_s(pid) - was, 2) for pid, was in zip((os.getpid(), broker.pid, centre.pid), cpu_before, strict=True)]
+        cpu = [
+            round(cpu_s(pid) - was, 2)
+            for pid, was in zip((os.getpid(), broker.pid, centre.pid), cpu_before, strict=True)
+        ]
     return {
         "records": count,
         "seconds": round(took_s, 3),
@@ -97,13 +104,21 @@ async def drain(directory: Path, priority: Priority, count: int, body: Callable[
     }
 
 
-def floor(directory: Path, priority: Priority, count: int, body: Callable[[int], bytes], batch: int = 250) -> dict[str, object]:
+def floor(
+    directory: Path, priority: Priority, count: int, body: Callable[[int], bytes], batch: int = 250
+) -> dict[str, object]:
     """The same payloads, published raw: paho alone, 20 in flight, through to the PUBACK."""
     clock = SystemClock()
     payloads = [
         encode_batch(
             GATEWAY,
-            Batch(epoch="floor", priority=priority, first=n, last=n + batch - 1, records=[(i, body(i)) for i in range(n, n + batch)]),
+            Batch(
+                epoch="floor",
+                priority=priority,
+                first=n,
+                last=n + batch - 1,
+                records=[(i, body(i)) for i in range(n, n + batch)],
+            ),
             clock.now(),
         )
         for n in range(1, count + 1, batch)

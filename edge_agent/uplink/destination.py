@@ -16,7 +16,7 @@ from edge_agent.uplink.ledger import Ledger, Refused
 from edge_agent.uplink.link import Link, LinkError, Session
 from edge_agent.uplink.outbox import Flight, Outbox, Stream, Want
 from edge_agent.uplink.pace import Pace
-from edge_agent.uplink.source import MEMORY_PREFIX, RECORDS_MAX, Source, SourceError
+from edge_agent.uplink.source import MEMORY_PREFIX, RECORDS_MAX, Found, Source, SourceError
 
 log = logging.getLogger("edge.uplink")
 
@@ -109,6 +109,11 @@ class Destination:
         self.outbox.add_fresh(epoch, n, body)
         self._wake.set()
         self._alarm.set()
+
+    def salvaged(self) -> None:
+        """Nothing more will be read out of files that were set aside."""
+        self.outbox.salvaged()
+        self._wake.set()
 
     def progress(self) -> int:
         """Grows while the worker lives, connected or not."""
@@ -246,11 +251,11 @@ class Destination:
         limit = min(RECORDS_MAX, stream.limit or RECORDS_MAX)
         max_bytes = min(self._pace.batch_bytes, session.max_bytes)
         try:
-            records, whole = await self._parts.source.read(
+            found = await self._parts.source.read(
                 stream.epoch, stream.priority, want.first, want.last, limit=limit, max_bytes=max_bytes
             )
             if self._session is session and not session.closed.done():
-                self._send_read(session, want, records, whole)
+                self._send_read(session, want, found)
         except SourceError as fault:
             log.error("dest=%s journal fault=%s", self.id, ascii(str(fault)))
             self._blocked[stream.priority] = asyncio.get_running_loop().time() + TICK_S
@@ -259,11 +264,12 @@ class Destination:
         self._reading = None
         self._wake.set()
 
-    def _send_read(self, session: Session, want: Want, records: list[tuple[int, bytes]], whole: bool) -> None:
+    def _send_read(self, session: Session, want: Want, found: Found) -> None:
+        records = found.records
         if records and len(records[0][1]) > session.max_bytes:  # the broker would hang up on it, for ever
             self._put_aside(want.stream, records[0][0], TOO_LARGE, records[0][1])
             return
-        batch = self.outbox.compose(want, records, whole=whole)
+        batch = self.outbox.compose(want, found)
         if batch is not None:
             self._send(session, batch)
 

@@ -48,6 +48,14 @@ def mqtt_link(config: Config, uplink: Uplink, clock: TimeSource) -> Link:
     return MqttLink(settings, clock)
 
 
+def _all_salvaged(directory: Path) -> bool:
+    from buffer.recovery import bad_files, done_path
+
+    return all(
+        done_path(bad).exists() for name in ("vital.db", "bulk.db") for bad in bad_files(directory / name).values()
+    )
+
+
 def open_journal(directory: Path) -> Reader:
     """The journal of this gateway, to read."""
     from buffer.reader import JournalReader
@@ -92,7 +100,9 @@ class UplinkProcess:
             config.gateway.data_dir / LEDGER_FILE,
             self._on_ledger,
         )
-        self.source = Source(partial(open_reader, config.gateway.data_dir))
+        directory = config.gateway.data_dir
+        self.source = Source(partial(open_reader, directory), partial(_all_salvaged, directory))
+        self._salvaged = True
         self.destinations = [
             Destination(
                 settings,
@@ -156,7 +166,10 @@ class UplinkProcess:
                 log.error("journal fault=%s", ascii(self._journal_fault))
             return
         self._journal_fault = ""
+        newly_salvaged, self._salvaged = found.salvaged and not self._salvaged, found.salvaged
         for destination in self.destinations:
+            if newly_salvaged:
+                destination.salvaged()
             destination.outbox.epochs(found.epochs)
             for (epoch, priority), head in found.heads.items():
                 destination.grow(epoch, priority, head)
@@ -215,17 +228,17 @@ class UplinkProcess:
 
         first = max(1, head - ALARMS_LOOKED_BACK + 1)
         while first <= head:
-            records, whole = await self.source.read(
+            found = await self.source.read(
                 epoch, Priority.ALARM, first, head, limit=ALARMS_LOOKED_BACK, max_bytes=1024 * 1024
             )
             for destination in self.destinations:
                 stream = destination.outbox.get(epoch, Priority.ALARM)
                 if stream is not None:
-                    ids = [i for n, body in records if n in stream.done and (i := event_id(body)) in waiting]
+                    ids = [i for n, body in found.records if n in stream.done and (i := event_id(body)) in waiting]
                     self.core.delivered(destination.id, ids)
-            if whole or not records:
+            if found.whole:
                 return
-            first = records[-1][0] + 1
+            first = found.records[-1][0] + 1
 
     def _worker_failed(self, worker: str, running: bool, what: str) -> None:
         if not running:

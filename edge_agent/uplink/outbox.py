@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from buffer.records import Priority
 from edge_agent.uplink.contract import STREAMS, Batch, Refusal, StreamAck
 from edge_agent.uplink.intervals import Intervals, Range
+from edge_agent.uplink.source import Found
 
 ALARM_RESERVE = 4  # slots beyond the window that only fresh alarms may take
 FLOOR_EVERY = 8  # one pick in so many goes to the lowest stream that waits, so that a storm above never starves it
@@ -39,6 +40,7 @@ class Stream:
     ever: Intervals = field(default_factory=Intervals)  # sent by this process, whatever became of it
     done: Intervals = field(default_factory=Intervals)
     busy: Intervals = field(default_factory=Intervals)  # done or on the wire
+    held: Intervals = field(default_factory=Intervals)  # missing here, but perhaps still to be salvaged: not due now
     refused: set[int] = field(default_factory=set)  # moved aside, to be declared as gaps
     flights: list[Flight] = field(default_factory=list)
     limit: int | None = None  # records a batch, while looking for the one the centre cannot read
@@ -53,8 +55,9 @@ class Stream:
         """The batch is not on the wire any more: what of it is not confirmed is due again."""
         self.flights.remove(flight)
         self.busy.discard(flight.batch.first, flight.batch.last)
-        for first, last in self.done.overlap(flight.batch.first, flight.batch.last):
-            self.busy.add(first, last)
+        for kept in (self.done, self.held):
+            for first, last in kept.overlap(flight.batch.first, flight.batch.last):
+                self.busy.add(first, last)
         for other in self.flights:  # a fresh alarm may lie inside the range of an older batch
             self.busy.add(other.batch.first, other.batch.last)
 
@@ -189,13 +192,15 @@ class Outbox:
             return max(wants, key=lambda want: want.stream.priority)
         return min(wants, key=lambda want: (want.stream.priority, want.replay))
 
-    def compose(self, want: Want, records: list[tuple[int, bytes]], *, whole: bool) -> Batch | None:
+    def compose(self, want: Want, found: Found) -> Batch | None:
         """The batch for what was read of `want`, with holes as gaps, or None if nothing of it is due any more.
 
-        `whole`: the read was not cut short by a limit, so what is missing after the last record is gone too.
+        Holes that may still fill are held back: they are neither sent nor declared before `salvaged` is called.
         """
-        stream = want.stream
-        end = want.last if whole else (records[-1][0] if records else want.first - 1)
+        stream, records = want.stream, found.records
+        end = want.last if found.whole else (records[-1][0] if records else want.first - 1)
+        if not found.sure:
+            self._hold(stream, want.first, end, records)
         due = stream.busy.first_missing(want.first, end)
         if due is None:
             return None
@@ -219,6 +224,25 @@ class Outbox:
             replay=want.replay,
             dup=bool(stream.ever.overlap(first, last)),
         )
+
+    @staticmethod
+    def _hold(stream: Stream, first: int, last: int, records: list[tuple[int, bytes]]) -> None:
+        for n, _ in [*records, (last + 1, b"")]:
+            while (hole := stream.busy.first_missing(first, n - 1)) is not None:
+                stream.held.add(*hole)
+                stream.busy.add(*hole)
+            first = n + 1
+
+    def salvaged(self) -> None:
+        """Nothing more will be salvaged: what is missing now is due, to be declared gone unless it is there after all."""
+        for stream in self._streams.values():
+            for hole in stream.held:
+                stream.busy.discard(*hole)
+                for part in stream.done.overlap(*hole):
+                    stream.busy.add(*part)
+                for flight in stream.flights:
+                    stream.busy.add(flight.batch.first, flight.batch.last)
+            stream.held = Intervals()
 
     @staticmethod
     def _gaps(stream: Stream, first: int, last: int) -> list[tuple[int, int, str]]:

@@ -33,8 +33,8 @@ class Reader(Protocol):
         """The highest n ever accepted, by epoch and priority."""
         ...
 
-    def epochs(self) -> Sequence[str]:
-        """Oldest first."""
+    def epochs(self, priority: Priority | None = None) -> Sequence[str]:
+        """Oldest first; of one stream, or of all."""
         ...
 
     def close(self) -> None:
@@ -47,18 +47,32 @@ class SourceError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What a read found. `whole`: there is no more in the range. `sure`: what is missing before the end will never come."""
+
+    records: list[tuple[int, bytes]]
+    whole: bool
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Heads:
-    """How far the journal goes: the highest n by epoch and priority, and the epochs, oldest first."""
+    """How far the journal goes: the highest n by epoch and priority, and the epochs, oldest first.
+
+    `salvaged`: nothing that was set aside is still being read out.
+    """
 
     heads: Mapping[tuple[str, Priority], int]
     epochs: tuple[str, ...]
+    salvaged: bool = True
 
 
 class Source:
     """One for the process; all destinations read through it."""
 
-    def __init__(self, open_reader: Callable[[], Reader]) -> None:
-        self._open_reader = open_reader
+    def __init__(self, open_reader: Callable[[], Reader], salvaged: Callable[[], bool] = lambda: True) -> None:
+        """`salvaged` says whether all files that were set aside have been read out. It is called in the thread."""
+        self._open_reader, self._salvaged = open_reader, salvaged
         self._reader: Reader | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-read")
         self._memory: dict[str, dict[int, bytes]] = {}
@@ -67,13 +81,8 @@ class Source:
         """Raise SourceError if the journal cannot be read."""
         return await self._run(self._heads)
 
-    async def read(
-        self, epoch: str, priority: Priority, first: int, last: int, *, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[int, bytes]], bool]:
-        """Records first..last, as many as fit (one always does), and whether that was all there is.
-
-        Raise SourceError if the journal cannot be read.
-        """
+    async def read(self, epoch: str, priority: Priority, first: int, last: int, *, limit: int, max_bytes: int) -> Found:
+        """Records first..last, as many as fit (one always does). Raise SourceError if the journal cannot be read."""
         if epoch.startswith(MEMORY_PREFIX):
             return self._read_memory(epoch, first, last, limit, max_bytes)
         return await self._run(self._read, epoch, priority, first, last, limit, max_bytes)
@@ -112,17 +121,15 @@ class Source:
 
         return await asyncio.get_running_loop().run_in_executor(self._thread, guarded)
 
-    def _read_memory(
-        self, epoch: str, first: int, last: int, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[int, bytes]], bool]:
+    def _read_memory(self, epoch: str, first: int, last: int, limit: int, max_bytes: int) -> Found:
         held = self._memory.get(epoch, {})
         records: list[tuple[int, bytes]] = []
         for n in sorted(n for n in held if first <= n <= last):
             if records and (len(records) >= limit or max_bytes < len(held[n])):
-                return records, False
+                return Found(records, whole=False)
             records.append((n, held[n]))
             max_bytes -= len(held[n])
-        return records, True
+        return Found(records, whole=True)
 
     # --- in the thread ----------------------------------------------------------------------------------------------------
 
@@ -132,17 +139,30 @@ class Source:
         return self._reader
 
     def _heads(self) -> Heads:
+        salvaged = self._salvaged()  # before the look: what is read out meanwhile is in it
         reader = self._ready()
-        return Heads(dict(reader.heads()), tuple(reader.epochs()))
+        return Heads(dict(reader.heads()), tuple(reader.epochs()), salvaged)
 
     def _read(  # noqa: PLR0917 - called through the executor
         self, epoch: str, priority: Priority, first: int, last: int, limit: int, max_bytes: int
-    ) -> tuple[list[tuple[int, bytes]], bool]:
+    ) -> Found:
+        found = self._look(epoch, priority, first, last, limit, max_bytes)
+        end = found.records[-1][0] if found.records else first - 1
+        if len(found.records) == end - first + 1 and (end == last or not found.whole):
+            return found
+        # Numbers are missing. In an old epoch they may still be read out of a file that was set aside: look again after
+        # having asked whether that is over.
+        sure = self._salvaged() or epoch == next(reversed(self._ready().epochs(priority)), "")
+        found = self._look(epoch, priority, first, last, limit, max_bytes)
+        return Found(found.records, found.whole, sure)
+
+    def _look(  # noqa: PLR0917 - as above
+        self, epoch: str, priority: Priority, first: int, last: int, limit: int, max_bytes: int
+    ) -> Found:
         limit = min(limit, RECORDS_MAX, last - first + 1)
         found = self._ready().read(priority, epoch=epoch, after_n=first - 1, limit=limit, max_bytes=max_bytes)
         records = [(record.name.n, record.body) for record in found if record.name.n <= last]
-        whole = not found or found[-1].name.n >= last
-        return records, whole
+        return Found(records, whole=not found or found[-1].name.n >= last)
 
     def _drop(self) -> None:
         reader, self._reader = self._reader, None

@@ -98,7 +98,7 @@ class Store:
         self.count("records", stored)
         self.count("duplicates", len(rows) - stored)
         if batch.stream != "telemetry" and stored:
-            named = [(batch.gateway, record["id"], stream_id, n) for n, record in batch.records]
+            named = [(batch.gateway, record["id"], stream_id, n) for n, record in batch.records if "id" in record]
             self.count("events", run("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", named).rowcount)
         for first, last in _runs(n for n, _ in batch.records):
             stream.settled.add(first, last)

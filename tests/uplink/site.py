@@ -5,14 +5,15 @@ import contextlib
 import json
 import random
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from buffer.journal import Journal, JournalSettings, StoreFault
 from buffer.records import Name, Priority, Record
 from edge_agent.clock import SystemClock
 from edge_agent.config.model import Config, Gateway, Uplink
 from edge_agent.model import Event, Instant, Kind, encode_event
-from edge_agent.uplink.main import UplinkProcess
+from edge_agent.uplink.main import UplinkProcess, open_journal
 from edge_agent.uplink.source import Reader
 from simulators.centre import query
 from simulators.centre.service import Centre, Settings
@@ -26,14 +27,24 @@ def event_body(n: int, kind: Kind = Kind.FIRE) -> bytes:
     """The journal body of a made-up event."""
     at = Instant(CLOCK.boot_id, n * 1000, 1_800_000_000_000_000_000 + n, CLOCK.now().clock)
     return encode_event(
-        Event(id=f"{CLOCK.boot_id}-{n}", kind=kind, point=f"panel1/1-{n % 250:03d}", active=True, at=at, source="panel1", name="一层走道")
+        Event(
+            id=f"{CLOCK.boot_id}-{n}",
+            kind=kind,
+            point=f"panel1/1-{n % 250:03d}",
+            active=True,
+            at=at,
+            source="panel1",
+            name="一层走道",
+        )
     )
 
 
 def telemetry_body(n: int, values: int = 20) -> bytes:
     """The journal body of a made-up reading."""
     at = {"boot": CLOCK.boot_id, "mono_ns": n, "wall_ns": n, "clock": "synced"}
-    return json.dumps({"at": at, "source": "meter1", "values": {f"v{i}": round(220 + i / 7, 2) for i in range(values)}}).encode()
+    return json.dumps(
+        {"at": at, "source": "meter1", "values": {f"v{i}": round(220 + i / 7, 2) for i in range(values)}}
+    ).encode()
 
 
 class MemoryJournal:
@@ -81,12 +92,28 @@ class MemoryJournal:
         with self._lock:
             return dict(self._heads)
 
-    def epochs(self) -> Sequence[str]:
+    def epochs(self, priority: Priority | None = None) -> Sequence[str]:
         with self._lock:
             return list(self._epochs)
 
     def close(self) -> None:
         pass
+
+
+def fill_journal(directory: Path, priority: Priority, bodies: Iterable[bytes]) -> None:
+    """Put records into a journal on disk, durably, and close it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    faults: list[StoreFault] = []
+    journal = Journal.open(directory, JournalSettings(background_check=False), faults.append)
+    try:
+        for count, body in enumerate(bodies, 1):
+            journal.append(priority, body)
+            if count % 10_000 == 0:
+                assert journal.flush(60)
+        assert journal.flush(60)
+    finally:
+        journal.close()
+    assert not faults, faults
 
 
 def site_config(directory: Path, port: int, **uplink: object) -> Config:
@@ -100,9 +127,16 @@ def site_config(directory: Path, port: int, **uplink: object) -> Config:
 
 
 @contextlib.asynccontextmanager
-async def running_uplink(config: Config, reader: Reader, *, seed: int = 1) -> AsyncIterator[UplinkProcess]:
-    """The uplink in this loop."""
-    process = UplinkProcess(config, clock=CLOCK, rng=random.Random(seed), open_reader=lambda directory: reader)
+async def running_uplink(
+    config: Config, reader: Reader | None = None, *, seed: int = 1
+) -> AsyncIterator[UplinkProcess]:
+    """The uplink in this loop, reading `reader` or else the journal on disk."""
+    process = UplinkProcess(
+        config,
+        clock=CLOCK,
+        rng=random.Random(seed),
+        open_reader=open_journal if reader is None else lambda directory: reader,
+    )
     task = asyncio.create_task(process.run())
     try:
         yield process
