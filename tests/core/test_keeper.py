@@ -1,0 +1,171 @@
+"""Events between the alarm machine and the journal: kept, pushed, and held in memory while the medium is dead."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from buffer.journal import Ticket
+from buffer.records import Priority
+from edge_agent.keeper import SLOW_S, Keeper
+from edge_agent.model import Clock, Event, Instant, Kind
+
+
+class ScriptedJournal:
+    """Settles tickets when told to, as the writer thread would."""
+
+    def __init__(self) -> None:
+        self.tickets: list[tuple[Ticket, Callable[[Ticket], None]]] = []
+        self.count = 0
+
+    def append(
+        self,
+        priority: Priority,
+        body: bytes,
+        state: Mapping[str, bytes | None] | None = None,
+        on_durable: Callable[[Ticket], None] | None = None,
+    ) -> Ticket:
+        ticket = Ticket(priority, body, 0, state, on_durable)
+        if on_durable is not None:
+            self.tickets.append((ticket, on_durable))
+        return ticket
+
+    def settle(self, error: str = "") -> None:
+        tickets, self.tickets = self.tickets, []
+        for ticket, on_durable in tickets:
+            if error:
+                ticket.error = error
+            else:
+                self.count += 1
+                ticket.give("v-1", self.count)
+            on_durable(ticket)
+
+
+def event(number: int, kind: Kind = Kind.FIRE) -> Event:
+    at = Instant("boot", number, number, Clock.SYNCED)
+    return Event(id=f"e-{number}", kind=kind, point="p", active=True, at=at)
+
+
+class Site:
+    def __init__(self, mandatory: tuple[str, ...] = ("county",)) -> None:
+        self.journal = ScriptedJournal()
+        self.pushed: list[tuple[str, dict[str, object]]] = []
+        self.keeper = Keeper(
+            self.journal,
+            push=lambda what, message: self.pushed.append((what, dict(message))),
+            memory_epoch="mem-1",
+            mandatory=mandatory,
+        )
+
+    def records(self) -> list[tuple[object, object]]:
+        return [(m["epoch"], m["n"]) for what, m in self.pushed if what == "journal"]
+
+
+async def turn() -> None:
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_pushed_as_kept_before_it_is_durable() -> None:
+    site = Site()
+    site.keeper.keep(event(1), {})
+    await turn()
+    assert site.pushed == []
+    site.journal.settle()
+    await turn()
+    assert site.records() == [("v-1", 1)]
+    (what, told), _ = site.pushed
+    assert what == "event"
+    assert told["name"] == {"epoch": "v-1", "stream": "alarm", "n": 1}
+
+
+@pytest.mark.asyncio
+async def test_only_alarms_carry_their_body_to_the_uplink() -> None:
+    site = Site()
+    site.keeper.keep(event(1), {})
+    site.keeper.keep(event(2, Kind.FAULT), {})
+    site.journal.settle()
+    await turn()
+    bodies = [m.get("body") for what, m in site.pushed if what == "journal"]
+    assert isinstance(bodies[0], str)
+    assert json.loads(bodies[0])["id"] == "e-1"
+    assert bodies[1] is None
+
+
+@pytest.mark.asyncio
+async def test_an_alarm_the_journal_refuses_travels_from_memory_and_is_kept_once_the_medium_is_back() -> None:
+    site = Site()
+    site.keeper.keep(event(1), {"a": b"1"})
+    site.journal.settle(error="io")
+    await turn()
+    assert site.records() == [("mem-1", 1)]
+    assert site.keeper.memory_alarms == 1
+    site.keeper.retry()
+    ticket, _ = site.journal.tickets[0]
+    assert ticket.state == {"a": b"1"}, "the latched state is owed too"
+    site.journal.settle()
+    await turn()
+    assert site.records() == [("mem-1", 1), ("v-1", 1)]
+
+
+@pytest.mark.asyncio
+async def test_an_alarm_stays_in_memory_until_every_mandatory_centre_has_it() -> None:
+    site = Site(mandatory=("county", "city"))
+    for number in (1, 2):
+        site.keeper.keep(event(number), {})
+    site.journal.settle(error="full")
+    await turn()
+    site.keeper.confirm("county", 2)
+    assert site.keeper.memory_alarms == 2
+    site.keeper.confirm("city", 1)
+    assert site.keeper.memory_alarms == 1
+    site.pushed.clear()
+    site.keeper.push_memory()
+    assert site.records() == [("mem-1", 2)]
+
+
+@pytest.mark.asyncio
+async def test_a_slow_medium_does_not_hold_an_alarm_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_agent.keeper.SLOW_S", 0.01)
+    assert SLOW_S == 1.0
+    site = Site()
+    site.keeper.keep(event(1), {})
+    async with asyncio.timeout(5):
+        while not site.records():
+            await asyncio.sleep(0.002)
+    assert site.records() == [("mem-1", 1)]
+    site.journal.settle()
+    await turn()
+    assert site.records() == [("mem-1", 1), ("v-1", 1)]
+
+
+@pytest.mark.asyncio
+async def test_state_of_a_refused_record_rides_with_the_next_one_and_never_hides_what_is_newer() -> None:
+    site = Site()
+    site.keeper.keep(event(1, Kind.FAULT), {"a": b"old", "b": b"old"})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep(event(2, Kind.FAULT), {"b": b"new"})
+    ticket, _ = site.journal.tickets[0]
+    assert ticket.state == {"a": b"old", "b": b"new"}
+
+
+@pytest.mark.asyncio
+async def test_a_storm_of_commits_wakes_the_loop_and_loses_none() -> None:
+    site = Site()
+    for number in range(2000):
+        site.keeper.keep(event(number), {})
+
+    def write() -> None:
+        for ticket, on_durable in site.journal.tickets:
+            site.journal.count += 1
+            ticket.give("v-1", site.journal.count)
+            on_durable(ticket)
+
+    await asyncio.to_thread(write)
+    async with asyncio.timeout(10):
+        while len(site.records()) < 2000:
+            await asyncio.sleep(0.001)
+    assert site.records() == [("v-1", n) for n in range(1, 2001)]

@@ -1,0 +1,90 @@
+"""Workers are restarted, and only their progress feeds the watchdog."""
+
+import asyncio
+import contextlib
+import socket
+from pathlib import Path
+
+import pytest
+
+from edge_agent.supervise import Supervisor
+
+
+def quiet(worker: str, running: bool, reason: str) -> None:
+    raise AssertionError((worker, running, reason))
+
+
+@pytest.mark.asyncio
+async def test_a_worker_that_dies_is_a_fault_and_starts_again() -> None:
+    told: list[tuple[str, bool, str]] = []
+    starts = 0
+    again = asyncio.Event()
+
+    async def work() -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 1:
+            raise ValueError("坏字节")
+        again.set()
+        await asyncio.Event().wait()
+
+    supervisor = Supervisor(lambda *what: told.append(what))
+    task = asyncio.create_task(supervisor.keep("bus", work))
+    async with asyncio.timeout(10):
+        await again.wait()
+    task.cancel()
+    assert [(worker, running) for worker, running, _ in told] == [("bus", False), ("bus", True)]
+    assert told[0][2].isascii()
+
+
+@pytest.mark.asyncio
+async def test_a_worker_that_stands_still_is_named() -> None:
+    supervisor = Supervisor(quiet)
+    turns = iter(range(1000))
+    supervisor.watch("lively", lambda: next(turns), limit_s=0.0)
+    supervisor.watch("stuck", lambda: 7, limit_s=0.05)
+    assert supervisor.stuck() == []
+    async with asyncio.timeout(5):
+        while supervisor.stuck() != ["stuck"]:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.asyncio
+async def test_the_watchdog_is_fed_only_while_every_worker_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notify"
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    systemd.bind(str(path))
+    systemd.setblocking(False)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+    monkeypatch.setenv("WATCHDOG_USEC", "30000")
+    moving = True
+    count = 0
+
+    def progress() -> int:
+        nonlocal count
+        count += moving
+        return count
+
+    supervisor = Supervisor(quiet)
+    supervisor.watch("bus", progress, limit_s=0.03)
+    feeding = asyncio.create_task(supervisor.feed_watchdog())
+    loop = asyncio.get_running_loop()
+
+    async def heard() -> str:
+        return (await loop.sock_recv(systemd, 200)).decode()
+
+    async with asyncio.timeout(5):
+        assert await heard() == "WATCHDOG=1"
+        moving = False
+        while (message := await heard()) == "WATCHDOG=1":
+            pass
+        assert message == "STATUS=stuck: bus"
+        moving = True
+        while await heard() != "WATCHDOG=1":
+            pass
+    feeding.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await feeding
+    systemd.close()
