@@ -87,6 +87,9 @@ class Schedule:
 
     def next(self, now_s: float) -> Turn | None:
         """The question to ask now, None if the line is to stay free."""
+        for station in self._stations.values():
+            if station.dead and now_s - station.ask_after_s > STARVED_S:  # a line this full has no room, ever
+                return Turn(_shortest(station), self._timeout_s, probe=True)
         first: Job | None = None
         starved: Job | None = None
         for job in self._jobs:
@@ -174,15 +177,16 @@ class Schedule:
         if not waiting:
             return None
         station = min(waiting, key=lambda s: s.ask_after_s)
-        job = min(
-            station.jobs, key=lambda j: (j.line_s, j.question)
-        )  # any answer shows that it lives: ask the shortest
+        job = _shortest(station)
         room_s = min((other.due_s + SLACK * other.period_s for other in self._alive()), default=math.inf) - now_s
         limit_s = min(self._timeout_s, room_s - job.line_s)
-        if limit_s < min(PROBE_THINK_MIN_S, self._timeout_s):
-            if now_s - station.ask_after_s < STARVED_S:
-                return None
-            limit_s = self._timeout_s
         if station.slow:
             station.slow, limit_s = False, self._timeout_s
+        elif limit_s < min(PROBE_THINK_MIN_S, self._timeout_s):
+            return None
         return Turn(job, limit_s, probe=True)
+
+
+def _shortest(station: _Station) -> Job:
+    """Any answer shows that it lives."""
+    return min(station.jobs, key=lambda job: (job.line_s, job.question))
