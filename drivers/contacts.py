@@ -92,14 +92,21 @@ class Contacts:
         self._counters["edges"] += 1
         self._sink((Reading(contact.id, active, at_ns),))
 
+    def _levels(self) -> dict[int, bool]:
+        try:
+            return {line: self._gpio.read(line) for line in self._contacts}
+        except GpioError:
+            if self._up is not False:
+                raise  # tell it first; the port is opened anew at the next turn
+        self._gpio.recover()
+        self._counters["reopened"] += 1
+        return {line: self._gpio.read(line) for line in self._contacts}
+
     def _read_all(self, sink: Sink) -> None:
         now_ns = time.monotonic_ns()
         told: list[Observation] = []
         try:
-            if self._up is False:
-                self._gpio.recover()
-                self._counters["reopened"] += 1
-            levels = {line: self._gpio.read(line) for line in self._contacts}
+            levels = self._levels()
         except GpioError as fault:
             if self._up is not False:
                 self._up = False

@@ -11,6 +11,7 @@ from typing import Any
 
 from drivers.gpio.port import GpioError, InputSpec, Lines, log
 
+DEVICES = Path("/dev")
 CONSUMER = "edge-agent"
 # The 40-pin header of every Pi. Never by number: a Pi 5's moved from gpiochip4 to gpiochip0 with a kernel update.
 HEADER_LABELS = ("pinctrl-bcm2835", "pinctrl-bcm2711", "pinctrl-rp1")
@@ -67,7 +68,7 @@ class LibGpiod(Lines):
 
     def _find_chip(self) -> Any:
         denied: str | None = None
-        for path in sorted(Path("/dev").glob("gpiochip*")):
+        for path in sorted(DEVICES.glob("gpiochip*")):
             try:
                 chip = self._gpiod.Chip(str(path))
             except PermissionError:

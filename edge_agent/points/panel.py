@@ -51,7 +51,7 @@ class PanelPoints:
             return self._set(said, meaning.kind)
         if meaning.effect is Effect.CLEAR:
             return self._clear(said, meaning)
-        moment = self._event(said, meaning.kind, True, dict(said.fields))
+        moment = self._event(said, meaning.kind, meaning.active, dict(said.fields))
         if meaning.effect is Effect.RESET:
             return [moment, *self._reset(said)]
         return [moment, *(self._clear(said, meaning) if meaning.clears else ())]

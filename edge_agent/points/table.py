@@ -20,6 +20,7 @@ CONTACTS = "contacts"  # the source of points whose id names none
 # silent by then, which is told as one LINK event. (GB 26875.1: own and line faults within 100 s.)
 TRANSIENT = frozenset({"timeout", "crc", "foreign", "gpio", "stale", "no_answer", "no_port", "hang_up", "silent"})
 TRANSIENT_NS = 30_000_000_000
+_GRAVEST = {kind: rank for rank, kind in enumerate(Kind)}
 MAX_ADOPTED = 10_000  # points that speak though no profile names them
 
 
@@ -177,34 +178,32 @@ class PointTable:
 
     def snapshot(self) -> list[dict[str, object]]:
         """Every point: `{id, name, kind, value, unit, active, fault, at_ns, source}`; `active` is a kind or null."""
-        said = {(point, kind): True for point, kind, _, _ in self._panels.active()}
+        said: dict[str, Kind] = {}  # of several kinds the gravest is shown
+        for name, kind, _, _ in self._panels.active():
+            said[name] = min(kind, said.get(name, kind), key=_GRAVEST.__getitem__)
         told: dict[str, dict[str, object]] = {}
         for point in self._points.values():
-            active = next((c.kind.value for c in point.channels if c.active), None) or next(
-                (kind.value for kind in Kind if (point.id, kind) in said), None
-            )
+            own = next((channel.kind for channel in point.channels if channel.active), None)
+            active = own or said.get(point.id)
             told[point.id] = {
                 "id": point.id,
                 "name": point.name,
                 "kind": point.kind,
                 "value": point.value if point.outage is None else None,
                 "unit": point.unit,
-                "active": active,
+                "active": active.value if active is not None else None,
                 "fault": point.outage.reason if point.outage is not None else None,
                 "at_ns": point.at_ns or None,
                 "source": point.source,
             }
-        for name, kind, is_active, words, at_ns in self._panels.known():
-            row = told.get(name)
-            if row is None or (is_active and not row["active"]):
-                told[name] = {
+        for name, kind, _, words, at_ns in self._panels.known():
+            if name not in told or said.get(name) is kind:
+                shown = said.get(name)
+                told[name] = told.get(name, {"unit": "", "value": None, "fault": None}) | {
                     "id": name,
                     "name": words,
                     "kind": kind.value,
-                    "value": None,
-                    "unit": "",
-                    "active": kind.value if is_active else None,
-                    "fault": None,
+                    "active": shown.value if shown is not None else None,
                     "at_ns": at_ns or None,
                     "source": source_of(name),
                 }

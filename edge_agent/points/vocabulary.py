@@ -23,6 +23,7 @@ class Meaning:
     effect: Effect
     kind: Kind
     clears: tuple[Kind, ...] = ()
+    active: bool = True  # what is told of a moment: begun or ended
     tells_unknown: bool = (
         True  # a restore of what we never saw active is told once, or the centre would keep it for ever
     )
@@ -67,8 +68,8 @@ MEANINGS: Mapping[str, Meaning] = {
     "supervisory_restore": _clear(Kind.SUPERVISORY),
     "leak": _set(Kind.SUPERVISORY),  # 泄漏: an agent or water is lost, a person must look
     "leak_restore": _clear(Kind.SUPERVISORY),
-    "burglar": _set(Kind.SUPERVISORY),  # 盗警
-    "security": _set(Kind.SUPERVISORY),
+    "burglar": _set(Kind.TAMPER),  # 盗警
+    "security": _set(Kind.TAMPER),
     "tamper": _set(Kind.TAMPER),
     "tamper_restore": _clear(Kind.TAMPER),
     "fault": _set(Kind.FAULT),
@@ -115,6 +116,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "silence": Meaning(Effect.MOMENT, Kind.SILENCE),
     "acknowledge": Meaning(Effect.MOMENT, Kind.ACKNOWLEDGE),
     "test": Meaning(Effect.MOMENT, Kind.TEST),
+    "test_restore": Meaning(Effect.MOMENT, Kind.TEST, active=False),
     "selftest": Meaning(Effect.MOMENT, Kind.TEST),
     "self_test": Meaning(Effect.MOMENT, Kind.TEST),
     "manual_mode": Meaning(Effect.MOMENT, Kind.FEEDBACK),

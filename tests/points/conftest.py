@@ -1,0 +1,55 @@
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from edge_agent.config.model import Journal
+from edge_agent.model import Clock, Event, Instant, Kind
+from edge_agent.points.table import PointTable
+
+
+def instant(at_ns: int) -> Instant:
+    return Instant("boot1", at_ns, 1_700_000_000_000_000_000 + at_ns, Clock.SYNCED)
+
+
+@pytest.fixture
+def new_event() -> Callable[..., Event]:
+    ids = itertools.count(1)
+
+    def make(
+        kind: Kind,
+        point: str,
+        active: bool,
+        at_ns: int,
+        /,
+        *,
+        source: str = "",
+        name: str = "",
+        fields: Mapping[str, object] | None = None,
+        raw: bytes = b"",
+        grade: int = 0,
+    ) -> Event:
+        return Event(
+            id=f"e{next(ids)}",
+            kind=kind,
+            point=point,
+            active=active,
+            at=instant(at_ns),
+            source=source,
+            name=name,
+            fields=fields or {},
+            raw=raw,
+            grade=grade,
+        )
+
+    return make
+
+
+@pytest.fixture
+def table(new_event: Callable[..., Event]) -> Callable[..., PointTable]:
+    def make(specs: Any = (), points: Any = (), **more: Any) -> PointTable:
+        more.setdefault("settings", Journal())
+        return PointTable(specs, points, new_event=new_event, instant=instant, **more)
+
+    return make

@@ -1,0 +1,589 @@
+"""From observations to events."""
+
+import json
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.messages import LinkState, Observation, PanelEvent, PointFault, PointSpec, Reading
+from edge_agent.config.model import Journal, Limits, Point
+from edge_agent.model import KINDS, Event, Kind
+from edge_agent.points.panel import MAX_ENTRIES
+from edge_agent.points.table import TRANSIENT_NS, PointTable
+from edge_agent.points.vocabulary import MEANINGS, Effect
+
+MS, S = 1_000_000, 1_000_000_000
+Make = Callable[..., PointTable]
+
+
+def contact(kind: str = "fire", **limits: float) -> PointSpec:
+    limits = limits or {"on_delay_s": 0.05, "off_delay_s": 0.5}
+    return PointSpec(id="pump-room", name_zh="水泵房", name_en="pump room", kind=kind, limits=limits)
+
+
+def value(point: str = "meter1/leak_ma", **limits: float) -> PointSpec:
+    return PointSpec(id=point, name_zh="漏电", name_en="leakage", unit="mA", kind="electrical", limits=limits)
+
+
+def told(events: Sequence[Event]) -> list[tuple[str, str, bool]]:
+    return [(event.kind.value, event.point, event.active) for event in events]
+
+
+def say(
+    table: PointTable, word: str, point: str = "panel1/1-027", at_ns: int = 0, raw: bytes = b"", **fields: object
+) -> list[Event]:
+    return table.feed([PanelEvent(point, word, at_ns, fields, raw)], at_ns)
+
+
+def replay(table: PointTable, edges: Sequence[tuple[int, bool]], end_ns: int, point: str = "pump-room") -> list[Event]:
+    """Edges in order, every deadline met on time, until `end_ns`."""
+    events: list[Event] = []
+
+    def until(now_ns: int) -> None:
+        while (due_ns := table.next_deadline_ns()) is not None and due_ns < now_ns:
+            events.extend(table.tick(due_ns))
+
+    for at_ns, level in edges:
+        until(at_ns)
+        events.extend(table.feed([Reading(point, level, at_ns)], at_ns))
+    until(end_ns)
+    return events
+
+
+# --- contacts -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_contact_that_lasted_is_a_fire_of_grade_1_at_the_moment_it_had_lasted(table: Make) -> None:
+    points = table([contact()])
+    assert points.feed([Reading("pump-room", True, 100 * MS)], 100 * MS) == []
+    assert points.next_deadline_ns() == 150 * MS
+    (event,) = points.tick(160 * MS)
+    assert (event.kind, event.point, event.active, event.grade) == (Kind.FIRE, "pump-room", True, 1)
+    assert (event.at.mono_ns, event.source, event.name) == (150 * MS, "contacts", "水泵房")
+    assert event.fields["samples"] == [[-50.0, True]]
+
+
+def test_the_end_of_a_contact_alarm_is_told_after_its_off_delay_and_has_no_grade(table: Make) -> None:
+    points = table([contact()])
+    events = replay(points, [(0, True), (1 * S, False)], 3 * S)
+    assert told(events) == [("fire", "pump-room", True), ("fire", "pump-room", False)]
+    assert (events[1].at.mono_ns, events[1].grade) == (1500 * MS, 0)
+
+
+true_changes = st.lists(st.integers(2000, 5000), min_size=1, max_size=12)
+bounces = st.lists(st.integers(1, 49), max_size=12)
+
+
+@settings(max_examples=300)
+@given(true_changes, st.data())
+def test_bounce_of_1_to_50_ms_gives_exactly_one_event_a_true_change(changes_ms: list[int], data: st.DataObject) -> None:
+    points = make_table([contact()])
+    edges: list[tuple[int, bool]] = [(0, False)]
+    now_ms, level = 1000, False
+    for gap_ms in changes_ms:
+        level = not level
+        edges.append((now_ms * MS, level))
+        at_ms = now_ms
+        for bounce_ms in data.draw(bounces):
+            for bounced in (not level, level):
+                at_ms += bounce_ms
+                edges.append((at_ms * MS, bounced))
+        now_ms = at_ms + gap_ms
+    events = replay(points, edges, (now_ms + 5000) * MS)
+    assert [event.active for event in events] == [number % 2 == 0 for number in range(len(changes_ms))]
+    assert all(len(event.fields["samples"]) >= 1 for event in events)  # type: ignore[arg-type]
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.integers(1, 49), st.integers(60, 2000)), max_size=40))
+def test_glitches_shorter_than_the_delay_are_no_event(glitches: list[tuple[int, int]]) -> None:
+    points = make_table([contact()])
+    edges: list[tuple[int, bool]] = []
+    now_ms = 0
+    for width_ms, gap_ms in glitches:
+        edges += [(now_ms * MS, True), ((now_ms + width_ms) * MS, False)]
+        now_ms += width_ms + gap_ms
+    assert replay(points, edges, (now_ms + 5000) * MS) == []
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_ten_seconds_of_1_khz_chatter_give_one_event_when_it_ends_closed_and_none_when_open(
+    table: Make, stays: bool
+) -> None:
+    points = table([contact()])
+    edges = [(number * MS // 2, number % 2 == 0) for number in range(20_000)] + [(10 * S, stays)]
+    events = replay(points, edges, 20 * S)
+    assert told(events) == ([("fire", "pump-room", True)] if stays else [])
+    for event in events:
+        assert len(event.fields["samples"]) == 16  # type: ignore[arg-type]  # bounded
+
+
+def test_chatter_during_a_fire_does_not_end_it(table: Make) -> None:
+    points = table([contact()])
+    edges = [(0, True)] + [(S + number * MS // 2, number % 2 == 1) for number in range(20_000)]
+    assert told(replay(points, edges, 60 * S)) == [("fire", "pump-room", True)]
+
+
+def test_a_contact_that_closed_and_opened_while_the_loop_was_busy_is_still_told(table: Make) -> None:
+    points = table([contact()])
+    points.feed([Reading("pump-room", True, 0)], 2 * S)
+    events = points.feed([Reading("pump-room", False, S)], 2 * S) + points.tick(2 * S)
+    assert told(events) == [("fire", "pump-room", True), ("fire", "pump-room", False)]
+
+
+# --- values ---------------------------------------------------------------------------------------------------------------
+
+
+def test_limits_make_prealarm_and_alarm_and_each_ends_past_its_hysteresis(table: Make) -> None:
+    points = table([value(prealarm_high=200.0, alarm_high=300.0, hysteresis=20.0)])
+    events: list[Event] = []
+    for second, leak_ma in enumerate([100.0, 210.0, 310.0, 290.0, 279.0, 190.0, 179.0]):
+        events += points.feed([Reading("meter1/leak_ma", leak_ma, second * S)], second * S)
+    assert [(event.kind.value, event.active, event.at.mono_ns // S) for event in events] == [
+        ("prealarm", True, 1),
+        ("electrical", True, 2),
+        ("electrical", False, 4),
+        ("prealarm", False, 6),
+    ]
+    assert events[1].fields == {"samples": [[-1000.0, 210.0], [0.0, 310.0]], "high": 300.0, "unit": "mA"}
+    assert events[1].source == "meter1"
+
+
+def test_a_low_limit_alarms_below_it(table: Make) -> None:
+    points = table(
+        [
+            PointSpec(
+                id="tank/level_m",
+                name_zh="水位",
+                name_en="level",
+                unit="m",
+                kind="supervisory",
+                limits={"alarm_low": 1.0},
+            )
+        ]
+    )
+    assert told(points.feed([Reading("tank/level_m", 0.9, 0)], 0)) == [("supervisory", "tank/level_m", True)]
+
+
+def test_two_of_three_polls_must_be_over(table: Make) -> None:
+    points = table([value(alarm_high=300.0, n=2, m=3)])
+    polls = [310.0, 100.0, 310.0, 100.0, 100.0]
+    events = [points.feed([Reading("meter1/leak_ma", v, n * S)], n * S) for n, v in enumerate(polls)]
+    assert [[event.active for event in each] for each in events] == [[], [], [True], [False], []]
+    assert [sample[1] for sample in events[2][0].fields["samples"]] == [310.0, 100.0, 310.0]  # type: ignore[attr-defined]
+
+
+def test_the_sites_limits_stand_over_the_profiles(table: Make) -> None:
+    site = Point(id="meter1/leak_ma", name="总进线漏电", limits=Limits(alarm_high=50.0))
+    points = table([value(alarm_high=300.0, on_delay_s=2.0)], [site])
+    points.feed([Reading("meter1/leak_ma", 60.0, 0)], 0)
+    (event,) = points.tick(2 * S)  # the profile's delay is kept
+    assert (event.name, event.fields["high"]) == ("总进线漏电", 50.0)
+
+
+def test_limits_on_a_point_without_a_kind_are_supervisory(table: Make) -> None:
+    spec = PointSpec(id="meter1/voltage_v", name_zh="电压", name_en="voltage", unit="V")
+    points = table([spec], [Point(id=spec.id, limits=Limits(alarm_low=180.0))])
+    assert told(points.feed([Reading(spec.id, 100.0, 0)], 0)) == [("supervisory", spec.id, True)]
+
+
+@pytest.mark.parametrize("missing", [float("nan"), float("inf"), float("-inf")])
+def test_a_value_that_is_no_number_is_a_fault_and_is_compared_with_nothing(table: Make, missing: float) -> None:
+    points = table([value(alarm_high=300.0, alarm_low=-5.0)])
+    points.feed([Reading("meter1/leak_ma", 310.0, 0)], 0)
+    events = points.feed([Reading("meter1/leak_ma", missing, S)], S)
+    assert told(events) == [("fault", "meter1/leak_ma", True)]
+    assert points.snapshot()[0]["value"] is None
+
+
+# --- points that cannot be read -------------------------------------------------------------------------------------------
+
+
+def test_an_outage_is_one_fault_and_one_end_and_the_alarm_stays_meanwhile(table: Make) -> None:
+    points = table([value(alarm_high=300.0)])
+    events = points.feed([Reading("meter1/leak_ma", 310.0, 0)], 0)
+    for second in range(1, 5):
+        events += points.feed([PointFault("meter1/leak_ma", "open", second * S)], second * S)
+    events += points.tick(1000 * S)
+    events += points.feed([Reading("meter1/leak_ma", 310.0, 1001 * S)], 1001 * S)
+    assert [(event.kind.value, event.active) for event in events] == [
+        ("electrical", True),
+        ("fault", True),
+        ("fault", False),
+    ]
+    assert events[1].fields["reason"] == "open"
+
+
+def test_a_lost_answer_is_a_fault_only_once_it_has_lasted(table: Make) -> None:
+    points = table([value()])
+    assert points.feed([PointFault("meter1/leak_ma", "timeout", 0)], 0) == []
+    assert points.feed([Reading("meter1/leak_ma", 1.0, S)], S) == []
+    assert points.feed([PointFault("meter1/leak_ma", "timeout", 2 * S)], 2 * S) == []
+    assert told(points.tick(2 * S + TRANSIENT_NS)) == [("fault", "meter1/leak_ma", True)]
+
+
+def test_points_of_a_silent_source_are_told_as_one_link_event(table: Make) -> None:
+    points = table([value(f"meter1/r{n}") for n in range(20)], parents={"meter1": "bus1"})
+    events = points.feed([PointFault(f"meter1/r{n}", "timeout", 0) for n in range(20)], 0)
+    events += points.feed([LinkState("bus1", False, S, "no_port", "errno=5")], S)
+    events += points.tick(1000 * S)
+    assert told(events) == [("link", "bus1", True)]
+    assert events[0].fields == {"reason": "no_port", "detail": "errno=5"}
+    events = points.feed([LinkState("bus1", False, 1001 * S, "no_port")], 1001 * S)
+    events += points.feed([LinkState("bus1", True, 1002 * S, "answering")], 1002 * S)
+    assert told(events) == [("link", "bus1", False)]
+    assert len(points.tick(1002 * S + TRANSIENT_NS)) == 20  # up again, and they still cannot be read
+
+
+def test_a_source_that_answers_from_the_start_is_no_event(table: Make) -> None:
+    assert table().feed([LinkState("panel1", True, 0, "answering")], 0) == []
+
+
+def test_a_delay_does_not_run_out_on_missing_values(table: Make) -> None:
+    points = table([value(alarm_high=300.0, on_delay_s=5.0)])
+    points.feed([Reading("meter1/leak_ma", 310.0, 0)], 0)
+    points.feed([PointFault("meter1/leak_ma", "timeout", S)], S)
+    assert points.tick(10 * S) == []
+    assert told(points.feed([Reading("meter1/leak_ma", 310.0, 11 * S)], 11 * S)) == [
+        ("electrical", "meter1/leak_ma", True)
+    ]
+
+
+# --- panels ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_repeated_fire_is_one_event_until_the_panel_is_reset(table: Make) -> None:
+    points = table(names={"panel1/1-027": "三楼东走廊"})
+    (fire,) = say(points, "fire", raw=b"\xaa\x15", loop=1)
+    assert (fire.name, fire.grade, fire.raw, fire.source) == ("三楼东走廊", 1, b"\xaa\x15", "panel1")
+    assert say(points, "fire") == [] and say(points, "fire") == []
+    events = say(points, "reset", "panel1", at_ns=5)
+    assert told(events) == [("reset", "panel1", True), ("fire", "panel1/1-027", False)]
+    assert events[1].fields == {"by": "reset", "count": 3}
+    assert told(say(points, "fire")) == [("fire", "panel1/1-027", True)]
+
+
+def test_feedback_start_and_fault_of_the_same_point_do_not_end_its_fire(table: Make) -> None:
+    points = table()
+    say(points, "fire")
+    for word in ("feedback", "start", "fault", "fault_restore", "normal", "stop", "feedback_restore"):
+        assert ("fire", "panel1/1-027", False) not in told(say(points, word))
+    assert [row["active"] for row in points.snapshot() if row["kind"] == "fire"] == ["fire"]
+
+
+def test_reset_ends_the_points_of_that_panel_only_and_keeps_what_is_disabled(table: Make) -> None:
+    points = table()
+    say(points, "fire", "panel1/1-001")
+    say(points, "isolate", "panel1/1-002")
+    say(points, "fire", "panel2/1-001")
+    say(points, "fire", "panel10/1-001")
+    assert told(say(points, "reset", "panel1")) == [("reset", "panel1", True), ("fire", "panel1/1-001", False)]
+    assert points.counts() == {"total": 4, "active": 3, "faulty": 0}
+
+
+@pytest.mark.parametrize("word", ["fire_restore", "fire_cancel"])
+def test_the_panel_may_take_a_fire_back(table: Make, word: str) -> None:
+    points = table()
+    say(points, "fire")
+    assert told(say(points, word)) == [("fire", "panel1/1-027", False)]
+    assert say(points, word) == []
+
+
+def test_a_restore_of_what_was_never_seen_active_is_told_once(table: Make) -> None:
+    points = table()
+    assert told(say(points, "fault_restore")) == [("fault", "panel1/1-027", False)]
+    assert say(points, "fault_restore") == []
+    assert say(points, "normal", "panel1/2-001") == []
+
+
+def test_each_text_that_does_not_parse_is_an_alarm_of_its_own_with_its_bytes(table: Make) -> None:
+    points = table()
+    (first,) = say(points, "unknown", "panel1", raw="火警 ???".encode("gbk"))
+    (second,) = say(points, "unknown", "panel1", raw=b"FIRE 99")
+    assert (first.kind, first.grade, second.raw) == (Kind.UNKNOWN, 1, b"FIRE 99")
+    assert say(points, "unknown", "panel1", raw=b"FIRE 99") == []
+
+
+def test_a_second_trouble_of_the_same_point_is_told_too(table: Make) -> None:
+    points = table()
+    say(points, "fault")
+    (dirty,) = say(points, "dirty")
+    assert (dirty.kind, dirty.active, dirty.fields["word"]) == (Kind.FAULT, True, "dirty")
+    assert told(say(points, "fault_restore")) == [("fault", "panel1/1-027", False)]
+
+
+@pytest.mark.parametrize("fields", [{"manual": True}, {"event_text": "手动火警"}, {"device_type_text": "手动报警按钮"}])
+def test_a_fire_from_a_manual_call_point_is_a_manual_alarm(table: Make, fields: dict[str, object]) -> None:
+    assert say(table(), "fire", **fields)[0].kind is Kind.FIRE_MANUAL
+
+
+def test_the_panels_own_text_names_the_point_if_the_site_does_not(table: Make) -> None:
+    points = table()
+    assert say(points, "fire", location_text="5#楼西")[0].name == "5#楼西"
+    assert say(points, "fire_restore")[0].name == "5#楼西"
+
+
+def test_a_word_nobody_listed_is_a_fault_that_names_it(table: Make) -> None:
+    (event,) = say(table(), "quench_gas_low", loop=3)
+    assert (event.kind, event.active, event.fields) == (Kind.FAULT, True, {"loop": 3, "word": "quench_gas_low"})
+
+
+def test_every_word_of_the_drivers_is_listed() -> None:
+    from drivers.vocabulary import EVENTS
+
+    assert set(EVENTS) - set(MEANINGS) == set()
+    for word, said in EVENTS.items():
+        meaning = MEANINGS[word]
+        ended = meaning.effect is Effect.CLEAR or not meaning.active
+        assert (meaning.kind.value, not ended) == (said.kind, said.active), word
+
+
+def test_every_latched_kind_is_ended_only_by_restores_that_name_it_and_by_reset() -> None:
+    for word, meaning in MEANINGS.items():
+        ends = [kind for kind in meaning.clears if KINDS[kind].latched]
+        assert not ends or "restore" in word or word in ("fire_cancel", "alarm_clear"), word
+        assert meaning.effect is not Effect.SET or not meaning.clears
+
+
+def test_a_panel_that_names_points_without_end_is_bounded_and_every_fire_is_told(table: Make) -> None:
+    points = table()
+    extra = 500
+    fires = 0
+    for number in range(MAX_ENTRIES + extra):
+        fires += len(say(points, "fire" if number % 2 else "fault", f"panel1/{number}"))
+    assert fires == MAX_ENTRIES + extra
+    assert points.counts()["total"] == MAX_ENTRIES
+    assert points.counters()["forgotten"] == extra
+
+
+# --- power cuts -----------------------------------------------------------------------------------------------------------
+
+
+class Medium:
+    """What the journal keeps of the pieces."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def write(self, table: PointTable) -> None:
+        for key, piece in table.dump().items():
+            if piece is None:
+                self.kept.pop(key, None)
+            else:
+                self.kept[key] = piece
+
+
+words = st.sampled_from(
+    [
+        "fire",
+        "fire_manual",
+        "fault",
+        "fault_restore",
+        "feedback",
+        "fire_restore",
+        "isolate",
+        "unknown",
+        "reset",
+        "normal",
+        "prealarm",
+    ]
+)
+spoken = st.tuples(words, st.sampled_from(["panel1/1", "panel1/2", "panel2/1"]))
+observed = st.one_of(
+    spoken.map(lambda said: PanelEvent(said[1] if said[0] != "reset" else said[1][:6], said[0], 0)),
+    st.tuples(st.sampled_from(["pump-room", "meter1/leak_ma"]), st.booleans()).map(
+        lambda read: Reading(read[0], read[1] if read[0] == "pump-room" else 400.0 * read[1], 0)
+    ),
+    st.just(PointFault("meter1/leak_ma", "open", 0)),
+    st.booleans().map(lambda up: LinkState("bus1", up, 0, "x")),
+)
+SITE = [contact(off_delay_s=0.0), value(alarm_high=300.0, prealarm_high=200.0)]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(observed, st.booleans()), max_size=40))
+def test_a_restart_at_any_moments_gives_the_events_of_no_restart(script: list[tuple[Observation, bool]]) -> None:
+    steady, restarted, medium = make_table(SITE), make_table(SITE), Medium()
+    active = set[tuple[str, str]]()
+    for seen, cut in script:
+        expected, got = told(steady.feed([seen], 0)), told(restarted.feed([seen], 0))
+        # a restore of what is not active may be told again after a restart: it changes nothing
+        assert [one for one in got if one[2] or one[:2] in active] == [
+            one for one in expected if one[2] or one[:2] in active
+        ]
+        active |= {one[:2] for one in expected if one[2]}
+        active -= {one[:2] for one in expected if not one[2]}
+        medium.write(restarted)
+        if cut:
+            restarted = make_table(SITE)
+            restarted.restore(medium.kept)
+            assert restarted.tick(0) == []
+        assert {row["id"]: row["active"] for row in steady.snapshot() if row["active"]} == {
+            row["id"]: row["active"] for row in restarted.snapshot() if row["active"]
+        }
+
+
+@settings(max_examples=200)
+@given(st.lists(spoken, max_size=60))
+def test_no_order_of_words_loses_an_active_fire(script: list[tuple[str, str]]) -> None:
+    points, active = make_table(), set[str]()
+    for word, point in script:
+        if word == "reset":
+            active = {each for each in active if not each.startswith(point[:6])}
+        elif word == "fire":
+            active.add(point)
+        elif word == "fire_restore":
+            active.discard(point)
+        points.feed([PanelEvent(point if word != "reset" else point[:6], word, 0)], 0)
+        shown = {name for name, kind, _, _ in points._panels.active() if kind is Kind.FIRE}  # noqa: SLF001,RUF100
+        assert shown == active
+
+
+def test_a_fire_repeated_after_a_power_cut_is_no_second_event_and_reset_ends_it(table: Make) -> None:
+    before, after, medium = table(), table(), Medium()
+    say(before, "fire", location_text="5#楼西")
+    medium.write(before)
+    after.restore(medium.kept)
+    assert say(after, "fire") == []
+    (_, end) = say(after, "reset", "panel1")
+    assert (end.kind, end.active, end.name) == (Kind.FIRE, False, "5#楼西")
+
+
+def test_what_is_no_longer_configured_is_ended_after_a_restart(table: Make) -> None:
+    before, after, medium = table([contact(on_delay_s=0.0)]), table(sources={"panel2"}), Medium()
+    before.feed([Reading("pump-room", True, 0), LinkState("bus1", False, 0, "x")], 0)
+    say(before, "fire")
+    medium.write(before)
+    assert len(medium.kept) == 3
+    after.restore(medium.kept)
+    assert after.next_deadline_ns() == 0
+    events = after.tick(0)
+    assert sorted(told(events)) == [
+        ("fire", "panel1/1-027", False),
+        ("fire", "pump-room", False),
+        ("link", "bus1", False),
+    ]
+    assert all(event.fields == {"by": "removed"} for event in events)
+    medium.write(after)
+    assert medium.kept == {}
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'{"words": 3}'])
+def test_a_damaged_piece_of_state_does_not_keep_the_gateway_from_starting(table: Make, body: bytes) -> None:
+    table([contact()]).restore(
+        {"pp:fire:panel1/1": body, "pp:nonsense:x": b"{}", "pc:fire:pump-room": body, "pl:bus1": body, "other": body}
+    )
+
+
+# --- telemetry ------------------------------------------------------------------------------------------------------------
+
+
+def bodies(table: PointTable, now_ns: int) -> list[dict[str, object]]:
+    return [json.loads(body) for body in table.take_telemetry(now_ns)]
+
+
+def test_all_readings_of_a_source_are_in_one_body_once_a_period(table: Make) -> None:
+    names = ("voltage_v", "current_a")
+    specs = [PointSpec(id=f"meter1/{name}", name_zh=name, name_en=name, unit="V") for name in names]
+    points = table(specs, settings=Journal(telemetry_s=60.0))
+    kept = []
+    for second in range(130):
+        points.feed(
+            [Reading("meter1/voltage_v", 229.1 + second % 3, second * S), Reading("meter1/current_a", 2.0, second * S)],
+            second * S,
+        )
+        kept += bodies(points, second * S)
+    assert [(body["at"]["mono_ns"] // S, body["source"]) for body in kept] == [
+        (0, "meter1"),
+        (60, "meter1"),
+        (120, "meter1"),
+    ]  # type: ignore[index]
+    assert kept[1]["values"] == {"voltage_v": 229.1, "current_a": 2.0}
+
+
+def test_a_change_past_the_deadband_is_kept_at_once_and_alone(table: Make) -> None:
+    specs = [PointSpec(id=f"meter1/{name}", name_zh=name, name_en=name, unit="V") for name in "ab"]
+    points = table(specs)
+    points.feed([Reading("meter1/a", 100.0, 0), Reading("meter1/b", 1.0, 0)], 0)
+    assert len(bodies(points, 0)) == 1
+    points.feed([Reading("meter1/a", 104.9, 5 * S), Reading("meter1/b", 1.0, 5 * S)], 5 * S)
+    assert bodies(points, 5 * S) == []
+    points.feed([Reading("meter1/a", 105.1, 6 * S), Reading("meter1/b", 1.0, 6 * S)], 6 * S)
+    assert [body["values"] for body in bodies(points, 6 * S)] == [{"a": 105.1}]
+    assert bodies(points, 6 * S) == []
+
+
+def test_a_value_that_shivers_is_kept_at_most_once_a_second(table: Make) -> None:
+    points = table([PointSpec(id="meter1/a", name_zh="a", name_en="a", unit="V")])
+    kept = 0
+    for step in range(100):
+        now_ns = step * 100 * MS
+        points.feed([Reading("meter1/a", 100.0 * (step % 2), now_ns)], now_ns)
+        kept += len(bodies(points, now_ns))
+    assert kept == 10
+
+
+def test_a_value_that_could_not_be_read_is_not_kept_again(table: Make) -> None:
+    points = table([PointSpec(id="meter1/a", name_zh="a", name_en="a", unit="V")])
+    points.feed([Reading("meter1/a", 1.0, 0)], 0)
+    assert len(bodies(points, 0)) == 1
+    points.feed([PointFault("meter1/a", "timeout", 60 * S)], 60 * S)
+    assert bodies(points, 61 * S) == []
+
+
+def test_a_site_may_keep_one_point_more_often(table: Make) -> None:
+    specs = [PointSpec(id=f"meter1/{name}", name_zh=name, name_en=name, unit="V") for name in "ab"]
+    points = table(specs, [Point(id="meter1/a", telemetry_s=10.0)])
+    for second in range(21):
+        points.feed([Reading("meter1/a", 1.0, second * S), Reading("meter1/b", 1.0, second * S)], second * S)
+        for body in bodies(points, second * S):
+            assert second in (0, 10, 20)
+            assert second == 0 or body["values"] == {"a": 1.0}
+
+
+def test_a_point_no_profile_names_is_shown_and_kept(table: Make) -> None:
+    points = table()
+    points.feed([Reading("meter9/x", 7.0, 0)], 0)
+    assert points.snapshot()[0]["value"] == 7.0
+    assert bodies(points, 0)[0]["values"] == {"x": 7.0}
+
+
+# --- what is shown --------------------------------------------------------------------------------------------------------
+
+
+def test_the_snapshot_names_every_point_with_its_value_state_and_fault(table: Make) -> None:
+    points = table([contact(), value(alarm_high=300.0)], names={"meter1": "配电箱"})
+    points.feed([Reading("pump-room", False, 5), Reading("meter1/leak_ma", 310.0, 6)], 6)
+    say(points, "fire", at_ns=7, location_text="5#楼西")
+    rows = {row["id"]: row for row in points.snapshot()}
+    assert rows["pump-room"] | {"name": ""} == {
+        "id": "pump-room", "name": "", "kind": "fire", "value": False, "unit": "", "active": None, "fault": None,
+        "at_ns": 5, "source": "contacts",
+    }  # fmt: skip
+    assert (rows["meter1/leak_ma"]["name"], rows["meter1/leak_ma"]["active"]) == ("配电箱 漏电", "electrical")
+    assert (rows["panel1/1-027"]["active"], rows["panel1/1-027"]["name"]) == ("fire", "5#楼西")
+    assert points.counts() == {"total": 3, "active": 2, "faulty": 0}
+
+
+def test_a_point_given_twice_is_a_bug(table: Make) -> None:
+    with pytest.raises(ValueError, match="pump-room"):
+        table([contact(), contact()])
+
+
+def make_table(specs: Sequence[PointSpec] = ()) -> PointTable:
+    """Without a fixture, for properties that need many."""
+    import itertools
+
+    from edge_agent.model import Clock, Instant
+
+    ids = itertools.count(1)
+
+    def instant(at_ns: int) -> Instant:
+        return Instant("boot1", at_ns, at_ns, Clock.SYNCED)
+
+    def new_event(kind: Kind, point: str, active: bool, at_ns: int, /, **more: object) -> Event:
+        return Event(id=str(next(ids)), kind=kind, point=point, active=active, at=instant(at_ns), **more)  # type: ignore[arg-type]
+
+    return PointTable(specs, new_event=new_event, instant=instant)
