@@ -273,7 +273,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "port": Key(
                 zh="串口; 用 /dev/zg/ 或 /dev/serial/by-path/ 下按 USB 口位命名的, 重插不变",
                 en="Serial port; names in /dev/zg/ or /dev/serial/by-path/ stay with the USB socket",
-                example='"/dev/zg/usb1"',
+                example='"/dev/zg/usb-1-1.1:1.0"',
                 form="port",
             ),
             "name": Key(zh=_NAME.zh, en=_NAME.en, example='"消控室主机"', form="name", sample=True),
@@ -297,7 +297,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
         en="A Modbus line: `port` for RTU, `host` for TCP, exactly one of them",
         keys={
             "id": Key(zh=_ID.zh, en=_ID.en, example='"rtu1"', form="id"),
-            "port": Key(zh="RTU 串口", en="Serial port (RTU)", example='"/dev/zg/usb2"', form="port", sample=True),
+            "port": Key(zh="RTU 串口", en="Serial port (RTU)", example='"/dev/zg/usb-1-1.2:1.0"', form="port", sample=True),
             "baud": _baud("波特率", "Speed"),
             "framing": _FRAMING,
             "host": Key(zh="TCP 网关地址", en="Address of the TCP gateway", example='"192.168.1.50"', form="host"),

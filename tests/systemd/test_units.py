@@ -1,0 +1,137 @@
+"""The units say what they mean and stay closed. Checked by systemd's own tools, without a running systemd."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UNITS = ROOT / "systemd"
+SERVICES = ["edge-agent.service", "edge-agent-uplink.service"]
+EXPOSURE_MAX = 15  # tenths: systemd-analyze takes ten times the score it prints
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is missing: apt-get install systemd")
+    return found
+
+
+def installed(directory: Path, name: str) -> Path:
+    """The unit as it would be where its program is installed."""
+    unit = directory / name
+    text = (UNITS / name).read_text()
+    unit.write_text(text.replace("/opt/edge-agent/venv/bin/edge-agent", sys.executable))
+    return unit
+
+
+def settings(name: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, value in re.findall(r"^([A-Za-z]+)=(.*)$", (UNITS / name).read_text(), flags=re.MULTILINE):
+        found.setdefault(key, []).append(value)
+    return found
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_systemd_understands_every_line(tmp_path: Path, name: str) -> None:
+    for other in SERVICES:
+        installed(tmp_path, other)
+    done = subprocess.run(
+        [tool("systemd-analyze"), "verify", tmp_path / name], capture_output=True, text=True, check=False
+    )
+    said = [line for line in done.stderr.splitlines() if "edge-agent" in line]
+    assert (done.returncode, said) == (0, [])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_no_more_exposed_than_its_work_asks(tmp_path: Path, name: str) -> None:
+    done = subprocess.run(
+        [
+            tool("systemd-analyze"),
+            "security",
+            "--offline=true",
+            f"--threshold={EXPOSURE_MAX}",
+            installed(tmp_path, name),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-400:] + done.stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_only_a_wrong_configuration_keeps_a_service_down(name: str) -> None:
+    unit = settings(name)
+    assert (unit["Restart"], unit["RestartPreventExitStatus"], unit["StartLimitIntervalSec"]) == (
+        ["always"],
+        ["78"],
+        ["0"],
+    )
+    assert "ExecStartPre" not in unit  # its exit code would not be heeded
+    assert (unit["Type"], unit["WatchdogSec"]) == (["notify"], ["30"])
+
+
+def test_the_core_has_devices_and_no_keys_and_the_uplink_keys_and_no_devices() -> None:
+    core, uplink = settings(SERVICES[0]), settings(SERVICES[1])
+    assert {line.split()[0] for line in core["DeviceAllow"]} >= {"char-ttyUSB", "char-ttyAMA", "char-gpiochip"}
+    assert "LoadCredential" not in core
+    assert "/etc/edge-agent/tls" in core["InaccessiblePaths"][0]
+    assert (uplink["PrivateDevices"], "DeviceAllow" in uplink) == (["yes"], False)
+    assert uplink["LoadCredential"] == ["tls:/etc/edge-agent/tls"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_the_agent_reads_of_proc_stays_visible(name: str) -> None:
+    assert "ProcSubset" not in settings(name)
+
+
+def test_the_core_sees_who_calls_it() -> None:
+    assert "PrivateUsers" not in settings(SERVICES[0])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="making users and directories in a root of its own needs root")
+def test_users_and_directories_are_made_with_the_keys_closed(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    for name in ("passwd", "group"):
+        (tmp_path / "etc" / name).write_text("root:x:0:\n" if name == "group" else "root:x:0:0::/root:/bin/sh\n")
+    subprocess.run(
+        [tool("systemd-sysusers"), f"--root={tmp_path}", UNITS / "edge-agent.sysusers.conf"],
+        check=True,
+        capture_output=True,
+    )
+    subprocess.run(
+        [tool("systemd-tmpfiles"), "--create", f"--root={tmp_path}", UNITS / "edge-agent.tmpfiles.conf"],
+        check=True,
+        capture_output=True,
+    )
+    groups = (tmp_path / "etc/group").read_text()
+    assert re.search(r"^dialout:.*edge-agent$", groups, flags=re.MULTILINE)
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("etc/edge-agent", "etc/edge-agent/tls")}
+    assert modes == {"etc/edge-agent": 0o750, "etc/edge-agent/tls": 0o700}
+    assert (tmp_path / "var/lib/edge-agent").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "var/lib/edge-agent").stat().st_uid != 0
+
+
+def test_udev_understands_the_rules() -> None:
+    udevadm = shutil.which("udevadm")
+    if (
+        udevadm is None
+        or "verify" not in subprocess.run([udevadm, "--help"], capture_output=True, text=True, check=False).stdout
+    ):
+        pytest.skip("udevadm verify is missing: it came with udev 254 (Debian 13)")
+    done = subprocess.run(
+        [udevadm, "verify", UNITS / "71-edge-agent.rules"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_rules_name_ports_by_their_socket() -> None:
+    rules = (UNITS / "71-edge-agent.rules").read_text()
+    assert 'SYMLINK+="zg/usb-%b"' in rules
+    assert "ttyUSB" in rules
