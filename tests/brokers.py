@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -41,14 +42,20 @@ def eventually(condition: Callable[[], object], what: str = "", within_s: float 
 class Certificates:
     """A CA, a broker's certificate and clients' certificates, as files."""
 
-    def __init__(self, directory: Path, *, host: str = "127.0.0.1", not_after: object = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        host: str = "127.0.0.1",
+        not_before: datetime | None = None,
+        not_after: datetime | None = None,
+    ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._ca = trustme.CA()
         self.ca_file = directory / "ca.pem"
         self._ca.cert_pem.write_to_path(str(self.ca_file))
-        extra = {} if not_after is None else {"not_after": not_after}
-        server = self._ca.issue_cert(host, **extra)  # type: ignore[arg-type]
+        server = self._ca.issue_cert(host, not_before=not_before, not_after=not_after)
         self.server_cert, self.server_key = directory / "server.pem", directory / "server.key"
         server.private_key_pem.write_to_path(str(self.server_key))
         server.cert_chain_pems[0].write_to_path(str(self.server_cert))

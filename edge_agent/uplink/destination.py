@@ -265,10 +265,9 @@ class Destination:
         self._wake.set()
 
     def _send_read(self, session: Session, want: Want, found: Found) -> None:
-        records = found.records
-        if records and len(records[0][1]) > session.max_bytes:  # the broker would hang up on it, for ever
-            self._put_aside(want.stream, records[0][0], TOO_LARGE, records[0][1])
-            return
+        for n, body in found.records:
+            if len(body) > session.max_bytes:  # the broker would hang up on it, for ever
+                self._put_aside(want.stream, n, TOO_LARGE, body)
         batch = self.outbox.compose(want, found)
         if batch is not None:
             self._send(session, batch)
@@ -353,8 +352,8 @@ class Destination:
             self._parts.ledger.note(self.id, stream.epoch, stream.priority, stream.done)
         if stream.done.through > through_before:
             self._parts.reports.confirm(self.id, stream.epoch, stream.priority, stream.done.through)
-        if flights and not self._denied:
-            self._say(True, "confirmed" if self._settings.ack == "centre" else "connected")
+        if not self._denied:
+            self._say(True, "confirmed")
         self._wake.set()
 
     def _body_on_wire(self, refusal: Refusal) -> bytes:

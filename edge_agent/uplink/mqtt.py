@@ -224,7 +224,7 @@ class _MqttSession:
             raise explain(fault) from fault
         self._sock = self._client.socket()
         if self._sock is None:
-            raise LinkError("lost", self._last_error.text)
+            raise self._why_lost()
         self._client.on_socket_register_write = self._register_write
         self._client.on_socket_unregister_write = self._unregister_write
         self._client.on_socket_close = self._socket_closed
@@ -419,14 +419,16 @@ class _MqttSession:
             taken_over = reason.value == 0x8E
             self._end(LinkError("taken_over" if taken_over else "disconnected", f"0x{reason.value:02x} {reason}"))
             return
+        self._end(self._why_lost())
+
+    def _why_lost(self) -> LinkError:
         said = self._last_error.text
-        if not self._connected and self._settings.ca_file is not None:
-            code = _explain_tls(said) if said else "lost"
-            self._end(
-                LinkError("client_cert_rejected" if code in ("lost", "tls") and not said else code, said or str(reason))
-            )
-        else:
-            self._end(LinkError("lost", said or str(reason)))
+        if self._connected or self._settings.ca_file is None:
+            return LinkError("lost", said or "closed by the far end")
+        # TLS was agreed and then dropped before CONNACK: with TLS 1.3 a verdict on our certificate looks like this
+        return LinkError(
+            _explain_tls(said) if "alert" in said.lower() else "client_cert_rejected", said or "closed before CONNACK"
+        )
 
     # --- the end --------------------------------------------------------------------------------------------------------------
 
