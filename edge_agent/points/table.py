@@ -197,16 +197,20 @@ class PointTable:
                 "source": point.source,
             }
         for name, kind, _, words, at_ns in self._panels.known():
-            if name not in told or said.get(name) is kind:
-                shown = said.get(name)
-                told[name] = told.get(name, {"unit": "", "value": None, "fault": None}) | {
-                    "id": name,
-                    "name": words,
-                    "kind": kind.value,
-                    "active": shown.value if shown is not None else None,
-                    "at_ns": at_ns or None,
-                    "source": source_of(name),
-                }
+            if name in self._points or (name in told and said.get(name) is not kind):
+                continue
+            shown = said.get(name)
+            told[name] = {
+                "id": name,
+                "name": words,
+                "kind": kind.value,
+                "value": None,
+                "unit": "",
+                "active": shown.value if shown is not None else None,
+                "fault": None,
+                "at_ns": at_ns or None,
+                "source": source_of(name),
+            }
         return list(told.values())
 
     def counts(self) -> dict[str, int]:
