@@ -23,6 +23,7 @@ from drivers.serial_link import LinkDown, SerialLink
 LATE_S: Final = 5.0  # no answer is believed to be on its way for longer than this
 QUIET_MAX_S: Final = 0.5  # a line that never falls silent is asked all the same, or its noise would stop the bus
 _QUESTION_BYTES: Final = 8
+_PAUSE_MIN_S: Final = 0.002  # less than this is not worth two system calls
 _OWED_MAX: Final = 32
 
 
@@ -220,10 +221,18 @@ class RtuMaster:
         self._busy_until_s = at_ns / 1e9
         answer = self._reader.feed(data)
         if answer is not None:
+            if self._settle_timer is not None and not self._reader.waiting:
+                self._settle_timer.cancel()
+                self._settle_timer = None
             self._resolve(answer, at_ns)
-        if self._reader.waiting and self._settle_timer is None:
+        if not self._reader.waiting:
+            return
+        rest_s = self._port.char_s(self._reader.missing)
+        if self._settle_timer is None:
             loop = asyncio.get_running_loop()
-            self._settle_timer = loop.call_at(self._busy_until_s + self._gap_s, self._settle, loop)
+            self._settle_timer = loop.call_at(self._busy_until_s + rest_s + self._gap_s, self._settle, loop)
+        if rest_s > _PAUSE_MIN_S:
+            self._port.pause(rest_s)
 
     def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
         quiet_at_s = self._busy_until_s + self._gap_s

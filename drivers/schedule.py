@@ -140,6 +140,7 @@ class Schedule:
         died = not station.dead and station.failures >= FAILURES
         if died:
             station.dead, station.probes = True, 0
+            self._shift(now_s)
         if station.dead:
             pause_s = min(BACKOFF_FIRST_S * 2.0 ** min(station.probes, 16), BACKOFF_MAX_S[job.rank])
             station.probes += 1
@@ -163,6 +164,15 @@ class Schedule:
     # -- inside -------------------------------------------------------------------------------------------------------
     def _alive(self) -> list[Job]:
         return [job for job in self._jobs if not self._stations[job.device].dead]
+
+    def _shift(self, now_s: float) -> None:
+        """Time was lost to a slave that died: go on from here at the old pace instead of running after the old grid."""
+        alive = self._alive()
+        lost_s = now_s - min((job.due_s for job in alive), default=now_s)
+        for job in alive:
+            if lost_s > 0:
+                job.due_s += lost_s
+                job.slot_s += lost_s
 
     def _to_next_slot(self, job: Job, now_s: float) -> None:
         job.slot_s += job.period_s

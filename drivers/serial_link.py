@@ -116,6 +116,7 @@ class SerialLink:
         self._fd = -1
         self._out = bytearray()
         self._lost: asyncio.Future[str] | None = None
+        self._resume: asyncio.TimerHandle | None = None
 
     # -- state ---------------------------------------------------------------------------------------------------
     @property
@@ -232,6 +233,22 @@ class SerialLink:
         if not self.up:
             raise LinkDown("hang_up", f"{self.path} went away")
 
+    def pause(self, wait_s: float) -> None:
+        """Leave what comes in to the kernel for `wait_s`: a master that knows how many bytes are still due need not wake for
+        each of them (an FTDI adapter hands over one or two at a time). A hang-up is noticed when the pause is over.
+        """
+        if not self.up or self._resume is not None or wait_s <= 0:
+            return
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._fd)
+        self._resume = loop.call_later(wait_s, self._listen, loop)
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._resume = None
+        if self.up:
+            loop.add_reader(self._fd, self._readable)
+            self._readable()
+
     def discard_input(self) -> None:
         """Throw away what the kernel has received and not handed over."""
         if self.up:
@@ -258,7 +275,7 @@ class SerialLink:
             if not os.isatty(fd):
                 raise OSError(errno.ENOTTY, "not a serial port")
             if holder := _terminal_of(os.fstat(fd).st_rdev):
-                raise OSError(errno.EBUSY, f"is the terminal of {holder}")
+                raise LinkDown("no_port", f"{self.path} is the terminal of {holder}; disable the login on it")
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # against our own kind, as pyserial and serialx do
             fcntl.ioctl(fd, termios.TIOCEXCL)  # against everybody but root
             self.parity_kept = _configure(fd, self.baud, self.framing)
@@ -266,10 +283,13 @@ class SerialLink:
             _set_line(fd, termios.TIOCM_RTS, self._rts)
             _low_latency(fd)
             termios.tcflush(fd, termios.TCIFLUSH)  # bytes of another speed are noise
+        except LinkDown:
+            _close(fd)
+            raise
         except (OSError, termios.error, ValueError) as fault:  # ValueError: a path no file can have
             code = fault.args[0] if fault.args else 0
             if code in (errno.EBUSY, errno.EAGAIN):
-                detail = f"{self.path} is busy: {_holder(self.path) or _words(fault)}"
+                detail = f"{self.path} is busy: {_holder(self.path, fd) or _words(fault)}"
             elif code in (errno.EACCES, errno.EPERM):
                 detail = f"{self.path}: permission denied; is the user in the group that owns it (dialout)?"
             else:
@@ -319,6 +339,9 @@ class SerialLink:
             return
         fd, self._fd = self._fd, -1
         self._out.clear()
+        if self._resume is not None:
+            self._resume.cancel()
+            self._resume = None
         lost, self._lost = self._lost, None
         with contextlib.suppress(RuntimeError):  # no running loop: nothing is registered any more
             loop = asyncio.get_running_loop()
@@ -394,13 +417,13 @@ def _terminal_of(device: int) -> str:
     return ""
 
 
-def _holder(path: str) -> str:
-    """Who has `path` open, "" if that cannot be seen from here."""
-    real = os.path.realpath(path)
+def _holder(path: str, ours: int) -> str:
+    """Who has `path` open besides our own descriptor `ours`, "" if that cannot be seen from here."""
+    real, own = os.path.realpath(path), f"/proc/{os.getpid()}/fd/{ours}"
     for entry in _processes():
         try:
             for link in (entry / "fd").iterdir():
-                if str(link.readlink()) == real:
+                if str(link) != own and str(link.readlink()) == real:
                     name = (entry / "comm").read_text(errors="replace").strip().encode("ascii", "replace").decode()
                     return f"open in process {entry.name} ({name})"
         except OSError:

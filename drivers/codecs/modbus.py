@@ -170,6 +170,18 @@ class LineReader:
         """Whether bytes are held that only silence can settle."""
         return bool(self._buffer)
 
+    @property
+    def missing(self) -> int:
+        """Bytes still to come at least, if what is held is the beginning of the answer; else 0."""
+        buffer, request = self._buffer, self._request
+        if request is None or not buffer or buffer[0] != request.unit:
+            return 0
+        if len(buffer) == 1:
+            return 4
+        if buffer[1] != request.function or (len(buffer) > 2 and buffer[2] != request.data_bytes):
+            return 0
+        return max(request.answer_bytes - len(buffer), 0)
+
     def expect(self, request: ReadRequest | None, wire: bytes = b"") -> None:
         """From now on look for the answer to `request`, sent as `wire`. What came before can answer nothing."""
         if request is not None:
