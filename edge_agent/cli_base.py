@@ -7,7 +7,7 @@ Help texts are not written at the commands but looked up by the command's path i
 import dataclasses
 import importlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,13 +32,29 @@ def language_of(ctx: click.Context | None) -> str:
 def wrap(line: str, width: int) -> list[str]:
     """Break `line` into lines of at most `width` columns: between words, and between any two Chinese characters."""
     lines, current = [], ""
-    for unit in re.findall(r"[\u1100-\uffff]|[^\s\u1100-\uffff]+|\s+", line):
+    for unit in _units(line):
         if cells(current + unit.rstrip()) <= width or not current or unit in _CLOSING:
             current += unit
         else:
             lines.append(current.rstrip())
             current = unit.lstrip()
     return [*lines, current.rstrip()] if current.strip() else lines
+
+
+def _units(line: str) -> Iterator[str]:
+    """Words, the blanks between them, and single Chinese characters. No regular expression: compiling one costs `--help` 8 ms."""
+    unit = ""
+    for char in line:
+        if char >= "\u1100":
+            yield from (unit, char) if unit else (char,)
+            unit = ""
+        elif unit and char.isspace() != unit[-1].isspace():
+            yield unit
+            unit = char
+        else:
+            unit += char
+    if unit:
+        yield unit
 
 
 def lookup(key: str, lang: str, **values: object) -> str | None:

@@ -1,6 +1,5 @@
 """`edge-agent events`: what happened, newest first, and what happens now."""
 
-import asyncio
 import contextlib
 import dataclasses
 import functools
@@ -53,6 +52,8 @@ def events(
     code, found = history(max(limit, CATCH_UP) if follow else limit)
     if follow:
         _show_now(obj, found[:limit][::-1])
+        import asyncio
+
         return asyncio.run(_follow(obj, socket_path(obj, socket), stream, history, _Seen(found)))
     if obj.json_out:
         print_json(found)
@@ -131,6 +132,8 @@ class _Seen:
 
 async def _follow(obj: CliContext, path: Path, stream: str | None, history: History, seen: _Seen) -> int:
     """Show what the core pushes until Ctrl-C. Wait for a core that went away, then catch up from the journal."""
+    import asyncio
+
     ever = False
     while True:
         try:

@@ -1,21 +1,22 @@
 """`edge-agent status`, `points`, `alarms`, `ack`, `silence`: what the running core knows, and the two things a person tells it."""
 
-import asyncio
 import contextlib
 import shutil
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge_agent.china_time import china_time
 from edge_agent.cli_base import FilePath, lookup
-from edge_agent.local_api import ApiError, LocalClient
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, cells, print_json, print_lines, printable, table
 from edge_agent.texts import text
+
+if TYPE_CHECKING:
+    from edge_agent.local_api import LocalClient
 
 ANSWER_S = 5.0  # a core that needs longer for a snapshot is stuck: its loop is never blocked for even a tenth of that
 
@@ -31,8 +32,22 @@ class Unreachable(Exception):
         """Tell person or script, and return the exit code."""
         if obj.json_out:
             print_json({"error": self.code, "params": self.params})
-        print_lines([text(f"cli.core_{self.code}", obj.lang, **self.params)], err=True)
+        print_lines([self.words(obj.lang)], err=True)
         return FAILURES
+
+    def words(self, lang: str) -> str:
+        """The fact, then what to do."""
+        return text(f"cli.core_{self.code}", lang, **self.params)
+
+
+class Refused(Unreachable):
+    """The core answered that it will not. `cli.api_<code>` says why in words."""
+
+    def words(self, lang: str) -> str:
+        """The refusal in words; its code and parameters where the catalogue has none."""
+        params = ", ".join(f"{key}={value}" for key, value in self.params.items())
+        known = lookup(f"cli.api_{self.code}", lang)
+        return known or text("cli.api_refused", lang, code=self.code, params=printable(params))
 
 
 def socket_path(obj: CliContext, given: Path | None) -> Path:
@@ -46,8 +61,10 @@ def socket_path(obj: CliContext, given: Path | None) -> Path:
     return (config.gateway if config else Gateway(id="none")).run_dir / "core.sock"
 
 
-async def connect(path: Path) -> LocalClient:
+async def connect(path: Path) -> "LocalClient":
     """A client of the core on `path`. Raise Unreachable, saying why."""
+    from edge_agent.local_api import LocalClient
+
     try:
         return await LocalClient.connect(path)
     except PermissionError:
@@ -59,7 +76,10 @@ async def connect(path: Path) -> LocalClient:
 
 
 def ask(path: Path, do: str, **params: object) -> Any:
-    """Ask the core one thing. Raise Unreachable, or ApiError if it refuses."""
+    """Ask the core one thing. Raise Unreachable if it does not answer, Refused if it will not."""
+    import asyncio
+
+    from edge_agent.local_api import ApiError
 
     async def once() -> object:
         client = await connect(path)
@@ -70,22 +90,13 @@ def ask(path: Path, do: str, **params: object) -> Any:
             raise Unreachable("silent", socket=str(path), seconds=round(ANSWER_S)) from None
         except ConnectionError:
             raise Unreachable("hung_up", socket=str(path)) from None
+        except ApiError as refusal:
+            raise Refused(refusal.code, **refusal.params) from None
         finally:
             with contextlib.suppress(OSError):
                 await client.close()
 
     return asyncio.run(once())
-
-
-def say_refusal(refusal: ApiError, obj: CliContext) -> int:
-    """Put the core's refusal into words."""
-    if obj.json_out:
-        print_json({"error": refusal.code, "params": refusal.params})
-    known = lookup(f"cli.api_{refusal.code}", obj.lang)
-    params = ", ".join(f"{key}={value}" for key, value in refusal.params.items())
-    said = known or text("cli.api_refused", obj.lang, code=refusal.code, params=printable(params))
-    print_lines([said], err=True)
-    return FAILURES
 
 
 def word(group: str, code: object, lang: str) -> str:
@@ -126,8 +137,6 @@ def status(obj: CliContext, socket: Path | None) -> int:
         state = ask(socket_path(obj, socket), "status")
     except Unreachable as reason:
         return reason.say(obj)
-    except ApiError as refusal:
-        return say_refusal(refusal, obj)
     lines, code = judge(state, obj.lang)
     if obj.json_out:
         print_json(state)
@@ -235,8 +244,6 @@ def points(obj: CliContext, pattern: str | None, socket: Path | None) -> int:
         found = ask(socket_path(obj, socket), "points")
     except Unreachable as reason:
         return reason.say(obj)
-    except ApiError as refusal:
-        return say_refusal(refusal, obj)
     if pattern:
         found = [point for point in found if pattern in str(point.get("id")) or pattern in str(point.get("name"))]
     if obj.json_out:
@@ -286,8 +293,6 @@ def alarms(obj: CliContext, socket: Path | None) -> int:
         found = ask(socket_path(obj, socket), "alarms")
     except Unreachable as reason:
         return reason.say(obj)
-    except ApiError as refusal:
-        return say_refusal(refusal, obj)
     if obj.json_out:
         print_json(found)
         return OK
@@ -354,8 +359,6 @@ def _tell(obj: CliContext, socket: Path | None, do: str, counted: str, params: M
         answer = ask(socket_path(obj, socket), do, **params)
     except Unreachable as reason:
         return reason.say(obj)
-    except ApiError as refusal:
-        return say_refusal(refusal, obj)
     count = int(answer.get(counted) or 0)
     if obj.json_out:
         print_json(answer)

@@ -1,18 +1,18 @@
 """The journal as people look at it: newest first across streams, or in the order it was kept. Reads only."""
 
 import contextlib
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from buffer.faults import JournalError
-from buffer.reader import JournalReader
 from buffer.records import Priority
 from edge_agent.journal_export import describe, event_of, instant_of
 from edge_agent.terminal import CliContext, printable
 from edge_agent.texts import text
+
+if TYPE_CHECKING:
+    from buffer.reader import JournalReader
 
 EVENT_STREAMS = (Priority.ALARM, Priority.FAULT, Priority.STATUS)
 CHUNK = 500
@@ -32,8 +32,13 @@ class Unreadable(Exception):
 
 
 @contextlib.contextmanager
-def opened(directory: Path) -> Iterator[JournalReader]:
+def opened(directory: Path) -> Iterator["JournalReader"]:
     """A reader of `directory`. Raise Unreadable if there is no journal, or as soon as one of its files cannot be read."""
+    import sqlite3
+
+    from buffer.faults import JournalError
+    from buffer.reader import JournalReader
+
     shown = printable(str(directory))
     try:
         if not any((directory / name).exists() for name in ("vital.db", "bulk.db")):
@@ -65,7 +70,7 @@ def priorities(streams: Sequence[str]) -> tuple[Priority, ...]:
 
 
 def in_order(
-    reader: JournalReader, streams: Iterable[Priority], *, epoch: str | None = None, after: int = 0
+    reader: "JournalReader", streams: Iterable[Priority], *, epoch: str | None = None, after: int = 0
 ) -> Iterator[dict[str, Any]]:
     """Every sound record of `streams`, stream by stream, oldest first, `after` that number in each epoch."""
     heads = reader.heads()
@@ -78,7 +83,7 @@ def in_order(
                 last = records[-1].name.n if records else last + CHUNK  # a chunk of nothing but damage
 
 
-def newest_first(reader: JournalReader, streams: Sequence[Priority]) -> Iterator[dict[str, Any]]:
+def newest_first(reader: "JournalReader", streams: Sequence[Priority]) -> Iterator[dict[str, Any]]:
     """Records of `streams` together, newest first by when they were kept."""
     before: dict[Priority, tuple[str, int]] = {}
     while records := reader.history(CHUNK, streams, before=before):

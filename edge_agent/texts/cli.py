@@ -317,8 +317,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "profile_file": ("文件: {path}", "File: {path}"),
     "col_profile": ("资料", "profile"),
     "col_device": ("设备", "device"),
-    "col_protocol": ("协议", "protocol"),
     "col_evidence": ("依据", "evidence"),
     "col_origin": ("来源", "origin"),
-    "no_profiles": ("没有设备资料。", "No profiles."),
 }

@@ -5,6 +5,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{path} 里没有事件库。核心进程第一次运行时会建立; 别处的事件库用 --dir 指定。",
         "There is no journal in {path}. The core makes one when it first runs; --dir names another place.",
     ),
+    "locked": (
+        "{path} 的事件库正被另一个核心进程使用。看是哪个: systemctl status edge-agent",
+        "The journal in {path} is in use by another core. See which: systemctl status edge-agent",
+    ),
+    "pragma_refused": (
+        "{path} 的事件库不能以可靠方式打开, SQLite 拒绝了安全设置。",
+        "The journal in {path} cannot be opened safely: SQLite refuses the settings that keep it through a power cut.",
+    ),
     "no_permission": ("没有权限读 {path}。用 sudo。", "No permission to read {path}. Use sudo."),
     "unreadable": ("事件库读不了 ({path}): {detail}", "The journal in {path} cannot be read: {detail}"),
     "newer_schema": (
@@ -20,7 +28,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "stats_directory": ("目录", "directory"),
     "stats_file": ("{file}: {size}, 日志 {wal}, 空闲 {free}", "{file}: {size}, log {wal}, free {free}"),
     "stats_absent": ("{file}: 没有", "{file}: absent"),
-    "stats_stream": ("  {stream}", "  {stream}"),
     "stats_records": ("{count} 条", "{count} records"),
     "stats_through": ("到 {n} ({epoch})", "through {n} ({epoch})"),
     "stats_confirmed": ("中心 {destination} 已有 {stream} 到 {n}", "centre {destination} has {stream} through {n}"),

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class StandInCore:
 
     def start(self) -> None:
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
+        self.open_socket()
 
     def push(self, what: str, message: dict[str, Any]) -> None:
         self._loop.call_soon_threadsafe(self._server.push, what, message)
@@ -50,8 +51,14 @@ class StandInCore:
     def watched(self, what: str) -> bool:
         return self._server.watched(what)
 
-    def stop(self) -> None:
+    def open_socket(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
+
+    def close_socket(self) -> None:
         asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(10)
+
+    def stop(self) -> None:
+        self.close_socket()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
@@ -131,3 +138,16 @@ def kept() -> Callable[..., None]:
 @pytest.fixture
 def body() -> Callable[..., bytes]:
     return event_body
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Wait until a condition holds; fail after half a minute."""
+
+    def wait(condition: Callable[[], bool], seconds: float = 30) -> None:
+        deadline_s = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+
+    return wait

@@ -37,9 +37,8 @@ def test_a_sound_journal_verifies(cli: Cli, store: Path) -> None:
 
 def test_one_flipped_bit_is_found_and_exits_2(cli: Cli, store: Path) -> None:
     with sqlite3.connect(store / "vital.db") as db:
-        db.execute(
-            "UPDATE alarm SET body = CAST(replace(CAST(body AS TEXT), 'panel1', 'panel7') AS BLOB) WHERE id = (SELECT min(id) + 4 FROM alarm)"
-        )
+        number, content = db.execute("SELECT id, body FROM alarm ORDER BY id LIMIT 1 OFFSET 4").fetchone()
+        db.execute("UPDATE alarm SET body = ? WHERE id = ?", (content.replace(b"panel1", b"panel3"), number))
     done = cli("journal", "verify", "--dir", str(store), "--json")
     assert done.exit_code == 2
     assert json.loads(done.stdout)["bad"]

@@ -160,11 +160,12 @@ def test_a_chinese_terminal_of_80_columns_is_answered_in_chinese_without_a_wrapp
     assert max(cells(line) for line in child.before.splitlines()) <= 80
 
 
-def test_help_imports_nothing_heavy(environ: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "args", [["--help"], *([name, "--help"] for name in COMMANDS if name not in ("run", "uplink", "demo"))]
+)
+def test_help_imports_nothing_heavy(environ: dict[str, str], args: list[str]) -> None:
     show = (
-        "import sys; from edge_agent.cli import root\n"
-        "try: root.main(['--help'])\n"
-        "except SystemExit: print(*sys.modules)"
+        f"import sys; from edge_agent.cli import root\ntry: root.main({args})\nexcept SystemExit: print(*sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", show], env=environ, capture_output=True, text=True, timeout=60, check=False

@@ -1,0 +1,158 @@
+"""run and uplink as systemd starts them: checked first, stopped cleanly, and never a word of Chinese in the log."""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from edge_agent.cli_run import _serve, log_to_stderr
+
+Cli = Callable[..., Result]
+Until = Callable[[Callable[[], bool]], None]
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "config.toml").write_text(
+        f'[gateway]\nid = "gw-1"\nname = "一号楼"\ndata_dir = "{tmp_path}/data"\nrun_dir = "{tmp_path}/run"\n'
+        '[[uplink]]\nid = "county"\nhost = "127.0.0.1"\nport = 1\n',
+        "utf-8",
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def start(environ: dict[str, str], command: list[str]) -> Iterator[Start]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def spawn(*args: str, **env: str) -> "subprocess.Popen[bytes]":
+        child = subprocess.Popen(
+            [*command, *args], env={**environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        started.append(child)
+        return child
+
+    yield spawn
+    for child in started:
+        child.kill()
+        child.communicate()
+
+
+def core_answers(cli: Cli, site: Path) -> Callable[[], bool]:
+    return lambda: "gateway" in cli("status", "--json", "--config", str(site)).stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_running_core_answers_and_stops_cleanly(
+    cli: Cli, site: Path, start: Start, until: Until, number: int
+) -> None:
+    child = start("run", "--config", str(site), LC_ALL="zh_CN.UTF-8")
+    until(core_answers(cli, site))
+    assert json.loads(cli("status", "--json", "--config", str(site)).stdout)["gateway"] == "gw-1"
+    assert json.loads(cli("alarms", "--json", "--config", str(site)).stdout) == []
+    child.send_signal(number)
+    _, log = child.communicate(timeout=30)
+    assert child.returncode == 0
+    assert b"stopping" in log
+    assert not (site / "run" / "core.sock").exists()
+    kinds = [record["body"]["kind"] for record in json.loads(cli("events", "--json", "--config", str(site)).stdout)]
+    assert "boot" in kinds
+
+
+def test_the_uplink_stops_cleanly_with_neither_core_nor_centre(site: Path, start: Start, until: Until) -> None:
+    (site / "data").mkdir()
+    child = start("uplink", "--config", str(site))
+    until((site / "data" / "delivery.db").exists)
+    child.send_signal(signal.SIGTERM)
+    _, log = child.communicate(timeout=30)
+    assert child.returncode == 0, log
+
+
+def test_a_second_core_is_refused_and_says_why(cli: Cli, site: Path, start: Start, until: Until) -> None:
+    start("run", "--config", str(site))
+    until(core_answers(cli, site))
+    second = start("run", "--config", str(site), "--lang", "zh")
+    _, said = second.communicate(timeout=30)
+    assert second.returncode == 2
+    assert "另一个核心进程" in said.decode()
+    assert cli("status", "--config", str(site)).exit_code in (0, 1, 2)
+    assert (site / "run" / "core.sock").exists()  # the first one still listens
+
+
+@pytest.mark.parametrize("service", ["run", "uplink"])
+def test_a_wrong_configuration_starts_nothing_and_exits_78(cli: Cli, tmp_path: Path, service: str) -> None:
+    (tmp_path / "config.toml").write_text('[gateway]\nid = ""\n[[panel]]\nid = "p"\n', "utf-8")
+    done = cli(service, "--config", str(tmp_path), "--lang", "zh")
+    assert done.exit_code == 78
+    assert len(done.stderr.splitlines()) > 1  # every fault at once
+    assert "错误" in done.stderr
+    assert cli(service, "--config", str(tmp_path / "none")).exit_code == 78
+
+
+def test_journald_gets_a_priority_on_every_line_and_only_ascii(capfd: pytest.CaptureFixture[str]) -> None:
+    try:
+        log_to_stderr({"JOURNAL_STREAM": "8:1"})
+        logging.getLogger("edge.x").warning("name=%s", "一号楼\x1b")
+        try:
+            raise ValueError("火警")
+        except ValueError:
+            logging.getLogger("edge.x").exception("worker=%s", "a")
+        lines = capfd.readouterr().err.splitlines()
+    finally:
+        logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+    assert lines[0].startswith("<4>edge.x name=\\u4e00")
+    assert all(line.startswith("<3>") for line in lines[1:])
+    assert len(lines) > 3
+    assert all(line.isascii() for line in lines)
+
+
+def test_a_person_gets_the_time_on_every_line(capfd: pytest.CaptureFixture[str]) -> None:
+    try:
+        log_to_stderr({})
+        logging.getLogger("edge.x").error("name=%s", 1)
+        line = capfd.readouterr().err
+    finally:
+        logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+    assert line[:4].isdigit()
+    assert "ERROR edge.x name=1" in line
+
+
+def test_a_service_that_ends_by_a_bug_is_a_failure(capfd: pytest.CaptureFixture[str]) -> None:
+    async def breaks() -> None:
+        raise RuntimeError("a bug")
+
+    async def refuses() -> None:
+        raise KeyError("told by its owner")
+
+    assert _serve(breaks()) == 2
+    with pytest.raises(KeyError):
+        _serve(refuses(), refuses=(KeyError,))
+
+
+def test_a_second_signal_no_longer_waits(environ: dict[str, str]) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from edge_agent.cli_run import _serve\n"
+        "async def stubborn():\n"
+        "    print('up', flush=True)\n"
+        "    while True:\n"
+        "        try: await asyncio.sleep(60)\n"
+        "        except asyncio.CancelledError: print('asked', flush=True)\n"
+        "sys.exit(_serve(stubborn()))\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], env=environ, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"up\n"
+    child.send_signal(signal.SIGTERM)
+    assert child.stdout.readline() == b"asked\n"
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(30) == -signal.SIGTERM
+    child.stdout.close()
