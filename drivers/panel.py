@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 REFUSED_KEPT: Final = 64
 REFUSED_BYTES_KEPT: Final = 256  # of each
 BEAT_S: Final = 0.5
+_PORT_GONE: Final = ("no_port", "hang_up")
 
 
 class PanelDriver:
@@ -117,7 +118,8 @@ class PanelDriver:
     def _port(self, up: bool, reason: str, detail: str, at_ns: int) -> None:
         if not up:
             self._heard_ns = None
-            self._tell([self._down(reason, detail, at_ns)])
+            if self._state not in _PORT_GONE:  # a port that hung up and is then missing has gone once
+                self._tell([self._down(reason, detail, at_ns)])
             return
         self._heard_ns, self._refused_since_heard = at_ns, 0
         if not self._silence_ns:  # such a panel says nothing for days: an open port is all that can be known

@@ -296,17 +296,20 @@ class PanelSim:
     # -- the pty -------------------------------------------------------------------------------------------------
     def _watch(self) -> None:
         """Read the host while it has the port open; look again later while nobody has."""
-        if self._master < 0:
-            return
-        poll = select.poll()
-        poll.register(self._master, select.POLLIN)
-        gone = any(flags & select.POLLHUP for _, flags in poll.poll(0))
-        loop = asyncio.get_running_loop()
-        if gone:
-            loop.call_later(REATTACH_S, self._watch)
-        else:
+        if self._master >= 0 and not self._attach():
+            asyncio.get_running_loop().call_later(REATTACH_S, self._watch)
+
+    def _attach(self) -> bool:
+        """Whether somebody has the port open."""
+        if not self._attached:
+            poll = select.poll()
+            poll.register(self._master, select.POLLIN)
+            if any(flags & select.POLLHUP for _, flags in poll.poll(0)):
+                return False
             self._attached = True
-            loop.add_reader(self._master, self._readable)
+            asyncio.get_running_loop().add_reader(self._master, self._readable)
+            self._keep_alive_now()
+        return True
 
     def _detach(self) -> None:
         self._attached = False
@@ -350,16 +353,19 @@ class PanelSim:
                 written.set_result(time.monotonic_ns())
 
     def _put(self, data: bytes) -> None:
-        if self._attached and self._master >= 0:
+        if self._master >= 0 and self._attach():
             with contextlib.suppress(OSError):  # a full pty is a line nobody reads
                 os.write(self._master, data)
 
     async def _keep_alive(self) -> None:
         period_s = self._talk.keepalive_s
         while period_s is not None:
-            if not self.silent:
-                self._out.put_nowait((self._talk.keepalive(), None))
             await asyncio.sleep(period_s)
+            self._keep_alive_now()
+
+    def _keep_alive_now(self) -> None:
+        if self._talk.keepalive_s is not None and not self.silent:
+            self._out.put_nowait((self._talk.keepalive(), None))
 
 
 def _pick(table: Mapping[str, _T], event: str) -> _T:

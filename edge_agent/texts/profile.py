@@ -1,40 +1,81 @@
-"""What is wrong with a profile: the words for the codes of `drivers.profile` (ProfileError, ProfileFinding)."""
+"""Words about profiles: what `edge-agent profile check` finds, and why a profile cannot be used."""
 
 TEXTS: dict[str, tuple[str, str]] = {
-    "unknown_profile": ("没有设备资料 {profile}。可用: {known}", "There is no profile {profile}. Known: {known}"),
-    "unreadable": ("读不了 {file}: {detail}", "Cannot read {file}: {detail}"),
-    "too_large": ("{file} 超过 {most} 字节, 不是设备资料。", "{file} is over {most} bytes; that is no profile."),
+    # why a profile cannot be used: ProfileError.code
+    "unknown_profile": (
+        "没有名为 {profile} 的型号; 已有: {known}",
+        "There is no profile {profile}; there are: {known}",
+    ),
+    "unreadable": ("{file} 读不出: {detail}", "{file} cannot be read: {detail}"),
+    "too_large": ("{file} 超过 {most} 字节, 不是型号文件", "{file} is over {most} bytes and no profile"),
     "not_utf8": (
-        "{file} 第 {line} 行不是 UTF-8。用编辑器另存为 UTF-8。",
-        "{file}, line {line}, is not UTF-8. Save it as UTF-8 in the editor.",
+        "{file} 第 {line} 行不是 UTF-8 文字; 请用 UTF-8 另存",
+        "{file}, line {line}: not UTF-8 text; save the file as UTF-8",
     ),
-    "bad_toml": ("{file} 不是 TOML: {detail}", "{file} is not TOML: {detail}"),
-    "bad_kind": ("kind = {found} 不可用, 可用: {known}", "kind = {found} is not one of: {known}"),
-    "unknown_codec": ("没有协议 {codec}, 可用: {known}", "There is no codec {codec}; known: {known}"),
-    "bad_meaning": ("[meaning] 不对: {detail}", "[meaning] is wrong: {detail}"),
-    "bad_link": ("{key} = {value} 不可用, 应为: {expected}", "{key} = {value} is wrong; expected: {expected}"),
-    "bad_modbus": ("{where} 不对: {detail} ({value})", "{where} is wrong: {detail} ({value})"),
-    "overrides": ("取代自带的 {profile}。", "Takes the place of the shipped {profile}."),
-    "missing_words": ("没有写 {key}。", "{key} is not given."),
-    "bad_evidence": ("evidence = {found} 不可用, 可用: {known}", "evidence = {found} is not one of: {known}"),
-    "unproven": ("未经证实: 没有现场或实测字节。", "Unproven: no captured bytes stand behind it."),
-    "missing_source": ("没有写 source (依据出处)。", "No source is given."),
-    "unknown_key": ("不认识的键 {key}, 可用: {known}", "Unknown key {key}; known: {known}"),
+    "bad_toml": ("{file} 不是正确的 TOML: {detail}", "{file} is not sound TOML: {detail}"),
+    "bad_kind": (
+        "型号 {profile} 的 kind 为 {found}; 应为 {known} 之一",
+        "Profile {profile}: kind is {found}; it must be one of {known}",
+    ),
+    "bad_link": (
+        "型号 {profile}: {key} 的值 {value} 不对; 应为: {expected}",
+        "Profile {profile}: {key} cannot be {value}; expected: {expected}",
+    ),
+    "bad_meaning": (
+        "型号 {profile} 的含义表不对: {detail}",
+        "Profile {profile}: its tables of meaning are wrong: {detail}",
+    ),
+    "unknown_codec": (
+        "型号 {profile}: 没有名为 {codec} 的解码器; 已有: {known}",
+        "Profile {profile}: there is no codec {codec}; there are: {known}",
+    ),
+    # what check() finds: ProfileFinding.code
+    "overrides": (
+        "现场文件 {profile} 代替随软件提供的同名型号 (自定义)",
+        "The site's file {profile} takes the place of the shipped profile of that name",
+    ),
+    "missing_words": ("缺 {key}: 值班人员看不到名称", "{key} is missing: the duty officer sees no name"),
+    "bad_evidence": (
+        "evidence 为 {found}; 应为 {known} 之一",
+        "evidence is {found}; it must be one of {known}",
+    ),
+    "unproven": (
+        "此型号没有抓包或资料证实: 投用前须做真实火警试验",
+        "No capture or document stands behind this profile: try it with a real test alarm before relying on it",
+    ),
+    "missing_source": (
+        "缺 source: 写明抓包或资料的出处",
+        "source is missing: say where the captures or documents come from",
+    ),
+    "unknown_key": ("不认识的键 {key}; 可用: {known}", "Unknown key {key}; known ones: {known}"),
     "unknown_event": (
-        "{key}: 没有事件 {event}, 可用: {known}",
-        "{key}: there is no event {event}; known: {known}",
+        "{key} 写的事件 {event} 不在词汇表; 可用: {known}",
+        "{key} names the event {event}, which is not in the vocabulary: {known}",
     ),
-    "no_fire": ("没有任何一项表示火警, 火警会被漏掉。", "Nothing in it means fire: a fire would be missed."),
-    "no_example": ("没有正例 ([[example]])。", "It has no [[example]]."),
-    "no_counter_example": ("没有反例 ([[counter_example]])。", "It has no [[counter_example]]."),
-    "bad_hex": ("{where}: hex 或 expect 写得不对。", "{where}: its hex or expect is wrong."),
-    "example_refused": ("正例 {number} 被拒收: {why}", "Example {number} is refused: {why}"),
+    "no_fire": (
+        "含义表中没有任何一项是火警: 火警将报不出来",
+        "Nothing in its tables means fire: a fire would not be told",
+    ),
+    "no_example": (
+        "没有样例 ([[example]]): 无法证明能识别",
+        "There is no [[example]]: nothing shows that it reads anything",
+    ),
+    "no_counter_example": (
+        "没有反例 ([[counter_example]]): 无法证明会拒绝坏帧",
+        "There is no [[counter_example]]: nothing shows that it refuses a bad frame",
+    ),
+    "bad_hex": (
+        "{where}: hex 不是十六进制字节, 或缺 expect",
+        "{where}: hex is not bytes in hexadecimal, or expect is missing",
+    ),
+    "example_refused": ("样例 {number} 被拒绝: {why}", "Example {number} is refused: {why}"),
     "example_differs": (
-        "正例 {number} 的 {key}: 应为 {expected}, 译出 {got}",
-        "Example {number}, {key}: expected {expected}, decoded {got}",
+        "样例 {number} 的 {key} 应为 {expected}, 实为 {got}",
+        "Example {number}: {key} should be {expected} and is {got}",
     ),
     "counter_example_raised": (
-        "反例 {number} 不该产生事件, 却产生了 {event}",
-        "Counter-example {number} must raise nothing, yet raises {event}",
+        "反例 {number} 被当成事件 {event}",
+        "Counter-example {number} was taken for the event {event}",
     ),
+    "bad_modbus": ("{where}: {detail} ({value})", "{where}: {detail} ({value})"),
 }

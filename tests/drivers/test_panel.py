@@ -1,0 +1,343 @@
+"""The panel driver over a real pty: every capture becomes an event, repeats do not, losses are told."""
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.codecs.gst_layer_bus import encode_event
+from drivers.messages import LinkState, Observation, PanelEvent
+from drivers.panel import PanelDriver
+from drivers.profile import Profile, ProfileError, load_profiles
+from simulators.panel import PROTOCOLS, PanelSim
+
+CAPTURES = Path(__file__).parents[1] / "captures"
+PROFILES = load_profiles(())
+VECTORS: list[dict[str, Any]] = [
+    vector
+    for name in PROTOCOLS
+    for vector in json.loads((CAPTURES / f"{name}.json").read_text("utf-8"))
+    if vector["meaning"].get("event") and vector["meaning"]["event"] not in ("mains_fault", "battery_fault")
+]
+ADDRESS = {
+    "gst-layer-bus": "365089",
+    "gst-crt500": "001004",
+    "gst9000-printer": "4-4",
+    "lida-ld128e": "20-208",
+    "jbf-11s-old": "27-164",
+}
+
+
+class Seen:
+    """A sink that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.all: list[Observation] = []
+        self.times_ns: list[int] = []
+
+    def __call__(self, observations: Sequence[Observation]) -> None:
+        self.all += observations
+        self.times_ns += [time.monotonic_ns()] * len(observations)
+
+    @property
+    def events(self) -> list[PanelEvent]:
+        return [one for one in self.all if isinstance(one, PanelEvent)]
+
+    @property
+    def links(self) -> list[tuple[bool, str]]:
+        return [(one.up, one.reason) for one in self.all if isinstance(one, LinkState)]
+
+
+async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.005)
+
+
+def changed(name: str, **link: object) -> Profile:
+    """The shipped profile with other [link] values."""
+    profile = PROFILES.get(name)
+    table = profile.data["link"]
+    assert isinstance(table, dict)
+    data = {**profile.data, "link": {**table, **link}}
+    return Profile(profile.name, profile.kind, data, profile.path)
+
+
+@contextlib.asynccontextmanager
+async def site(
+    tmp_path: Path,
+    protocol: str,
+    *,
+    paced: bool = False,
+    profile: Profile | None = None,
+    silence_s: float | None = None,
+) -> AsyncIterator[tuple[PanelSim, PanelDriver, Seen]]:
+    seen = Seen()
+    async with PanelSim(protocol, link=tmp_path / "port", paced=paced) as panel:
+        driver = PanelDriver(
+            id="panel1", profile=profile or PROFILES.get(protocol), port=str(tmp_path / "port"), silence_s=silence_s
+        )
+        task = asyncio.create_task(driver.run(seen))
+        try:
+            await until(lambda: bool(seen.links))
+            yield panel, driver, seen
+            assert not task.done(), task.exception()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
+async def test_a_capture_on_the_line_becomes_its_event(tmp_path: Path, vector: dict[str, Any]) -> None:
+    meaning = vector["meaning"]
+    fast = (
+        changed(vector["protocol"], poll_s=0.05) if "poll_s" in PROFILES.get(vector["protocol"]).data["link"] else None
+    )  # type: ignore[operator]
+    async with site(tmp_path, vector["protocol"], profile=fast) as (panel, _, seen):
+        await panel.say(bytes.fromhex(vector["data"]))
+        await until(lambda: bool(seen.events))
+        told = seen.events[0]
+        event = "fire_manual" if meaning.get("manual") else meaning["event"]
+        assert told.event == event
+        read = {
+            key: value for key, value in meaning.items() if key not in ("note", "kind", "frames", "distinct_events")
+        }
+        assert {key: told.fields.get(key) for key in read} == read
+        assert told.raw
+        assert len(seen.events) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_fire_at_line_pace_is_told_when_its_frame_is_complete(tmp_path: Path, protocol: str) -> None:
+    async with site(tmp_path, protocol, paced=True) as (panel, driver, seen):
+        written_ns = await panel.raise_event("fire", ADDRESS[protocol])
+        await until(lambda: bool(seen.events))
+        at_ns = seen.times_ns[seen.all.index(seen.events[0])]
+        # No pause is waited for: well below the shortest of them (60 ms), on a loaded machine too.
+        assert at_ns - written_ns < 50 * 10**6
+        assert (seen.events[0].point, seen.events[0].event) == (f"panel1/{ADDRESS[protocol]}", "fire")
+        assert driver.counters()["refused"] == 0
+
+
+@pytest.mark.asyncio
+async def test_three_copies_on_the_bus_are_one_event_and_a_second_fire_comes_through(tmp_path: Path) -> None:
+    async with site(tmp_path, "gst-layer-bus", paced=True) as (panel, driver, seen):
+        await panel.raise_event("fire", "365089")
+        await until(lambda: driver.counters()["repeat"] == 2)
+        assert len(seen.events) == 1
+        quiet_ns = time.monotonic_ns() + 1_100_000_000
+        await until(lambda: time.monotonic_ns() > quiet_ns)
+        await panel.raise_event("fire", "365089")
+        await until(lambda: driver.counters()["repeat"] == 4)
+        assert [told.event for told in seen.events] == ["fire", "fire"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("protocol", ["gst-layer-bus", "gst9000-printer", "jbf-11s-old"])
+async def test_bytes_in_five_millisecond_slices_make_the_same_event(tmp_path: Path, protocol: str) -> None:
+    frame = {
+        "gst-layer-bus": encode_event(0x15, "365089", 3, "5#楼"),
+        "gst9000-printer": "08/12/02  17:24\n  004-004\n首次火警\n大堂\n感烟探测器\n".encode("gb18030"),
+        "jbf-11s-old": bytes.fromhex("FFFFFF0A01016E001300001BA4141108170F151F000000000000000001D3"),
+    }[protocol]
+    profile = changed("jbf-11s-old", poll_s=60, silence_s=0) if protocol == "jbf-11s-old" else None
+    async with site(tmp_path, protocol, profile=profile) as (panel, driver, seen):
+        for at in range(0, len(frame), 3):
+            await panel.inject(frame[at : at + 3])
+            await asyncio.sleep(0.005)  # the slicing itself
+        await until(lambda: bool(seen.events))
+        assert seen.events[0].event == "fire"
+        assert driver.counters()["refused"] == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_port_that_vanishes_is_told_and_its_return_too(tmp_path: Path, protocol: str) -> None:
+    async with site(tmp_path, protocol) as (panel, driver, seen):
+        await panel.hang_up()
+        await until(lambda: seen.links[-1] == (False, "hang_up"))
+        await panel.come_back()
+        await until(lambda: seen.links[-1][0])
+        assert [up for up, _ in seen.links] == [True, False, True]
+        await panel.raise_event("fire", ADDRESS[protocol])
+        await until(lambda: bool(seen.events))
+        assert driver.counters()["reopened"] == 1
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_was_never_there_is_told(tmp_path: Path) -> None:
+    seen = Seen()
+    driver = PanelDriver(id="panel1", profile=PROFILES.get("gst-layer-bus"), port=str(tmp_path / "none"))
+    task = asyncio.create_task(driver.run(seen))
+    await until(lambda: seen.links == [(False, "no_port")])
+    beats = driver.progress()
+    await until(lambda: driver.progress() > beats + 1)  # alive all the same
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("protocol", ["gst-layer-bus", "lida-ld128e", "jbf-11s-old", "gst-crt500"])
+async def test_a_panel_that_falls_silent_is_told_and_again_when_it_speaks(tmp_path: Path, protocol: str) -> None:
+    async with site(tmp_path, protocol, silence_s=4.0) as (panel, _, seen):
+        assert seen.links == [(True, "answering")]
+        panel.silent = True
+        await until(lambda: seen.links[-1] == (False, "silent"))
+        panel.silent = False
+        await until(lambda: seen.links[-1] == (True, "answering"))
+
+
+@pytest.mark.asyncio
+async def test_a_printer_may_be_silent_for_ever(tmp_path: Path) -> None:
+    async with site(tmp_path, "gst9000-printer") as (_, driver, seen):
+        beats = driver.progress()
+        await until(lambda: driver.progress() > beats + 2)
+        assert seen.links == [(True, "opened")]
+
+
+@pytest.mark.asyncio
+async def test_garbage_is_counted_kept_and_told_and_hides_no_fire(tmp_path: Path) -> None:
+    chance = random.Random(3)
+    async with site(tmp_path, "gst-layer-bus", profile=changed("gst-layer-bus", garbage_burst=5)) as (
+        panel,
+        driver,
+        seen,
+    ):
+        for _ in range(5):
+            await panel.noise(20, chance)
+            await panel.inject(bytes.fromhex("AA0400 00"))
+        await until(lambda: seen.links[-1] == (False, "garbage"))
+        await panel.raise_event("fire", "365089")
+        await until(lambda: any(told.event == "fire" for told in seen.events))
+        assert driver.counters()["refused"] >= 5
+        kept = driver.refused()
+        assert len(kept) >= 5
+        assert all(one.raw and one.why for one in kept)
+
+
+@pytest.mark.asyncio
+async def test_refusals_are_kept_in_a_bounded_ring(tmp_path: Path) -> None:
+    async with site(tmp_path, "lida-ld128e", profile=changed("lida-ld128e", poll_s=60, silence_s=0)) as (
+        panel,
+        driver,
+        _,
+    ):
+        for _ in range(100):
+            await panel.inject(b"\x60" * 40 + b"\x7f")
+        await until(lambda: driver.counters()["noise_bytes"] >= 4000)
+        assert len(driver.refused()) <= 64
+
+
+@pytest.mark.asyncio
+async def test_text_nobody_can_parse_is_a_fault_with_its_bytes(tmp_path: Path) -> None:
+    async with site(tmp_path, "gst9000-printer") as (panel, driver, seen):
+        text = "操作员登录\n\n".encode("gb18030")
+        await panel.say(text)
+        await until(lambda: bool(seen.events))
+        told = seen.events[0]
+        assert (told.point, told.event, told.fields["reason"]) == ("panel1/panel", "fault", "unparsed")
+        assert told.raw == text
+        assert driver.counters()["unparsed"] == 1
+
+
+@pytest.mark.asyncio
+async def test_text_that_speaks_of_fire_is_an_unknown_alarm_with_its_bytes(tmp_path: Path) -> None:
+    async with site(tmp_path, "gst9000-printer") as (panel, _, seen):
+        text = "##疑似火警##\n\n".encode("gb18030")
+        await panel.say(text)
+        await until(lambda: bool(seen.events))
+        assert (seen.events[0].event, seen.events[0].raw) == ("unknown", text)
+
+
+@pytest.mark.asyncio
+async def test_a_mains_fault_is_told_only_if_it_stays(tmp_path: Path) -> None:
+    profile = PROFILES.get("lida-ld128e")
+    short = Profile(profile.name, "panel", {**profile.data, "hold_s": {"mains_fault": 0.6}}, profile.path)
+    async with site(tmp_path, "lida-ld128e", profile=short) as (panel, _, seen):
+        await panel.say(bytes.fromhex("12D081"))
+        await panel.say(bytes.fromhex("120000"))  # back within the time
+        await until(lambda: bool(seen.events))
+        assert [told.event for told in seen.events] == ["mains_ok"]
+        began_ns = time.monotonic_ns()
+        await panel.say(bytes.fromhex("12DF03"))
+        await until(lambda: seen.events[-1].event == "mains_fault")
+        assert seen.events[-1].at_ns - began_ns >= 550_000_000
+        assert seen.events[-1].point == "panel1/panel"
+
+
+@pytest.mark.asyncio
+async def test_a_card_that_says_only_fb_is_a_fault_until_it_speaks_again(tmp_path: Path) -> None:
+    profile = changed("lida-ld128e", wedged_s=1, poll_s=0.05)
+    async with site(tmp_path, "lida-ld128e", profile=profile) as (panel, _, seen):
+        panel.silent = True
+        for _ in range(30):
+            await panel.inject(b"\xfb")
+            await asyncio.sleep(0.05)
+        await until(lambda: (False, "no_answer") in seen.links)
+        assert [(told.point, told.event) for told in seen.events] == [("panel1/card", "fault")]
+        panel.silent = False
+        await until(lambda: seen.links[-1] == (True, "answering"))
+        assert (seen.events[-1].point, seen.events[-1].event) == ("panel1/card", "fault_restore")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("protocol", "allowed"),
+    [
+        ("gst-layer-bus", set()),
+        ("gst9000-printer", set()),
+        ("lida-ld128e", {0x20}),
+        ("jbf-11s-old", set(bytes.fromhex("FFFFFF090000016E010A0083"))),
+        ("gst-crt500", {0x01, 0x00, 0x0F, 0x1F}),
+    ],
+)
+async def test_nothing_but_polls_is_ever_sent(tmp_path: Path, protocol: str, allowed: set[int]) -> None:
+    async with site(tmp_path, protocol) as (panel, _, seen):
+        for event in ("fire", "fault", "reset"):
+            await panel.raise_event(event, ADDRESS[protocol])
+        await panel.noise(40, random.Random(1))
+        await until(lambda: any(told.event == "reset" for told in seen.events))
+        assert set(panel.heard) == allowed
+
+
+@pytest.mark.asyncio
+async def test_a_crt500_frame_that_was_refused_is_not_taken_over_and_comes_again(tmp_path: Path) -> None:
+    async with site(tmp_path, "gst-crt500") as (panel, driver, seen):
+        good = bytes.fromhex("0DDD00100403 01 18BB")
+        await panel.say(good[:-2] + b"\x19\xbb")
+        await until(lambda: driver.counters()["refused"] >= 2)  # refused, not taken over, refused again as FD
+        assert seen.events == []
+        assert driver.refused()[1].raw[0] == 0xFD
+
+
+def test_a_profile_cannot_make_the_gateway_send_a_command() -> None:
+    profile = PROFILES.get("jbf-11s-old")
+    evil = {**profile.data, "meaning": {**profile.data["meaning"], "poll": "FF FF FF 0D 01 01 6E 01 01 00 00 7F"}}  # type: ignore[dict-item]
+    with pytest.raises(ProfileError, match="bad_meaning"):
+        PanelDriver(id="p", profile=Profile("x", "panel", evil, profile.path), port="/dev/null")
+
+
+def test_a_listening_profile_cannot_be_made_to_poll() -> None:
+    with pytest.raises(ProfileError, match="poll_s"):
+        PanelDriver(id="p", profile=changed("gst-layer-bus", poll_s=1), port="/dev/null")
+
+
+@pytest.mark.asyncio
+async def test_a_bug_in_the_sink_ends_run_so_that_it_is_seen(tmp_path: Path) -> None:
+    def broken(observations: Sequence[Observation]) -> None:
+        raise RuntimeError("planted")
+
+    async with PanelSim("gst-layer-bus", link=tmp_path / "port", paced=False):
+        driver = PanelDriver(id="panel1", profile=PROFILES.get("gst-layer-bus"), port=str(tmp_path / "port"))
+        with pytest.raises(RuntimeError, match="planted"):
+            async with asyncio.timeout(10):
+                await driver.run(broken)

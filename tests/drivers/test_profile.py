@@ -1,0 +1,139 @@
+"""Profiles: the shipped ones are sound, a site's own take their place, and every fault in one is found and named."""
+
+import string
+from pathlib import Path
+
+import pytest
+
+from drivers.codecs.registry import CODECS
+from drivers.profile import ProfileError, ProfileFinding, Profiles, check, load_file, load_profiles, try_capture
+from edge_agent.texts import text
+from edge_agent.texts.profile import TEXTS
+
+SHIPPED = load_profiles(())
+BUS = (Path(SHIPPED.get("gst-layer-bus").path)).read_text("utf-8")
+
+
+def site(tmp_path: Path, name: str, content: str | bytes) -> Profiles:
+    raw = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / f"{name}.toml").write_bytes(raw)
+    return load_profiles([tmp_path])
+
+
+def codes(findings: list[ProfileFinding]) -> list[str]:
+    for finding in findings:
+        for lang in ("zh", "en"):
+            assert text(f"profile.{finding.code}", lang, **finding.params)
+    return [finding.code for finding in findings]
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_shipped_panel_profile_has_nothing_to_find(name: str) -> None:
+    assert codes(check(SHIPPED.get(name))) == []
+
+
+def test_every_shipped_profile_is_readable_and_without_errors() -> None:
+    profiles = load_profiles(())
+    found = {profile.name: [f for f in check(profile) if f.severity == "error"] for profile in profiles.list()}
+    assert {name: errors for name, errors in found.items() if errors} == {}
+    assert profiles.broken == {}
+    assert set(CODECS) <= found.keys()
+
+
+def test_a_new_model_of_a_known_family_is_a_file_and_nothing_else(tmp_path: Path) -> None:
+    profiles = site(tmp_path, "acme-bus", BUS.replace('15 = "fire"', '15 = "fire"\n16 = "supervisory"'))
+    frame = bytes.fromhex("AA1636508903D2000100350023340554480031003618" + "67B8")
+    shown = try_capture(profiles.get("acme-bus"), frame)
+    assert (shown[0]["event"], shown[0]["user_code"]) == ("supervisory", "365089")
+    assert profiles.get("acme-bus").site
+    assert not profiles.get("acme-bus").overrides
+
+
+def test_a_sites_file_takes_the_place_of_a_shipped_one_and_is_marked(tmp_path: Path) -> None:
+    profile = site(tmp_path, "gst-layer-bus", BUS.replace("silence_s = 30.0", "silence_s = 12.0")).get("gst-layer-bus")
+    assert (profile.site, profile.overrides, profile.link.silence_s) == (True, True, 12.0)
+    assert [finding.severity for finding in check(profile)] == ["info"]
+
+
+def test_only_the_files_asked_for_are_read(tmp_path: Path) -> None:
+    profiles = site(tmp_path, "broken", "this is no TOML")
+    assert profiles.get("gst-layer-bus").name == "gst-layer-bus"
+    assert "broken" in profiles.names()
+    assert "broken" not in [profile.name for profile in profiles.list()]
+    assert profiles.broken["broken"].code == "bad_toml"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("x = ", "bad_toml"),
+        ('kind = "toaster"', "bad_kind"),
+        ("", "bad_kind"),
+        ("# 海湾".encode("gb18030"), "not_utf8"),
+        (b"#" * (256 * 1024 + 1), "too_large"),
+    ],
+)
+def test_a_file_that_is_no_profile_is_refused_with_words(tmp_path: Path, content: str | bytes, code: str) -> None:
+    with pytest.raises(ProfileError) as error:
+        site(tmp_path, "bad", content).get("bad")
+    assert error.value.code == code
+    for lang in ("zh", "en"):
+        assert text(f"profile.{code}", lang, **error.value.params)
+
+
+def test_an_unknown_profile_is_refused_and_the_known_ones_named() -> None:
+    with pytest.raises(ProfileError) as error:
+        SHIPPED.get("../../etc/passwd")
+    assert error.value.code == "unknown_profile"
+    assert "gst-crt500" in str(error.value.params["known"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("baud = 2400", "baud = 2", "bad_link"),
+        ("baud = 2400", 'baud = "2400"', "bad_link"),
+        ('framing = "8N1"', 'framing = "8N9"', "bad_link"),
+        ('framing = "8N1"', 'framing = "8N1"\nspeed = 3', "bad_link"),
+        ("silence_s = 30.0", "", "bad_link"),
+        ('codec = "gst-layer-bus"', 'codec = "gst"', "unknown_codec"),
+        ('15 = "fire"', '15 = "fir"', "unknown_event"),
+        ('15 = "fire"', '15 = "fault"', "no_fire"),
+        ('15 = "fire"', 'XY = "fire"', "bad_meaning"),
+        ('evidence = "captured"', 'evidence = "rumour"', "bad_evidence"),
+        ('evidence = "captured"', 'evidence = "unproven"', "unproven"),
+        ('en = "GST"', "", "missing_words"),
+        ("schema = 1", "schema = 1\nbaud = 3", "unknown_key"),
+        ('location_text = "5#楼西"', 'location_text = "5#楼东"', "example_differs"),
+        ('hex = "AA 04 55 55 55 55 02"', 'hex = "AA 04 55 55 55 55 07"', "example_refused"),
+        ('hex = "AA 04 55 55 55 55 03"', 'hex = "AA 04 55 55 55 55 02"', "counter_example_raised"),
+        ('hex = "AA 04 55 55 55 55 03"', 'hex = "AA 0"', "bad_hex"),
+        ("[device_types]", "[hold_s]\nfire = 5\n[device_types]", "bad_meaning"),
+    ],
+)
+def test_a_fault_in_a_profile_is_found(tmp_path: Path, old: str, new: str, code: str) -> None:
+    assert old in BUS
+    assert code in codes(check(site(tmp_path, "mine", BUS.replace(old, new, 1)).get("mine")))
+
+
+def test_all_faults_are_found_at_once(tmp_path: Path) -> None:
+    content = (
+        BUS.replace('15 = "fire"', '15 = "fir"').replace("schema = 1", "schema = 1\nx = 1").replace('en = "GST"', "")
+    )
+    found = codes(check(site(tmp_path, "mine", content).get("mine")))
+    assert {"unknown_event", "unknown_key", "missing_words", "example_differs"} <= set(found)
+
+
+def test_a_file_anywhere_can_be_checked(tmp_path: Path) -> None:
+    path = tmp_path / "draft.toml"
+    path.write_text(BUS, "utf-8")
+    assert codes(check(load_file(path))) == []
+    with pytest.raises(ProfileError, match="unreadable"):
+        load_file(tmp_path / "none.toml")
+
+
+def test_both_languages_ask_for_the_same_values() -> None:
+    def values(words: str) -> set[str]:
+        return {name for _, name, _, _ in string.Formatter().parse(words) if name}
+
+    assert {name for name, (zh, en) in TEXTS.items() if values(zh) != values(en)} == set()

@@ -1,0 +1,262 @@
+"""The serial link over real ptys: bytes, hang-up without spinning, return, who is in the way."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import subprocess
+import sys
+import time
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from drivers.serial_link import Framing, LinkDown, SerialLink
+
+
+class Pty:
+    """A pty behind a symlink that can be pulled and plugged."""
+
+    def __init__(self, link: Path) -> None:
+        self.link = link
+        self.master = -1
+
+    def plug(self) -> None:
+        self.master, slave = os.openpty()
+        os.set_blocking(self.master, False)
+        tty.setraw(slave)
+        self.link.unlink(missing_ok=True)
+        self.link.symlink_to(os.ttyname(slave))
+        os.close(slave)
+
+    def pull(self) -> None:
+        self.link.unlink(missing_ok=True)
+        os.close(self.master)
+        self.master = -1
+
+    def read(self) -> bytes:
+        try:
+            return os.read(self.master, 65536)
+        except OSError as nothing:
+            assert nothing.errno in (errno.EAGAIN, errno.EIO)
+            return b""
+
+
+@pytest.fixture
+def pty(tmp_path: Path) -> Iterator[Pty]:
+    port = Pty(tmp_path / "port")
+    port.plug()
+    yield port
+    if port.master >= 0:
+        port.pull()
+
+
+async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.005)
+
+
+@contextlib.asynccontextmanager
+async def running(link: SerialLink):  # type: ignore[no-untyped-def]
+    task = asyncio.create_task(link.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("baud", "framing"), [(2400, "8N1"), (9600, "8E1"), (28800, "7E2"), (2400, "8M1"), (22800, "8N2")]
+)
+async def test_bytes_pass_both_ways_at_any_speed_and_framing(pty: Pty, baud: int, framing: str) -> None:
+    link, got = SerialLink(str(pty.link), baud=baud, framing=framing), bytearray()
+    link.on_bytes = lambda data, at_ns: got.extend(data)
+    await link.open()
+    everything = bytes(range(256))  # no byte may be taken for a control character
+    os.write(pty.master, everything)
+    await until(lambda: bytes(got) == everything)
+    link.write(everything)
+    heard = bytearray()
+    await until(lambda: heard.extend(pty.read()) is None and bytes(heard) == everything)
+    await link.drain()
+    link.close()
+    assert (link.rx_bytes, link.tx_bytes) == (256, 256)
+
+
+@pytest.mark.asyncio
+async def test_bytes_carry_the_loop_time_of_their_arrival(pty: Pty) -> None:
+    link, stamps = SerialLink(str(pty.link)), list[int]()
+    link.on_bytes = lambda data, at_ns: stamps.append(at_ns)
+    await link.open()
+    before = time.monotonic_ns()
+    os.write(pty.master, b"x")
+    await until(lambda: bool(stamps))
+    assert before - 10**6 <= stamps[0] <= time.monotonic_ns()
+    link.close()
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_hangs_up_costs_no_cpu_and_is_told_once(pty: Pty) -> None:
+    link, told = SerialLink(str(pty.link)), list[tuple[bool, str]]()
+    link.on_state = lambda up, reason, detail, at_ns: told.append((up, reason))
+    async with running(link):
+        await until(lambda: told == [(True, "opened")])
+        pty.pull()
+        await until(lambda: told[1:2] == [(False, "hang_up")])
+        turns = 0
+
+        def count() -> None:
+            nonlocal turns
+            turns += 1
+
+        loop = asyncio.get_running_loop()
+        selector = loop._selector  # type: ignore[attr-defined]
+        select = selector.select
+        selector.select = lambda timeout=None: (count(), select(timeout))[1]
+        began_s, ends_s = time.process_time(), loop.time() + 1.0
+        await asyncio.sleep(ends_s - loop.time())
+        selector.select = select
+        # A reader left on a hung-up tty turns the loop some 100000 times a second.
+        assert turns < 100
+        assert time.process_time() - began_s < 0.5
+    assert told[1:] == [(False, "hang_up"), (False, "no_port")]
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_comes_back_is_reopened_by_its_path(pty: Pty) -> None:
+    link, told, got = SerialLink(str(pty.link)), list[tuple[bool, str]](), bytearray()
+    link.on_state = lambda up, reason, detail, at_ns: told.append((up, reason))
+    link.on_bytes = lambda data, at_ns: got.extend(data)
+    async with running(link):
+        await until(lambda: told == [(True, "opened")])
+        pty.pull()
+        await until(lambda: (False, "no_port") in told)
+        pty.plug()
+        await until(lambda: told[-1] == (True, "opened"))
+        os.write(pty.master, b"again")
+        await until(lambda: bytes(got) == b"again")
+    assert link.reopened == 1
+
+
+@pytest.mark.asyncio
+async def test_writing_to_a_port_that_went_away_is_an_error_and_a_reopening(pty: Pty) -> None:
+    link, told = SerialLink(str(pty.link)), list[tuple[bool, str]]()
+    link.on_state = lambda up, reason, detail, at_ns: told.append((up, reason))
+    async with running(link):
+        await until(lambda: link.up)
+        pty.pull()
+        with pytest.raises(LinkDown):
+            link.write(b"\x20")
+            await link.drain()
+        pty.plug()
+        await until(lambda: told[-1] == (True, "opened") and link.reopened == 1)
+
+
+@pytest.mark.asyncio
+async def test_a_port_nobody_reads_takes_a_bounded_number_of_bytes(pty: Pty) -> None:
+    link = SerialLink(str(pty.link))
+    await link.open()
+    with pytest.raises(LinkDown):
+        for _ in range(100_000):
+            link.write(b"\x20" * 64)
+    link.close()
+
+
+@pytest.mark.asyncio
+async def test_a_busy_port_is_refused_and_its_holder_named(pty: Pty) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import fcntl,os,sys; f=os.open(sys.argv[1],os.O_RDWR|os.O_NOCTTY); "
+         "fcntl.flock(f,fcntl.LOCK_EX); print(1,flush=True); sys.stdin.read()", str(pty.link)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert holder.stdout is not None
+    try:
+        await asyncio.to_thread(holder.stdout.readline)
+        with pytest.raises(LinkDown) as down:
+            await SerialLink(str(pty.link)).open()
+    finally:
+        holder.communicate()
+    assert down.value.reason == "no_port"
+    assert f"process {holder.pid}" in down.value.detail
+    link = SerialLink(str(pty.link))
+    await link.open()  # free again
+    link.close()
+
+
+@pytest.mark.asyncio
+async def test_a_port_that_is_a_terminal_is_refused(pty: Pty) -> None:
+    login = subprocess.Popen(
+        [sys.executable, "-c", "import os,sys; os.setsid(); f=os.open(sys.argv[1],os.O_RDWR); "
+         "print(1,flush=True); sys.stdin.read()", str(pty.link)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert login.stdout is not None
+    try:
+        await asyncio.to_thread(login.stdout.readline)
+        with pytest.raises(LinkDown) as down:
+            await SerialLink(str(pty.link)).open()
+    finally:
+        login.communicate()
+    assert f"terminal of process {login.pid}" in down.value.detail
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("path", "words"), [("/dev/nowhere", "No such file"), ("/dev/null", "not a serial port"), ("a\0b", "null")]
+)
+async def test_a_path_that_is_no_port_is_refused_with_the_reason(path: str, words: str) -> None:
+    with pytest.raises(LinkDown) as down:
+        await SerialLink(path).open()
+    assert down.value.reason == "no_port"
+    assert words in down.value.detail
+    assert down.value.detail.isascii()
+
+
+@pytest.mark.asyncio
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
+async def test_a_port_we_may_not_open_says_so(pty: Pty) -> None:
+    Path(pty.link).chmod(0)
+    with pytest.raises(LinkDown) as down:
+        await SerialLink(str(pty.link)).open()
+    assert "permission denied" in down.value.detail
+
+
+@pytest.mark.asyncio
+async def test_a_dropped_parity_is_known(pty: Pty) -> None:
+    link = SerialLink(str(pty.link), framing="8E1")
+    await link.open()
+    assert not link.parity_kept  # what every pty does
+    link.close()
+    plain = SerialLink(str(pty.link), framing="8N1")
+    await plain.open()
+    assert plain.parity_kept
+    plain.close()
+
+
+@pytest.mark.asyncio
+async def test_cancelling_closes_the_port(pty: Pty) -> None:
+    link = SerialLink(str(pty.link))
+    async with running(link):
+        await until(lambda: link.up)
+    assert not link.up
+    again = SerialLink(str(pty.link))
+    await again.open()
+    again.close()
+
+
+@pytest.mark.parametrize("text", ["", "8N", "9N1", "8X1", "8N3", "8N1 ", "81N"])
+def test_a_framing_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="framing"):
+        Framing.parse(text)
+
+
+def test_the_time_of_a_character_counts_its_start_and_parity_bits() -> None:
+    assert SerialLink("x", baud=2400, framing="8M1").char_s(2) == pytest.approx(22 / 2400)
