@@ -6,7 +6,7 @@ Nothing heavy is imported here (no rich, no click): `--help` must be quick on a 
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -148,8 +148,3 @@ def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
     for line in lines:
         print(line, file=stream)
-
-
-def print_fields(fields: Mapping[str, object]) -> None:
-    """Print "label  value" lines, values aligned, for a command that reports one thing."""
-    print_lines(table((), list(fields.items())))

@@ -3,7 +3,8 @@
 from typing import Any
 
 from edge_agent.config.findings import Finding
-from edge_agent.config.schema import BY_NAME, Key, Section, shapes
+from edge_agent.config.keys import Key, Section
+from edge_agent.config.schema import BY_NAME, shapes
 from edge_agent.terminal import printable
 from edge_agent.texts import text
 

@@ -5,79 +5,14 @@ Types, defaults and what is required come from the dataclasses in `edge_agent.co
 model without a line here, or a line without a key, fails a test.
 """
 
-import re
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edge_agent.config import model
-from edge_agent.model import Kind
+from edge_agent.config.keys import BAUD_RATES, BUTTONS, GPIO_BACKENDS, KINDS, OUTPUTS, Key, Section, Shape, shapes_of
 
 SCHEMA_VERSION: Final = 1  # of the files; a file that needs a newer agent says so with `schema = 2`
-
-BAUD_RATES: Final = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
-GPIO_BACKENDS: Final = ("none", "gpiod", "rpigpio", "fake")
-OUTPUTS: Final = ("buzzer", "fire_lamp", "fault_lamp", "link_lamp")
-BUTTONS: Final = ("ack", "silence")
-_KINDS: Final = tuple(kind.value for kind in Kind)
-
-# Forms of text. The words for each are `config.form_<name>`.
-FORMS: Final[Mapping[str, re.Pattern[str]]] = {
-    "gateway_id": re.compile(r"[A-Za-z0-9-]{4,32}"),
-    "id": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"),
-    "point_id": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}(?:/[^\s/*][^\s*]{0,63})?"),
-    "point_pattern": re.compile(r"\*|[A-Za-z0-9][^\s*]{0,95}\*?"),
-    "profile": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"),
-    "port": re.compile(r"/[!-~]{1,200}"),
-    "framing": re.compile(r"[78][NEO][12]"),
-    "host": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"),
-    "absolute_path": re.compile(r"/[^\x00-\x1f]{0,400}"),
-    "run_dir": re.compile(r"/[^\x00-\x1f]{0,80}"),  # a Unix socket's name holds 107 bytes in all
-    "name": re.compile(r"[^\x00-\x1f\x7f]{0,80}"),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """What is allowed for one key, and its words. `low` and `high` are inclusive; `example` is written as in TOML."""
-
-    zh: str
-    en: str
-    example: str
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str | int, ...] = ()
-    form: str = ""
-    sample: bool = False  # optional, yet written out in the sample
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """One table of the files. `name` is its dotted name there, `into` the field of its parent's dataclass."""
-
-    name: str
-    cls: type[Any]
-    into: str
-    many: bool
-    zh: str
-    en: str
-    keys: Mapping[str, Key]
-
-    @property
-    def last(self) -> str:
-        """The last part of the name."""
-        return self.name.rpartition(".")[2]
-
-    @property
-    def parent(self) -> str:
-        """The section it stands in; "" for the top."""
-        return self.name.rpartition(".")[0]
-
 
 _ID: Final = Key(zh="编号, 全站唯一", en="Id, unique in the site", example='"panel1"', form="id")
 _NAME: Final = Key(zh="现场叫法, 给人看", en="What people on site call it", example='"1号楼主机"', form="name")
@@ -297,7 +232,9 @@ SECTIONS: Final[tuple[Section, ...]] = (
         en="A Modbus line: `port` for RTU, `host` for TCP, exactly one of them",
         keys={
             "id": Key(zh=_ID.zh, en=_ID.en, example='"rtu1"', form="id"),
-            "port": Key(zh="RTU 串口", en="Serial port (RTU)", example='"/dev/zg/usb-1-1.2:1.0"', form="port", sample=True),
+            "port": Key(
+                zh="RTU 串口", en="Serial port (RTU)", example='"/dev/zg/usb-1-1.2:1.0"', form="port", sample=True
+            ),
             "baud": _baud("波特率", "Speed"),
             "framing": _FRAMING,
             "host": Key(zh="TCP 网关地址", en="Address of the TCP gateway", example='"192.168.1.50"', form="host"),
@@ -332,7 +269,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "id": Key(zh=_ID.zh, en=_ID.en, example='"pump-room"', form="id"),
             "line": Key(zh="输入线 (BCM 编号)", en="Input line (BCM number)", example="12", low=0, high=63),
             "kind": Key(
-                zh="动作时是什么事件", en="What event it is while active", example='"fire"', choices=_KINDS, sample=True
+                zh="动作时是什么事件", en="What event it is while active", example='"fire"', choices=KINDS, sample=True
             ),
             "name": Key(zh=_NAME.zh, en=_NAME.en, example='"水泵房手报"', form="name", sample=True),
             "normally": Key(
@@ -363,7 +300,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
             ),
             "name": Key(zh=_NAME.zh, en=_NAME.en, example='"A相电压"', form="name", sample=True),
             "kind": Key(
-                zh="超限时是什么事件", en="What event it is while over a limit", example='"electrical"', choices=_KINDS
+                zh="超限时是什么事件", en="What event it is while over a limit", example='"electrical"', choices=KINDS
             ),
             "telemetry_s": _seconds(
                 "多久记录一次; 不写则按 [journal]",
@@ -495,40 +432,7 @@ def children(name: str) -> tuple[Section, ...]:
     return tuple(section for section in SECTIONS if section.parent == name)
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What the dataclass says of a key."""
-
-    kind: str  # text | whole | number | yes_no | path | texts | paths | lines
-    required: bool
-    default: object  # None: left out
-
-
-_SHAPES: Final[Mapping[object, str]] = {
-    str: "text",
-    int: "whole",
-    float: "number",
-    bool: "yes_no",
-    Path: "path",
-    tuple[str, ...]: "texts",
-    tuple[Path, ...]: "paths",
-    Mapping[str, int]: "lines",
-}
-
-
 @cache
 def shapes(name: str) -> Mapping[str, Shape]:
-    """The plain keys of section `name`, from its dataclass; fields that are sections of their own are not among them."""
-    found: dict[str, Shape] = {}
-    for field in fields(BY_NAME[name].cls):
-        kind: object = field.type
-        if isinstance(kind, types.UnionType):  # X | None
-            kind = next(arm for arm in typing.get_args(kind) if arm is not types.NoneType)
-        if kind not in _SHAPES:
-            continue
-        default: object = field.default
-        if field.default_factory is not MISSING:
-            default = field.default_factory()
-        required = default is MISSING
-        found[field.name] = Shape(_SHAPES[kind], required, None if required else default)
-    return found
+    """What the dataclass of section `name` says of each of its keys."""
+    return shapes_of(BY_NAME[name].cls)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final, TypeGuard
 
 from edge_agent.config.findings import Findings, Origin
-from edge_agent.config.schema import FORMS, SCHEMA_VERSION, SECTIONS, TOP, Key, Section, children, shapes
+from edge_agent.config.keys import FORMS, Key, Section
+from edge_agent.config.schema import SCHEMA_VERSION, SECTIONS, TOP, children, shapes
 from edge_agent.config.source import Source, is_secret, is_secret_name, narrow_forms
 from edge_agent.config.toml_lines import Path as KeyPath
 

@@ -1,0 +1,108 @@
+"""What a line of the configuration's table is made of, and how a dataclass field is read as one."""
+
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.model import Kind
+
+BAUD_RATES: Final = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
+GPIO_BACKENDS: Final = ("none", "gpiod", "rpigpio", "fake")
+OUTPUTS: Final = ("buzzer", "fire_lamp", "fault_lamp", "link_lamp")
+BUTTONS: Final = ("ack", "silence")
+KINDS: Final = tuple(kind.value for kind in Kind)
+
+# Forms of text. The words for each are `config.form_<name>`.
+FORMS: Final[Mapping[str, re.Pattern[str]]] = {
+    "gateway_id": re.compile(r"[A-Za-z0-9-]{4,32}"),
+    "id": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}"),
+    "point_id": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}(?:/[^\s/*][^\s*]{0,63})?"),
+    "point_pattern": re.compile(r"\*|[A-Za-z0-9][^\s*]{0,95}\*?"),
+    "profile": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"),
+    "port": re.compile(r"/[!-~]{1,200}"),
+    "framing": re.compile(r"[78][NEO][12]"),
+    "host": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"),
+    "absolute_path": re.compile(r"/[^\x00-\x1f]{0,400}"),
+    "run_dir": re.compile(r"/[^\x00-\x1f]{0,80}"),  # a Unix socket's name holds 107 bytes in all
+    "name": re.compile(r"[^\x00-\x1f\x7f]{0,80}"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """What is allowed for one key, and its words. `low` and `high` are inclusive; `example` is written as in TOML."""
+
+    zh: str
+    en: str
+    example: str
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str | int, ...] = ()
+    form: str = ""
+    sample: bool = False  # optional, yet written out in the sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One table of the files. `name` is its dotted name there, `into` the field of its parent's dataclass."""
+
+    name: str
+    cls: type[Any]
+    into: str
+    many: bool
+    zh: str
+    en: str
+    keys: Mapping[str, Key]
+
+    @property
+    def last(self) -> str:
+        """The last part of the name."""
+        return self.name.rpartition(".")[2]
+
+    @property
+    def parent(self) -> str:
+        """The section it stands in; "" for the top."""
+        return self.name.rpartition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the dataclass says of a key."""
+
+    kind: str  # text | whole | number | yes_no | path | texts | paths | lines
+    required: bool
+    default: object  # None: left out
+
+
+_SHAPES: Final[Mapping[object, str]] = {
+    str: "text",
+    int: "whole",
+    float: "number",
+    bool: "yes_no",
+    Path: "path",
+    tuple[str, ...]: "texts",
+    tuple[Path, ...]: "paths",
+    Mapping[str, int]: "lines",
+}
+
+
+def shapes_of(cls: Any) -> Mapping[str, Shape]:
+    """The plain keys of a configuration dataclass; fields that are sections of their own are not among them."""
+    found: dict[str, Shape] = {}
+    for field in fields(cls):
+        kind: object = field.type
+        if isinstance(kind, types.UnionType):  # X | None
+            kind = next(arm for arm in typing.get_args(kind) if arm is not types.NoneType)
+        if kind not in _SHAPES:
+            continue
+        default: object = field.default
+        if field.default_factory is not MISSING:
+            default = field.default_factory()
+        required = default is MISSING
+        found[field.name] = Shape(_SHAPES[kind], required, None if required else default)
+    return found

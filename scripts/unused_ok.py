@@ -1,0 +1,43 @@
+"""Names a framework calls or reads, which vulture cannot see. Everything else that nobody uses goes."""
+
+# ruff: noqa: B018, F821
+# asyncio protocols
+connection_made
+connection_lost
+data_received
+datagram_received
+error_received
+eof_received
+# click
+context_class
+convert
+format_commands
+formatter_class
+get_metavar
+list_commands
+options_metavar
+prog_name
+subcommand_metavar
+# paho
+MessageExpiryInterval
+SessionExpiryInterval
+connect_timeout
+on_connect
+on_disconnect
+on_message
+on_publish
+on_socket_close
+on_socket_open
+on_socket_register_write
+on_socket_unregister_write
+on_subscribe
+suppress_exceptions
+userdata
+# Python itself: __exit__(kind, error, trace), protocols of callables
+__call__
+trace
+# looked up by name: kinds of value (edge_agent/config/site.py), lamps (edge_agent/core.py)
+fault_lamp
+link_lamp
+yes_no
+paths
