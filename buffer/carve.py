@@ -222,18 +222,11 @@ def _believe(row_id: int, values: list[Value], streams: Sequence[Priority]) -> F
     kept = tuple(values[2:])
     if len(values) == 5:
         at_ns, crc, body = kept
-        if isinstance(at_ns, int) and at_ns >= 0 and isinstance(body, bytes):
-            for stream in streams:
-                if stream is not Priority.TELEMETRY and rows.checksum(rows.seed(epoch, stream), n, at_ns, body) == crc:
-                    return Found(stream, epoch, ordinal, n, 1, kept)
+        for stream in streams:
+            if stream is not Priority.TELEMETRY and rows.is_good(rows.seed(epoch, stream), n, at_ns, crc, body):  # type: ignore[arg-type]  # told by it
+                return Found(stream, epoch, ordinal, n, 1, kept)
     elif len(values) == 9 and Priority.TELEMETRY in streams:
-        at_ns, crc, span, count, level, coding, body = kept
-        if not isinstance(body, bytes):
-            return None
-        try:
-            good = rows.block_checksum(rows.seed(epoch, Priority.TELEMETRY), n, at_ns, span, count, level, coding, body)  # type: ignore[arg-type]  # struct refuses what is no number
-        except (struct.error, TypeError):
-            return None
-        if good == crc and isinstance(span, int):
-            return Found(Priority.TELEMETRY, epoch, ordinal, n, span, kept)
+        at_ns, crc, *described, body = kept
+        if rows.is_good_block(rows.seed(epoch, Priority.TELEMETRY), n, crc, (at_ns, *described), body):  # type: ignore[arg-type]  # told by it
+            return Found(Priority.TELEMETRY, epoch, ordinal, n, int(str(described[0])), kept)
     return None

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from buffer import rows
 from buffer.faults import Damaged, JournalError
@@ -122,7 +122,7 @@ class DbFile:
             db.execute("BEGIN IMMEDIATE")
             for statement in _statements(cls.SCHEMA_SQL):
                 db.execute(statement)
-            db.execute("INSERT INTO epoch VALUES (?, ?, ?)", (ordinal, epoch, wall_ns))
+            _put_epoch(db, ordinal, epoch, wall_ns)
             fill(db)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {SCHEMA}")
@@ -184,21 +184,32 @@ class DbFile:
             )
 
     def _load(self) -> None:
-        self.epochs: dict[str, int] = {
-            name: number for number, name in self.db.execute("SELECT ord, name FROM epoch ORDER BY ord")
-        }
+        self.epochs: dict[str, int] = {}
+        for ordinal, name, _, crc in self.rising("SELECT * FROM epoch"):
+            if crc != rows.epoch_checksum(ordinal, name):
+                raise Damaged("epoch", f"row {ordinal}")
+            self.epochs[name] = ordinal
         if not self.epochs:
             raise Damaged("epoch", "the table is empty")
         self._take_epoch()
         self.heads: dict[Priority, int] = {stream: self.head(self.epoch, stream) for stream in self.STREAMS}
         self.marks: dict[tuple[str, str, Priority], int] = {}
         self._mark_ids: dict[tuple[str, str, Priority], int] = {}
-        for number, destination, epoch, stream, through, crc in self.db.execute("SELECT * FROM mark"):
+        for number, destination, epoch, stream, through, crc in self.rising("SELECT * FROM mark"):
             if crc != rows.mark_checksum(destination, epoch, stream, through):
                 raise Damaged("mark", f"row {number}")
             name = (destination, epoch, Priority(stream))
             self.marks[name], self._mark_ids[name] = through, number
         self._mark_next = max(self._mark_ids.values(), default=0) + 1
+
+    def rising(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Rows of a whole small table. Raise Damaged if the row ids do not rise: a bent page pointer can make a ring."""
+        last = -1
+        for row in self.db.execute(query):
+            if row[0] <= last:
+                raise Damaged("malformed", "row ids do not rise")
+            last = row[0]
+            yield row
 
     def _take_epoch(self) -> None:
         self.epoch, self.ordinal = max(self.epochs.items(), key=lambda item: item[1])
@@ -222,7 +233,7 @@ class DbFile:
     def rotate(self, epoch: str, wall_ns: int) -> None:
         """Begin a new epoch in the same file: names that may have been lost are not given again."""
         ordinal = self.ordinal + 1
-        self.db.execute("INSERT INTO epoch VALUES (?, ?, ?)", (ordinal, epoch, wall_ns))
+        _put_epoch(self.db, ordinal, epoch, wall_ns)
         self.epochs[epoch] = ordinal
         self._take_epoch()
         self.heads = dict.fromkeys(self.STREAMS, 0)
@@ -303,7 +314,7 @@ class DbFile:
             taken = set(self.epochs.values())
             below = (n for n in range(min(ordinal, self.ordinal - 1), 0, -1) if n not in taken)
             ordinal = next(below, 0) or next(n for n in range(self.ordinal - 1, 0, -1) if n not in taken)
-            db.execute("INSERT INTO epoch VALUES (?, ?, ?)", (ordinal, epoch, wall_ns))
+            _put_epoch(db, ordinal, epoch, wall_ns)
             self.epochs = dict(sorted([*self.epochs.items(), (epoch, ordinal)], key=lambda item: item[1]))
         return self.epochs[epoch]
 
@@ -345,6 +356,10 @@ def put_mark(db: sqlite3.Connection, number: int, name: tuple[str, str, Priority
         "INSERT OR REPLACE INTO mark VALUES (?, ?, ?, ?, ?, ?)",
         (number, *name, through, rows.mark_checksum(*name, through)),
     )
+
+
+def _put_epoch(db: sqlite3.Connection, ordinal: int, name: str, wall_ns: int) -> None:
+    db.execute("INSERT INTO epoch VALUES (?, ?, ?, ?)", (ordinal, name, wall_ns, rows.epoch_checksum(ordinal, name)))
 
 
 def _statements(schema: str) -> Iterable[str]:

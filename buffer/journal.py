@@ -30,6 +30,7 @@ BODY_BYTES_MAX = 256 * 1024
 MEDIA_BYTES_MAX = 8 * 1024 * 1024
 CHECK_AFTER_S = 10.0  # the background check lets a starting gateway take its first polls
 MARKS_LINGER_NS = 2_000_000_000
+STORM_NS = 250_000_000
 MIB = 1024 * 1024
 
 
@@ -298,7 +299,7 @@ class _Writer:
         self.turns = 0
         self.marks_lock = threading.Lock()
         self.marks: dict[tuple[str, str, Priority], int] = {}
-        self._marks_ns = 0
+        self._marks_ns = self._step_ns = self._storm_ns = 0
         self._flushes: list[threading.Event] = []
         self._stopping = False
         owner.urgent = waiting.alarm_waits  # type: ignore[method-assign]
@@ -382,21 +383,25 @@ class _Writer:
 
     def _turn(self) -> int:
         """Commit what is due, or do one slice of other work. Return ns to sleep."""
-        if self._commit(at_once=bool(self._flushes)):
-            if self._mono_ns() >= self._marks_ns:  # even under a storm, now and then
-                self._take_marks()
-                self._marks_ns = self._mono_ns() + MARKS_LINGER_NS
-                self.owner.step(self._mono_ns())
-            return 0
-        if self._flushes and (not len(self.waiting) or self._held()):
+        committed = self._commit(at_once=bool(self._flushes))
+        now_ns = self._mono_ns()
+        if committed and now_ns < self._storm_ns and not self._flushes:
+            # Sleep at once: whoever was just told is waiting for Python's lock. Under a storm other work gets a turn now and then.
+            return max(0, min(self._step_ns, self._due_ns(now_ns)) - now_ns)
+        if self._flushes and not committed:
             self._take_marks(at_once=True)
             self._flushed()
         self._take_marks()
-        pause_ns = self.owner.step(self._mono_ns())
+        now_ns = self._mono_ns()
+        self._step_ns = now_ns + self.owner.step(now_ns)
+        self._storm_ns = now_ns + STORM_NS
+        if self._flushes:
+            return 0  # there may be more than one commit holds
+        return max(0, min(self._step_ns, self._due_ns(now_ns)) - self._mono_ns())
+
+    def _due_ns(self, now_ns: int) -> int:
         due_ns = self.waiting.due_ns()
-        if due_ns is not None and not self._held():
-            pause_ns = min(pause_ns, due_ns - self._mono_ns())
-        return max(0, pause_ns)
+        return now_ns + 10**9 if due_ns is None or self._held() else due_ns
 
     def _flushed(self) -> None:
         flushes, self._flushes = self._flushes, []

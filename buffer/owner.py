@@ -22,6 +22,7 @@ from buffer.waiting import Ticket
 S = 1_000_000_000
 RETRY_FIRST_NS, RETRY_MAX_NS = S // 2, 10 * S
 IDLE_NS = S  # an idle writer looks round once a second: is the file still there, is there room, one scrub slice
+PRUNE_NS = 60 * S  # without a new confirmation only age can let something go
 SALVAGE_AGAIN_NS = 60 * S
 SCRUB_ROWS = 100  # a second: a million rows in three hours, for 0.3 ms of CPU each second
 SHED_TRIES = 20
@@ -77,7 +78,7 @@ class Owner(Generic[StoreT]):
         self._salvages: list[tuple[Path, Remembered]] = []
         self._salvage: Generator[None, None, Salvaged] | None = None
         self._salvage_ns = 0
-        self._round_ns = 0
+        self._round_ns = self._prune_ns = 0
         self._scrub: tuple[int, int] = (0, 0)  # stream index, row id
         self._vacuum_pages = 0
         self.dirty = True  # retention has something to look at
@@ -216,7 +217,6 @@ class Owner(Generic[StoreT]):
             self._fail(batch, code)
             return False
         self.commits += 1
-        self.dirty = True
         return True
 
     def _vital_starved(self) -> bool:
@@ -412,6 +412,9 @@ class Owner(Generic[StoreT]):
         if gone:
             self._vanished(now_ns)
             return
+        if now_ns >= self._prune_ns:
+            self._prune_ns = now_ns + PRUNE_NS
+            self.dirty = True
         self._attempt(lambda: self._keep_budget(now_ns), now_ns)
         if self.store is not None:
             self._attempt(self._scrub_slice, now_ns)

@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ from buffer.rows import BULK, VITAL
 Report = Callable[[StoreFault], None]
 FILES = ("vital.db", "bulk.db")
 SCAN_ROWS = 2000
+STATS_S = 30.0
+EPOCHS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +97,15 @@ class _File:
     def load_epochs(self) -> dict[str, int]:
         """Name -> ordinal, oldest first."""
         db = self.open()
-        self.epochs = {} if db is None else dict(db.execute("SELECT name, ord FROM epoch ORDER BY ord").fetchall())
+        self.epochs = {}
+        if db is not None:
+            for ordinal, name, crc in db.execute(
+                "SELECT ord, name, crc FROM epoch ORDER BY ord LIMIT ?", (EPOCHS_MAX,)
+            ).fetchall():
+                if crc != rows.epoch_checksum(ordinal, name):
+                    self.epochs = {}
+                    raise sqlite3.DatabaseError(f"{self.path.name}: epoch row {ordinal} is damaged")
+                self.epochs[name] = ordinal
         return self.epochs
 
     def ordinal(self, epoch: str) -> int | None:
@@ -178,10 +189,15 @@ class JournalReader:
             f"SELECT id, at_ns, crc, body FROM {priority.stream} WHERE id > ? AND id <= ? ORDER BY id",
             (low + after_n, rows.key(ordinal, rows.N_MASK)),
         )
+        last = low
         try:
             for row_id, at_ns, crc, body in cursor:
                 n = row_id - low
-                if rows.checksum(seed, n, at_ns, body) != crc:
+                if row_id <= last:  # a bent page pointer has made a ring: there is no end to come to
+                    self._bad(priority, epoch, n, None)
+                    break
+                last = row_id
+                if not rows.is_good(seed, n, at_ns, crc, body):
                     self._bad(priority, epoch, n, n)
                     continue
                 size += len(body)
@@ -209,17 +225,23 @@ class JournalReader:
             "SELECT id, at_ns, crc, span, count, level, coding, body FROM telemetry WHERE id >= ? AND id <= ? ORDER BY id",
             (start[0] if start else low, rows.key(ordinal, rows.N_MASK)),
         )
+        last = low
         try:
             for row_id, at_ns, crc, span, count, level, coding, packed in cursor:
                 first = row_id - low
-                if first + span <= after_n + 1:
+                if row_id <= last:  # as above
+                    self._bad(stream, epoch, first, None)
+                    break
+                last = row_id
+                good = rows.is_good_block(seed, first, crc, (at_ns, span, count, level, coding), packed)
+                if good and first + span <= after_n + 1:
                     continue
                 try:
-                    if rows.block_checksum(seed, first, at_ns, span, count, level, coding, packed) != crc:
+                    if not good:
                         raise Damaged("checksum")
                     offsets, bodies = rows.unpack(count, level, coding, packed)
                 except Damaged:
-                    self._bad(stream, epoch, first, first + span - 1)
+                    self._bad(stream, epoch, first, None)
                     continue
                 for offset, body in zip(offsets, bodies, strict=True):
                     n = first + offset
@@ -235,7 +257,7 @@ class JournalReader:
             cursor.close()
         return found
 
-    def _bad(self, priority: Priority, epoch: str, first: int, last: int) -> None:
+    def _bad(self, priority: Priority, epoch: str, first: int, last: int | None) -> None:
         params = {"epoch": epoch, "stream": priority.stream, "from": first, "to": last}
         self._report(StoreFault("bad_record", self._files[priority].path.name, params=params))
 
@@ -260,7 +282,7 @@ class JournalReader:
             ).fetchall():
                 ordinal, n = row_id >> rows.N_BITS, row_id & rows.N_MASK
                 epoch = names.get(ordinal, "")
-                if rows.checksum(rows.seed(epoch, stream), n, at_ns, body) != crc:
+                if not rows.is_good(rows.seed(epoch, stream), n, at_ns, crc, body):
                     self._bad(stream, epoch, n, n)
                     continue
                 merged.append(((ordinal, at_ns, n), Record(Name(epoch, stream, n), body)))
@@ -286,6 +308,16 @@ class JournalReader:
         if db is None:
             return {"present": False}
         wal = side_files(file.path)[0]
+        until = time.monotonic() + STATS_S
+        db.set_progress_handler(lambda: time.monotonic() > until, 100_000)  # counting a ring of pages would never end
+        try:
+            return self._counted(file, db, streams, wal)
+        finally:
+            db.set_progress_handler(None, 0)
+
+    def _counted(
+        self, file: _File, db: sqlite3.Connection, streams: Sequence[Priority], wal: Path
+    ) -> dict[str, object]:
         epochs = file.load_epochs()
         shown: dict[str, object] = {}
         for stream in streams:
@@ -300,7 +332,9 @@ class JournalReader:
                 "first": None if first is None else self._named(epochs, first),
                 "last": None if last is None else self._named(epochs, last),
             }
-        marks = db.execute("SELECT destination, epoch, stream, through FROM mark ORDER BY id").fetchall()
+        marks = db.execute(
+            "SELECT destination, epoch, stream, through FROM mark ORDER BY id LIMIT ?", (EPOCHS_MAX,)
+        ).fetchall()
         return {
             "present": True,
             "bytes": file.path.stat().st_size,
@@ -354,7 +388,8 @@ class JournalReader:
                     continue
                 found = [row[0] for row in db.execute("PRAGMA quick_check").fetchall()]
                 bad += [{"file": file.path.name, "what": text} for text in found if text != "ok"]
-                self._verify_rest(file, db, bad)
+                if found == ["ok"]:  # else a scan might go round in a ring for ever
+                    self._verify_rest(file, db, bad)
                 for stream in streams:
                     records[stream.stream] = 0
                     for epoch in file.load_epochs():

@@ -180,17 +180,19 @@ def scrub(store: VitalStore | BulkStore, stream: Priority, after: int, limit: in
         ).fetchall()
         for number, epoch, at_ns, crc, span, count, level, coding, body in found:
             n = number & rows.N_MASK
-            good = rows.block_checksum(rows.seed(epoch, stream), n, at_ns, span, count, level, coding, body)
-            if crc != good or names.get(number >> rows.N_BITS) != epoch:
+            good = rows.is_good_block(rows.seed(str(epoch), stream), n, crc, (at_ns, span, count, level, coding), body)
+            if not good or names.get(number >> rows.N_BITS) != epoch:
                 bad = number
     else:
         found = store.db.execute(
             f"SELECT * FROM {stream.stream} WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
         ).fetchall()
         for number, epoch, at_ns, crc, body in found:
-            good = rows.checksum(rows.seed(epoch, stream), number & rows.N_MASK, at_ns, body)
-            if crc != good or names.get(number >> rows.N_BITS) != epoch:
+            good = rows.is_good(rows.seed(str(epoch), stream), number & rows.N_MASK, at_ns, crc, body)
+            if not good or names.get(number >> rows.N_BITS) != epoch:
                 bad = number
     if found:
         after_next = found[-1][0]
+        if after_next <= after:
+            bad = after_next  # a ring of pages
     return after_next, bad

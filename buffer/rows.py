@@ -49,9 +49,30 @@ def block_checksum(  # noqa: PLR0917 - the columns of a row, in their order
     return zlib.crc32(body, zlib.crc32(_pack_block(n, at_ns, span, count, level, coding), seed_crc))
 
 
+def is_good(seed_crc: int, n: int, at_ns: int, crc: int, body: bytes) -> bool:
+    """Whether a row is what was written, whatever types damage has given its columns."""
+    try:
+        return zlib.crc32(body, zlib.crc32(_pack_name(n, at_ns), seed_crc)) == crc
+    except (TypeError, struct.error):
+        return False
+
+
+def is_good_block(seed_crc: int, n: int, crc: int, described: Sequence[int], body: bytes) -> bool:
+    """The same for a block; `described`: at_ns, span, count, level, coding."""
+    try:
+        return block_checksum(seed_crc, n, *described, body) == crc  # type: ignore[call-arg,arg-type]  # five of them
+    except (TypeError, struct.error):
+        return False
+
+
 def state_checksum(key_: str, value: bytes | None, seq: int) -> int:
     """CRC-32 of one latched value; None is a value that was taken back."""
     return zlib.crc32(b"-" if value is None else b"+" + value, zlib.crc32(b"%d/%s/" % (seq, key_.encode())))
+
+
+def epoch_checksum(ordinal: int, name: str) -> int:
+    """CRC-32 of an epoch's row: under another name every record of it would look damaged."""
+    return zlib.crc32(f"{ordinal}/{name}".encode())
 
 
 def mark_checksum(destination: str, epoch: str, stream: int, through: int) -> int:

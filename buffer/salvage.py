@@ -58,11 +58,11 @@ def remember(bad: Path, kind: type[VitalStore] | type[BulkStore]) -> Remembered:
     tables = roots(kind)
     image = Image(bad)
     try:
-        epochs = {
-            values[1]: number
-            for number, values in table_rows(image, tables["epoch"])
-            if len(values) == 3 and isinstance(values[1], str)
-        }
+        epochs: dict[str, int] = {}
+        for number, values in table_rows(image, tables["epoch"]):
+            match values:
+                case [_, str() as name, int(), int() as crc] if crc == rows.epoch_checksum(number, name):
+                    epochs[name] = number
         marks: dict[tuple[str, str, Priority], int] = {}
         for _, values in table_rows(image, tables["mark"]):
             match values:

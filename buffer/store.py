@@ -72,7 +72,7 @@ class VitalStore(DbFile):
         self._state_ids: dict[str, int] = {}
         self._state_seq = 0
         state: dict[str, bytes] = {}
-        for number, key, value, seq, crc in self.db.execute("SELECT * FROM state"):
+        for number, key, value, seq, crc in self.rising("SELECT * FROM state"):
             if crc != rows.state_checksum(key, value, seq):
                 raise Damaged("state", f"row {number}")
             self._state_ids[key] = number
@@ -168,7 +168,7 @@ class BulkStore(DbFile):
 
     def _load(self) -> None:
         super()._load()
-        self.thinned = dict(self.db.execute("SELECT level, through FROM thinned").fetchall())
+        self.thinned = dict(self.rising("SELECT level, through FROM thinned"))
 
     def write(
         self,
