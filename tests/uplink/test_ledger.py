@@ -1,0 +1,124 @@
+"""delivery.db: what was noted is there after a restart; a bad file is set aside; a bad disk stops nothing."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from buffer.records import Name, Priority
+from edge_agent.uplink import ledger as module
+from edge_agent.uplink.intervals import Intervals
+from edge_agent.uplink.ledger import Ledger, Refused
+
+
+def reopened(path: Path) -> dict[tuple[str, Priority], Intervals]:
+    ledger = Ledger.open(path)
+    try:
+        return ledger.load("county")
+    finally:
+        ledger.close()
+
+
+def test_what_was_noted_is_there_after_a_restart_with_its_out_of_order_rest(tmp_path: Path) -> None:
+    path = tmp_path / "delivery.db"
+    ledger = Ledger.open(path)
+    done = Intervals([(1, 10), (20, 30), (40, 40)])
+    ledger.note("county", "e1", Priority.ALARM, done)
+    ledger.note("province", "e1", Priority.ALARM, Intervals([(1, 3)]))
+    ledger.note("county", "e2", Priority.STATUS, Intervals([(5, 9)]))
+    ledger.close()
+    assert reopened(path) == {("e1", Priority.ALARM): done, ("e2", Priority.STATUS): Intervals([(5, 9)])}
+
+
+def test_many_notes_share_few_commits(tmp_path: Path) -> None:
+    ledger = Ledger.open(tmp_path / "delivery.db")
+    for through in range(1, 5001):
+        ledger.note("county", "e1", Priority.STATUS, Intervals([(1, through)]))
+    assert ledger.flush()
+    assert ledger.commits <= 20
+    ledger.close()
+    assert reopened(tmp_path / "delivery.db")["e1", Priority.STATUS].through == 5000
+
+
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "middle", "emptied", "newer", "foreign rows"])
+def test_a_ledger_that_cannot_be_trusted_is_set_aside_and_work_goes_on(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "delivery.db"
+    ledger = Ledger.open(path)
+    for n in range(300):
+        ledger.note("county", f"epoch-{n}", Priority.ALARM, Intervals([(1, n + 1), (n + 10, n + 20)]))
+    ledger.close()
+    content = bytearray(path.read_bytes())
+    if damage == "garbage":
+        content[:4096] = b"\xa5" * 4096
+    elif damage == "truncated":
+        del content[len(content) // 2 :]
+    elif damage == "middle":
+        content[4096 * 2 :] = b"\xa5" * (len(content) - 4096 * 2)
+    elif damage == "emptied":
+        content.clear()
+    path.write_bytes(bytes(content))
+    if damage in ("newer", "foreign rows"):
+        database = sqlite3.connect(path)
+        sql = "PRAGMA user_version = 99" if damage == "newer" else "UPDATE confirmed SET rest = '[[\"a\"]]'"
+        database.execute(sql)
+        database.commit()
+        database.close()
+    said: list[str] = []
+    ledger = Ledger.open(path, lambda code, detail: said.append(code))
+    found = ledger.load("county")
+    ledger.note("county", "fresh", Priority.ALARM, Intervals([(1, 7)]))
+    ledger.close()
+    if damage == "emptied":
+        assert said == []  # an empty file is a new ledger
+    else:
+        assert said == ["set_aside"]
+        assert (tmp_path / "delivery.db.bad-1").read_bytes()[:64] == path_bytes(tmp_path / "delivery.db.bad-1")
+    assert found == {}
+    assert reopened(path)["fresh", Priority.ALARM].through == 7
+
+
+def path_bytes(path: Path) -> bytes:
+    return path.read_bytes()[:64]
+
+
+def test_refused_records_are_kept_with_their_reason_and_stay_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REFUSED_MAX", 5)
+    ledger = Ledger.open(tmp_path / "delivery.db")
+    for n in range(1, 11):
+        name = Name("e1", Priority.ALARM, n)
+        ledger.refuse(Refused("county", name, "active is not true or false", b"x" * 20_000, 123))
+    assert ledger.flush()
+    kept = ledger.refused("county")
+    assert [refused.name.n for refused in kept] == [6, 7, 8, 9, 10]
+    assert len(kept[0].body) == module.REFUSED_BODY_MAX
+    assert kept[0].why == "active is not true or false"
+    assert ledger.refused("province") == []
+    ledger.close()
+
+
+def test_a_ledger_that_cannot_be_written_keeps_its_notes_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "delivery.db"
+    recovered = threading.Event()
+    said: list[str] = []
+
+    def hear(code: str, detail: str) -> None:
+        said.append(code)
+        if code == "recovered":
+            recovered.set()
+
+    ledger = Ledger.open(path, hear)
+    database = ledger._database
+    database.execute("PRAGMA query_only = 1")  # every write fails from here on
+    ledger.note("county", "e1", Priority.ALARM, Intervals([(1, 5)]))
+    assert not ledger.flush(1.0)
+    ledger.note("county", "e1", Priority.ALARM, Intervals([(1, 9)]))
+    database.execute("PRAGMA query_only = 0")
+    assert recovered.wait(20)
+    assert said == ["failing", "recovered"]
+    ledger.close()
+    assert reopened(path)["e1", Priority.ALARM].through == 9

@@ -1,0 +1,262 @@
+"""The order and the sets: pure, against made-up journals and centres."""
+
+import random
+from collections.abc import Mapping
+
+import pytest
+
+from buffer.records import Priority
+from edge_agent.uplink.contract import Batch, Refusal, StreamAck
+from edge_agent.uplink.intervals import Intervals
+from edge_agent.uplink.outbox import ALARM_RESERVE, FLOOR_EVERY, Flight, Outbox, Want
+from edge_agent.uplink.source import Found
+
+NOTHING: frozenset[Priority] = frozenset()
+
+
+def outbox(heads: Mapping[Priority, int], *, connect: bool = True) -> Outbox:
+    box = Outbox({})
+    for priority, head in heads.items():
+        box.grow("e1", priority, head)
+    if connect:
+        box.connected()
+    return box
+
+
+def send(box: Outbox, want: Want, count: int = 10) -> Flight:
+    last = min(want.last, want.first + count - 1)
+    found = Found([(n, b"{}") for n in range(want.first, last + 1)], whole=last == want.last)
+    batch = box.compose(want, found)
+    assert batch is not None
+    return box.sent(batch, 100, 0.0)
+
+
+def ack(
+    box: Outbox, priority: Priority, through: int, high: int | None = None, *missing: tuple[int, int], at: float = 0.0
+) -> list[Flight]:
+    return box.acknowledge(StreamAck("e1", priority, through, high or through, missing), at, ask_again_s=2.0)
+
+
+def test_streams_go_in_order_of_worth_and_oldest_first() -> None:
+    box = outbox({Priority.TELEMETRY: 5, Priority.STATUS: 5, Priority.FAULT: 5, Priority.ALARM: 5})
+    order = []
+    while (want := box.pick(64, 10**6, NOTHING)) is not None:
+        order.append((want.stream.priority, send(box, want, 5).batch.first))
+    assert order == [(Priority.ALARM, 1), (Priority.FAULT, 1), (Priority.STATUS, 1), (Priority.TELEMETRY, 1)]
+
+
+def test_live_records_go_before_the_replay_of_their_stream_and_replay_is_marked() -> None:
+    box = outbox({Priority.STATUS: 100})
+    box.grow("e1", Priority.STATUS, 103)
+    want = box.pick(64, 10**6, NOTHING)
+    assert want is not None
+    assert (want.first, want.last, want.replay) == (101, 103, False)
+    live = send(box, want)
+    assert live.batch.replay is False
+    replay = box.pick(64, 10**6, NOTHING)
+    assert replay is not None
+    assert (replay.first, replay.last, send(box, replay).batch.replay) == (1, 100, True)
+
+
+def test_a_backlog_leaves_the_alarm_slots_free_and_a_fresh_alarm_needs_no_disk() -> None:
+    box = outbox({Priority.STATUS: 10_000})
+    while (want := box.pick(8, 10**6, NOTHING)) is not None:
+        send(box, want)
+    assert box.in_flight == 7
+    for n in range(1, 20):
+        box.add_fresh("e1", n, b'{"id":"x"}')
+        batch = box.take_fresh(8, NOTHING, 10**6)
+        if batch is None:
+            break
+        box.sent(batch, 10, 0.0)
+    assert box.in_flight == 8 + ALARM_RESERVE
+
+
+def test_fresh_alarms_that_pile_up_share_a_batch() -> None:
+    box = outbox({})
+    for n in range(1, 51):
+        box.add_fresh("e1", n, b'{"id":"x"}')
+    batch = box.take_fresh(8, NOTHING, 10**6)
+    assert batch is not None
+    assert (batch.first, batch.last, len(batch.records)) == (1, 50, 50)
+
+
+def test_telemetry_has_a_ceiling_and_a_floor() -> None:
+    box = outbox({Priority.TELEMETRY: 10_000})
+    while (want := box.pick(8, 10**6, NOTHING)) is not None:
+        send(box, want)
+    assert box.in_flight == 6, "one slot is left for faults and status, one for alarms"
+    box = outbox({Priority.TELEMETRY: 10_000, Priority.FAULT: 10_000})
+    picked = []
+    for _ in range(FLOOR_EVERY * 10):
+        want = box.pick(64, 10**6, NOTHING)
+        assert want is not None
+        picked.append(want.stream.priority)
+    assert picked.count(Priority.TELEMETRY) == 10, "a storm of faults never starves it"
+
+
+def test_the_byte_budget_bounds_the_backlog_on_the_wire() -> None:
+    box = outbox({Priority.STATUS: 10_000})
+    while (want := box.pick(64, 350, NOTHING)) is not None:
+        send(box, want)
+    assert box.in_flight_bytes == 400
+
+
+def test_unconfirmed_batches_are_due_again_when_the_connection_goes_and_marked_as_sent_before() -> None:
+    box = outbox({Priority.ALARM: 30})
+    for _ in range(3):
+        want = box.pick(64, 10**6, NOTHING)
+        assert want is not None
+        send(box, want)
+    ack(box, Priority.ALARM, 0, 20, (1, 10))
+    box.back_all()
+    assert box.in_flight == box.in_flight_bytes == 0
+    box.connected()
+    due = []
+    while (want := box.pick(64, 10**6, NOTHING)) is not None:
+        flight = send(box, want)
+        due.append((flight.batch.first, flight.batch.last, flight.batch.dup))
+    assert due == [(1, 10, True), (21, 30, True)]
+
+
+def test_an_ack_never_confirms_what_was_not_accepted_here() -> None:
+    box = outbox({Priority.ALARM: 10})
+    ack(box, Priority.ALARM, 10**9)
+    stream = box.get("e1", Priority.ALARM)
+    assert stream is not None
+    assert stream.done == Intervals([(1, 10)])
+    box.grow("e1", Priority.ALARM, 12)
+    want = box.pick(8, 10**6, NOTHING)
+    assert want is not None
+    assert (want.first, want.last) == (11, 12)
+
+
+def test_a_range_that_is_asked_for_again_is_sent_again_but_not_at_any_speed() -> None:
+    box = outbox({Priority.ALARM: 100})
+    ack(box, Priority.ALARM, 100)
+    assert box.pick(8, 10**6, NOTHING) is None
+    ack(box, Priority.ALARM, 40, 100, (41, 50), at=10.0)
+    want = box.pick(8, 10**6, NOTHING)
+    assert want is not None
+    assert (want.first, want.last) == (41, 50)
+    box.taken(send(box, want))
+    ack(box, Priority.ALARM, 40, 100, (41, 50), at=11.0)
+    assert box.pick(8, 10**6, NOTHING) is None, "asked again within two seconds"
+    ack(box, Priority.ALARM, 40, 100, (41, 50), at=13.0)
+    assert box.pick(8, 10**6, NOTHING) is not None
+
+
+def test_a_batch_that_its_successors_overtook_is_lost_and_sent_again_at_once() -> None:
+    box = outbox({Priority.ALARM: 30})
+    for _ in range(3):
+        want = box.pick(64, 10**6, NOTHING)
+        assert want is not None
+        send(box, want)
+    ack(box, Priority.ALARM, 10, 30, (11, 20))
+    want = box.pick(64, 10**6, NOTHING)
+    assert want is not None
+    assert (want.first, want.last) == (11, 20)
+
+
+def test_holes_that_may_still_be_salvaged_are_neither_sent_nor_declared_until_that_is_over() -> None:
+    box = outbox({Priority.ALARM: 20})
+    want = box.pick(8, 10**6, NOTHING)
+    assert want is not None
+    found = Found([(n, b"{}") for n in (*range(1, 6), *range(11, 16))], whole=True, sure=False)
+    batches: list[Batch] = []
+    while want is not None and (batch := box.compose(want, found)) is not None:
+        batches.append(batch)
+        box.sent(batch, 10, 0.0)
+        want = box.pick(8, 10**6, NOTHING)
+    assert [(b.first, b.last, list(b.gaps)) for b in batches] == [(1, 5, []), (11, 15, [])]
+    ack(box, Priority.ALARM, 5, 15, (6, 10))
+    assert box.pick(8, 10**6, NOTHING) is None
+    box.salvaged()
+    want = box.pick(8, 10**6, NOTHING)
+    assert want is not None
+    assert (want.first, want.last) == (6, 10)
+    batch = box.compose(want, Found([(8, b"{}")], whole=True))
+    assert batch is not None
+    assert ([n for n, _ in batch.records], list(batch.gaps)) == ([8], [(6, 7, "gone"), (9, 10, "gone")])
+
+
+def test_a_refused_record_is_declared_and_the_stream_goes_through() -> None:
+    box = outbox({Priority.ALARM: 10})
+    want = box.pick(8, 10**6, NOTHING)
+    assert want is not None
+    send(box, want)
+    ack(box, Priority.ALARM, 4, 10, (5, 5))
+    assert box.refuse(Refusal("e1", Priority.ALARM, 5, "bad"))
+    assert not box.refuse(Refusal("e1", Priority.ALARM, 5, "bad"))
+    want = box.pick(8, 10**6, NOTHING)
+    assert want is not None
+    batch = box.compose(want, Found([(5, b"{}")], whole=True))
+    assert batch is not None
+    assert (list(batch.records), list(batch.gaps)) == ([], [(5, 5, "refused")])
+    box.sent(batch, 10, 0.0)
+    ack(box, Priority.ALARM, 10)
+    assert not box.alarm_pending
+    assert box.in_flight == 0
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_everything_is_confirmed_in_the_end_through_any_mix_of_losses(seed: int) -> None:
+    """A wire that loses batches and acks, a centre that refuses and forgets, connections that drop: random, repeatable."""
+    rng = random.Random(seed)
+    box = Outbox({})
+    head = {Priority.ALARM: 0, Priority.STATUS: 0}
+    have = {priority: Intervals() for priority in head}
+    refused_by_centre = {priority: set(rng.sample(range(1, 200), 5)) for priority in head}
+    now_s = 0.0
+    for turn in range(4000):
+        now_s += 0.1
+        quiet = turn > 3000  # towards the end the faults stop, and all must arrive
+        priority = rng.choice(list(head))
+        if head[priority] < 200 and rng.random() < 0.3:
+            head[priority] += 1
+            if priority is Priority.ALARM and rng.random() < 0.5:
+                box.add_fresh("e1", head[priority], b'{"id":"x"}')
+            else:
+                box.grow("e1", priority, head[priority])
+        if not quiet and rng.random() < 0.02 or quiet and turn % 50 == 0:
+            box.back_all()
+            box.connected()
+        if head[priority] < 150 and rng.random() < 0.01:
+            have[priority] = Intervals()  # the centre lost its database: it learns so from the next record
+        batch = box.take_fresh(4, NOTHING, 1000)
+        if batch is None and (want := box.pick(4, 500, NOTHING)) is not None:
+            last = min(want.last, want.first + rng.randrange(8))
+            batch = box.compose(want, Found([(n, b"{}") for n in range(want.first, last + 1)], whole=last == want.last))
+        if batch is None:
+            continue
+        box.sent(batch, rng.randrange(50, 200), now_s)
+        if not quiet and rng.random() < 0.1:
+            continue  # lost on the wire
+        stored = have[batch.priority]
+        bad = [n for n, _ in batch.records if n in refused_by_centre[batch.priority]]
+        for n, _ in batch.records:
+            if n not in bad:
+                stored.add(n, n)
+        for first, last, _ in batch.gaps:
+            stored.add(first, last)
+        if not quiet and rng.random() < 0.1:
+            continue  # the ack is lost
+        missing = []
+        expected = stored.through + 1
+        for first, last in stored:
+            if first > expected:
+                missing.append((expected, first - 1))
+            expected = last + 1
+        box.acknowledge(
+            StreamAck("e1", batch.priority, stored.through, max(stored.high, stored.through), tuple(missing)),
+            now_s,
+            ask_again_s=0.2,
+        )
+        for n in bad:
+            box.refuse(Refusal("e1", batch.priority, n, "bad"))
+    assert head == {Priority.ALARM: 200, Priority.STATUS: 200}
+    for priority, stored in have.items():
+        assert stored == Intervals([(1, 200)]), f"seed {seed} {priority}"
+        assert box.pending(priority) == 0, f"seed {seed} {priority}"
+    box.back_all()
+    assert box.in_flight == box.in_flight_bytes == 0
