@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_agent.terminal import CliContext, cells, usable_language
+from edge_agent.terminal import CliContext, cells, printable, usable_language
 from edge_agent.texts import LANGUAGES, text
 
 _HEADINGS = {
@@ -63,6 +63,11 @@ def lookup(key: str, lang: str, **values: object) -> str | None:
         return text(key, lang, **values)
     except KeyError:
         return None
+
+
+def word(key: str, code: object, lang: str) -> str:
+    """The text of `key`, or the code it stands for where the catalogue has none: a newer core says new things."""
+    return lookup(key, lang) or printable(str(code))
 
 
 class Formatter(click.HelpFormatter):

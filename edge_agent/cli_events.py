@@ -13,8 +13,8 @@ from typing import Any
 import click
 
 from edge_agent.china_time import china_time
-from edge_agent.cli_base import Choice, FilePath, Seconds, Whole
-from edge_agent.cli_site import Unreachable, clock_note, connect, socket_path, width, word
+from edge_agent.cli_base import Choice, FilePath, Seconds, Whole, word
+from edge_agent.cli_site import Unreachable, clock_note, connect, socket_path, width
 from edge_agent.journal_export import event_of, instant_of
 from edge_agent.journal_view import EVENT_STREAMS, Unreadable, journal_dir, newest_first, opened, priorities, within
 from edge_agent.terminal import FAILURES, OK, CliContext, print_json, print_json_line, print_lines, printable, table
@@ -92,10 +92,24 @@ def _row(shown: Mapping[str, Any], lang: str) -> tuple[str, str, str, str, str]:
     if "kind" not in event:  # the journal's own: what of a range will not come
         said = json.dumps(event.get("gap") or shown.get("body") or shown.get("body_base64"), separators=(",", ":"))
         return "-", text("cli.gap" if "gap" in event else "cli.other_record", lang), "", said, ""
+    kind = word(f"alarm.kind_{event['kind']}", event["kind"], lang)
     change = text("cli.change_on" if event.get("active") else "cli.change_off", lang)
     where = str(event.get("name") or event.get("point") or "")
+    if why := _why(event, lang):
+        where = f"{where} ({why})"
     grade = str(event.get("grade") or "")
-    return china_time(at.get("wall_ns"), at.get("clock")), word("alarm.kind", event["kind"], lang), change, where, grade
+    return china_time(at.get("wall_ns"), at.get("clock")), kind, change, where, grade
+
+
+def _why(event: Mapping[str, Any], lang: str) -> str:
+    """Why a source, a part of the agent or the journal is in trouble, where the event says so."""
+    fields = event.get("fields")
+    if not isinstance(fields, dict):
+        return ""
+    if event["kind"] == "store" and "code" in fields:
+        return word(f"journal.store_{fields['code']}", fields["code"], lang)
+    reason = fields.get("reason")
+    return word(f"cli.reason_{reason}", reason, lang) if reason else ""
 
 
 def _key(shown: Mapping[str, Any]) -> str:

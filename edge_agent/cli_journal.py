@@ -45,7 +45,7 @@ def journal_group() -> None:
     """Words for it are in the catalogue."""
 
 
-@journal_group.command()
+@journal_group.command("verify")
 @_directory
 @click.pass_obj
 @_said
@@ -72,7 +72,7 @@ def _findings(found: Iterable[Mapping[str, object]]) -> list[str]:
     return lines if len(lines) <= SHOWN_MAX else [*lines[:SHOWN_MAX], f"    ... {len(lines) - SHOWN_MAX}"]
 
 
-@journal_group.command()
+@journal_group.command("stats")
 @_directory
 @click.pass_obj
 @_said
@@ -144,7 +144,7 @@ def list_(obj: CliContext, *, stream: str, after: int, epoch: str | None, limit:
     return OK
 
 
-@journal_group.command()
+@journal_group.command("export")
 @click.option("--csv", "csv_file", type=FilePath(), metavar="FILE")
 @click.option("--sqlite", "sqlite_file", type=FilePath(), metavar="FILE")
 @click.option("--stream", "streams", type=Choice(STREAMS), multiple=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_agent.cli_base import FilePath, lookup
+from edge_agent.cli_base import FilePath, lookup, word
 from edge_agent.cli_decode import report
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable, table
 from edge_agent.texts import text
@@ -52,10 +52,6 @@ def _origin(profile: "Profile") -> str:
     return "overrides" if profile.overrides else "site" if profile.site else "shipped"
 
 
-def _word(group: str, code: str, lang: str) -> str:
-    return lookup(f"cli.{group}_{code}", lang) or printable(code)
-
-
 @profile_group.command("list")
 @click.pass_obj
 def list_(obj: CliContext) -> int:
@@ -83,9 +79,9 @@ def list_(obj: CliContext) -> int:
             (
                 profile.name,
                 _device(profile, lang),
-                _word("profilekind", profile.kind, lang),
-                _word("evidence", profile.evidence, lang),
-                _word("origin", _origin(profile), lang),
+                word(f"cli.profilekind_{profile.kind}", profile.kind, lang),
+                word(f"cli.evidence_{profile.evidence}", profile.evidence, lang),
+                text(f"cli.origin_{_origin(profile)}", lang),
             )
             for profile in found
         ]
@@ -95,7 +91,7 @@ def list_(obj: CliContext) -> int:
     return WARNINGS if profiles.broken else OK
 
 
-@profile_group.command()
+@profile_group.command("show")
 @click.argument("name")
 @click.pass_obj
 def show(obj: CliContext, name: str) -> int:
@@ -111,7 +107,8 @@ def show(obj: CliContext, name: str) -> int:
         return OK
     head = [
         f"{profile.name}  {_device(profile, obj.lang)}",
-        text("cli.profile_file", obj.lang, path=profile.path) + f" ({_word('origin', _origin(profile), obj.lang)})",
+        text("cli.profile_file", obj.lang, path=profile.path)
+        + f" ({text(f'cli.origin_{_origin(profile)}', obj.lang)})",
         "",
     ]
     body = profile.path.read_text("utf-8-sig").splitlines()
@@ -120,7 +117,7 @@ def show(obj: CliContext, name: str) -> int:
     return OK
 
 
-@profile_group.command()
+@profile_group.command("check")
 @click.argument("files", type=FilePath(), nargs=-1, required=True, metavar="FILE...")
 @click.pass_obj
 def check(obj: CliContext, files: tuple[Path, ...]) -> int:
@@ -154,7 +151,7 @@ def check(obj: CliContext, files: tuple[Path, ...]) -> int:
         verdict = {OK: "sound", WARNINGS: "doubtful", FAILURES: "unsound"}[code]
         lines.append(text(f"cli.profile_{verdict}", obj.lang, file=printable(str(file))))
         lines += [
-            f"    {_word('profile', finding.severity, obj.lang)}: {say(finding.code, finding.params, obj.lang)}"
+            f"    {text(f'cli.profile_{finding.severity}', obj.lang)}: {say(finding.code, finding.params, obj.lang)}"
             for finding in findings
         ]
     if obj.json_out:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_agent.china_time import china_time
-from edge_agent.cli_base import FilePath, lookup
+from edge_agent.cli_base import FilePath, lookup, word
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, cells, print_json, print_lines, printable, table
 from edge_agent.texts import text
 
@@ -99,11 +99,6 @@ def ask(path: Path, do: str, **params: object) -> Any:
     return asyncio.run(once())
 
 
-def word(group: str, code: object, lang: str) -> str:
-    """The word for an ASCII code ("alarm.kind", "fire"), or the code where the catalogue has none: a newer core says new things."""
-    return lookup(f"{group}_{code}", lang) or printable(str(code))
-
-
 def clock_note(shown: list[str], lang: str) -> list[str]:
     """The line that explains the marks of `china_time`, if `shown` has any."""
     return [text("cli.clock_note", lang)] if any(line.endswith(("~", "?")) for line in shown) else []
@@ -175,13 +170,13 @@ def judge(state: Mapping[str, Any], lang: str) -> tuple[list[str], int]:
         ),
     )
     for source in state.get("sources") or []:
-        if source.get("kind") != "uplink":
-            up = source.get("up")
-            add(
-                _mark(up, "warn"),
-                text("cli.status_source", lang, id=source.get("id")),
-                _reason(up, source.get("reason"), lang),
-            )
+        up, kind = source.get("up"), source.get("kind")
+        how = _reason(up, source.get("reason"), lang)
+        if kind != "uplink":
+            what = lookup(f"cli.source_{kind}", lang) or text("cli.source_device", lang)
+            add(_mark(up, "warn"), f"{what} {printable(str(source.get('id')))}", how)
+        elif source.get("id") == "uplink" and up is False:  # the process; its links have lines of their own
+            add("fault", text("cli.source_uplink", lang), how)
     for uplink in state.get("uplinks") or []:
         up = uplink.get("up")
         pending = sum(count for count in (uplink.get("pending") or {}).values() if isinstance(count, int))
@@ -202,7 +197,7 @@ def judge(state: Mapping[str, Any], lang: str) -> tuple[list[str], int]:
         gateway=printable(str(state.get("gateway"))),
         name=name,
         now=china_time(state.get("wall_ns") or time.time_ns()),
-        clock=word("cli.clock", clock, lang),
+        clock=word(f"cli.clock_{clock}", clock, lang),
     )
     closing = text(f"cli.status_closing_{worst}", lang)
     return [title, *table((), rows, width=width()), closing], worst
@@ -226,8 +221,8 @@ def _mark(up: object, down: str) -> str:
 
 
 def _reason(up: object, reason: object, lang: str) -> str:
-    said = word("cli.up", "unknown" if up is None else "yes" if up else "no", lang)
-    return said if up or not reason else f"{said} ({word('cli.reason', reason, lang)})"
+    said = text("cli.up_unknown" if up is None else "cli.up_yes" if up else "cli.up_no", lang)
+    return said if up or not reason else f"{said} ({word(f'cli.reason_{reason}', reason, lang)})"
 
 
 def _delivered(alarm: Mapping[str, Any], lang: str) -> str:
@@ -278,9 +273,10 @@ def _value(point: Mapping[str, Any], lang: str) -> str:
 def _point_state(point: Mapping[str, Any], lang: str) -> str:
     if point.get("fault"):
         reason = point["fault"] if isinstance(point["fault"], str) else ""
-        return text("cli.mark_fault", lang) + (" " + word("cli.reason", reason, lang) if reason else "")
+        return text("cli.mark_fault", lang) + (" " + word(f"cli.reason_{reason}", reason, lang) if reason else "")
     if point.get("active"):
-        return f"[{word('alarm.kind', point['active'], lang)}]"
+        kind = point["active"]
+        return f"[{word(f'alarm.kind_{kind}', kind, lang)}]"
     return text("cli.mark_unknown" if point.get("at_ns") is None else "cli.mark_ok", lang)
 
 
@@ -310,10 +306,10 @@ def alarm_lines(found: list[Mapping[str, Any]], lang: str, columns: int | None =
     rows = [
         [
             text("alarm.first_fire", lang) if alarm.get("first") else "",
-            word("alarm.kind", alarm.get("kind"), lang),
+            word(f"alarm.kind_{alarm.get('kind')}", alarm.get("kind"), lang),
             alarm.get("name") or alarm.get("point"),
             alarm.get("grade"),
-            word("alarm.state", alarm.get("state"), lang),
+            word(f"alarm.state_{alarm.get('state')}", alarm.get("state"), lang),
             _delivered(alarm, lang),
             when,
             alarm.get("id"),

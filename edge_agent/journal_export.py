@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from buffer.records import Record
 from edge_agent.china_time import china_time
+from edge_agent.cli_base import word
 from edge_agent.texts import text
 
 COLUMNS = (
@@ -86,19 +87,12 @@ def write_csv(records: Iterable[Mapping[str, Any]], out: TextIO, lang: str) -> i
         row = row_of(record)
         kind = row["kind"]
         if kind:
-            row["kind"] = _word(f"kind_{kind}", kind, lang)
+            row["kind"] = word(f"alarm.kind_{kind}", kind, lang)
         if row["active"] != "":
             row["active"] = text("cli.change_on" if row["active"] else "cli.change_off", lang)
         writer.writerow([_cell(column, row[column]) for column in COLUMNS])
         count += 1
     return count
-
-
-def _word(name: str, code: str, lang: str) -> str:
-    try:
-        return text(f"alarm.{name}", lang)
-    except KeyError:
-        return code
 
 
 def _cell(column: str, value: object) -> object:

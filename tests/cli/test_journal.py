@@ -257,3 +257,18 @@ def test_every_kind_of_event_has_a_word(cli: Cli, tmp_path: Path, kept: Any, bod
     assert len(shown.splitlines()) == len(Kind) + 1
     for kind in Kind:
         assert kind.value not in shown.split()
+
+
+def test_a_trouble_is_shown_with_its_reason(cli: Cli, tmp_path: Path, kept: Any, body: Any) -> None:
+    kept(
+        tmp_path,
+        bodies=[
+            (Priority.FAULT, body(1, Kind.LINK, point="panel1", name="", fields={"reason": "silent"})),
+            (Priority.FAULT, body(2, Kind.STORE, point="journal/vital.db", name="", fields={"code": "full"})),
+            (Priority.FAULT, body(3, Kind.WORKER, point="worker/bus1", name="", fields={"reason": "OSError: \x1b[2J"})),
+        ],
+    )
+    shown = cli("events", "--dir", str(tmp_path), "--lang", "zh").stdout
+    assert "panel1 (控制器没有声音)" in shown
+    assert "journal/vital.db (存储卡已满)" in shown
+    assert "\x1b" not in shown

@@ -14,6 +14,7 @@ import pexpect
 import pytest
 from click.testing import Result
 
+from edge_agent.cli_base import lookup
 from edge_agent.cli_site import judge, span
 from edge_agent.local_api import ApiError
 from edge_agent.terminal import cells
@@ -21,6 +22,7 @@ from edge_agent.texts import text
 
 Cli = Callable[..., Result]
 
+UPLINK = Path(__file__).parents[2] / "edge_agent" / "uplink"
 NOON_NS = 1_795_492_800_000_000_000  # 2026-11-24 12:00:00 China time
 FIRE = {
     "id": "a1", "event_id": "b-1", "kind": "fire", "point": "panel1/1-027", "name": "3楼走廊感烟", "grade": 1, "state": "active",
@@ -71,6 +73,7 @@ def test_a_healthy_gateway_exits_0_and_says_so(ask: Callable[..., Result]) -> No
         ({"sources": [{"id": "p", "kind": "panel", "up": None, "reason": "starting"}]}, 1, "unknown"),
         ({"uplinks": [{"id": "county", "up": None, "reason": "starting"}]}, 1, "unknown"),
         ({"uplinks": [{"id": "county", "up": False, "reason": "unreachable", "pending": {"alarm": 3}}]}, 2, "fault"),
+        ({"sources": [{"id": "uplink", "kind": "uplink", "up": False, "reason": "no_process"}]}, 2, "fault"),
         ({"stuck": ["bus1"]}, 2, "fault"),
         ({"memory_alarms": 4}, 2, "fault"),
     ],
@@ -237,3 +240,20 @@ def test_an_80_column_chinese_terminal_shows_alarms_without_a_wrapped_line(
     assert "2026-11-24 12:00:00" in child.before
     assert "f00dfeedcafe-1a2b3c-4d5e" in child.before  # whole, or nobody could acknowledge it
     assert max(cells(line) for line in child.before.splitlines()) <= 80
+
+
+def test_every_code_a_driver_or_link_tells_has_a_word_in_status() -> None:
+    found = set(re.findall(r'LinkError\(\s*"([a-z_]+)"', "".join(p.read_text("utf-8") for p in UPLINK.glob("*.py"))))
+    assert len(found) > 8
+    for reason in found | {
+        "no_port",
+        "hang_up",
+        "silent",
+        "no_answer",
+        "garbage",
+        "gpio",
+        "exception",
+        "no_process",
+        "card_wedged",
+    }:
+        assert lookup(f"cli.reason_{reason}", "zh"), reason
