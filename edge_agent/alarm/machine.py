@@ -29,11 +29,14 @@ from edge_agent.points.state import Latches, kind_of, read_piece
 UNACKNOWLEDGED_S = 120.0  # of points in no zone
 UNCONFIRMED_NS = 30_000_000_000  # a fire the centre has not confirmed by then is a fault of the link, shown here
 HOLD_NS = 300_000_000_000  # GB 26875.1-2011 4.1.2.2: the fire lamp stays 5 min after success or panel reset
+LAPSE_NS = 10_000_000_000  # after a restart the agent has this long to say again what is wrong with itself
 MAX_ALARMS = 10_000  # past that, further points share one alarm for each source and kind
 MAX_UNSENT = 4096  # only what the lamp waits for; the journal has them all
 DELIVERY = "delivery"  # the point of the LINK event "the centre does not confirm"
 
-_HOLD, _UNSENT = ("\0hold", Kind.LINK), ("\0unsent", Kind.LINK)  # keys of the two timers that are no alarm's
+OWN = "gateway"  # the source of what the agent says of itself
+# keys of the timers that are no alarm's
+_HOLD, _UNSENT, _LAPSED = ("\0hold", Kind.LINK), ("\0unsent", Kind.LINK), ("\0lapsed", Kind.LINK)
 
 
 class AlarmMachine:
@@ -63,6 +66,7 @@ class AlarmMachine:
         self._silenced = 0
         self._deadlines: Deadlines[Key] = Deadlines()
         self._latches = Latches()
+        self._lapsed: dict[Key, None] = {}
         self._unarmed = False  # restored, and the present moment not yet known
         self._boot_id = ""
 
@@ -109,7 +113,7 @@ class AlarmMachine:
         for alarm in sounding:
             self._put(replace(alarm, silenced=True))
         fields = {"alarms": len(sounding), "event_ids": [alarm.event_id for alarm in sounding[:20]], "who": who}
-        return [self._new_event(Kind.SILENCE, "gateway", True, now_ns, source="gateway", fields=fields)]
+        return [self._new_event(Kind.SILENCE, OWN, True, now_ns, source=OWN, fields=fields)]
 
     def delivered(self, event_id: str, now_ns: int) -> None:
         """Every mandatory centre has this event. Ask for `annunciation()` and `next_deadline_ns()` afterwards."""
@@ -135,6 +139,8 @@ class AlarmMachine:
                 self._latches.put("ah", None)
             elif key == _UNSENT:
                 events += self._judge_unsent(now_ns)
+            elif key == _LAPSED:
+                events += self._end_lapsed(now_ns)
             elif (alarm := self._alarms.get(key)) is not None and not alarm.acknowledged:
                 events += self._escalate(alarm, "unacknowledged", now_ns)
         return events
@@ -200,7 +206,7 @@ class AlarmMachine:
             piece = read_piece(body) if key[:2] in ("aa", "af", "ah", "an", "au") else None
             if piece is None:
                 continue
-            if key.startswith("aa:") and (alarm := read_alarm(piece)) is not None:
+            if key.startswith("aa:") and (alarm := read_alarm(piece)) is not None and alarm.key not in self._alarms:
                 self._by_id[alarm.id] = alarm.key
                 self._put(alarm, latch=False)
             elif key == "af":
@@ -220,6 +226,7 @@ class AlarmMachine:
 
     def _raise(self, event: Event, now_ns: int) -> list[Event]:
         key = (event.point, event.kind)
+        self._lapsed.pop(key, None)
         alarm = self._alarms.get(key)
         if alarm is None and len(self._alarms) >= MAX_ALARMS:
             key = (f"{event.source}/*", event.kind)
@@ -321,13 +328,23 @@ class AlarmMachine:
         _, oldest = next(iter(self._unsent.values()))
         return now_ns - oldest.mono_ns >= UNCONFIRMED_NS
 
+    def _end_lapsed(self, now_ns: int) -> list[Event]:
+        """What the agent said of itself before the restart, and has not said again, is over."""
+        lapsed, self._lapsed = self._lapsed, {}
+        events: list[Event] = []
+        for key in lapsed:
+            if (alarm := self._alarms.get(key)) is not None:
+                events.append(self._tell(alarm.kind, alarm, False, now_ns, {"by": "restart"}))
+                self._return(events[-1], now_ns)
+        return events
+
     def _judge_unsent(self, now_ns: int) -> list[Event]:
         late = self._late(now_ns)
         events: list[Event] = []
         if late != self._unsent_told:
             self._unsent_told = late
             fields = {"reason": "unconfirmed", "events": len(self._unsent)}
-            event = self._new_event(Kind.LINK, DELIVERY, late, now_ns, source="gateway", fields=fields)
+            event = self._new_event(Kind.LINK, DELIVERY, late, now_ns, source=OWN, fields=fields)
             if late:
                 self._raise(event, now_ns)
             else:
@@ -404,12 +421,16 @@ class AlarmMachine:
             return at.mono_ns if at.boot_id == now.boot_id else now.mono_ns
 
         for key, alarm in self._alarms.items():
+            if alarm.source == OWN and alarm.active and alarm.point != DELIVERY:
+                self._lapsed[key] = None
             limit_ns = self._zones.unacknowledged_ns(alarm.point)
             if alarm.sound is Sound.FIRE and alarm.grade < 2 and not alarm.acknowledged and limit_ns is not None:
                 self._deadlines.set(key, since_ns(alarm.at) + limit_ns)
         self._unsent = {
             event_id: (key, replace(at, mono_ns=since_ns(at))) for event_id, (key, at) in self._unsent.items()
         }
+        if self._lapsed:
+            self._deadlines.set(_LAPSED, now.mono_ns + LAPSE_NS)
         self._unsent_told = (DELIVERY, Kind.LINK) in self._alarms and self._alarms[DELIVERY, Kind.LINK].active
         self._watch_unsent(now.mono_ns)
         if self._hold_until is None:

@@ -54,7 +54,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "lamp_past": ("间歇短闪: 已恢复, 待确认", "short flashes: over, unacknowledged"),
     # GPIO errors: the fact, then the next step
     "gpio_no_library": (
-        "没有 {library} 库 ({reason})。请安装: gpiod 用 pip install 'zg119-edge-agent[gpio]', RPi.GPIO 用 apt install python3-rpi-lgpio",
+        "没有 {library} 库 ({reason})。请安装: gpiod 用 pip install 'zg119-edge-agent[gpio]', "
+        "RPi.GPIO 用 apt install python3-rpi-lgpio",
         "The {library} library is missing ({reason}). Install it: gpiod by pip install 'zg119-edge-agent[gpio]', "
         "RPi.GPIO by apt install python3-rpi-lgpio",
     ),

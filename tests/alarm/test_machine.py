@@ -254,6 +254,16 @@ def test_a_fire_nobody_acknowledged_in_time_is_grade_2_once() -> None:
     assert site.wait(10_000) == []
 
 
+def test_a_fire_told_again_and_again_does_not_put_off_grade_2() -> None:
+    site = Site([FLOOR3])
+    site.say("unknown", "p1/3-001")
+    events: list[Event] = []
+    for _ in range(13):
+        events += site.wait(10)
+        site.say("unknown", "p1/3-001")
+    assert [event.at.mono_ns for event in events] == [120 * S]
+
+
 def test_one_that_returned_and_was_not_acknowledged_is_raised_as_no_longer_active() -> None:
     site = Site([FLOOR3])
     site.say("fire", "p1/3-001")
@@ -513,6 +523,19 @@ def test_a_power_cut_silences_nothing_and_every_timer_begins_anew(now_known: boo
     assert [(event.kind, event.at.mono_ns - 5 * S) for event in events] == [(Kind.LINK, 30 * S), (Kind.FIRE, 120 * S)]
     again.machine.delivered(fire, again.now_ns)
     assert again.machine.alarms()[0].delivered
+
+
+def test_what_the_agent_said_of_itself_is_over_after_a_restart_unless_it_says_it_again() -> None:
+    site, kept = Site(), Kept()
+    for point in ("worker/panel1", "board"):
+        event = site.new_event(Kind.FAULT, point, True, 0, source="gateway")
+        site.machine.feed(event, 0)
+    kept.write(site)
+    again = restart(site, kept, [])
+    again.machine.feed(again.new_event(Kind.FAULT, "board", True, 1, source="gateway"), 1)
+    (over,) = again.wait(60)
+    assert (over.point, over.active, over.fields) == ("worker/panel1", False, {"by": "restart"})
+    assert again.states() == {"board": "active", "worker/panel1": "returned"}
 
 
 def test_an_acknowledged_or_silenced_fire_stays_so_after_a_power_cut() -> None:

@@ -251,6 +251,14 @@ def test_a_delay_does_not_run_out_on_missing_values(table: Make) -> None:
     ]
 
 
+def test_a_value_that_is_back_after_the_gap_was_never_over_for_long_enough(table: Make) -> None:
+    points = table([value(alarm_high=300.0, on_delay_s=5.0)])
+    points.feed([Reading("meter1/leak_ma", 310.0, 0)], 0)
+    points.feed([PointFault("meter1/leak_ma", "timeout", S)], S)
+    assert points.feed([Reading("meter1/leak_ma", 100.0, 11 * S)], 11 * S) == []
+    assert points.tick(100 * S) == []
+
+
 # --- panels ---------------------------------------------------------------------------------------------------------------
 
 
@@ -312,6 +320,13 @@ def test_a_second_trouble_of_the_same_point_is_told_too(table: Make) -> None:
     (dirty,) = say(points, "dirty")
     assert (dirty.kind, dirty.active, dirty.fields["word"]) == (Kind.FAULT, True, "dirty")
     assert told(say(points, "fault_restore")) == [("fault", "panel1/1-027", False)]
+
+
+def test_after_its_end_each_trouble_is_told_anew(table: Make) -> None:
+    points = table()
+    for _ in range(2):
+        assert told(say(points, "fault") + say(points, "dirty")) == [("fault", "panel1/1-027", True)] * 2
+        assert told(say(points, "fault_restore")) == [("fault", "panel1/1-027", False)]
 
 
 @pytest.mark.parametrize("fields", [{"manual": True}, {"event_text": "手动火警"}, {"device_type_text": "手动报警按钮"}])
