@@ -371,7 +371,7 @@ class Destination:
         )
         self._parts.ledger.refuse(Refused(self.id, name, why, body, self._parts.clock.now().wall_ns))
         self._parts.reports.fault(
-            self.id, "refused", epoch=name.epoch, stream=name.priority.stream, n=n, why=_ascii(why)
+            self.id, "record_refused", epoch=name.epoch, stream=name.priority.stream, n=n, why=_ascii(why)
         )
 
     # --- up and down --------------------------------------------------------------------------------------------------------------

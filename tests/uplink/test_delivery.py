@@ -159,7 +159,7 @@ async def test_a_refused_record_moves_aside_with_its_reason_and_the_rest_goes_on
         assert stored(db) == [n for n in range(1, 21) if n != 7]
         assert (aside.name.n, aside.body) == (7, bad)
         assert "active" in aside.why
-        assert [what for what, _ in faults] == ["refused"]
+        assert [what for what, _ in faults] == ["record_refused"]
         async with running_uplink(config, journal) as uplink:  # and it stays aside
             await until(lambda: uplink.destinations[0].counters["connections"] == 1)
             await until(lambda: not uplink.destinations[0].outbox.alarm_pending)

@@ -1,0 +1,115 @@
+"""The uplink and a core over the real Unix socket: reports, wake-ups, restarts of the core."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from buffer.records import Priority
+from edge_agent.local_api import LocalServer, Peer
+from tests.brokers import Broker
+from tests.uplink.site import MemoryJournal, event_body, running_centre, running_uplink, site_config, stored, until
+
+pytestmark = pytest.mark.asyncio
+
+
+class Core:
+    """As much of a core as the uplink talks to."""
+
+    def __init__(self, path: Path) -> None:
+        self.alarms: list[dict[str, object]] = []
+        self.told: list[tuple[str, Mapping[str, object]]] = []
+        names = ("confirm", "delivered", "uplink_state", "uplink_fault")
+        handlers = {name: self._hear(name) for name in names}
+        handlers |= {"alarms": lambda request, peer: self.alarms, "points": lambda request, peer: []}
+        self.server = LocalServer(path, handlers)
+
+    def _hear(self, name: str):  # type: ignore[no-untyped-def]
+        def handler(request: Mapping[str, object], peer: Peer) -> object:
+            self.told.append((name, request))
+            return None
+
+        return handler
+
+    def push_alarm(self, epoch: str, n: int, body: bytes) -> None:
+        self.server.push("journal", {"epoch": epoch, "stream": "alarm", "n": n, "body": body.decode()})
+
+    def confirmed(self, epoch: str, stream: str) -> int:
+        found = [
+            r["through"] for name, r in self.told if name == "confirm" and (r["epoch"], r["stream"]) == (epoch, stream)
+        ]
+        return max((through for through in found if isinstance(through, int)), default=0)
+
+    def delivered(self) -> list[str]:
+        return [i for name, r in self.told if name == "delivered" for i in r["ids"]]  # type: ignore[attr-defined]
+
+    def states(self) -> list[tuple[object, object]]:
+        return [(r["up"], r["reason"]) for name, r in self.told if name == "uplink_state"]
+
+
+@contextlib.asynccontextmanager
+async def running_core(path: Path) -> AsyncIterator[Core]:
+    core = Core(path)
+    await core.server.start()
+    try:
+        yield core
+    finally:
+        await core.server.close()
+
+
+async def test_an_alarm_pushed_with_its_body_is_delivered_although_the_journal_cannot_be_read(tmp_path: Path) -> None:
+    class DeadDisk(MemoryJournal):
+        def heads(self) -> Mapping[tuple[str, Priority], int]:
+            raise OSError(5, "Input/output error")
+
+        def read(self, *args: object, **kwargs: object) -> list[object]:  # type: ignore[override]
+            raise OSError(5, "Input/output error")
+
+    with Broker(tmp_path) as broker, running_centre(tmp_path / "centre", broker) as db:
+        config = site_config(tmp_path, broker.port)
+        async with running_core(config.gateway.run_dir / "core.sock") as core, running_uplink(config, DeadDisk()):  # type: ignore[arg-type]
+            await until(lambda: core.server.watched("journal"))
+            core.push_alarm("mem-boot-1", 1, event_body(1))
+            await until(lambda: stored(db) == [1])
+            await until(lambda: core.confirmed("mem-boot-1", "alarm") == 1)
+            assert core.delivered() == [json.loads(event_body(1))["id"]]
+            await until(lambda: (True, "connected") in core.states())
+
+
+async def test_an_uplink_that_starts_first_finds_the_core_and_survives_its_restarts(tmp_path: Path) -> None:
+    journal = MemoryJournal()
+    with Broker(tmp_path) as broker, running_centre(tmp_path / "centre", broker) as db:
+        config = site_config(tmp_path, broker.port)
+        path = config.gateway.run_dir / "core.sock"
+        journal.append(Priority.ALARM, event_body(1))
+        async with running_uplink(config, journal) as uplink:
+            await until(lambda: stored(db) == [1], "without any core")
+            for n in (2, 3):
+                async with running_core(path) as core:
+                    await until(lambda: core.confirmed("e1", "alarm") == n - 1)  # noqa: B023
+                    await until(lambda: core.states())  # noqa: B023
+                    journal.append(Priority.ALARM, event_body(n))
+                    core.push_alarm("e1", n, event_body(n))
+                    await until(lambda: core.confirmed("e1", "alarm") == n)  # noqa: B023
+                await until(lambda: not uplink.core.present)
+        assert stored(db) == [1, 2, 3]
+
+
+async def test_an_alarm_confirmed_while_the_core_was_away_gets_its_lamp_when_it_is_back(tmp_path: Path) -> None:
+    journal = MemoryJournal()
+    for n in range(1, 51):
+        journal.append(Priority.ALARM, event_body(n))
+    with Broker(tmp_path) as broker, running_centre(tmp_path / "centre", broker) as db:
+        config = site_config(tmp_path, broker.port)
+        async with running_uplink(config, journal) as uplink:
+            await until(lambda: len(stored(db)) == 50 and not uplink.destinations[0].outbox.alarm_pending)
+        waiting = json.loads(event_body(7))["id"]
+        async with running_uplink(config, journal):  # a new process: it remembers only its ledger
+            async with running_core(config.gateway.run_dir / "core.sock") as core:
+                core.alarms = [{"event_id": waiting, "delivered": False}, {"event_id": "other", "delivered": False}]
+                await until(lambda: core.delivered())
+                assert core.delivered() == [waiting]
+        await asyncio.sleep(0)
