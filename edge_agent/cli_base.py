@@ -70,6 +70,11 @@ def word(key: str, code: object, lang: str) -> str:
     return lookup(key, lang) or printable(str(code))
 
 
+def reason_word(code: object, lang: str) -> str:
+    """Why something fell silent or failed: a code of the drivers or of the uplink."""
+    return lookup(f"cli.reason_{code}", lang) or word(f"uplink.{code}", code, lang)
+
+
 class Formatter(click.HelpFormatter):
     """Help in columns that count Chinese characters as two cells, which click's own does not."""
 

@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_agent.china_time import china_time
-from edge_agent.cli_base import FilePath, lookup, word
-from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, cells, print_json, print_lines, printable, table
+from edge_agent.cli_base import FilePath, lookup, reason_word, word, wrap
+from edge_agent.terminal import (
+    FAILURES,
+    OK,
+    WARNINGS,
+    CliContext,
+    cells,
+    pad,
+    print_json,
+    print_lines,
+    printable,
+    table,
+)
 from edge_agent.texts import text
 
 if TYPE_CHECKING:
@@ -132,7 +143,7 @@ def status(obj: CliContext, socket: Path | None) -> int:
         state = ask(socket_path(obj, socket), "status")
     except Unreachable as reason:
         return reason.say(obj)
-    lines, code = judge(state, obj.lang)
+    lines, code = judge(state, obj.lang, width())
     if obj.json_out:
         print_json(state)
     else:
@@ -140,7 +151,7 @@ def status(obj: CliContext, socket: Path | None) -> int:
     return code
 
 
-def judge(state: Mapping[str, Any], lang: str) -> tuple[list[str], int]:
+def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tuple[list[str], int]:
     """The screen for a status answer, and the exit code its worst line asks for (docs/cli.md)."""
     rows: list[tuple[str, str, str]] = []  # mark, what, how it is
     worst = OK
@@ -200,7 +211,19 @@ def judge(state: Mapping[str, Any], lang: str) -> tuple[list[str], int]:
         clock=word(f"cli.clock_{clock}", clock, lang),
     )
     closing = text(f"cli.status_closing_{worst}", lang)
-    return [title, *table((), rows, width=width()), closing], worst
+    return [title, *_block(rows, columns), closing], worst
+
+
+def _block(rows: list[tuple[str, str, str]], columns: int | None) -> list[str]:
+    """Three columns, the last one wrapped: what to do about a fault must not be cut off."""
+    first, second = (max(cells(row[n]) for row in rows) for n in (0, 1))
+    indent = first + second + 4
+    lines = []
+    for mark, what, how in rows:
+        parts = wrap(printable(how), max(columns - indent, 20)) if columns else [printable(how)]
+        lines.append(f"{pad(mark, first)}  {pad(printable(what), second)}  {parts[0]}".rstrip())
+        lines += [" " * indent + part for part in parts[1:]]
+    return lines
 
 
 def _judge_alarms(alarms: Mapping[str, Any], lang: str, add: Any) -> None:
@@ -222,7 +245,7 @@ def _mark(up: object, down: str) -> str:
 
 def _reason(up: object, reason: object, lang: str) -> str:
     said = text("cli.up_unknown" if up is None else "cli.up_yes" if up else "cli.up_no", lang)
-    return said if up or not reason else f"{said} ({word(f'cli.reason_{reason}', reason, lang)})"
+    return said if up or not reason else f"{said} ({reason_word(reason, lang)})"
 
 
 def _delivered(alarm: Mapping[str, Any], lang: str) -> str:
@@ -273,7 +296,7 @@ def _value(point: Mapping[str, Any], lang: str) -> str:
 def _point_state(point: Mapping[str, Any], lang: str) -> str:
     if point.get("fault"):
         reason = point["fault"] if isinstance(point["fault"], str) else ""
-        return text("cli.mark_fault", lang) + (" " + word(f"cli.reason_{reason}", reason, lang) if reason else "")
+        return text("cli.mark_fault", lang) + (" " + reason_word(reason, lang) if reason else "")
     if point.get("active"):
         kind = point["active"]
         return f"[{word(f'alarm.kind_{kind}', kind, lang)}]"

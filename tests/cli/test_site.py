@@ -14,7 +14,7 @@ import pexpect
 import pytest
 from click.testing import Result
 
-from edge_agent.cli_base import lookup
+from edge_agent.cli_base import reason_word
 from edge_agent.cli_site import judge, span
 from edge_agent.local_api import ApiError
 from edge_agent.terminal import cells
@@ -242,18 +242,22 @@ def test_an_80_column_chinese_terminal_shows_alarms_without_a_wrapped_line(
     assert max(cells(line) for line in child.before.splitlines()) <= 80
 
 
-def test_every_code_a_driver_or_link_tells_has_a_word_in_status() -> None:
+def test_every_code_a_driver_or_link_tells_has_a_word() -> None:
     found = set(re.findall(r'LinkError\(\s*"([a-z_]+)"', "".join(p.read_text("utf-8") for p in UPLINK.glob("*.py"))))
     assert len(found) > 8
-    for reason in found | {
-        "no_port",
-        "hang_up",
-        "silent",
-        "no_answer",
-        "garbage",
-        "gpio",
-        "exception",
-        "no_process",
-        "card_wedged",
-    }:
-        assert lookup(f"cli.reason_{reason}", "zh"), reason
+    told = {"no_port", "hang_up", "silent", "no_answer", "garbage", "gpio", "exception", "no_process", "card_wedged"}
+    for reason in found | told:
+        assert reason_word(reason, "zh") != reason
+
+
+def test_what_to_do_is_wrapped_not_cut_off() -> None:
+    down = {
+        **healthy(),
+        "uplinks": [{"id": "county", "up": False, "reason": "cert_expired", "pending": {"alarm": 12345}}],
+    }
+    for lang in ("zh", "en"):
+        lines, _ = judge(down, lang, 60)
+        assert max(cells(line) for line in lines[1:]) <= 60
+        shown = re.sub(r"\s+", "", "".join(lines))
+        assert re.sub(r"\s+", "", reason_word("cert_expired", lang)) in shown
+        assert "12345" in shown
