@@ -15,6 +15,7 @@ from drivers.codecs.text import FIRE_WORDS, Smell, decode_gbk, strip_commands
 
 LINE_BYTES_MAX: Final = 256
 RECORD_BYTES_MAX: Final = 1536
+RECORD_LINES_MAX: Final = 16
 TEXTS_AFTER_EVENT: Final = 2  # location, device type
 BLANKS_BEFORE_EVENT_MAX: Final = 2
 PRINTABLE_SHARE: Final = 0.7  # below it, lines are noise rather than text
@@ -47,6 +48,9 @@ class _Record:
     @property
     def raw(self) -> bytes:
         return b"".join(self.lines)
+
+    def is_full(self, more_bytes: int) -> bool:
+        return len(self.lines) >= RECORD_LINES_MAX or len(self.raw) + more_bytes > RECORD_BYTES_MAX
 
 
 class LinePrinter(Codec):
@@ -90,7 +94,7 @@ class LinePrinter(Codec):
         text = text.strip()
         record = self._record
         starts = self._time.fullmatch(text) is not None
-        if record.texts and (starts or len(record.raw) + size > RECORD_BYTES_MAX or self._begins_another(text)):
+        if record.texts and (starts or record.is_full(size) or self._begins_another(text)):
             return self._close()  # takes nothing: the line is looked at again with an empty record
         if not text:
             return self._blank(raw, size)

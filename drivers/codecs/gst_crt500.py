@@ -121,7 +121,14 @@ class GstCrt500(Codec):
         if value in (ASK, TAKEN):
             kind = "poll" if value == ASK else "answer"
             return Step(size=1, fields={"kind": kind, "event": None, "direction": "host_to_panel"})
-        return noise(1)
+        size = 1
+        while size < len(self._buf) and self._is_noise(self._buf[size]):
+            size += 1
+        return noise(size)
+
+    def _is_noise(self, value: int) -> bool:
+        """Whether nothing known begins with this byte."""
+        return value > ADDRESS_MAX and value not in _FIRST
 
     def _frame(self, shape: _Shape, frame: bytes) -> Step:
         if frame[-1] != END:
