@@ -47,7 +47,8 @@ class PanelEvent:
 class LinkState:
     """A port, bus, panel or device that started or stopped answering. Silence is never "normal".
 
-    `source` is the id of the bus or device; `reason` an ASCII code (no_port, hang_up, silent, no_answer, garbage, answering, opened).
+    `source` is the id of the bus or device; `reason` an ASCII code: no_port, hang_up, silent, no_answer, garbage when down,
+    answering, opened (a port whose panel may be silent for ever) when up.
     `detail` is ASCII for the log: errno text, counters.
     """
 
