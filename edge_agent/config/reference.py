@@ -25,8 +25,8 @@ def sample(
 ) -> str:
     """A commented configuration that passes its own check.
 
-    `values` replaces examples, by dotted key ("gateway.id"), each written as in TOML. `sections` names the tables that
-    are written out (default: all); the rest stand there behind a #, ready to be used.
+    `values` replaces examples, by dotted key ("gateway.id"), each written as in TOML; "" leaves the key out. `sections` names
+    the tables that are written out (default: all); the rest stand there behind a #, ready to be used.
     """
     given = values or {}
     live = {section.name for section in SECTIONS} if sections is None else set(sections)
@@ -45,8 +45,8 @@ def _keys(section: Section, lang: str, given: Mapping[str, str], *, live: bool) 
     for name, rule in section.keys.items():
         shape = shapes(section.name)[name]
         dotted = f"{section.name}.{name}"
-        value = given.get(dotted, rule.example if shape.required or rule.sample or not shape.default else "")
-        written = shape.required or rule.sample or dotted in given
+        value = given.get(dotted) or (rule.example if shape.required or rule.sample or not shape.default else "")
+        written = given[dotted] != "" if dotted in given else shape.required or rule.sample
         line = f"{name} = {value or toml(shape.default)}"
         # Of a table that is only shown, everything stays behind one #; of a live one, only what is left at its default.
         lines.append(f"{'' if live and written else '# '}{line}  # {_words(rule, lang)}{_unit(rule)}")
