@@ -7,7 +7,6 @@ share the disk's queue and Python's lock, and nothing else.
 import contextlib
 import fcntl
 import os
-import secrets
 import sqlite3
 import threading
 import time
@@ -107,6 +106,7 @@ class Journal:
             raise
         if space.reserve.size:
             self.vital.take_reserve(first=True)
+            self.bulk.take_spare()
         lingers = {
             Priority.ALARM: 0.0,
             Priority.FAULT: settings.fault_linger_s,
@@ -147,7 +147,7 @@ class Journal:
         mono_ns: Callable[[], int] = time.monotonic_ns,
         wall_ns: Callable[[], int] = time.time_ns,
         boot_id: str | None = None,
-        new_epoch: Callable[[], str] = lambda: secrets.token_hex(6),
+        new_epoch: Callable[[], str] = lambda: os.urandom(6).hex(),
         connect: Connect = connect,
     ) -> "Journal":
         """Open the journal of a directory, whatever state it is in, without a scan.

@@ -1,6 +1,5 @@
 """`edge-agent run`, `uplink` and `demo`: the two services of the gateway, and the story they tell together."""
 
-import asyncio
 import logging
 import os
 import signal
@@ -59,6 +58,8 @@ class _LogLine(logging.Formatter):
 @click.pass_obj
 def run(obj: CliContext) -> int:
     """Run the core: drivers, points, alarms, journal."""
+    # The core speaks no TLS (docs/decisions/0006). asyncio takes a missing ssl for granted; with it come 4 MB of libcrypto.
+    sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
     config = load_or_complain(obj)
     if config is None:
         return CONFIG
@@ -108,6 +109,8 @@ def demo(obj: CliContext, seconds: float | None, json_out: bool) -> int:
 
 def _serve(service: Coroutine[Any, Any, object], refuses: tuple[type[Exception], ...] = ()) -> int:
     """Run one service until it ends or SIGTERM or SIGINT asks it to; a second signal no longer waits. Raise what it `refuses`."""
+
+    import asyncio
 
     async def until_signal() -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()

@@ -93,6 +93,7 @@ class Core:
             instant=clock.at,
             settings=config.journal,
             sources=self._sources,
+            parents={device.id: bus.id for bus in config.buses for device in bus.devices},
         )
         self.alarms = AlarmMachine(config.zones, new_event=self.new_event, uplinks=mandatory)
 
