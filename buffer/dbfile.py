@@ -335,7 +335,7 @@ class DbFile:
 
     def vacuum(self, pages: int) -> None:
         """Give up to `pages` free pages back to the file system (at the next checkpoint)."""
-        self.db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+        self.db.executescript(f"PRAGMA incremental_vacuum({pages})")  # execute() would step it once: one page
 
     def checkpoint(self, *, truncate: bool = False) -> None:
         """Bring the -wal into the file as far as readers let us; never waits for them."""

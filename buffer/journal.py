@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from buffer.dbfile import Connect, connect
+from buffer.dbfile import Connect, connect, quoted
 from buffer.faults import JournalError, StoreFault, describe
 from buffer.owner import BulkOwner, Space, VitalOwner
 from buffer.records import Priority
@@ -152,8 +152,8 @@ class Journal:
     ) -> "Journal":
         """Open the journal of a directory, whatever state it is in, without a scan.
 
-        `report` and `on_batch` are called in a writer's thread and must not block; `on_batch` gets all tickets one commit
-        settled. Raise JournalError: `locked` (another process writes here), `newer_schema`, `pragma_refused`.
+        `report` and `on_batch` are called in a writer's thread (`report` in this one until `open` returns) and must not
+        block; `on_batch` gets all tickets one commit settled. Raise JournalError: `locked` (another process writes here), `newer_schema`, `pragma_refused`.
         """
         return cls(
             directory,
@@ -266,7 +266,7 @@ class Journal:
 def quick_check(path: Path, stop: Callable[[], bool] = lambda: False) -> str:
     """What SQLite's quick_check says of a file, table by table; "" if nothing is wrong, or if it cannot be told from here."""
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as db:
+        with contextlib.closing(sqlite3.connect(f"file:{quoted(path)}?mode=ro", uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA cache_size = -256")
             for (table,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
                 if stop():
@@ -361,7 +361,7 @@ class _Writer:
             try:
                 sleep_ns = self._turn()
             except JournalError as fault:  # the file was replaced by a newer program's: hands off
-                self.owner.trouble = fault.code
+                self.owner.refuse(fault)
                 sleep_ns = 10**9
             except Exception as bug:  # noqa: BLE001 - alarms outlive any bug of the journal's own
                 self._report_bug(bug)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from buffer import retention
-from buffer.dbfile import Confirmed, Connect, connect
+from buffer.dbfile import PAGE_BYTES, Confirmed, Connect, connect
 from buffer.faults import Damaged, JournalError, StoreFault, classify, describe
 from buffer.records import Priority
 from buffer.recovery import EPOCH_STEP, OpenMark, bad_files, done_path, set_aside, suspicion, write_done
@@ -29,6 +29,7 @@ SHED_TRIES = 20
 HIGH, LOW = 0.90, 0.85  # of the budget: where shedding begins and ends
 RESERVE_MARGIN_BYTES = 1 << 20
 VACUUM_PAGES = 64
+ROOM_BYTES = 256 * 1024
 
 Report = Callable[[StoreFault], None]
 StoreT = TypeVar("StoreT", VitalStore, BulkStore)
@@ -185,6 +186,11 @@ class Owner(Generic[StoreT]):
         self._backoff_ns = min(self._backoff_ns * 2, RETRY_MAX_NS)
         self._trouble(code, detail)
 
+    def refuse(self, fault: JournalError) -> None:
+        """The file is not ours to touch any more."""
+        self._close_store()
+        self._trouble(fault.code, str(fault))
+
     def _trouble(self, code: str, detail: str) -> None:
         if self.trouble != code:  # once when it goes, once when it is back
             self.trouble = code
@@ -235,7 +241,10 @@ class Owner(Generic[StoreT]):
                 if code == "corrupt" and again:
                     self.replace(fault, now_ns)
                     continue
-                if code not in ("full", "busy"):
+                if code == "busy":  # somebody's tool holds the file: `step` finds out when it lets go
+                    self._trouble(code, describe(fault))
+                    self._retry_ns = now_ns + S // 2
+                elif code != "full":
                     self._down(code, describe(fault), now_ns)
                 return code
             else:
@@ -245,17 +254,19 @@ class Owner(Generic[StoreT]):
         return "corrupt"
 
     def _make_room(
-        self, batch: Sequence[Ticket], alarms: Sequence[Ticket], notes: Sequence[tuple[Priority, bytes]], now_ns: int
+        self,
+        batch: Sequence[Ticket],
+        alarms: Sequence[Ticket],
+        notes: Sequence[tuple[Priority, bytes]],
+        now_ns: int,
     ) -> str:
-        """The file or the disk is full. Return "" once the batch is written."""
-        code = "full"
-        store = self.store
-        if store is None:
-            return code
-        if store.pages()[0] >= store.bound_pages - 1:
+        """The file or the disk is full. Return "" if the alarms of the batch are written; what else was not is failed."""
+        code, store = "full", self.store
+        size = sum(len(ticket.body) for ticket in batch)
+        if store is not None and self._free() > 2 * size + ROOM_BYTES:  # so it is the budget
             for _ in range(SHED_TRIES):
-                if alarms:  # the budget is ours to exceed; `step` sheds and takes it back
-                    store.set_budget(store.bound_pages + 256)
+                if alarms:  # it is ours to exceed; `step` sheds, and takes it back
+                    store.set_budget(max(store.bound_pages, store.pages()[0]) + 2 * size // PAGE_BYTES + 256)
                 elif not self._shed(now_ns):
                     break
                 if (code := self._write(batch, notes, now_ns)) != "full":
@@ -265,6 +276,7 @@ class Owner(Generic[StoreT]):
                 code = self._write(batch, notes, now_ns)
             if code == "full" and len(alarms) < len(batch):
                 code = self._write(alarms, (), now_ns)
+                self._fail(batch, "full")
         if code == "full":
             self._trouble("full", f"free={self._free()}")
             self._retry_ns = now_ns + 2 * S
@@ -518,7 +530,12 @@ class VitalOwner(Owner[VitalStore]):
 
 
 class BulkOwner(Owner[BulkStore]):
-    """bulk.db: gives way to vital.db."""
+    """bulk.db: gives way to vital.db.
+
+    On a full disk even deleting needs room, to bring the -wal into the file: `spare.bin` holds that much.
+    """
+
+    _spare: Reserve | None = None
 
     def _prune(self, store: BulkStore) -> bool:
         return retention.prune_bulk(store, self.mandatory)
@@ -526,19 +543,34 @@ class BulkOwner(Owner[BulkStore]):
     def _shed(self, now_ns: int) -> bool:
         return self.store is not None and retention.shed_bulk(self.store, self.mandatory)
 
+    def take_spare(self) -> None:
+        """Hold the room that giving way needs, if the disk has it to spare."""
+        size = (BulkStore.WAL_PAGES + 200) * PAGE_BYTES if self.space.reserve.size else 0
+        spare = self._spare = self._spare or Reserve(
+            self.space.directory / "spare.bin", min(size, self.space.reserve.size)
+        )
+        with contextlib.suppress(OSError):
+            if not spare.present and free_bytes(self.space.directory) > 2 * spare.size + RESERVE_MARGIN_BYTES:
+                spare.take()
+
     def _look_round(self, now_ns: int) -> None:
         super()._look_round(now_ns)
-        if self.space.starved and self.store is not None:
+        if not self.space.starved:
+            self.take_spare()
+        elif self.store is not None:
             self._attempt(lambda: self._give_way(now_ns), now_ns)
 
     def _give_way(self, now_ns: int) -> None:
         """The disk is full: give room back to it until the reserve can be held again."""
-        store = self.store
-        if store is None or free_bytes(self.space.directory) > 2 * self.space.reserve.size + RESERVE_MARGIN_BYTES:
+        store, space = self.store, self.space
+        if store is None or free_bytes(space.directory) > 2 * space.reserve.size + RESERVE_MARGIN_BYTES:
             return
-        store.checkpoint(truncate=True)  # first: shedding needs a -wal to write to
+        if self._spare is not None:
+            self._spare.give_up()
+        # In small steps, the -wal recycled and never cut: its blocks are what there is to write to.
+        store.checkpoint()
         for _ in range(SHED_TRIES):
             if not self._shed(now_ns):
                 break
-        store.vacuum(store.pages()[1])
-        store.checkpoint(truncate=True)
+            store.vacuum(VACUUM_PAGES)
+            store.checkpoint()

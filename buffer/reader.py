@@ -78,18 +78,17 @@ class _File:
         return self.db
 
     def _connect(self, more: str = "") -> sqlite3.Connection:
-        db = sqlite3.connect(
+        return sqlite3.connect(
             f"file:{quoted(self.path)}?mode=ro{more}",
             uri=True,
             isolation_level=None,
             timeout=2.0,
             check_same_thread=False,
         )
-        db.execute("PRAGMA cache_size = -256").close()
-        return db
 
     @staticmethod
     def _version(db: sqlite3.Connection) -> int:
+        db.execute("PRAGMA cache_size = -256").close()
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         db.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the first real look: needs the -wal
         return version

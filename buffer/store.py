@@ -162,7 +162,6 @@ class BulkStore(DbFile):
     PREFIX = "b"
     SCHEMA_SQL: ClassVar[str] = _schema("schema_v1_bulk.sql")
     CACHE_KIB = 512
-    WAL_PAGES = 500
     _BLOCK: ClassVar[str] = "INSERT INTO telemetry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     _MEDIA: ClassVar[str] = "INSERT INTO media VALUES (?, ?, ?, ?, ?)"
 
