@@ -178,29 +178,26 @@ class Centre:
                 if self._stopping:
                     return
                 continue
+            handled: list[_Message] = []
             try:
-                self._group(message)
-            except (
-                sqlite3.Error
-            ) as fault:  # full or dying disk: acknowledge nothing, ask the broker to bring it all again
+                self._group(message, handled)
+            except sqlite3.Error as fault:  # full or dying disk, a lock that is held: acknowledge nothing, try again
                 log.error("store fault=%s", fault)
                 self._store.rollback()
                 self._rejected.clear()
-                for client in self._clients.values():
-                    client.disconnect()
-                time.sleep(STORE_RETRY_S)
-                for client in self._clients.values():
-                    if not self._stopping:
-                        client.loop_stop()
-                        client.loop_start()
+                with self._arrived:  # they are still the broker's: bounded by our Receive Maximum
+                    for unkept in reversed(handled):
+                        self._waiting[unkept.lane].appendleft(unkept)
+                    self._arrived.wait_for(lambda: self._stopping, STORE_RETRY_S)
+                if self._stopping:
+                    return
 
-    def _group(self, message: _Message | None) -> None:
+    def _group(self, message: _Message | None, handled: list[_Message]) -> None:
         """Handle messages until there are no more, an alarm has been handled, or GROUP_S is over; then one commit for all."""
         until_s = time.monotonic() + GROUP_S
-        handled: list[_Message] = []
         while message is not None:
-            self._handle(message)
             handled.append(message)
+            self._handle(message)
             alarm_done = message.lane == "alarm" and not self._waiting["alarm"]
             message = None if alarm_done or time.monotonic() > until_s else self._take(0)
         acks = self._store.commit()

@@ -90,7 +90,7 @@ async def test_an_uplink_that_starts_first_finds_the_core_and_survives_its_resta
             for n in (2, 3):
                 async with running_core(path) as core:
                     await until(lambda: core.confirmed("e1", "alarm") == n - 1)  # noqa: B023
-                    await until(lambda: core.states())  # noqa: B023
+                    await until(core.states)
                     journal.append(Priority.ALARM, event_body(n))
                     core.push_alarm("e1", n, event_body(n))
                     await until(lambda: core.confirmed("e1", "alarm") == n)  # noqa: B023
@@ -107,9 +107,9 @@ async def test_an_alarm_confirmed_while_the_core_was_away_gets_its_lamp_when_it_
         async with running_uplink(config, journal) as uplink:
             await until(lambda: len(stored(db)) == 50 and not uplink.destinations[0].outbox.alarm_pending)
         waiting = json.loads(event_body(7))["id"]
-        async with running_uplink(config, journal):  # a new process: it remembers only its ledger
-            async with running_core(config.gateway.run_dir / "core.sock") as core:
-                core.alarms = [{"event_id": waiting, "delivered": False}, {"event_id": "other", "delivered": False}]
-                await until(lambda: core.delivered())
+        async with running_core(config.gateway.run_dir / "core.sock") as core:
+            core.alarms = [{"event_id": waiting, "delivered": False}, {"event_id": "other", "delivered": False}]
+            async with running_uplink(config, journal):  # a new process: it remembers only its ledger
+                await until(core.delivered)
                 assert core.delivered() == [waiting]
         await asyncio.sleep(0)

@@ -183,7 +183,7 @@ async def test_an_alarm_under_a_memory_name_and_later_a_journal_name_is_one_even
     confirmed: list[tuple[str, int]] = []
     with Broker(tmp_path) as broker, running_centre(tmp_path / "centre", broker) as db:
         async with running_uplink(site_config(tmp_path, broker.port), journal) as uplink:
-            uplink.core.confirm = lambda d, epoch, p, through: confirmed.append((epoch, through))  # type: ignore[method-assign]
+            uplink.core.confirm = lambda d, epoch, p, through: confirmed.append((epoch, through))  # type: ignore[method-assign, assignment]
             uplink._on_record("mem-b-1", Priority.ALARM, 1, event_body(1))
             await until(lambda: ("mem-b-1", 1) in confirmed, "the medium is dead, the alarm arrives all the same")
             journal.append(Priority.ALARM, event_body(1))  # the medium is back

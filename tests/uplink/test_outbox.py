@@ -218,7 +218,7 @@ def test_everything_is_confirmed_in_the_end_through_any_mix_of_losses(seed: int)
                 box.add_fresh("e1", head[priority], b'{"id":"x"}')
             else:
                 box.grow("e1", priority, head[priority])
-        if not quiet and rng.random() < 0.02 or quiet and turn % 50 == 0:
+        if (turn % 50 == 0) if quiet else (rng.random() < 0.02):
             box.back_all()
             box.connected()
         if head[priority] < 150 and rng.random() < 0.01:
