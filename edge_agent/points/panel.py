@@ -1,6 +1,6 @@
 """What the panels said: points that hold their state until the panel takes it back or is reset."""
 
-import hashlib
+import zlib
 from collections.abc import Iterable, Mapping
 
 from drivers.messages import PanelEvent
@@ -92,7 +92,7 @@ class PanelPoints:
         entry = self._entry(said.point, kind)
         word = said.event
         if kind is Kind.UNKNOWN:  # each text that does not parse may be another fire
-            word = "unknown:" + hashlib.blake2b(said.raw, digest_size=6).hexdigest()
+            word = "unknown:" + f"{zlib.crc32(said.raw):08x}{zlib.adler32(said.raw):08x}"
         entry.count += 1
         if entry.active and word in entry.words:
             self.counters["repeated"] += 1
