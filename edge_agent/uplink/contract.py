@@ -5,7 +5,7 @@ Bodies are spliced, never parsed: the journal holds them as the compact JSON obj
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from buffer.records import Priority
@@ -32,6 +32,19 @@ class Batch:
     gaps: Sequence[tuple[int, int, str]] = ()  # first, last, why: numbers that will never come
     replay: bool = False  # accepted before this connection was made
     dup: bool = False  # sent before in the life of this process, and not confirmed
+
+    def half(self) -> "Batch":
+        """The first half of it, for a wire that does not take so much. Raise ValueError for a batch that has no halves."""
+        ends = sorted([n for n, _ in self.records] + [last for _, last, _ in self.gaps])
+        if len(ends) < 2:
+            raise ValueError("one record cannot be halved")
+        last = ends[len(ends) // 2 - 1]
+        return replace(
+            self,
+            last=last,
+            records=[record for record in self.records if record[0] <= last],
+            gaps=[gap for gap in self.gaps if gap[1] <= last],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +118,9 @@ def encode_batch(gateway: str, batch: Batch, sent: Instant) -> bytes:
     return b'%b,"records":[%b]}' % (opening[:-1], b",".join([_splice(n, body) for n, body in batch.records]))
 
 
-def overhead(gateway: str) -> int:
-    """Bytes of a batch that are not records, at most (topic and packet header included)."""
-    return 640 + 2 * len(gateway)
+def packet_overhead(gateway: str) -> int:
+    """Bytes of an MQTT packet that are not payload, at most: header, topic, properties."""
+    return 300 + len(gateway)
 
 
 def _splice(n: int, body: bytes) -> bytes:

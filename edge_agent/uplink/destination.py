@@ -232,12 +232,7 @@ class Destination:
         blocked = frozenset(p for p, until_s in self._blocked.items() if until_s > now_s)
         max_bytes = min(self._settings.batch_bytes, session.max_bytes)
         while (batch := self.outbox.take_fresh(self._settings.window, blocked, max_bytes)) is not None:
-            if len(batch.records[0][1]) > session.max_bytes:
-                stream = self.outbox.get(batch.epoch, batch.priority)
-                assert stream is not None
-                self._put_aside(stream, batch.first, TOO_LARGE, batch.records[0][1])
-            else:
-                self._send(session, batch)
+            self._send(session, batch)
         if self._reading is not None:
             return
         if now_s < self._spread_until_s:
@@ -265,15 +260,18 @@ class Destination:
         self._wake.set()
 
     def _send_read(self, session: Session, want: Want, found: Found) -> None:
-        for n, body in found.records:
-            if len(body) > session.max_bytes:  # the broker would hang up on it, for ever
-                self._put_aside(want.stream, n, TOO_LARGE, body)
         batch = self.outbox.compose(want, found)
         if batch is not None:
             self._send(session, batch)
 
     def _send(self, session: Session, batch: Batch) -> None:
         payload = session.encode(batch)
+        while len(payload) > session.max_bytes:  # the broker would hang up on it, every time
+            if len(batch.records) + len(batch.gaps) == 1:
+                self._too_large(batch)
+                return
+            batch = batch.half()
+            payload = session.encode(batch)
         ids = tuple(i for _, body in batch.records if (i := event_id(body))) if batch.priority is Priority.ALARM else ()
         flight = self.outbox.sent(batch, len(payload), asyncio.get_running_loop().time(), ids)
         self.counters["batches"] += 1
@@ -281,6 +279,11 @@ class Destination:
         self.counters["bytes"] += len(payload)
         self.counters["again"] += len(batch.records) if batch.dup else 0
         session.send(flight, payload)
+
+    def _too_large(self, batch: Batch) -> None:
+        stream = self.outbox.get(batch.epoch, batch.priority)
+        if stream is not None and batch.records:
+            self._put_aside(stream, batch.first, TOO_LARGE, batch.records[0][1])
 
     async def _stop_reading(self) -> None:
         reading, self._reading = self._reading, None

@@ -38,7 +38,7 @@ class Receiver(Protocol):
 class Session(Protocol):
     """One connection. When `closed` is done it is over; its result says why."""
 
-    max_bytes: int  # of records in one batch
+    max_bytes: int  # of one encoded batch
     closed: asyncio.Future[LinkError]
 
     def encode(self, batch: Batch) -> bytes:

@@ -270,7 +270,7 @@ class _MqttSession:
         limits: Any = properties
         self._receive_maximum = int(getattr(limits, "ReceiveMaximum", 65535))
         packet_bytes = int(getattr(limits, "MaximumPacketSize", 268_435_455))
-        self.max_bytes = min(packet_bytes, contract.BATCH_BYTES_MAX) - contract.overhead(self._settings.gateway)
+        self.max_bytes = min(packet_bytes, contract.BATCH_BYTES_MAX) - contract.packet_overhead(self._settings.gateway)
         self._retain = bool(getattr(limits, "RetainAvailable", 1))
         if getattr(limits, "MaximumQoS", 1) < 1:
             self._end(LinkError("no_qos1"))

@@ -123,6 +123,22 @@ async def test_receive_maximum_and_packet_size_of_the_broker_are_obeyed(tmp_path
             assert destination.counters["refused"] == 1, "what can never pass is put aside, not tried for ever"
 
 
+async def test_many_small_records_never_outgrow_the_packets_of_the_broker(tmp_path: Path) -> None:
+    journal = MemoryJournal()
+    for n in range(1, 2001):
+        journal.append(Priority.TELEMETRY, b'{"at":%d,"source":"m","values":{}}' % n)
+    journal.evict(Priority.TELEMETRY, 100, 101)
+    for n in range(300, 800, 2):  # thinned: as many gaps as records
+        journal.evict(Priority.TELEMETRY, n, n)
+    with Broker(tmp_path, config="max_packet_size 2048\n") as broker:
+        async with running_uplink(site_config(tmp_path, broker.port, ack="broker"), journal) as uplink:
+            destination = uplink.destinations[0]
+            await until(lambda: destination.outbox.get("e1", Priority.TELEMETRY))
+            await until(lambda: destination.outbox.pending(Priority.TELEMETRY) == 0)
+            assert destination.counters["connections"] == 1
+            assert destination.counters["records"] == 2000 - 2 - 250
+
+
 async def test_two_gateways_of_one_name_do_not_lose_what_they_hold(tmp_path: Path) -> None:
     """A copied identity: each throws the other off. Both keep what is unconfirmed."""
     first, second = MemoryJournal("one"), MemoryJournal("two")
