@@ -174,6 +174,7 @@ class RtuMaster:
         await self._quiet(loop)
         now_s = loop.time()
         wire = rtu_frame(request.unit, request.pdu)
+        self._reader.settle()  # a late answer may have come just now
         self._take_strays()
         echoes = self._reader.echoes
         self._reader.expect(request, wire)

@@ -9,7 +9,6 @@ The TCP server is pymodbus'; the line is ours, because no library spoils frames 
 import argparse
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import pty
@@ -112,7 +111,7 @@ class SlaveLine:
         self.echo = echo
         self.path = ""
         self.on_question: Callable[[int, bytes], None] | None = None
-        self._fd = -1
+        self._fd = self._held = -1
         self._buffer = bytearray()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -122,10 +121,10 @@ class SlaveLine:
 
     def plug(self) -> str:
         """Create the port and return its path. Call it in the running loop."""
-        self._fd, slave = pty.openpty()
-        tty.setraw(slave)
-        self.path = os.ttyname(slave)
-        os.close(slave)  # the master's end lives on; the next to open the path gets a fresh, raw line
+        # Our own hold on the far end: without it every read here fails with EIO while nobody else has the port open.
+        self._fd, self._held = pty.openpty()
+        tty.setraw(self._held)
+        self.path = os.ttyname(self._held)
         os.set_blocking(self._fd, False)
         if self.link is not None:
             self.link.unlink(missing_ok=True)
@@ -142,6 +141,7 @@ class SlaveLine:
         if self._fd >= 0:
             asyncio.get_running_loop().remove_reader(self._fd)
             os.close(self._fd)
+            os.close(self._held)
             self._fd = -1
 
     def send(self, data: bytes) -> None:
@@ -156,19 +156,8 @@ class SlaveLine:
             data = os.read(self._fd, 4096)
         except BlockingIOError:
             return
-        except OSError as fault:
-            if fault.errno != errno.EIO:
-                raise
-            # Nobody has the other end open. The fd stays readable all the while, so look again later instead of spinning.
-            loop.remove_reader(self._fd)
-            loop.call_later(0.05, self._listen_again, self._fd)
-            return
         self._buffer += data
         self._take_questions(loop)
-
-    def _listen_again(self, fd: int) -> None:
-        if fd == self._fd:
-            asyncio.get_running_loop().add_reader(fd, self._readable)
 
     def _take_questions(self, loop: asyncio.AbstractEventLoop) -> None:
         while len(self._buffer) >= 8:
