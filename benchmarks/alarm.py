@@ -55,7 +55,13 @@ async def heard_and_confirmed(directory: Path, samples: int, backlog: int) -> di
             await api.close()
             await gateway.stop()
         await slaves.stop()
-    return {"points": len(points), "backlog": backlog, "backlog_left_after_busy": left, "draining": busy, "quiet": quiet}
+    return {
+        "points": len(points),
+        "backlog": backlog,
+        "backlog_left_after_busy": left,
+        "draining": busy,
+        "quiet": quiet,
+    }
 
 
 async def sample(board: Board, api: object, gateway: Gateway, acks: Acks, samples: int) -> dict[str, object]:

@@ -60,7 +60,12 @@ class Gateway:
         )
 
     def configure(
-        self, *, contacts: int = 0, broker: Broker | None = None, client: tuple[Path, Path] | None = None, more: str = ""
+        self,
+        *,
+        contacts: int = 0,
+        broker: Broker | None = None,
+        client: tuple[Path, Path] | None = None,
+        more: str = "",
     ) -> None:
         lines = [
             f'[gateway]\nid = "{GATEWAY}"\ndata_dir = "{self.data_dir}"\nrun_dir = "{self.run_dir}"',
@@ -68,7 +73,9 @@ class Gateway:
             f"[board.outputs]\nbuzzer = {BUZZER}\nfire_lamp = {FIRE_LAMP}",
         ]
         free = [line for line in range(54) if line not in (BUZZER, FIRE_LAMP)]
-        lines += [f'[[contact]]\nid = "c{n}"\nline = {free[n]}\non_delay_s = 0.0\noff_delay_s = 0.0' for n in range(contacts)]
+        lines += [
+            f'[[contact]]\nid = "c{n}"\nline = {free[n]}\non_delay_s = 0.0\noff_delay_s = 0.0' for n in range(contacts)
+        ]
         self.contact_lines = free[:contacts]
         if broker is not None:
             lines.append(f'[[uplink]]\nid = "county"\nhost = "{broker.host}"\nport = {broker.port}')
