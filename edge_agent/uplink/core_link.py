@@ -35,7 +35,7 @@ class CoreLink:
         self._states: dict[str, dict[str, object]] = {}
         self._states_owed: set[str] = set()
         self._faults_owed: deque[dict[str, object]] = deque(maxlen=FAULTS_MAX)
-        self._delivered_owed: dict[str, deque[str]] = {}
+        self._delivered_owed: deque[str] = deque(maxlen=DELIVERED_MAX)
         self._said_absent = False
 
     @property
@@ -51,11 +51,10 @@ class CoreLink:
             self._confirms_owed.add(key)
             self._changed.set()
 
-    def delivered(self, destination: str, event_ids: Iterable[str]) -> None:
-        """The destination has these alarms (the lamp goes steady)."""
-        owed = self._delivered_owed.setdefault(destination, deque(maxlen=DELIVERED_MAX))
-        owed.extend(event_ids)
-        if owed:
+    def delivered(self, event_ids: Iterable[str]) -> None:
+        """Every mandatory destination has these alarms (the lamp goes steady)."""
+        self._delivered_owed.extend(event_ids)
+        if self._delivered_owed:
             self._changed.set()
 
     def uplink_state(self, destination: str, up: bool, reason: str, **detail: object) -> None:
@@ -66,7 +65,7 @@ class CoreLink:
 
     def fault(self, destination: str, what: str, **params: object) -> None:
         """Something a person has to look at although the link is up: a refused record, a ledger set aside."""
-        self._faults_owed.append({"dest": destination, "fault": what, **params})
+        self._faults_owed.append({**params, "dest": destination, "code": what})
         self._changed.set()
 
     async def ask(self, do: str, **params: object) -> object:
@@ -147,12 +146,10 @@ class CoreLink:
             await asyncio.sleep(LINGER_S)
 
     async def _report(self, client: LocalClient) -> None:
-        for destination, owed in self._delivered_owed.items():  # first: people wait for the lamp
-            while owed:
-                ids = [owed.popleft() for _ in range(min(len(owed), DELIVERED_SLICE))]
-                await self._tell(
-                    client, "delivered", dest=destination, ids=ids
-                )  # lost with the core: told again at its return
+        owed = self._delivered_owed
+        while owed:  # first: people wait for the lamp
+            ids = [owed.popleft() for _ in range(min(len(owed), DELIVERED_SLICE))]
+            await self._tell(client, "delivered", ids=ids)  # lost with the core: told again at its return
         while self._states_owed:
             destination = self._states_owed.pop()
             await self._tell(client, "uplink_state", **self._states[destination])

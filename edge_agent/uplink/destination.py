@@ -11,7 +11,7 @@ from buffer.records import Name, Priority
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Uplink
 from edge_agent.uplink.backoff import Backoff
-from edge_agent.uplink.contract import Ack, Batch, Refusal
+from edge_agent.uplink.contract import STREAMS, Ack, Batch, Refusal
 from edge_agent.uplink.ledger import Ledger, Refused
 from edge_agent.uplink.link import Link, LinkError, Session
 from edge_agent.uplink.outbox import Flight, Outbox, Stream, Want
@@ -83,6 +83,8 @@ class Destination:
         self._puback_s = 0.0  # when the broker last took a batch
         self._up: bool | None = None
         self._reason = ""
+        self._detail: dict[str, object] = {}
+        self._pending: dict[str, int] = {}
         self._turns = 0
         self.counters = {
             "connections": 0,
@@ -118,6 +120,13 @@ class Destination:
     def progress(self) -> int:
         """Grows while the worker lives, connected or not."""
         return self._turns
+
+    def say_pending(self) -> None:
+        """Tell the core how much waits, if that has changed."""
+        pending = {priority.stream: self.outbox.pending(priority) for priority in STREAMS}
+        if self._up is not None and pending != self._pending:
+            self._pending = pending
+            self._parts.reports.uplink_state(self.id, self._up, self._reason, **self._detail, pending=pending)
 
     async def say_state(self) -> None:
         """Publish the state message again, if connected."""
@@ -314,7 +323,7 @@ class Destination:
 
     def state_denied(self, code: int, detail: str) -> None:
         """The batches may still be welcome."""
-        self._parts.reports.fault(self.id, "state_denied", code=f"0x{code:02x}", detail=_ascii(detail))
+        self._parts.reports.fault(self.id, "state_denied", puback=f"0x{code:02x}", detail=_ascii(detail))
 
     def answered(self, ack: Ack) -> None:
         """The centre's word."""
@@ -390,7 +399,7 @@ class Destination:
                 logging.INFO if up else logging.WARNING, "dest=%s up=%s reason=%s %s", self.id, up, reason, detail or ""
             )
             self._parts.reports.uplink_state(self.id, up, reason, **detail)
-        self._up, self._reason = up, reason
+        self._up, self._reason, self._detail = up, reason, detail
 
 
 def event_id(body: bytes) -> str:

@@ -17,11 +17,13 @@ from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.destination import Destination, Parts
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.link import Link
+from edge_agent.uplink.reports import CoreReports
 from edge_agent.uplink.source import MEMORY_PREFIX, Reader, Source, SourceError
 
 log = logging.getLogger("edge.uplink")
 
-POLL_S: Final = 1.0  # the journal is looked at this often; the core's wake-ups are quicker but not needed
+POLL_S: Final = 1.0  # the journal is looked at this often without a core, which would wake us
+POLL_WITH_CORE_S: Final = 3.0  # telemetry comes without a wake-up and can wait
 WORKER_LIMIT_S: Final = 60.0
 SNAPSHOT_POINTS_MAX: Final = 256
 LEDGER_FILE: Final = "delivery.db"
@@ -96,6 +98,7 @@ class UplinkProcess:
         self.core = CoreLink(
             config.gateway.run_dir / "core.sock", on_record=self._on_record, on_present=self._on_core_present
         )
+        self.reports = CoreReports(self.core, [uplink.id for uplink in config.uplinks if uplink.mandatory])
         self.ledger = Ledger.open(
             config.gateway.data_dir / LEDGER_FILE,
             self._on_ledger,
@@ -110,7 +113,7 @@ class UplinkProcess:
                     link=make_link(config, settings, clock),
                     source=self.source,
                     ledger=self.ledger,
-                    reports=self.core,
+                    reports=self.reports,
                     clock=clock,
                     rng=random.Random(rng.getrandbits(64)),
                     snapshot=self._snapshot,
@@ -155,7 +158,9 @@ class UplinkProcess:
             finally:
                 polling.cancel()
             self._forget_memory()
-            await asyncio.sleep(POLL_S)
+            for destination in self.destinations:
+                destination.say_pending()
+            await asyncio.sleep(POLL_WITH_CORE_S if self.core.present else POLL_S)
 
     async def _poll(self) -> None:
         try:
@@ -235,7 +240,7 @@ class UplinkProcess:
                 stream = destination.outbox.get(epoch, Priority.ALARM)
                 if stream is not None:
                     ids = [i for n, body in found.records if n in stream.done and (i := event_id(body)) in waiting]
-                    self.core.delivered(destination.id, ids)
+                    self.reports.delivered(destination.id, ids)
             if found.whole:
                 return
             first = found.records[-1][0] + 1
