@@ -75,13 +75,18 @@ def remember(bad: Path, kind: type[VitalStore] | type[BulkStore]) -> Remembered:
 
 
 def _state(image: Image, root: int) -> dict[str, bytes]:
-    newest: dict[str, tuple[int, bytes | None]] = {}
-    for _, values in table_rows(image, root):
+    by_row: dict[
+        int, tuple[int, str, bytes | None]
+    ] = {}  # a row is used again for another key once its own was taken back
+    for number, values in table_rows(image, root):
         match values:
             case [_, str() as key, bytes() | None as value, int() as seq, int() as crc]:
-                if crc == rows.state_checksum(key, value, seq) and seq > newest.get(key, (0, None))[0]:
-                    newest[key] = (seq, value)
-    return {key: value for key, (_, value) in newest.items() if value is not None}
+                if crc == rows.state_checksum(key, value, seq) and seq > by_row.get(number, (0, "", None))[0]:
+                    by_row[number] = (seq, key, value)
+    newest: dict[str, bytes | None] = {}
+    for _, key, value in sorted(by_row.values(), key=lambda row: row[0]):
+        newest[key] = value
+    return {key: value for key, value in newest.items() if value is not None}
 
 
 def salvage(

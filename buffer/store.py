@@ -55,6 +55,9 @@ def _schema(name: str) -> str:
     return Path(__file__).with_name(name).read_text("utf-8")
 
 
+STATE_ORDERS_MAX = 4096  # far more changes than can wait in memory behind a newer one
+
+
 class VitalStore(DbFile):
     """vital.db: ALARM, FAULT, STATUS and the latched state."""
 
@@ -70,14 +73,22 @@ class VitalStore(DbFile):
         super()._load()
         self.state: Mapping[str, bytes] = {}
         self._state_ids: dict[str, int] = {}
+        self._state_free: list[int] = []  # rows of keys that were taken back, for the next new key
+        self._state_rows = 0
         self._state_seq = 0
+        self._state_newest: dict[
+            str, int
+        ] = {}  # order of the ticket that last changed a key, while older ones may wait
         state: dict[str, bytes] = {}
         for number, key, value, seq, crc in self.rising("SELECT * FROM state"):
             if crc != rows.state_checksum(key, value, seq):
                 raise Damaged("state", f"row {number}")
-            self._state_ids[key] = number
+            self._state_rows = max(self._state_rows, number)
             self._state_seq = max(self._state_seq, seq)
-            if value is not None:
+            if value is None:
+                self._state_free.append(number)
+            else:
+                self._state_ids[key] = number
                 state[key] = value
         self.state = state
 
@@ -94,13 +105,16 @@ class VitalStore(DbFile):
         values: list[tuple[Priority, tuple[object, ...]]] = []
         named: list[tuple[Ticket, int]] = []
         changed: dict[str, bytes | None] = {}
+        orders: dict[str, int] = {}
         for ticket in tickets:
             stream, body, at_ns = ticket.priority, ticket.body, ticket.at_ns
             n = heads[stream] = heads[stream] + 1
             values.append((stream, (base + n, epoch, at_ns, rows.checksum(seeds[stream], n, at_ns, body), body)))
             named.append((ticket, n))
-            if ticket.state:
-                changed.update(ticket.state)
+            for key, value in (ticket.state or {}).items():
+                # ranks are committed out of turn: a change that waited behind a newer one of its key is void
+                if ticket.order >= orders.get(key, self._state_newest.get(key, 0)):
+                    changed[key], orders[key] = value, ticket.order
         for stream, body in notes:
             n = heads[stream] = heads[stream] + 1
             values.append((stream, (base + n, epoch, 0, rows.checksum(seeds[stream], n, 0, body), body)))
@@ -114,32 +128,60 @@ class VitalStore(DbFile):
                 for stream, row in values:
                     db.execute(self._INSERT[stream], row)
                 if changed:
-                    self._write_state(db, changed)
+                    placed = self._write_state(db, changed)
                 if marks:
                     self._write_marks(db, marks)
         self.heads = heads
         if changed:
-            self._state_seq += 1
-            state = dict(self.state)
-            for key, value in changed.items():
-                if value is None:
-                    state.pop(key, None)
-                else:
-                    state[key] = value
-            self.state = state  # replaced, not changed: other threads read it
+            self._state_written(changed, orders, placed)
         if marks:
             self._marks_written(marks)
         for ticket, n in named:
             ticket.give(epoch, n)
 
-    def _write_state(self, db: sqlite3.Connection, changed: Mapping[str, bytes | None]) -> None:
-        seq = self._state_seq + 1
+    def _write_state(self, db: sqlite3.Connection, changed: Mapping[str, bytes | None]) -> dict[str, int]:
+        """Write the changes; return the row of each key. Nothing of ours changes before the commit."""
+        seq, free, fresh = self._state_seq + 1, list(self._state_free), self._state_rows
+        placed: dict[str, int] = {}
         for key, value in changed.items():
-            number = self._state_ids.setdefault(key, len(self._state_ids) + 1)
+            number = self._state_ids.get(key)
+            if number is None:
+                if value is None:
+                    continue  # taken back before it was ever written
+                if free:
+                    number = free.pop()
+                else:
+                    number = fresh = fresh + 1
+            placed[key] = number
             db.execute(
                 "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?, ?)",
                 (number, key, value, seq, rows.state_checksum(key, value, seq)),
             )
+        return placed
+
+    def _state_written(
+        self, changed: Mapping[str, bytes | None], orders: Mapping[str, int], placed: Mapping[str, int]
+    ) -> None:
+        self._state_seq += 1
+        state = dict(self.state)
+        free = set(self._state_free)
+        for key, number in placed.items():
+            self._state_rows = max(self._state_rows, number)
+            if changed[key] is None:
+                free.add(number)
+                self._state_ids.pop(key, None)
+                state.pop(key, None)
+            else:
+                free.discard(number)
+                self._state_ids[key] = number
+                state[key] = changed[key] or b""
+        self._state_free = sorted(free, reverse=True)
+        self.state = state  # replaced, not changed: other threads read it
+        self._state_newest.update(orders)
+        if len(self._state_newest) > STATE_ORDERS_MAX:
+            newest = sorted(self._state_newest, key=self._state_newest.__getitem__)
+            for key in newest[: STATE_ORDERS_MAX // 2]:
+                del self._state_newest[key]
 
     @classmethod
     def filler(cls, state: Mapping[str, bytes], marks: Confirmed) -> Callable[[sqlite3.Connection], None]:

@@ -20,7 +20,7 @@ class Ticket:
     Codes: full, io, readonly, cantopen, busy, memory, corrupt, dropped (no room in memory), too_long, closed, bug.
     """
 
-    __slots__ = ("_epoch", "_n", "at_ns", "body", "error", "on_durable", "priority", "state")
+    __slots__ = ("_epoch", "_n", "at_ns", "body", "error", "on_durable", "order", "priority", "state")
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Ticket:
     ) -> None:
         self.priority, self.body, self.at_ns, self.state, self.on_durable = priority, body, at_ns, state, on_durable
         self.error: str | None = None
+        self.order = 0  # of arrival: which of two changes of one latched value is the newer
         self._epoch = ""
         self._n = 0
 
@@ -70,6 +71,7 @@ class Waiting:
         self._bytes = dict.fromkeys(self._ranks, 0)
         self._records_max, self._bytes_max = records_max, bytes_max
         self._due_ns: int | None = None
+        self._order = 0
         self._many = BULK_GROUP_MAX if Priority.TELEMETRY in lingers_ns else GROUP_MAX
         self.lost: dict[Priority, int] = {}  # dropped and not yet told in a gap record
 
@@ -79,6 +81,8 @@ class Waiting:
         dropped: list[Ticket] | tuple[()] = ()
         with self._lock:
             queue = self._queues[rank]
+            self._order += 1
+            ticket.order = self._order
             queue.append(ticket)
             size = self._bytes[rank] + len(ticket.body)
             self._bytes[rank] = size
