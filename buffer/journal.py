@@ -153,7 +153,8 @@ class Journal:
         """Open the journal of a directory, whatever state it is in, without a scan.
 
         `report` and `on_batch` are called in a writer's thread (`report` in this one until `open` returns) and must not
-        block; `on_batch` gets all tickets one commit settled. Raise JournalError: `locked` (another process writes here), `newer_schema`, `pragma_refused`.
+        block; `on_batch` gets all tickets one commit settled. Raise JournalError: `locked` (another process writes here),
+        `newer_schema`, `pragma_refused`.
         """
         return cls(
             directory,

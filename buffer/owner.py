@@ -211,14 +211,13 @@ class Owner(Generic[StoreT]):
 
     def commit(self, batch: Sequence[Ticket], lost: Mapping[Priority, int], now_ns: int) -> bool:
         """Make `batch` durable; every ticket is settled on return. `lost`: counts for gap records. True if it was written."""
-        notes = [(rank, gap_body("memory", count=count)) for rank, count in lost.items() if count]
-        alarms = [ticket for ticket in batch if ticket.priority is Priority.ALARM]
-        if self.store is not None and self._vital_starved() and not alarms:
+        notes = [(rank, gap_body("memory", count=count)) for rank, count in lost.items() if count] if lost else ()
+        if self.space.starved and self._vital_starved() and not _alarms(batch):
             self._fail(batch, "full")  # what is left of the reserve belongs to alarms
             return False
         code = self._write(batch, notes, now_ns)
         if code == "full":
-            code = self._make_room(batch, alarms, notes, now_ns)
+            code = self._make_room(batch, _alarms(batch), notes, now_ns)
         if code:
             self._fail(batch, code)
             return False
@@ -227,7 +226,9 @@ class Owner(Generic[StoreT]):
 
     def _vital_starved(self) -> bool:
         space = self.space
-        return self.kind is VitalStore and space.starved and free_bytes(space.directory) < space.reserve.size // 2
+        if self.kind is not VitalStore or self.store is None:
+            return False
+        return self._free() < space.reserve.size // 2
 
     def _write(self, batch: Sequence[Ticket], notes: Sequence[tuple[Priority, bytes]], now_ns: int) -> str:
         """Try once, and once more in a new file if this one turns out damaged. Return "" or a code."""
@@ -494,6 +495,10 @@ class Owner(Generic[StoreT]):
             if self.store is not None:
                 self._mark.clear()
         self._close_store()
+
+
+def _alarms(batch: Sequence[Ticket]) -> list[Ticket]:
+    return [ticket for ticket in batch if ticket.priority is Priority.ALARM]
 
 
 class VitalOwner(Owner[VitalStore]):
