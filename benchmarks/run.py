@@ -1,0 +1,108 @@
+"""Every figure the product is held to, in one command: runs each benchmark, holds it against its bound, prints one JSON object.
+
+    python -m benchmarks.run [--only alarm,footprint] [--out FILE]
+
+Exit 0 if every bound holds, 1 if one does not. A shared machine is noisy: each figure stands beside its floor from the same run, and
+the machine's load is in the output. Takes about six minutes.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One line of the table in docs/evidence.md. `path` leads to the figure in the benchmark's output."""
+
+    what: str
+    benchmark: str
+    path: str
+    limit: float
+    at_most: bool = True
+
+    def holds(self, value: float) -> bool:
+        return value <= self.limit if self.at_most else value >= self.limit
+
+
+BOUNDS = (
+    Bound("input to buzzer, 1 000 points, backlog draining, p99 ms", "alarm", "draining.heard_ms.p99", 10),
+    Bound("input to confirmed, quiet, p99 ms", "alarm", "quiet.confirmed_ms.p99", 60),
+    Bound("input to confirmed behind a draining backlog, p99 ms", "alarm", "draining.confirmed_ms.p99", 100),
+    Bound("durable ALARM append, share of raw sqlite", "journal", "alarm.await_each_ratio", 0.8, False),
+    Bound("TELEMETRY append, share of raw sqlite", "journal", "telemetry.ratio", 0.3, False),
+    Bound("TELEMETRY append, rows/s", "journal", "telemetry.rows_s", 50_000, False),
+    Bound("drain, event records/s", "drain", "events.records_per_s", 20_000, False),
+    Bound("drain, telemetry values/s", "drain", "telemetry.values_per_s", 150_000, False),
+    Bound("fresh alarm behind 100 k, wake-up to confirmed, p99 ms", "drain", "fresh_alarm_behind_backlog.p99_ms", 100),
+    Bound("core RSS, MB", "footprint", "memory.core_rss_mb", 32),
+    Bound("core + uplink PSS, MB", "footprint", "memory.core_plus_uplink_pss_mb", 52),
+    Bound("CPU, core + uplink, s/min", "footprint", "cpu.core_plus_uplink_s_per_min", 1.0),
+    Bound("start to first poll, s", "footprint", "start.first_poll_s.median", 1.0),
+    Bound("start to first poll, 1 000 000 pending, s", "footprint", "start.first_poll_with_pending_s", 2.0),
+    Bound(
+        "nine live slaves beside a dead one, worst deviation %", "modbus", "period.one_dead_of_ten.worst_percent", 5.0
+    ),
+)
+
+
+def figure(found: Mapping[str, object], path: str) -> float:
+    """Raise KeyError with the whole path if the benchmark did not give it."""
+    value: object = found
+    for key in path.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            raise KeyError(path)
+        value = value[key]
+    return float(str(value))
+
+
+def machine() -> dict[str, object]:
+    return {
+        "cpus": os.cpu_count(),
+        "load_1min": os.getloadavg()[0],
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help="benchmarks, separated by commas")
+    parser.add_argument("--out", type=Path, help="write the JSON here too")
+    arguments = parser.parse_args()
+    names = arguments.only.split(",") if arguments.only else list(dict.fromkeys(bound.benchmark for bound in BOUNDS))
+    found: dict[str, object] = {"machine": machine()}
+    for name in names:
+        print(f"benchmarks.{name} ...", file=sys.stderr, flush=True)
+        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            print(done.stderr, file=sys.stderr)
+            raise SystemExit(f"benchmarks.{name} failed with exit code {done.returncode}")
+        found[name] = json.loads(done.stdout)
+    rows = []
+    for bound in BOUNDS:
+        if bound.benchmark in names:
+            value = figure(found, f"{bound.benchmark}.{bound.path}")
+            sign = "<=" if bound.at_most else ">="
+            rows.append(
+                {"what": bound.what, "value": value, "bound": f"{sign} {bound.limit:g}", "holds": bound.holds(value)}
+            )
+    found["bounds"] = rows
+    output = json.dumps(found, indent=2)
+    print(output)
+    if arguments.out:
+        arguments.out.write_text(output + "\n", "utf-8")
+    return 0 if all(row["holds"] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
