@@ -16,8 +16,9 @@ from pathlib import Path
 
 from buffer.dbfile import Connect, connect, quoted
 from buffer.faults import JournalError, StoreFault, describe
-from buffer.owner import BulkOwner, Space, VitalOwner
+from buffer.owners import BulkOwner, VitalOwner
 from buffer.records import Priority
+from buffer.reserve import Space
 from buffer.retention import History
 from buffer.rows import BULK
 from buffer.store import BulkStore, VitalStore

@@ -14,7 +14,7 @@ from buffer.dbfile import PAGE_BYTES, Confirmed, Connect, connect
 from buffer.faults import Damaged, JournalError, StoreFault, classify, describe
 from buffer.records import Priority
 from buffer.recovery import EPOCH_STEP, OpenMark, bad_files, done_path, set_aside, suspicion, write_done
-from buffer.reserve import Reserve, free_bytes
+from buffer.reserve import Space, free_bytes
 from buffer.salvage import Remembered, Salvaged, remember, salvage
 from buffer.store import BulkStore, VitalStore, gap_body
 from buffer.waiting import Ticket
@@ -35,17 +35,8 @@ Report = Callable[[StoreFault], None]
 StoreT = TypeVar("StoreT", VitalStore, BulkStore)
 
 
-class Space:
-    """What the two files must agree on: whether the alarms' reserve is held."""
-
-    def __init__(self, directory: Path, reserve_bytes: int) -> None:
-        self.directory = directory
-        self.reserve = Reserve(directory / "reserve.bin", reserve_bytes)
-
-    @property
-    def starved(self) -> bool:
-        """The disk is full to the reserve: nothing but vital.db may take room."""
-        return self.reserve.size > 0 and not self.reserve.present
+def _alarms(batch: Sequence[Ticket]) -> list[Ticket]:
+    return [ticket for ticket in batch if ticket.priority is Priority.ALARM]
 
 
 class Owner(Generic[StoreT]):
@@ -212,8 +203,8 @@ class Owner(Generic[StoreT]):
     def commit(self, batch: Sequence[Ticket], lost: Mapping[Priority, int], now_ns: int) -> bool:
         """Make `batch` durable; every ticket is settled on return. `lost`: counts for gap records. True if it was written."""
         notes = [(rank, gap_body("memory", count=count)) for rank, count in lost.items() if count] if lost else ()
-        if self.space.starved and self._vital_starved() and not _alarms(batch):
-            self._fail(batch, "full")  # what is left of the reserve belongs to alarms
+        if self.space.starved and self._must_spare() and not _alarms(batch):
+            self._fail(batch, "full")
             return False
         code = self._write(batch, notes, now_ns)
         if code == "full":
@@ -224,11 +215,9 @@ class Owner(Generic[StoreT]):
         self.commits += 1
         return True
 
-    def _vital_starved(self) -> bool:
-        space = self.space
-        if self.kind is not VitalStore or self.store is None:
-            return False
-        return self._free() < space.reserve.size // 2
+    def _must_spare(self) -> bool:
+        """Whether what room is left belongs to alarms."""
+        return False
 
     def _write(self, batch: Sequence[Ticket], notes: Sequence[tuple[Priority, bytes]], now_ns: int) -> str:
         """Try once, and once more in a new file if this one turns out damaged. Return "" or a code."""
@@ -264,7 +253,7 @@ class Owner(Generic[StoreT]):
         """The file or the disk is full. Return "" if the alarms of the batch are written; what else was not is failed."""
         code, store = "full", self.store
         size = sum(len(ticket.body) for ticket in batch)
-        if store is not None and self._free() > 2 * size + ROOM_BYTES:  # so it is the budget
+        if store is not None and self.free() > 2 * size + ROOM_BYTES:  # so it is the budget
             for _ in range(SHED_TRIES):
                 if alarms:  # it is ours to exceed; `step` sheds, and takes it back
                     store.set_budget(max(store.bound_pages, store.pages()[0]) + 2 * size // PAGE_BYTES + 256)
@@ -279,7 +268,7 @@ class Owner(Generic[StoreT]):
                 code = self._write(alarms, (), now_ns)
                 self._fail(batch, "full")
         if code == "full":
-            self._trouble("full", f"free={self._free()}")
+            self._trouble("full", f"free={self.free()}")
             self._retry_ns = now_ns + 2 * S
         return code
 
@@ -290,10 +279,11 @@ class Owner(Generic[StoreT]):
             self.report(StoreFault("reserve_lost", "reserve.bin", describe(fault)))
             return False
         if given:
-            self.report(StoreFault("reserve_given_up", "reserve.bin", f"free={self._free()}"))
+            self.report(StoreFault("reserve_given_up", "reserve.bin", f"free={self.free()}"))
         return given
 
-    def _free(self) -> int:
+    def free(self) -> int:
+        """Bytes the disk has left, -1 if it does not say."""
         try:
             return free_bytes(self.space.directory)
         except OSError:
@@ -495,87 +485,3 @@ class Owner(Generic[StoreT]):
             if self.store is not None:
                 self._mark.clear()
         self._close_store()
-
-
-def _alarms(batch: Sequence[Ticket]) -> list[Ticket]:
-    return [ticket for ticket in batch if ticket.priority is Priority.ALARM]
-
-
-class VitalOwner(Owner[VitalStore]):
-    """vital.db, and the reserve that goes with it."""
-
-    history = retention.History(10_000, 365 * 86_400 * S)
-    _reserve_ns = 0
-
-    def _prune(self, store: VitalStore) -> bool:
-        return retention.prune_vital(store, self.mandatory, self.history, self._wall_ns())
-
-    def _shed(self, now_ns: int) -> bool:
-        return self.store is not None and retention.shed_vital(self.store, self.mandatory)
-
-    def _look_round(self, now_ns: int) -> None:
-        super()._look_round(now_ns)
-        if self.space.starved and now_ns >= self._reserve_ns:
-            self._reserve_ns = now_ns + 2 * S
-            self.take_reserve()
-
-    def take_reserve(self, *, first: bool = False) -> None:
-        """Hold the reserve's blocks if the disk has them to spare."""
-        reserve = self.space.reserve
-        try:
-            if not first and free_bytes(self.space.directory) < reserve.size + RESERVE_MARGIN_BYTES:
-                return
-            reserve.take()
-        except OSError as fault:
-            if first:
-                self.report(StoreFault("reserve_missing", "reserve.bin", describe(fault)))
-            return
-        if reserve.present and not first:
-            self.report(StoreFault("reserve_restored", "reserve.bin"))
-
-
-class BulkOwner(Owner[BulkStore]):
-    """bulk.db: gives way to vital.db.
-
-    On a full disk even deleting needs room, to bring the -wal into the file: `spare.bin` holds that much.
-    """
-
-    _spare: Reserve | None = None
-
-    def _prune(self, store: BulkStore) -> bool:
-        return retention.prune_bulk(store, self.mandatory)
-
-    def _shed(self, now_ns: int) -> bool:
-        return self.store is not None and retention.shed_bulk(self.store, self.mandatory)
-
-    def take_spare(self) -> None:
-        """Hold the room that giving way needs, if the disk has it to spare."""
-        size = (BulkStore.WAL_PAGES + 200) * PAGE_BYTES if self.space.reserve.size else 0
-        spare = self._spare = self._spare or Reserve(
-            self.space.directory / "spare.bin", min(size, self.space.reserve.size)
-        )
-        with contextlib.suppress(OSError):
-            if not spare.present and free_bytes(self.space.directory) > 2 * spare.size + RESERVE_MARGIN_BYTES:
-                spare.take()
-
-    def _look_round(self, now_ns: int) -> None:
-        super()._look_round(now_ns)
-        if not self.space.starved:
-            self.take_spare()
-        elif self.store is not None:
-            self._attempt(lambda: self._give_way(now_ns), now_ns)
-
-    def _give_way(self, now_ns: int) -> None:
-        """The disk is full: give room back to it until the reserve can be held again."""
-        store, space = self.store, self.space
-        if store is None or free_bytes(space.directory) > 2 * space.reserve.size + RESERVE_MARGIN_BYTES:
-            return
-        if self._spare is not None:
-            self._spare.give_up()
-        # In small steps, the -wal recycled and never cut: its blocks are what there is to write to.
-        store.checkpoint()
-        for _ in range(SHED_TRIES):
-            if not self._shed(now_ns):
-                break
-            store.vacuum(VACUUM_PAGES)
-            store.checkpoint()

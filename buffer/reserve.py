@@ -43,6 +43,19 @@ class Reserve:
         return True
 
 
+class Space:
+    """What the two files must agree on: whether the alarms' reserve is held."""
+
+    def __init__(self, directory: Path, reserve_bytes: int) -> None:
+        self.directory = directory
+        self.reserve = Reserve(directory / "reserve.bin", reserve_bytes)
+
+    @property
+    def starved(self) -> bool:
+        """The disk is full to the reserve: nothing but vital.db may take room."""
+        return self.reserve.size > 0 and not self.reserve.present
+
+
 def free_bytes(directory: Path) -> int:
     """What an ordinary user may still write on the file system of `directory`."""
     space = os.statvfs(directory)

@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,40 @@ def test_a_file_at_its_budget_still_takes_every_alarm(make_journal: MakeJournal,
     with JournalReader.open(tmp_path / "j") as reader:
         assert sum(1 for _ in reader.records([A])) == 1500, "unconfirmed: none may go"
         assert reader.verify().ok
+
+
+def test_a_tool_that_holds_the_file_is_trouble_until_it_lets_go(
+    make_journal: MakeJournal, tmp_path: Path, faults: list[StoreFault], until: Until
+) -> None:
+    journal = make_journal()
+    tool = sqlite3.connect(tmp_path / "j" / "vital.db", isolation_level=None)
+    tool.execute("BEGIN IMMEDIATE")
+    ticket = journal.append(A, b"fire")
+    until(lambda: ticket.settled)
+    assert (ticket.error, codes(faults)) == ("busy", ["busy"])
+    tool.execute("ROLLBACK")
+    tool.close()
+    until(lambda: codes(faults) == ["busy", "back"])
+    assert accepted(journal, b"fire")
+
+
+def test_a_bulk_file_that_hangs_delays_no_alarm(make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = make_journal()
+    hanging, release = threading.Event(), threading.Event()
+
+    def hang(*arguments: object, **keywords: object) -> None:
+        hanging.set()
+        release.wait(30)
+
+    monkeypatch.setattr(journal.bulk.store, "write", hang)
+    journal.append(T, b"reading")
+    assert hanging.wait(10)
+    told = threading.Event()
+    alarms = [journal.append(A, b"fire %d" % i, None, lambda ticket: told.set()) for i in range(100)]
+    try:
+        assert told.wait(10)
+        assert journal.vital.store is not None
+        journal._vital_writer.flush().wait(10)
+        assert all(ticket.name for ticket in alarms)
+    finally:
+        release.set()

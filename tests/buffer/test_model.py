@@ -11,9 +11,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from buffer import retention
 from buffer.faults import StoreFault
-from buffer.owner import BulkOwner, Space, VitalOwner
+from buffer.owners import BulkOwner, VitalOwner
 from buffer.reader import JournalReader
 from buffer.records import Name, Priority
+from buffer.reserve import Space
 from buffer.store import BulkStore, VitalStore
 from buffer.waiting import Ticket
 
