@@ -73,7 +73,6 @@ class DbFile:
     """
 
     STREAMS: ClassVar[tuple[Priority, ...]]
-    PREFIX: ClassVar[str]
     SCHEMA_SQL: ClassVar[str]
     CACHE_KIB: ClassVar[int]
     WAL_PAGES: ClassVar[int] = (

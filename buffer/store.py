@@ -62,7 +62,6 @@ class VitalStore(DbFile):
     """vital.db: ALARM, FAULT, STATUS and the latched state."""
 
     STREAMS = rows.VITAL
-    PREFIX = "v"
     SCHEMA_SQL: ClassVar[str] = _schema("schema_v1_vital.sql")
     CACHE_KIB = 512
     _INSERT: ClassVar[Mapping[Priority, str]] = {
@@ -201,7 +200,6 @@ class BulkStore(DbFile):
     """bulk.db: TELEMETRY in blocks, MEDIA one a row."""
 
     STREAMS = rows.BULK
-    PREFIX = "b"
     SCHEMA_SQL: ClassVar[str] = _schema("schema_v1_bulk.sql")
     CACHE_KIB = 512
     _BLOCK: ClassVar[str] = "INSERT INTO telemetry VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
