@@ -31,6 +31,7 @@ class Answers:
             "status": self._status,
             "points": lambda request, peer: self._core.points.snapshot(),
             "alarms": lambda request, peer: [alarm.as_dict() for alarm in self._core.alarms.alarms()],
+            "refused": lambda request, peer: self._core.refused(),
             "ack": self._ack,
             "silence": self._silence,
             "confirm": self._confirm,

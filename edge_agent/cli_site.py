@@ -136,19 +136,36 @@ _socket = click.option("--socket", type=FilePath(), metavar="PATH")
 
 @click.command()
 @_socket
+@click.option("--refused", is_flag=True)
 @click.pass_obj
-def status(obj: CliContext, socket: Path | None) -> int:
+def status(obj: CliContext, socket: Path | None, refused: bool) -> int:
     """One screen on the whole gateway."""
     try:
-        state = ask(socket_path(obj, socket), "status")
+        state = ask(socket_path(obj, socket), "refused" if refused else "status")
     except Unreachable as reason:
         return reason.say(obj)
+    if refused:
+        return _print_refused(obj, state)
     lines, code = judge(state, obj.lang, width())
     if obj.json_out:
         print_json(state)
     else:
         print_lines(lines)
     return code
+
+
+def _print_refused(obj: CliContext, kept: list[dict[str, Any]]) -> int:
+    """What the panels said that was not understood, with its bytes."""
+    if obj.json_out:
+        print_json(kept)
+    else:
+        now_ns = time.monotonic_ns()
+        lines = [
+            f"{span((now_ns - one['at_ns']) / 1e9, obj.lang)}  {one['source']}  {one['why']}  {one['raw']}"
+            for one in kept
+        ]
+        print_lines(lines or [text("cli.refused_none", obj.lang)])
+    return OK
 
 
 def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tuple[list[str], int]:

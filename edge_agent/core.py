@@ -175,6 +175,14 @@ class Core:
             for name, source in self._sources.items()
         ]
 
+    def refused(self) -> list[dict[str, object]]:
+        """The last bytes each panel said that are no frame or cannot be trusted, oldest first: kept for whoever looks into it."""
+        return [
+            {"source": driver.id, "at_ns": kept.at_ns, "why": kept.why, "raw": kept.raw.hex(" ")}
+            for driver in self.drivers
+            for kept in getattr(driver, "refused", tuple)()
+        ]
+
     # --- the way of one alarm -------------------------------------------------------------------------------------------
 
     def take(self, observations: Sequence[Observation]) -> None:

@@ -42,6 +42,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "opt_lang": ("语言: zh 中文, en 英文; 不写则按系统语言。", "Language: zh or en; otherwise that of the locale."),
     "opt_config": ("配置目录, 默认 /etc/edge-agent。", "Configuration directory; /etc/edge-agent unless given."),
     "opt_json": ("输出 JSON, 供程序读取。", "Print JSON, for programs."),
+    "opt_status_refused": (
+        "列出主机发来但没有解析的最近数据（原始字节）。",
+        "List the last bytes of each panel that were not understood.",
+    ),
+    "refused_none": ("没有未解析的数据。", "Nothing was refused."),
     "opt_socket": ("核心进程的套接字; 不写则按配置。", "The core's socket; otherwise by the configuration."),
     "help_run": (
         "运行核心进程: 驱动、点位、报警、事件库\n\n由 systemd 启动。日志写到标准错误。SIGTERM 或 Ctrl-C 正常停止。",
