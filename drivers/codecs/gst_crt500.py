@@ -47,22 +47,24 @@ _SHAPES: Final = _shapes()
 _FIRST: Final = frozenset(first for first, _ in _SHAPES)
 _PAYLOAD_AT: Final = 2
 
-# Alarm status by what the point is: (fire detector, supervisory device, acting device). 10, 20, ... take back 01, 02, ...
+# Alarm status by what the point is: (fire detector, supervisory device, acting device). 10, 20 and 30 take back the fault
+# frames' 20, 30 and 40, not the alarm: a mended detector must not clear a fire.
 _ALARM_STATUS: Final[Mapping[int, tuple[str, str, str]]] = {
     0x01: ("fire", "supervisory", "feedback"),
     0x00: ("fire_restore", "supervisory_restore", "stop"),
-    0x10: ("fire_restore", "supervisory_restore", "feedback_restore"),
     0x02: ("start", "start", "start"),
-    0x20: ("stop", "stop", "stop"),
     0x03: ("stop", "stop", "stop"),
-    0x30: ("stop", "stop", "stop"),
     0x04: ("test", "test", "test"),
     0x40: ("test_restore", "test_restore", "test_restore"),
     0x05: ("fault", "fault", "fault"),
+    0x10: ("fault_restore", "fault_restore", "fault_restore"),
+    0x20: ("fault_restore", "fault_restore", "fault_restore"),
+    0x30: ("fault_restore", "fault_restore", "fault_restore"),
     0x50: ("fault_restore", "fault_restore", "fault_restore"),
 }
 _ALARM_STATUS_UNKNOWN: Final = ("unknown", "supervisory", "fault")  # a fire detector with a status nobody wrote down
-_POWER_LOST: Final = 0x05
+_ALARM_REASONS: Final = {0x05: "power_lost", 0x10: "damaged", 0x20: "power_lost", 0x30: "sensor", 0x50: "power_lost"}
+_NORMAL: Final = 0x00  # of test, power-lost and residual-current frames; anything else is on
 _FAULT_STATUS: Final[Mapping[int, tuple[str, str]]] = {
     0x00: ("fault", ""),
     0x01: ("isolate", ""),
@@ -119,7 +121,7 @@ class GstCrt500(Codec):
             self.expect_echo = None
             return Step(size=1, fields={"kind": "echo", "event": None, "direction": "panel_to_host", "address": value})
         if value in (ASK, TAKEN):
-            kind = "poll" if value == ASK else "answer"
+            kind = "poll" if value == ASK else "ack"
             return Step(size=1, fields={"kind": kind, "event": None, "direction": "host_to_panel"})
         size = 1
         while size < len(self._buf) and self._is_noise(self._buf[size]):
@@ -152,7 +154,7 @@ class GstCrt500(Codec):
         if kind == "state":
             state = payload[0]
             bits = {"auto": bool(state & 0x80), "manual": bool(state & 0x40), "spray": bool(state & 0x20)}
-            return {"status": state, **bits}
+            return {"status": state, "state_byte": state, **bits}
         device_type, status = bcd(payload[3]), payload[4]
         fields: dict[str, object] = {"event": None, "user_code": payload[:3].hex(), "device_type": device_type}
         if device_type is None:
@@ -168,12 +170,12 @@ class GstCrt500(Codec):
             if reason:
                 fields["reason"] = reason
         elif kind == "residual":
-            fields |= {"event": "electrical_restore" if status in (0x00, 0x10) else "electrical_alarm"}
+            fields["event"] = "electrical_restore" if status == _NORMAL else "electrical_alarm"
             fields["residual_mA"] = payload[5]
         elif kind == "test":
-            fields["event"] = "test"
+            fields["event"] = "test_restore" if status == _NORMAL else "test"
         else:
-            fields |= {"event": "fault", "reason": "power_lost"}
+            fields |= {"event": "fault_restore" if status == _NORMAL else "fault", "reason": "power_lost"}
         return fields
 
     def _alarm(self, device_type: int | None, status: int) -> dict[str, object]:
@@ -184,8 +186,8 @@ class GstCrt500(Codec):
             what = 2
         event = _ALARM_STATUS.get(status, _ALARM_STATUS_UNKNOWN)[what]
         fields: dict[str, object] = {"event": event}
-        if status == _POWER_LOST:
-            fields["reason"] = "power_lost"
+        if status in _ALARM_REASONS:
+            fields["reason"] = _ALARM_REASONS[status]
         elif status not in _ALARM_STATUS:
             fields["reason"] = "unknown_status"
         if event == "fire" and device_type in self._manual_types:
