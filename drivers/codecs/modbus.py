@@ -271,14 +271,18 @@ def take_tcp(buffer: bytearray) -> list[TcpFrame]:
 def decode_frames(data: bytes) -> list[dict[str, object]]:
     """Every RTU frame in `data`, one object each, in order; what is none is `{"reject": true, "why": ...}`.
 
-    why: short (no frame has so few bytes) or crc (no sound frame begins here). Fields: direction, unit, function, crc_ok,
-    start, count, values, exception. Function is the byte on the wire, so an exception shows 131 or, on the XY16, 128.
+    why: short (no frame has so few bytes) or crc (no sound frame begins here); a damaged frame of the right length shows
+    what could be read. Fields: direction, unit, function, crc_ok, start, count, byte_count, values, exception, raw.
+    Function is the byte on the wire, so an exception shows 131 or, on the XY16, 128.
     """
     return _decode(data, floats=False)
 
 
 def decode_eastron_frames(data: bytes) -> list[dict[str, object]]:
-    """As `decode_frames`; register pairs are float32, high word first (`type`), and a single one is also `value`."""
+    """As `decode_frames`; register pairs are float32, high word first (`type`), and a single one is also `value`.
+
+    Numbers have seven digits, which is what a float32 holds: 230.2, not 230.20001220703125. The bytes are in `raw`.
+    """
     return _decode(data, floats=True)
 
 
@@ -294,21 +298,30 @@ def _decode(data: bytes, *, floats: bool) -> list[dict[str, object]]:
             at += 1
             continue
         if lost < at:
-            frames.append(_reject(data[lost:at]))
-        fields = _fields(frame, before)
+            frames.append(_reject(data[lost:at], before, floats=floats))
+        fields = {"event": None, **_fields(frame, before)}
         if floats:
             _floats(fields)
-        frames.append(fields)
+        end = at + len(frame.pdu) + 3
+        frames.append({**fields, "raw": data[at:end].hex()})
         before = frame
-        at += len(frame.pdu) + 3
-        lost = at
+        at = lost = end
     if lost < len(data) or not data:
-        frames.append(_reject(data[lost:]))
+        frames.append(_reject(data[lost:], before, floats=floats))
     return frames
 
 
-def _reject(raw: bytes) -> dict[str, object]:
-    return {"reject": True, "why": "short" if len(raw) < 4 else "crc", "raw": raw.hex()}
+def _reject(raw: bytes, before: Frame | None, *, floats: bool) -> dict[str, object]:
+    refused: dict[str, object] = {"reject": True, "why": "short" if len(raw) < 4 else "crc", "event": None}
+    fields: dict[str, object] = {}
+    for length, request in _lengths(raw, 0):
+        if length == len(raw):
+            fields = _fields(Frame(raw[0], raw[1:-2], request), before)
+            if floats:
+                _floats(fields)
+    if len(raw) >= 4:
+        fields["crc_ok"] = False
+    return {**refused, **fields, "raw": raw.hex()}
 
 
 def _fields(frame: Frame, before: Frame | None) -> dict[str, object]:
@@ -328,6 +341,7 @@ def _fields(frame: Frame, before: Frame | None) -> dict[str, object]:
     elif function in _READS and request:
         fields["start"], fields["count"] = struct.unpack_from(">HH", pdu, 1)
     elif function in _READS:
+        fields["byte_count"] = pdu[1]
         fields["values"] = _bits(pdu[2:]) if function in _BIT_READS else _words(pdu[2:])
     elif function in _WRITES_ONE:
         start, word = struct.unpack_from(">HH", pdu, 1)
@@ -336,6 +350,7 @@ def _fields(frame: Frame, before: Frame | None) -> dict[str, object]:
         start, count = struct.unpack_from(">HH", pdu, 1)
         fields |= {"start": start, "count": count}
         if request:
+            fields["byte_count"] = pdu[5]
             fields["values"] = _bits(pdu[6:])[:count] if function == 15 else _words(pdu[6:])
     else:
         fields["data"] = pdu[1:].hex()
@@ -363,7 +378,8 @@ def _floats(fields: dict[str, object]) -> None:
     if not isinstance(words, list) or len(words) % 2 or not words or fields["function"] in (1, 2, 5, 6, 15):
         return
     numbers = struct.unpack(f">{len(words) // 2}f", struct.pack(f">{len(words)}H", *words))
-    values = [number if math.isfinite(number) else None for number in numbers]  # JSON has no NaN; it means "absent"
+    # JSON has no NaN; it means "absent".
+    values = [float(f"{number:.7g}") if math.isfinite(number) else None for number in numbers]
     fields["values"], fields["type"] = values, "float32_be"
     if len(values) == 1:
         fields["value"] = values[0]
