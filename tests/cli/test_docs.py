@@ -1,4 +1,7 @@
-"""Every example in docs/cli.md and docs/cli.zh.md runs on a gateway that has a journal and a core."""
+"""Every example in docs/cli.md, docs/install.md and docs/demo.md, in both languages, runs; on a gateway with a journal and a core.
+
+A block that begins with a comment (`# root`, `# at the CA`) says where it is typed and is not run here; it is checked by its words.
+"""
 
 import json
 import re
@@ -13,12 +16,14 @@ import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("cli.md", "cli.zh.md")
+WALKS = ("install.md", "install.zh.md", "demo.md", "demo.zh.md")  # one example after the other, in one directory
 
 
 def blocks(page: str, language: str) -> Iterator[str]:
     written = (DOCS / page).read_text("utf-8")
     for block in re.findall(rf"^```{language}\n(.*?)^```", written, re.DOTALL | re.MULTILINE):
-        yield from block.strip().split("\n")
+        if not block.startswith("#"):
+            yield from block.strip().split("\n")
 
 
 def commands() -> list[tuple[str, str]]:
@@ -36,6 +41,8 @@ def gateway(core: Any, tmp_path: Path, kept: Any) -> Path:
         "status": lambda request: {"gateway": "gw-1", "version": "0.1.0", "uptime_s": 5, "clock": "synced"},
         "points": lambda request: [{"id": "pump-room", "value": True, "active": True, "kind": "fire"}],
         "alarms": lambda request: [],
+        "ack": lambda request: {"acknowledged": 1},
+        "silence": lambda request: {"silenced": 1},
     }
     return tmp_path
 
@@ -51,6 +58,23 @@ def test_an_example_runs(gateway: Path, environ: dict[str, str], page: str, line
     assert done.stdout or any(name in line for name in ("--csv", "--sqlite"))
     if "--json" in line:
         json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("page", WALKS)
+def test_a_walk_through_runs_from_its_first_line_to_its_last(gateway: Path, environ: dict[str, str], page: str) -> None:
+    python = shlex.quote(sys.executable)
+    prelude = (
+        f'edge-agent() {{ {python} -m edge_agent --config {shlex.quote(str(gateway))} "$@"; }}\n'
+        f'edge-provision() {{ {python} -c "from provisioning.cli import main; main()" "$@"; }}\n'
+    )
+    lines = list(blocks(page, "sh"))
+    assert lines
+    for line in lines:
+        done = subprocess.run(
+            ["bash", "-ec", prelude + line], env=environ, cwd=gateway, capture_output=True, timeout=100, check=False
+        )
+        assert done.returncode == 0, (line, done.stderr.decode())
+        assert done.stdout, line
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -77,3 +101,6 @@ def test_an_example_says_what_the_page_says(gateway: Path, environ: dict[str, st
 def test_both_pages_show_the_same_examples() -> None:
     assert list(blocks("cli.md", "sh")) == list(blocks("cli.zh.md", "sh"))
     assert len(commands()) > 20
+    for english, chinese in (WALKS[:2], WALKS[2:]):
+        lines = [[line.partition("  #")[0].rstrip() for line in blocks(page, "sh")] for page in (english, chinese)]
+        assert lines[0] == lines[1]

@@ -1,0 +1,192 @@
+"""The pages people meet: both languages, links that lead somewhere, commands and devices that exist."""
+
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from edge_agent.cli import root
+from edge_agent.config.load import load
+from provisioning.cli import commands as provision
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+# Pages for engineers, in English only.
+OURS = ("architecture.md", "journal.md", "evidence.md", "decisions")
+ENGLISH = sorted(
+    page
+    for page in DOCS.rglob("*.md")
+    if not page.name.endswith(".zh.md") and page.relative_to(DOCS).parts[0] not in OURS
+)
+PAGES = sorted([ROOT / "README.md", ROOT / "README.zh.md", *DOCS.rglob("*.md")])
+DEVICES = [
+    page for page in sorted((DOCS / "drivers").glob("*.md")) if page.name.split(".")[0] not in ("profiles", "modbus")
+]
+# Translated word by word here, so that code, numbers and examples can be held side by side.
+TWINS = [p for p in ENGLISH if p.parent != DOCS or p.name in ("install.md", "demo.md", "alarm.md")]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def chinese(page: Path) -> Path:
+    return page.with_suffix(".zh.md")
+
+
+def fences(page: Path, language: str = r"\w*") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def slugs(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", ENGLISH, ids=name)
+def test_a_page_for_users_is_there_in_both_languages_and_says_so_at_its_top(page: Path) -> None:
+    twin = chinese(page)
+    assert twin.is_file()
+    assert f"]({twin.name})" in "".join(page.read_text("utf-8").splitlines(True)[:6])
+    assert f"]({page.name})" in "".join(twin.read_text("utf-8").splitlines(True)[:6])
+
+
+@pytest.mark.parametrize("page", TWINS, ids=name)
+def test_both_languages_hold_the_same_code_tables_and_examples(page: Path) -> None:
+    def shape(one: Path) -> tuple[object, ...]:
+        text = prose(one)
+        codes = {code for code in re.findall(r"`([^`\n]+)`", text) if code.isascii() and " FILE" not in code}
+        rows = sum(line.startswith("|") for line in text.splitlines())
+        bare = [re.sub(r'\s*#.*|"[^"]*"', "", line) for fence in fences(one) for line in fence.splitlines()]
+        return {code.replace(".zh.md", ".md") for code in codes}, rows, [line for line in bare if line.isascii()]
+
+    ours, theirs = shape(page), shape(chinese(page))
+    assert ours[1:] == theirs[1:]
+    differing = {code for code in ours[0] ^ theirs[0] if "<" not in code}  # type: ignore[operator]  # <placeholders> are words
+    assert differing == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        path, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and anchor not in slugs(there)):
+            dead.append(target)
+    assert dead == []
+
+
+# --- commands
+
+
+def spoken(page: Path) -> Iterator[list[str]]:
+    """Each command line of ours on a page, in a block or between backticks."""
+    lines = [line for fence in fences(page, "(?:sh|console)") for line in fence.splitlines()]
+    lines += re.findall(r"`([^`\n]+)`", prose(page))
+    for line in lines:
+        for part in re.split(r"&&|\||;", line.partition("  #")[0]):
+            words = part.replace("(", " ").replace("$ ", "").removeprefix("sudo ").split()
+            if words and Path(words[0]).name in ("edge-agent", "edge-provision", "edge-centre"):
+                yield [Path(words[0]).name, *words[1:]]
+
+
+def why_not(words: list[str]) -> str:
+    """What is wrong with a command line, or ""."""
+    command: click.Command = root if words[0] == "edge-agent" else provision("en")
+    context = click.Context(command)
+    options = (
+        {"--config", "--lang", "--json"}
+        | {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+        | {"--help"}
+    )
+    awaiting = False
+    for word in words[1:]:
+        flag = word.partition("=")[0].strip("[]")
+        if flag.startswith("--"):
+            if flag not in options:
+                return f"{command.name} has no {flag}"
+            awaiting = flag not in ("--json", "--help", "--follow", "--refused", "--raw", "--for-start")
+        elif awaiting:
+            awaiting = False
+        elif isinstance(command, click.Group):
+            if "|" in word or not word.isascii() or word.isupper() or word == "...":
+                return ""
+            found = command.get_command(context, word)
+            if found is None:
+                return f"{command.name} has no command {word}"
+            command = found
+            options |= {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+    return ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_and_option_on_a_page_exists(page: Path) -> None:
+    lines = [words for words in spoken(page) if words[0] != "edge-centre"]
+    assert {" ".join(words): fault for words in lines if (fault := why_not(words))} == {}
+
+
+def test_a_command_that_does_not_exist_is_found() -> None:
+    assert why_not(shlex.split("edge-agent journal mend"))
+    assert why_not(shlex.split("edge-agent status --colour"))
+    assert why_not(shlex.split("edge-provision identity sign"))
+    assert not why_not(shlex.split("edge-agent --config site events --limit 5 --json"))
+
+
+@pytest.mark.parametrize("page", ["install.md", "install.zh.md"])
+def test_root_blocks_are_sound_shell_and_install_what_systemd_says(page: str) -> None:
+    blocks = [fence for fence in fences(DOCS / page, "sh") if fence.startswith("# root")]
+    assert len(blocks) >= 6
+    for block in blocks:
+        assert subprocess.run(["bash", "-n"], input=block.encode(), capture_output=True, check=False).returncode == 0
+    [theirs] = fences(ROOT / "systemd/README.md", "sh")
+    placed = {
+        line for block in blocks for line in block.splitlines() if line.startswith(("install ", "systemd-", "udevadm"))
+    }
+    assert placed == {line for line in theirs.splitlines() if line.startswith(("install ", "systemd-", "udevadm"))}
+
+
+# --- devices
+
+
+@pytest.mark.parametrize("page", DEVICES, ids=name)
+def test_the_example_of_a_device_page_passes_the_check(page: Path, tmp_path: Path) -> None:
+    [example] = fences(page, "toml")
+    gateway = '[gateway]\nid = "ZG-360700-0123"\n'
+    (tmp_path / "config.toml").write_text(gateway + example, "utf-8")
+    loaded = load(tmp_path)
+    assert loaded.findings == ()
+    used = [entry["profile"] for entry in tomllib.loads(example).get("panel", [])]
+    used += [device["profile"] for bus in tomllib.loads(example).get("bus", []) for device in bus["device"]]
+    assert all(profile.startswith(page.name.split(".")[0]) for profile in used)
+    assert used
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_the_readme_names_every_shipped_profile_with_the_evidence_it_has(readme: str) -> None:
+    shipped = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in (ROOT / "drivers/profiles").glob("*.toml")}
+    rows = [line.split("|") for line in (ROOT / readme).read_text("utf-8").splitlines() if line.startswith("|")]
+    told = {row[3].strip().strip("`"): row[4] for row in rows if row[3].strip().startswith("`")}
+    assert told.keys() == shipped.keys()
+    captured = {profile for profile, how in told.items() if "captured" in how or "实际抓包" in how}
+    assert captured == {profile for profile, data in shipped.items() if data["evidence"] == "captured"}
+
+
+@pytest.mark.parametrize("index", ["profiles.md", "profiles.zh.md", "modbus.md", "modbus.zh.md"])
+def test_an_index_of_devices_lists_each_of_its_kind(index: str) -> None:
+    kind = "panel" if index.startswith("profiles") else "modbus"
+    files = (ROOT / "drivers/profiles").glob("*.toml")
+    shipped = {path.stem for path in files if tomllib.loads(path.read_text("utf-8"))["kind"] == kind}
+    rows = [line for line in prose(DOCS / "drivers" / index).splitlines() if line.startswith("| `")]
+    assert shipped == {name for row in rows for name in re.findall(r"`([\w-]+)`", row.split("|")[1]) if name in shipped}
