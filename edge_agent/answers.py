@@ -38,6 +38,7 @@ class Answers:
             "delivered": self._delivered,
             "uplink_state": self._uplink_state,
             "uplink_fault": self._uplink_fault,
+            "alive": lambda request, peer: {},
         }
 
     def _status(self, request: Request, peer: Peer) -> object:

@@ -381,10 +381,13 @@ class Core:
             await asyncio.sleep(HOUSEKEEPING_S)
 
     def _watch_uplink(self) -> None:
-        present, now_s = self.server.watched("journal"), self._loop.time()
-        if present:
-            self._uplink_seen_s = now_s
-        elif now_s - self._uplink_seen_s < UPLINK_ABSENT_S:
-            return
+        """It says something every few seconds: a process that is frozen keeps its socket open."""
+        heard_s, now_s = self.server.heard_s("journal"), self._loop.time()
+        if heard_s is not None:
+            self._uplink_seen_s = max(self._uplink_seen_s, heard_s)
+        present = now_s - self._uplink_seen_s < UPLINK_ABSENT_S
+        if present and heard_s is None:
+            return  # it may be restarting
         if present != self._sources["uplink"]["up"]:
-            self.take([LinkState("uplink", present, self.now_ns(), "connected" if present else "no_process")])
+            reason = "connected" if present else "no_process" if heard_s is None else "no_answer"
+            self.take([LinkState("uplink", present, self.now_ns(), reason)])

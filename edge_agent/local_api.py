@@ -88,6 +88,10 @@ class LocalServer:
         """Whether anyone would hear a push of `what`."""
         return any(what in connection.watching for connection in self.connections)
 
+    def heard_s(self, what: str) -> float | None:
+        """When a client that watches `what` last said something, on the loop's clock; None: nobody watches."""
+        return max((c.heard_s for c in self.connections if what in c.watching), default=None)
+
     async def close(self) -> None:
         """Stop listening and hang up."""
         if self._server is not None:
@@ -105,6 +109,7 @@ class _Connection(asyncio.Protocol):
         self._peer = Peer(0, -1)
         self._rest = b""
         self.watching: frozenset[str] = frozenset()
+        self.heard_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -121,6 +126,7 @@ class _Connection(asyncio.Protocol):
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
+        self.heard_s = asyncio.get_running_loop().time()
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             if len(line) > LINE_BYTES_MAX:

@@ -15,6 +15,7 @@ log = logging.getLogger("edge.core_link")
 
 RETRY_S: Final = 1.0
 LINGER_S: Final = 0.1  # confirms of this long share a request
+ALIVE_S: Final = 5.0  # with nothing to tell we say that: the core takes an uplink that is silent for 30 s for dead
 REQUEST_S: Final = 5.0  # a core that does not answer for this long is as good as absent
 DELIVERED_MAX: Final = 4096  # a request carries at most DELIVERED_SLICE of them
 DELIVERED_SLICE: Final = 200
@@ -140,7 +141,12 @@ class CoreLink:
 
     async def _report_for_ever(self, client: LocalClient) -> NoReturn:
         while True:
-            await self._changed.wait()
+            try:
+                async with asyncio.timeout(ALIVE_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                await self._tell(client, "alive")
+                continue
             self._changed.clear()
             await self._report(client)
             await asyncio.sleep(LINGER_S)

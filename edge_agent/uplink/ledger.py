@@ -65,14 +65,12 @@ class Ledger:
         self._closing = False
         self._idle = True
         self._failing = False
-        self._database = self._open_or_set_aside()
-        self._start = {}
+        self._database: sqlite3.Connection | None = None
+        self._start: dict[Key, Intervals] = {}
         try:
-            self._start = self._read()
-        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as fault:
-            self._database.close()
-            self._put_aside(fault)
-            self._database = self._connect()
+            self._start = self._open()
+        except (OSError, sqlite3.Error) as fault:
+            self._fails(fault)  # alarms from memory must travel all the same: what is confirmed meanwhile is held here
         self._thread = threading.Thread(target=self._write_for_ever, name="ledger", daemon=True)
         self._thread.start()
 
@@ -80,9 +78,8 @@ class Ledger:
     def open(cls, path: Path, report: Callable[[str, str], None] = lambda code, detail: None) -> "Ledger":
         """Open or create. `report(code, detail)` hears of set_aside, failing and recovered, perhaps in the writer thread.
 
-        Raise OSError or sqlite3.Error only if not even a new file can be made.
+        A medium that takes nothing is `failing`, tried again with every commit: until then this process remembers by itself.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
         return cls(path, report)
 
     def load(self, destination: str) -> dict[tuple[str, Priority], Intervals]:
@@ -108,7 +105,9 @@ class Ledger:
             self._changed.notify_all()
 
     def refused(self, destination: str) -> list[Refused]:
-        """What the destination refused, oldest first. Reads the file, so not on a loop that matters."""
+        """What the destination refused, oldest first; nothing while the file cannot be had. Not on a loop that matters."""
+        if self._database is None:
+            return []
         reader = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5.0)
         try:
             rows = reader.execute(
@@ -154,14 +153,21 @@ class Ledger:
             raise
         return database
 
-    def _open_or_set_aside(self) -> sqlite3.Connection:
+    def _open(self) -> dict[Key, Intervals]:
+        """Connect, and set a damaged file aside; return what it holds. Raise OSError or sqlite3.Error if the medium is to blame."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return self._connect()
-        except sqlite3.DatabaseError as fault:
-            if not self.path.exists():
+            self._database = self._connect()
+            return self._read(self._database)
+        except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as fault:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+            if not _is_damage(fault):
                 raise
             self._put_aside(fault)
-        return self._connect()
+        self._database = self._connect()
+        return {}
 
     def _put_aside(self, fault: Exception) -> None:
         number = 1
@@ -176,9 +182,10 @@ class Ledger:
         log.error("ledger set_aside=%s fault=%s", aside.name, fault)
         self._report("set_aside", aside.name)
 
-    def _read(self) -> dict[Key, Intervals]:
+    @staticmethod
+    def _read(database: sqlite3.Connection) -> dict[Key, Intervals]:
         found: dict[Key, Intervals] = {}
-        for destination, epoch, stream, through, rest in self._database.execute(
+        for destination, epoch, stream, through, rest in database.execute(
             "SELECT destination, epoch, stream, through, rest FROM confirmed"
         ):
             done = Intervals((int(first), int(last)) for first, last in json.loads(rest))
@@ -208,7 +215,8 @@ class Ledger:
                 dirty, refused = {}, []
             elif closing:
                 break  # duplicates after the restart, nothing worse
-        self._database.close()
+        if self._database is not None:
+            self._database.close()
 
     def _commit(self, dirty: dict[Key, Intervals], refused: list[Refused]) -> bool:
         rows = []
@@ -217,6 +225,10 @@ class Ledger:
             rows.append((destination, epoch, priority.stream, done.through, json.dumps(rest, separators=(",", ":"))))
         database = self._database
         try:
+            if database is None:
+                self._open()  # what it holds is older than what we remember
+                database = self._database
+                assert database is not None
             database.execute("BEGIN IMMEDIATE")
             database.executemany("INSERT OR REPLACE INTO confirmed VALUES (?, ?, ?, ?, ?)", rows)
             database.executemany(
@@ -241,13 +253,10 @@ class Ledger:
                     (destination, REFUSED_MAX),
                 )
             database.execute("COMMIT")
-        except sqlite3.Error as fault:
-            if database.in_transaction:
+        except (OSError, sqlite3.Error) as fault:
+            if database is not None and database.in_transaction:
                 database.rollback()
-            if not self._failing:
-                self._failing = True
-                log.error("ledger failing fault=%s", fault)
-                self._report("failing", str(fault))
+            self._fails(fault)
             return False
         self.commits += 1
         if self._failing:
@@ -255,3 +264,17 @@ class Ledger:
             log.info("ledger recovered")
             self._report("recovered", "")
         return True
+
+    def _fails(self, fault: Exception) -> None:
+        if not self._failing:
+            self._failing = True
+            log.error("ledger failing fault=%s", fault)
+            self._report("failing", str(fault))
+
+
+def _is_damage(fault: Exception) -> bool:
+    """Whether the file is to blame, and not the medium or a tool that holds it: a full or read-only card spoils no ledger."""
+    code = getattr(
+        fault, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT
+    )  # ours, and what the content made us raise, has none
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)

@@ -129,3 +129,19 @@ async def test_a_socket_left_by_a_killed_core_is_replaced(tmp_path: Path) -> Non
     assert await client.request("echo") == 1
     await client.close()
     await server.close()
+
+
+@pytest.mark.asyncio
+async def test_the_server_knows_when_a_watcher_last_said_something(server: LocalServer) -> None:
+    loop = asyncio.get_running_loop()
+    assert server.heard_s("journal") is None
+    client = await LocalClient.connect(server.path)
+    await client.request("watch", what=["journal"])
+    first_s = server.heard_s("journal")
+    assert first_s is not None
+    spoke_s = loop.time()
+    await client.request("watch", what=["journal"])
+    again_s = server.heard_s("journal")
+    assert again_s is not None
+    assert again_s >= spoke_s > first_s
+    await client.close()

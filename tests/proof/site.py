@@ -41,7 +41,7 @@ class ProofSite:
         self.more = more
         for made in (self.run_dir, self.data_dir):
             made.mkdir(exist_ok=True)
-        self.broker = Broker(self.directory, acl=acl)
+        self.broker = Broker(self.directory, acl=acl, config="log_type information")  # it says when it has a new list
         self.panel = PanelSim("gst-layer-bus", link=self.directory / "panel1", paced=False)
         self.core = self._service("core", "run")
         self.uplink = self._service("uplink", "uplink")

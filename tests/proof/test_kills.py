@@ -12,7 +12,7 @@ from tests.proof.site import ProofSite, note
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(900)]
 
-KILLS = int(os.environ.get("EDGE_KILLS", "18"))
+KILLS = int(os.environ.get("EDGE_KILLS", "50"))
 SEED = int(os.environ.get("EDGE_SEED", "20261124"))
 
 

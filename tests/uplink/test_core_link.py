@@ -22,7 +22,7 @@ class Core:
     def __init__(self, path: Path) -> None:
         self.alarms: list[dict[str, object]] = []
         self.told: list[tuple[str, Mapping[str, object]]] = []
-        names = ("confirm", "delivered", "uplink_state", "uplink_fault")
+        names = ("confirm", "delivered", "uplink_state", "uplink_fault", "alive")
         handlers = {name: self._hear(name) for name in names}
         handlers |= {"alarms": lambda request, peer: self.alarms, "points": lambda request, peer: []}
         self.server = LocalServer(path, handlers)
@@ -113,3 +113,13 @@ async def test_an_alarm_confirmed_while_the_core_was_away_gets_its_lamp_when_it_
                 await until(core.delivered)
                 assert core.delivered() == [waiting]
         await asyncio.sleep(0)
+
+
+async def test_an_uplink_with_nothing_to_tell_says_that_it_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.uplink.core_link.ALIVE_S", 0.1)
+    with Broker(tmp_path) as broker:
+        config = site_config(tmp_path, broker.port)
+        async with running_core(config.gateway.run_dir / "core.sock") as core, running_uplink(config, MemoryJournal()):
+            await until(lambda: [name for name, _ in core.told].count("alive") >= 3)

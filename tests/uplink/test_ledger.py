@@ -113,6 +113,7 @@ def test_a_ledger_that_cannot_be_written_keeps_its_notes_and_says_so_once(
 
     ledger = Ledger.open(path, hear)
     database = ledger._database
+    assert database is not None
     database.execute("PRAGMA query_only = 1")  # every write fails from here on
     ledger.note("county", "e1", Priority.ALARM, Intervals([(1, 5)]))
     assert not ledger.flush(1.0)
@@ -122,3 +123,49 @@ def test_a_ledger_that_cannot_be_written_keeps_its_notes_and_says_so_once(
     assert said == ["failing", "recovered"]
     ledger.close()
     assert reopened(path)["e1", Priority.ALARM].through == 9
+
+
+def test_a_ledger_that_cannot_even_be_opened_remembers_by_itself_until_it_can(tmp_path: Path) -> None:
+    recovered = threading.Event()
+    said: list[str] = []
+
+    def hear(code: str, detail: str) -> None:
+        said.append(code)
+        if code == "recovered":
+            recovered.set()
+
+    blocked = tmp_path / "data"
+    blocked.write_text("no directory")  # stands for a card that takes nothing; a mode means nothing to root
+    path = blocked / "delivery.db"
+    ledger = Ledger.open(path, hear)
+    assert said == ["failing"]
+    assert ledger.load("county") == {}
+    assert ledger.refused("county") == []
+    ledger.note("county", "mem-1", Priority.ALARM, Intervals([(1, 5)]))
+    blocked.unlink()
+    assert recovered.wait(20)
+    assert said == ["failing", "recovered"]
+    ledger.close()
+    assert reopened(path)["mem-1", Priority.ALARM].through == 5
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_BUSY])
+def test_a_medium_in_trouble_does_not_cost_a_sound_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    path = tmp_path / "delivery.db"
+    ledger = Ledger.open(path)
+    ledger.note("county", "e1", Priority.ALARM, Intervals([(1, 5)]))
+    ledger.close()
+
+    def refuse(self: Ledger) -> sqlite3.Connection:
+        fault = sqlite3.OperationalError("the medium")
+        fault.sqlite_errorcode = code
+        raise fault
+
+    with monkeypatch.context() as trouble:
+        trouble.setattr(Ledger, "_connect", refuse)
+        said: list[str] = []
+        Ledger.open(path, lambda code, detail: said.append(code)).close()
+    assert said == ["failing"]
+    assert reopened(path)["e1", Priority.ALARM].through == 5

@@ -1,0 +1,157 @@
+"""Damaged files: the core starts within seconds, the file is set aside, fires sound, are kept under a new epoch and arrive."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.proof.checker import compare, read_given_up
+from tests.proof.site import BUZZER, ProofSite, note
+from tests.proof.test_full_disk import fires_at_centre, raise_fires
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
+
+PAGE = 4096
+OLD, RECENT, NEW = 200, 60, 10  # fires in the file itself, in its -wal, after the damage
+
+
+def header(path: Path) -> None:
+    _write(path, 0, b"\xff" * 100)
+
+
+def middle(path: Path) -> None:
+    size = path.stat().st_size
+    _write(path, size // PAGE // 2 * PAGE, b"\xff" * PAGE * 4)
+
+
+def truncated(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // PAGE // 2 * PAGE + 1000)
+
+
+def emptied(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def wal_missing(path: Path) -> None:
+    path.with_name(path.name + "-wal").unlink()
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def _write(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+DAMAGE = [header, middle, truncated, emptied, wal_missing, removed]
+
+
+async def filled(site: ProofSite) -> set[str]:
+    """Fires that no centre has heard of: the older in the file, the recent in its -wal. Both programs are killed."""
+    await site.start()
+    site.link.cut()
+    points = await raise_fires(site, 1, OLD)
+    await site.core.stop()  # in order: everything is in the file
+    await site.start_core()
+    points |= await raise_fires(site, 1000, RECENT)
+    await site.until(lambda: points <= {body["point"] for body in site.witness.of(kind="fire")}, "all are accepted")
+    return points
+
+
+async def finish(site: ProofSite, proof: str, old: set[str], new: set[str], *, started_s: float) -> dict[str, int]:
+    """Heal the link, wait until everything that will come has come, and judge."""
+    site.link.heal()
+    await site.until(lambda: new <= fires_at_centre(site), "the centre has every fire since the damage", pause_s=0.2)
+    accepted = site.witness.accepted
+
+    def settled() -> bool:
+        """Every accepted name has come, or is declared lost."""
+        return not accepted.keys() - site.names_at_centre() - read_given_up(site.centre_db)
+
+    await site.until(settled, "every accepted record is at the centre or declared lost", 60.0, pause_s=0.25)
+    taken, given_up = site.at_centre(), read_given_up(site.centre_db)
+    verdict = compare(accepted, taken, given_up=given_up)
+    told = site.events_at_centre(kind="store")
+    lost_fires = old - fires_at_centre(site)
+    note(
+        proof,
+        {
+            "old_fires": len(old),
+            "old_fires_at_centre": len(old) - len(lost_fires),
+            "new_fires": len(new),
+            "new_fires_at_centre": len(new & fires_at_centre(site)),
+            "declared_lost": len(given_up),
+            "told_the_centre": sorted({str(body["fields"].get("code")) for body in told}),
+            "seconds_to_start": round(started_s, 2),
+            **verdict.counts(),
+        },
+    )
+    assert set(verdict.lost) <= given_up, "what is not there was declared lost"
+    wrong = {key for key, count in verdict.counts().items() if count}
+    assert wrong <= {"lost"}, verdict
+    return {"lost_fires": len(lost_fires), "told": len(told)}
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+async def test_vital_damaged_while_the_core_is_down(damage: Callable[[Path], None]) -> None:
+    async with ProofSite() as site:
+        old = await filled(site)
+        epochs = {name.epoch for name in site.witness.accepted}
+        await asyncio.gather(site.core.kill(), site.uplink.kill())
+        damage(site.data_dir / "vital.db")
+        began_s, began_ns = time.monotonic(), time.monotonic_ns()
+        await site.start_core()
+        started_s = time.monotonic() - began_s
+        await site.uplink.start()
+        async with await site.board() as board:
+            new = await raise_fires(site, 5000, NEW)
+            await board.wait_output(BUZZER, True, after_ns=began_ns)
+        kept = {name.epoch for name, body in site.witness.accepted.items() if body["point"] in new}
+        assert kept and not kept & epochs, "a new epoch"
+        result = await finish(site, f"vital-{damage.__name__}-at-rest", old, new, started_s=started_s)
+        assert list(site.data_dir.glob("vital.db.bad-*")), "nothing is thrown away"
+        assert result["told"] > 0, "the centre hears of it"
+        assert started_s < 15.0
+        if damage is not emptied and damage is not removed:
+            assert result["lost_fires"] < len(old), "what can be read arrives"
+
+
+@pytest.mark.parametrize("damage", [header, middle, truncated, emptied, wal_missing, removed], ids=lambda d: d.__name__)
+async def test_vital_damaged_under_the_running_core(damage: Callable[[Path], None]) -> None:
+    async with ProofSite() as site:
+        old = await filled(site)
+        damage(site.data_dir / "vital.db")
+        began_s, began_ns = time.monotonic(), time.monotonic_ns()
+        async with await site.board() as board:
+            new = await raise_fires(site, 5000, NEW)
+            await board.wait_output(BUZZER, True, after_ns=began_ns)
+        await site.until(lambda: _told_store(site), "the damage is a fault on site", 60.0)
+        noticed_s = time.monotonic() - began_s
+        new |= await raise_fires(site, 6000, NEW)
+        await finish(site, f"vital-{damage.__name__}-running", old, new, started_s=noticed_s)
+
+
+async def _told_store(site: ProofSite) -> bool:
+    return bool(site.witness.of(kind="store"))
+
+
+@pytest.mark.parametrize("damage", [header, truncated, emptied], ids=lambda damage: damage.__name__)
+async def test_bulk_damaged_costs_no_fire(damage: Callable[[Path], None]) -> None:
+    async with ProofSite() as site:
+        old = await filled(site)
+        await asyncio.gather(site.core.kill(), site.uplink.kill())
+        damage(site.data_dir / "bulk.db")
+        began_s = time.monotonic()
+        await site.start_core()
+        started_s = time.monotonic() - began_s
+        await site.uplink.start()
+        new = await raise_fires(site, 5000, NEW)
+        result = await finish(site, f"bulk-{damage.__name__}-at-rest", old, new, started_s=started_s)
+        assert result["lost_fires"] == 0
+        assert result["told"] > 0, "the centre hears of it"
