@@ -7,7 +7,7 @@ with its bytes; nothing is swallowed. It holds at most `HELD_BYTES_MAX` bytes.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 HELD_BYTES_MAX: Final = 4096
 PIECE_BYTES: Final = 1024  # how much of one feed() is looked at before the rest is taken in
@@ -63,6 +63,7 @@ class Codec(ABC):
 
     quiet_s: float = 0.3
     filler: bytes = b""  # bytes that mean nothing between frames
+    shown: ClassVar[tuple[str, ...]] = ()  # fields decode shows as None where a frame has them not
 
     def __init__(self, *, dedupe_s: float = 0.0) -> None:
         self._buf = bytearray()
@@ -199,8 +200,9 @@ def bcd(value: int) -> int | None:
 def decode_stream(codec: Codec, data: bytes, *, byte_ns: int) -> list[dict[str, object]]:
     """Decode a capture as if it had just come over the line, one object for each frame or refusal.
 
-    A frame: its fields, `raw` (hex); a copy of a frame just seen has `event` None and `repeat` true, and the object of the
-    first one gets `kind` "stream", `frames` (copies, itself included) and `distinct_events` 1.
+    A frame: its fields, `raw` (hex), and None for what the codec always shows (`Codec.shown`) and this frame has not. A copy
+    of a frame just seen has `event` None and `repeat` true, and the object of the first one gets `kind` "stream", `frames`
+    (copies, itself included) and `distinct_events` 1.
     A refusal: `reject` true, `why`, what could be read, `event` None, `raw`.
     """
     found: list[Frame | Refused] = []
@@ -215,7 +217,7 @@ def decode_stream(codec: Codec, data: bytes, *, byte_ns: int) -> list[dict[str, 
         if isinstance(item, Refused):
             objects.append({"reject": True, "why": item.why, **item.fields, "event": None, "raw": item.raw.hex()})
             continue
-        shown = {"event": None, **item.fields, "raw": item.raw.hex()}
+        shown = {"event": None, **dict.fromkeys(codec.shown), **item.fields, "raw": item.raw.hex()}
         key = tuple(item.fields.get(name) for name in ("event", "user_code", "device_type", "loop", "point"))
         if not item.repeat:
             firsts[key] = shown

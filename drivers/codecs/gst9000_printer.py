@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from drivers.codecs.base import Codec, Step
-from drivers.codecs.text import FIRE_WORDS, Smell, decode_gbk, strip_commands
+from drivers.codecs.text import Smell, decode_gbk, strip_commands
 
 LINE_BYTES_MAX: Final = 256
 RECORD_BYTES_MAX: Final = 1536
@@ -20,8 +20,10 @@ TEXTS_AFTER_EVENT: Final = 2  # location, device type
 BLANKS_BEFORE_EVENT_MAX: Final = 2
 PRINTABLE_SHARE: Final = 0.7  # below it, lines are noise rather than text
 _BLANK: Final = re.compile(r"\s+")
-_TAKES_BACK: Final = ("恢复", "撤销", "消除", "解除", "取消", "RESTORE", "CLEAR")
-_FIRE_EVENTS: Final = frozenset({"fire", "fire_manual", "prealarm", "unknown"})
+_TAKES_BACK: Final = ("恢复", "撤销", "消除", "解除", "取消", "结束", "RESTORE", "CLEAR")
+# 手动报警按钮, 隔离器, 复位按钮: the line is the name of a device, not an event. With more behind it, it may be one.
+_DEVICE: Final = re.compile(r"(?:按钮|开关|模块|装置|控制器|显示盘|电话|广播|器|盘|铃|阀|柜|箱)[\W\dA-Z_]*")
+_FIRE_EVENTS: Final = frozenset({"fire", "fire_manual", "unknown"})  # loud already: more fire words add nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,14 @@ class LinePrinter(Codec):
     """
 
     name: ClassVar[str] = "gst9000-printer"
+    shown: ClassVar[tuple[str, ...]] = (
+        "panel_time_text",
+        "loop",
+        "point",
+        "event_text",
+        "location_text",
+        "device_type_text",
+    )
 
     def __init__(
         self,
@@ -79,7 +89,7 @@ class LinePrinter(Codec):
         self._address = _address_pattern(address)
         self._time = _time_pattern(time)
         self._strip = tuple(strip)
-        self._smell = Smell((*FIRE_WORDS, *fire_words))
+        self._smell = Smell(fire_words)
         self._manual_texts = tuple(manual_texts)
         self._record = _Record()
 
@@ -138,10 +148,10 @@ class LinePrinter(Codec):
         for start in self._by_length:
             if squeezed.startswith(start):
                 word, rest = self._words[start], squeezed[len(start) :]
-                fire = word.event in _FIRE_EVENTS
-                # "故障火警" or "火警恢复?": the start of the line does not say what the rest takes back or adds.
-                unsure = any(back in rest for back in _TAKES_BACK) if fire else self._smell.of_text(rest)
-                return None if unsure else word
+                # "故障火警", "火警恢复?", "屏蔽已解除": the start of the line does not say what the rest takes back or adds.
+                back = any(back in rest for back in _TAKES_BACK) and not any(back in start for back in _TAKES_BACK)
+                adds = word.event not in _FIRE_EVENTS and self._smell.of_text(rest)
+                return None if back or adds or _DEVICE.fullmatch(rest) else word
         return None
 
     # -- records -------------------------------------------------------------------------------------------------

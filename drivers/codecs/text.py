@@ -7,8 +7,28 @@ from typing import Final
 from drivers.codecs.base import bcd
 
 # Words that make an alarm of text nobody can parse. Only what means fire: 报警 is in the names of call points and sounders.
-FIRE_WORDS: Final = ("火警", "首警", "火情", "着火", "起火", "FIRE")
+FIRE_WORDS: Final = ("火警", "首警", "首次火", "火情", "着火", "起火", "发生火灾")
 _ENCODINGS: Final = ("gb18030", "utf-8")
+# 火灾报警 is an event on some panels and the name of a thing on all: 火灾报警控制器 stands in every title.
+_NAMED_BY_FIRE: Final = ("控制器", "系统", "装置", "探测器", "按钮", "显示盘", "联动")
+# In English the name of a thing is let off only with a word that calms, for "FIRE PUMP ROOM" may be a fire in a pump room.
+_CALMED_THING: Final = (
+    rb" (?:DOOR|DAMPER|SHUTTER|PUMP|HYDRANT|LIFT|BELL|VALVE)S?\b[^\n]*\b(?:NORMAL|CLOSED|READY|OK|RESTORED)\b"
+)
+_ENGLISH: Final = (
+    rb"FIRE(?!MAN|FIGHT|PROOF| ALARM CONTROL(?:LER| PANEL| UNIT)(?! ROOM)|" + _CALMED_THING + rb")",
+    rb"(?<!PRE)(?<!PRE[ -])(?<!NO )(?<!FIRE )ALARM(?!S? ?(?:SILENC|RESET|CLEARED|RESTORED)|" + _CALMED_THING + rb")",
+)
+# 火警 (BB F0 BE AF, E7 81 AB E8 AD A6) with a byte lost or spoilt, in the ways that make no other text: 主机警告 and
+# 灭火动作 are near.
+_TORN: Final = (
+    rb"\xf0\xbe\xaf",
+    rb"\xbb[\x00-\x3f\x50\xb0\xd0\xe0\xf1\xf2\xf4\xf8]\xbe\xaf",
+    rb"\xbb\xf0[\x00-\x3f\x9e\xae\xfe]?\xaf",
+    rb"\xbb\xf0\xbe(?![\x40-\xfe])",
+    rb"\xe7\x81\xab\xe8\xad",
+    rb"\x81\xab\xe8\xad\xa6",
+)
 _CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 _PRINTER_COMMAND: Final = re.compile(rb"[\x1b\x1c\x1d].", re.DOTALL)  # ESC, FS or GS and the letter of the command
 
@@ -28,14 +48,18 @@ def strip_commands(raw: bytes, sequences: Iterable[bytes]) -> bytes:
 
 
 class Smell:
-    """Tells whether bytes speak of fire, in GBK, UTF-8 or ASCII of any case."""
+    """Tells whether bytes speak of fire, in GBK, UTF-8 or ASCII of any case. `words` are those of the site besides ours."""
 
-    def __init__(self, words: Iterable[str] = FIRE_WORDS) -> None:
-        forms = {word.encode(encoding).upper() for word in words for encoding in _ENCODINGS}
-        self._any = re.compile(b"|".join(sorted(map(re.escape, forms))))
+    def __init__(self, words: Iterable[str] = ()) -> None:
+        forms = {word.encode(encoding).upper() for word in (*FIRE_WORDS, *words) for encoding in _ENCODINGS}
+        patterns = [*map(re.escape, sorted(forms)), *_TORN, *_ENGLISH]
+        for encoding in _ENCODINGS:
+            names = b"|".join(re.escape(name.encode(encoding).upper()) for name in _NAMED_BY_FIRE)
+            patterns.append(re.escape("火灾报警".encode(encoding).upper()) + b"(?!" + names + b")")
+        self._any = re.compile(b"|".join(patterns))
 
     def of(self, raw: bytes) -> bool:
-        """Whether `raw` holds one of the words. Byte-wise, so a torn character before it does not hide it."""
+        """Whether `raw` holds one of the words, or 火警 with a byte torn. Byte-wise, so a torn character before it hides none."""
         return self._any.search(raw.upper()) is not None  # the forms were raised alike
 
     def of_text(self, text: str) -> bool:
