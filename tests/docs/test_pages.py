@@ -190,3 +190,18 @@ def test_an_index_of_devices_lists_each_of_its_kind(index: str) -> None:
     shipped = {path.stem for path in files if tomllib.loads(path.read_text("utf-8"))["kind"] == kind}
     rows = [line for line in prose(DOCS / "drivers" / index).splitlines() if line.startswith("| `")]
     assert shipped == {name for row in rows for name in re.findall(r"`([\w-]+)`", row.split("|")[1]) if name in shipped}
+
+
+# --- the house
+
+
+def test_architecture_names_only_files_that_exist_and_every_request_of_the_local_api() -> None:
+    page = (DOCS / "architecture.md").read_text("utf-8")
+    files = re.findall(r"`((?:edge_agent|drivers|buffer|simulators)/[\w/]+(?:\.py|/))`", page)
+    assert len(files) > 20
+    assert [file for file in files if not (ROOT / file).exists()] == []
+    code = (ROOT / "edge_agent/answers.py").read_text("utf-8")
+    handlers = re.findall(r'^ +"(\w+)": ', code[code.index("def handlers") : code.index("def _status")], re.MULTILINE)
+    [told] = re.findall(r"^do: (.*?)^status ", page, re.DOTALL | re.MULTILINE)
+    assert len(handlers) > 9
+    assert [name for name in handlers if not re.search(rf"\b{name}\b", told)] == []
