@@ -61,7 +61,7 @@ def test_an_example_runs(gateway: Path, environ: dict[str, str], page: str, line
 
 
 @pytest.mark.parametrize("page", WALKS)
-def test_a_walk_through_runs_from_its_first_line_to_its_last(gateway: Path, environ: dict[str, str], page: str) -> None:
+def test_a_walk_through_runs(gateway: Path, environ: dict[str, str], page: str) -> None:
     python = shlex.quote(sys.executable)
     prelude = (
         f'edge-agent() {{ {python} -m edge_agent --config {shlex.quote(str(gateway))} "$@"; }}\n'

@@ -74,9 +74,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("readme", READMES)
-def test_what_the_readme_says_to_use_works(
-    readme: str, tmp_path: Path, shell: Callable[[str], subprocess.Popen[bytes]]
-) -> None:
+def test_use_it_works(readme: str, tmp_path: Path, shell: Callable[[str], subprocess.Popen[bytes]]) -> None:
     lines = first_words(readme)[2:]
     site, here, check, run, status, decode, centre = lines
 
