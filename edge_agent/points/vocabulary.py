@@ -73,7 +73,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "tamper": _set(Kind.TAMPER),
     "tamper_restore": _clear(Kind.TAMPER),
     "fault": _set(Kind.FAULT),
-    "fault_restore": _clear(*_FAULTS),
+    "fault_restore": _clear(Kind.FAULT),  # of the panel itself too: its mains may still be off
     "restore": _clear(*_FAULTS),
     "comm_fault": _set(Kind.FAULT),
     "comm_fault_restore": _clear(Kind.FAULT),

@@ -306,6 +306,14 @@ def test_a_restore_of_what_was_never_seen_active_is_told_once(table: Make) -> No
     assert say(points, "normal", "panel1/2-001") == []
 
 
+def test_a_fault_that_ends_does_not_bring_the_mains_back(table: Make) -> None:
+    points = table()
+    say(points, "mains_fault", "panel1/panel")
+    say(points, "fault", "panel1/panel")
+    assert told(say(points, "fault_restore", "panel1/panel")) == [("fault", "panel1/panel", False)]
+    assert told(say(points, "mains_ok", "panel1/panel")) == [("mains_fault", "panel1/panel", False)]
+
+
 def test_each_text_that_does_not_parse_is_an_alarm_of_its_own_with_its_bytes(table: Make) -> None:
     points = table()
     (first,) = say(points, "unknown", "panel1", raw="火警 ???".encode("gbk"))
