@@ -18,7 +18,7 @@ SHIPPED_DIR: Final = Path(__file__).with_name("profiles")
 FILE_BYTES_MAX: Final = 256 * 1024
 EXAMPLES_MAX: Final = 200
 KINDS: Final = ("panel", "modbus")
-EVIDENCE: Final = ("captured", "document", "documented", "unproven")
+EVIDENCE: Final = ("captured", "document", "unproven")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FRAMING: Final = re.compile(r"[5-8][NEOMS][12]")
 _FIRE_KINDS: Final = frozenset({"fire", "fire_manual"})
@@ -96,9 +96,8 @@ class Profile:
 
     @property
     def evidence(self) -> str:
-        """What the profile stands on: captured, documented or unproven."""
-        stated = str(self.data.get("evidence", "unproven"))
-        return "documented" if stated == "document" else stated
+        """What the profile stands on: captured, document or unproven."""
+        return str(self.data.get("evidence", "unproven"))
 
     @property
     def link(self) -> PanelLink:

@@ -88,8 +88,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "opt_since": ("只看最近一段时间: 90s、15m、2h、7d。", "Only the last 90s, 15m, 2h, 7d."),
     "opt_dir": ("事件库目录; 不写则按配置。", "Journal directory; otherwise by the configuration."),
     "help_ack": (
-        "确认报警\n\n不写报警编号则确认全部未确认的报警。确认记录操作人, 不停声, 也不动控制器。",
-        "Acknowledge alarms\n\nWithout an alarm id, every unacknowledged one. It records who did; it touches no panel.",
+        "确认报警\n\n不写报警编号则确认全部未确认的报警。确认记录操作人并停止该报警的声音, 指示灯保持; 不动控制器。",
+        "Acknowledge alarms\n\nWithout an alarm id, every unacknowledged one. It records who did and ends their sound; lamps stay. It touches no panel.",
     ),
     "help_silence": (
         "消音\n\n只停声音, 灯光保持, 新的报警会再次响起。不动控制器。",
@@ -147,15 +147,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "只导出这些流, 可写多次; 默认 alarm、fault、status。",
         "Only these streams, may be repeated; alarm, fault and status unless given.",
     ),
-    "help_profile": ("设备资料: 列出、查看、检查、试用", "Device profiles: list, show, check, try"),
-    "help_profile_list": ("列出全部设备资料", "List every profile"),
-    "help_profile_show": ("查看一份设备资料", "Show one profile"),
+    "help_profile": ("型号资料: 列出、查看、检查、试用", "Device profiles: list, show, check, try"),
+    "help_profile_list": ("列出全部型号资料", "List every profile"),
+    "help_profile_show": ("查看一份型号资料", "Show one profile"),
     "help_profile_check": (
-        "检查设备资料文件\n\n连同文件里的正例反例一起检查。退出码: 0 合格, 2 不合格。",
+        "检查型号资料文件\n\n连同文件里的正例反例一起检查。退出码: 0 合格, 2 不合格。",
         "Check profile files\n\nWith the examples in them, good and bad. Exit codes: 0 sound, 2 not.",
     ),
     "help_profile_try": (
-        "用一份设备资料试读录下的字节\n\n不需要安装。录制文件可以是字节或十六进制文本。",
+        "用一份型号资料试读录下的字节\n\n不需要安装。录制文件可以是字节或十六进制文本。",
         "Read captured bytes with a profile\n\nNothing is installed. The capture may be bytes or hex text.",
     ),
     "help_demo": (
@@ -319,7 +319,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "origin_overrides": ("自定义, 取代自带", "user-defined, in place of the shipped one"),
     "evidence_captured": ("现场或实测字节", "captured bytes"),
     "evidence_document": ("厂家文件", "maker's document"),
-    "evidence_documented": ("厂家文件", "maker's document"),
+    "evidence_document": ("厂家文件", "maker's document"),
     "evidence_unproven": ("未证实", "unproven"),
     "profilekind_panel": ("控制器", "panel"),
     "profilekind_modbus": ("Modbus 设备", "Modbus device"),

@@ -34,7 +34,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "form_point_id": ("来源编号, 或 来源编号/测点名", "a source's id, or source id/point"),
     "form_point_pattern": ("测点编号, 或以 * 结尾的前缀", "a point's id, or a prefix ending in *"),
-    "form_profile": ("型号文件名, 英文字母、数字、点或 -", "name of a profile: A-Z a-z 0-9 _ . -"),
+    "form_profile": ("型号资料文件名, 英文字母、数字、点或 -", "name of a profile: A-Z a-z 0-9 _ . -"),
     "form_port": ("以 / 开头的设备路径", "a device path beginning with /"),
     "form_framing": ("三个字符: 7 或 8, N E O 之一, 1 或 2", "three characters: 7 or 8; N, E or O; 1 or 2"),
     "form_host": ("主机名或 IP 地址, 不带 mqtt:// 和端口", "a host name or IP address, without mqtt:// or port"),
@@ -168,7 +168,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "same_port": ("串口 {value} 已被 {first} 使用", "The port {value} is already that of {first}"),
     "same_line": ("GPIO 线 {value} 已被 {first} 使用", "The GPIO line {value} is already that of {first}"),
     "unknown_profile": (
-        "没有型号 {value}。全部型号: edge-agent profile list",
+        "没有型号资料 {value}。全部型号资料: edge-agent profile list",
         "There is no profile {value}. All of them: edge-agent profile list",
     ),
     "no_such_port": ("本机没有串口 {value}。现有: {ports}", "This machine has no port {value}. It has: {ports}"),
