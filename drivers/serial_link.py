@@ -34,6 +34,10 @@ _CMSPAR: Final = 0o10000000000
 _ASYNC_LOW_LATENCY: Final = 0x2000  # without it an FTDI chip holds bytes back for 16 ms
 _SERIAL_FLAGS_AT: Final = 16  # offset of `flags` in struct serial_struct, on 32 and 64 bit
 
+# On a pty the kernel keeps TIOCEXCL until both ends are closed: after a kill -9 of ours, a panel behind socat or ser2net would
+# answer EBUSY to an ordinary user for ever. The flock, which goes with the process, has to do there.
+_PTY_MAJORS: Final = range(136, 144)
+
 READ_BYTES: Final = 4096
 WRITE_BYTES_MAX: Final = 4096  # more than this waiting to leave means that nobody takes it
 REOPEN_FIRST_S: Final = 0.25
@@ -277,7 +281,8 @@ class SerialLink:
             if holder := _terminal_of(os.fstat(fd).st_rdev):
                 raise LinkDown("no_port", f"{self.path} is the terminal of {holder}; disable the login on it")
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # against our own kind, as pyserial and serialx do
-            fcntl.ioctl(fd, termios.TIOCEXCL)  # against everybody but root
+            if os.major(os.fstat(fd).st_rdev) not in _PTY_MAJORS:
+                fcntl.ioctl(fd, termios.TIOCEXCL)  # against everybody but root
             self.parity_kept = _configure(fd, self.baud, self.framing)
             _set_line(fd, termios.TIOCM_DTR, self._dtr)
             _set_line(fd, termios.TIOCM_RTS, self._rts)

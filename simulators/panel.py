@@ -284,7 +284,7 @@ class PanelSim:
         os.set_blocking(self._master, False)
         tty.setraw(slave)
         target = os.ttyname(slave)
-        # Not kept open: the exclusive lock of a reader that was killed goes only when the last one closes the tty.
+        # Not kept open: the master hangs up when the reader goes, which is how a panel's silence towards nobody is known.
         os.close(slave)
         beside = self.link.with_name(self.link.name + ".new")
         with contextlib.suppress(FileNotFoundError):

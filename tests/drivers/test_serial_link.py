@@ -229,6 +229,28 @@ async def test_a_port_we_may_not_open_says_so(pty: Pty) -> None:
     assert "permission denied" in down.value.detail
 
 
+_OPEN_AND_WAIT = """
+import asyncio, sys, time
+from drivers.serial_link import SerialLink
+asyncio.run(SerialLink(sys.argv[1]).open())
+print("open", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_reader_killed_with_9_leaves_no_lock_that_keeps_an_ordinary_user_out(pty: Pty) -> None:
+    # Root passes by every lock of a tty. Without this capability it is held up as the service's own user is.
+    plain = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"] if os.geteuid() == 0 else []
+    for _ in range(2):
+        with subprocess.Popen(
+            [*plain, sys.executable, "-c", _OPEN_AND_WAIT, str(pty.link)], stdout=subprocess.PIPE, text=True
+        ) as reader:
+            assert reader.stdout is not None
+            said = reader.stdout.readline()
+            reader.kill()
+        assert said == "open\n"
+
+
 @pytest.mark.asyncio
 async def test_a_dropped_parity_is_known(pty: Pty) -> None:
     link = SerialLink(str(pty.link), framing="8E1")
