@@ -336,13 +336,15 @@ class DbFile:
         """Give up to `pages` free pages back to the file system (at the next checkpoint)."""
         self.db.executescript(f"PRAGMA incremental_vacuum({pages})")  # execute() would step it once: one page
 
-    def checkpoint(self, *, truncate: bool = False) -> None:
-        """Bring the -wal into the file as far as readers let us; never waits for them."""
+    def checkpoint(self, *, truncate: bool = False) -> bool:
+        """Bring the -wal into the file as far as readers let us; never waits for them. True if they let us do all of it."""
         self.db.execute("PRAGMA busy_timeout = 0").close()
         try:
-            self.db.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if truncate else 'PASSIVE'})").fetchall()
+            how = "TRUNCATE" if truncate else "PASSIVE"
+            busy, frames, moved = self.db.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
         finally:
             self.db.execute("PRAGMA busy_timeout = 1000").close()
+        return not busy and frames == moved
 
     def close(self) -> None:
         """Close; the last one out checkpoints and removes the -wal."""

@@ -7,14 +7,14 @@ share the disk's queue and Python's lock, and nothing else.
 import contextlib
 import fcntl
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from buffer.dbfile import Connect, connect, quoted
+from buffer.check import quick_check
+from buffer.dbfile import Connect, connect
 from buffer.faults import JournalError, StoreFault, describe
 from buffer.owners import BulkOwner, VitalOwner
 from buffer.records import Priority
@@ -263,26 +263,6 @@ class Journal:
             problem = quick_check(owner.path, self._stop_check.is_set)
             if problem:
                 owner.checked = problem
-
-
-def quick_check(path: Path, stop: Callable[[], bool] = lambda: False) -> str:
-    """What SQLite's quick_check says of a file, table by table; "" if nothing is wrong, or if it cannot be told from here."""
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{quoted(path)}?mode=ro", uri=True, isolation_level=None)) as db:
-            db.execute("PRAGMA cache_size = -256")
-            for (table,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
-                if stop():
-                    return ""
-                first = db.execute(f"PRAGMA quick_check({table})").fetchone()[0]
-                if first != "ok":
-                    return f"{table}: {first}"[:200]
-    except sqlite3.DatabaseError as fault:
-        return (
-            describe(fault)
-            if getattr(fault, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-            else ""
-        )
-    return ""
 
 
 class _Writer:

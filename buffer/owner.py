@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from buffer import retention
-from buffer.dbfile import PAGE_BYTES, Confirmed, Connect, connect
+from buffer.check import quick_check
+from buffer.dbfile import PAGE_BYTES, Confirmed, Connect, connect, side_files
 from buffer.faults import Damaged, JournalError, StoreFault, classify, describe
 from buffer.records import Priority
 from buffer.recovery import EPOCH_STEP, OpenMark, bad_files, done_path, set_aside, suspicion, write_done
@@ -63,7 +64,7 @@ class Owner(Generic[StoreT]):
         self._mark = OpenMark(path)
         self.store: StoreT | None = None
         self.trouble = ""  # the code of what stops writing now
-        self._inode = 0
+        self._inode = self._file_bytes = 0
         self._retry_ns = 0
         self._backoff_ns = RETRY_FIRST_NS
         self._known = Remembered()  # of the last store that was open
@@ -108,7 +109,8 @@ class Owner(Generic[StoreT]):
         if left_by not in (None, self._boot_id) and not why and not self._fresh():
             # The power went. A card may have lost what it said it had written; the names of that are not given again.
             self.store.rotate(self._new_epoch(), self._wall_ns())
-        self._inode = self.path.stat().st_ino
+        found = self.path.stat()
+        self._inode, self._file_bytes = found.st_ino, found.st_size
         self._mark.set(self._boot_id)
         self._forget_marks()
         self._salvages = [
@@ -406,7 +408,9 @@ class Owner(Generic[StoreT]):
     def _look_round(self, now_ns: int) -> None:
         """Once a second: is our file still under its name, is it near its budget, is one more piece of it sound?"""
         try:
-            gone = self.path.stat().st_ino != self._inode
+            found = self.path.stat()
+            gone = found.st_ino != self._inode
+            wal_gone = not side_files(self.path)[0].exists()
         except FileNotFoundError:
             gone = True
         except OSError as fault:
@@ -414,6 +418,12 @@ class Owner(Generic[StoreT]):
             return
         if gone:
             self._vanished(now_ns)
+            return
+        if wal_gone:
+            self._attempt(self._wal_vanished, now_ns)
+        else:
+            self._attempt(lambda: self._look_at_size(found.st_size), now_ns)
+        if self.store is None:
             return
         if now_ns >= self._prune_ns:
             self._prune_ns = now_ns + PRUNE_NS
@@ -437,6 +447,24 @@ class Owner(Generic[StoreT]):
             self._tell_lost(known)
         except (sqlite3.Error, OSError, Damaged) as fault:
             self._down(classify(fault), describe(fault), now_ns)
+
+    def _wal_vanished(self) -> None:
+        """Somebody removed the -wal: our hand still holds it. Bring it into the file and begin another, or keep trying."""
+        store = self.store
+        assert store is not None
+        if store.checkpoint(truncate=True):
+            self.report(StoreFault("vanished", side_files(self.path)[0].name))
+            self._mark.clear()
+            self._close_store()
+            self._open()
+
+    def _look_at_size(self, size: int) -> None:
+        """SQLite cuts the file only to the length it says; shorter than that and than before, somebody else did."""
+        store = self.store
+        assert store is not None
+        bound, self._file_bytes = min(self._file_bytes, store.pages()[0] * PAGE_BYTES), size
+        if size < bound and (problem := quick_check(self.path)):  # it may have shrunk and grown since we looked
+            raise Damaged("cut_short", f"{size} bytes of {bound}: {problem}")
 
     def _tell_lost(self, known: Remembered) -> None:
         """Nothing is left of the last file: gap records say which names will not come."""

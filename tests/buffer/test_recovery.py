@@ -391,3 +391,54 @@ def _reads_whole(directory: Path, expected: Kept) -> bool:
         if ok:
             assert {record.name: record.body for record in reader.records()} == expected
         return ok
+
+
+def test_a_wal_removed_under_the_open_file_costs_nothing(
+    make_journal: MakeJournal, tmp_path: Path, faults: list[StoreFault], until: Until
+) -> None:
+    journal = make_journal()
+    first = [journal.append(A, b"fire %d" % i, {"latched": b"%d" % i}) for i in range(30)]
+    assert journal.flush(10)
+    wal_removed(tmp_path / "j" / "vital.db")
+    second = [journal.append(A, b"before it was noticed")]
+    until(lambda: [fault for fault in faults if fault.code == "vanished"])
+    second.append(journal.append(A, b"after"))
+    assert journal.flush(10)
+    assert [ticket.name.n for ticket in first + second if ticket.name] == list(range(1, 33)), "the epoch goes on"
+    shutil.copytree(tmp_path / "j", tmp_path / "killed")  # as a process killed now would leave it
+    kept = contents(tmp_path / "killed")
+    assert [kept[ticket.name] for ticket in first + second if ticket.name] == [t.body for t in first + second]
+
+
+@pytest.mark.parametrize("damage", [truncated, emptied])
+def test_a_file_cut_short_under_the_journal_is_noticed_and_work_goes_on(
+    make_journal: MakeJournal, tmp_path: Path, faults: list[StoreFault], until: Until, damage: Callable[[Path], None]
+) -> None:
+    journal = make_journal()
+    for i in range(2000):
+        journal.append(A, b"fire %d " % i + b"." * 200, {"latched": b"%d" % i})
+    assert journal.flush(10)
+    damage(tmp_path / "j" / "vital.db")
+    until(lambda: [fault for fault in faults if fault.code == "set_aside"])
+    last = journal.append(A, b"last")
+    assert journal.flush(10) and last.name
+    assert journal.state() == {"latched": b"1999"}, "memory still had it"
+
+
+def test_a_file_that_gives_room_back_is_not_taken_for_cut_short(
+    make_journal: MakeJournal, tmp_path: Path, faults: list[StoreFault], until: Until
+) -> None:
+    journal = make_journal(history_events=10, mandatory=("c",))
+    path = tmp_path / "j" / "vital.db"
+    for i in range(8000):
+        journal.append(S, b"state %d " % i + b"." * 400)
+    assert journal.flush(20)
+    store = journal.vital.store
+    assert store is not None
+    store.checkpoint()
+    largest = path.stat().st_size
+    journal.confirm("c", store.epoch, S, 7990)
+    until(lambda: journal.append(A, b"fire") and journal.flush(5) and path.stat().st_size < largest // 2)
+    journal.append(A, b"fire")
+    assert journal.flush(5)
+    assert [fault.code for fault in faults if fault.code == "set_aside"] == []

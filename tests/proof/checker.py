@@ -136,6 +136,17 @@ def read_given_up(db: Path) -> set[Name]:
     return {Name(epoch, stream, n) for epoch, stream, first, last in rows for n in range(first, last + 1)}
 
 
+def suspect(taken: Iterable[Taken], names: Iterable[Name]) -> set[Name]:
+    """Those of `names` that a gap record of the journal covers: what it told the centre it may have lost with a file."""
+    gaps = [record.body["gap"] for record in taken if "gap" in record.body]
+    return {
+        name
+        for name in names
+        for gap in gaps
+        if gap.get("epoch") == name.epoch and gap["from"] <= name.n and (gap["to"] is None or name.n <= gap["to"])
+    }
+
+
 def delays_s(taken: Iterable[Taken]) -> dict[str, float]:
     """From the moment an input settled to the centre's commit, wall clock of this one machine, in seconds."""
     waits = sorted((r.received_ns - r.body["at"]["wall_ns"]) / 1e9 for r in taken if "at" in r.body)
