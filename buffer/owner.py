@@ -147,6 +147,7 @@ class Owner(Generic[StoreT]):
         known = self._known
         self._close_store()
         bad = set_aside(self.path)
+        self._mark.clear()  # it spoke of that file; the new one has no -wal yet
         if known.heads is None:
             known = remember(bad, self.kind)
         self._make(known)

@@ -423,6 +423,7 @@ def test_a_file_cut_short_under_the_journal_is_noticed_and_work_goes_on(
     last = journal.append(A, b"last")
     assert journal.flush(10) and last.name
     assert journal.state() == {"latched": b"1999"}, "memory still had it"
+    assert [fault.code for fault in faults].count("set_aside") == 1, "and not the new one after it"
 
 
 def test_a_file_that_gives_room_back_is_not_taken_for_cut_short(

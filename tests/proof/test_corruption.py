@@ -60,9 +60,14 @@ async def filled(site: ProofSite) -> set[str]:
     points = await raise_fires(site, 1, OLD)
     await site.core.stop()  # in order: everything is in the file
     await site.start_core()
+    await site.until(lambda: uplink_there(site), "the uplink hears the new core")
     points |= await raise_fires(site, 1000, RECENT)
     await site.until(lambda: points <= {body["point"] for body in site.witness.of(kind="fire")}, "all are accepted")
     return points
+
+
+async def uplink_there(site: ProofSite) -> bool:
+    return any(source["id"] == "uplink" and source["up"] for source in (await site.status()).get("sources", ()))
 
 
 async def quiet(site: ProofSite) -> None:
