@@ -144,7 +144,8 @@ def table(
 
 
 def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
-    """Print each line. Data goes to stdout, words about it to stderr."""
+    """Print each line, at once even into a pipe. Data goes to stdout, words about it to stderr."""
     stream = sys.stderr if err else sys.stdout
     for line in lines:
         print(line, file=stream)
+    stream.flush()
