@@ -37,14 +37,18 @@ class Board:
     async def connect(cls, path: Path | str, timeout_s: float = 10.0) -> "Board":
         """Wait until the core's board is there, then stay connected until `close()`. Raise TimeoutError."""
         board = cls(Path(path))
-        levels_file(board.path).unlink(missing_ok=True)  # a new site: what an earlier run wired is gone
-        board._task = asyncio.create_task(board._stay_connected(), name="board")
+        board.start()
         try:
             await board.wait_connected(timeout_s)
         except TimeoutError:
             await board.close()
             raise
         return board
+
+    def start(self) -> None:
+        """Stay connected until `close()`, whenever there is a core."""
+        levels_file(self.path).unlink(missing_ok=True)  # a new site: what an earlier run wired is gone
+        self._task = asyncio.create_task(self._stay_connected(), name="board")
 
     @property
     def connected(self) -> bool:

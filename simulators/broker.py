@@ -34,6 +34,9 @@ dynamic_filters = true
 _RUN_RUMQTTD = "import sys; from iotcore import IotCoreBroker; IotCoreBroker(config_path=sys.argv[1]).run_forever()"
 
 
+_ATTEMPTS = 3  # a free port may be taken before the broker has it
+
+
 class NoBroker(Exception):
     """Neither mosquitto nor iotcore is there."""
 
@@ -47,36 +50,52 @@ def free_port() -> int:
 
 
 class Broker:
-    """One broker process. `kind` is mosquitto or iotcore; EDGE_DEMO_BROKER chooses one by name."""
+    """One broker process on 127.0.0.1, `port` known once it was started; it keeps nothing on disk.
 
-    def __init__(self, directory: Path) -> None:
-        self.port = free_port()
+    `kind` is mosquitto or iotcore; the argument or EDGE_DEMO_BROKER chooses one by name. Raise NoBroker.
+    """
+
+    def __init__(self, directory: Path, kind: str = "") -> None:
+        self.port = 0
         mosquitto = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-        wanted = os.environ.get("EDGE_DEMO_BROKER", "")
-        config, log = directory / "broker.conf", directory / "broker.log"
+        wanted = kind or os.environ.get("EDGE_DEMO_BROKER", "")
+        log = directory / "broker.log"
         if mosquitto and wanted in ("", "mosquitto"):
-            self.kind = "mosquitto"
-            config.write_text(_MOSQUITTO.format(port=self.port))
-            self.program = Program(self.kind, (mosquitto, "-c", str(config)), log)
+            self.kind, self._text, self._config = "mosquitto", _MOSQUITTO, directory / "broker.conf"
+            self.program = Program(self.kind, (mosquitto, "-c", str(self._config)), log)
         elif importlib.util.find_spec("iotcore") and wanted in ("", "iotcore"):
-            self.kind = "iotcore"
-            config = config.with_suffix(".toml")
-            config.write_text(_RUMQTTD.format(port=self.port))
-            self.program = Program(self.kind, (sys.executable, "-c", _RUN_RUMQTTD, str(config)), log)
+            self.kind, self._text, self._config = "iotcore", _RUMQTTD, directory / "broker.toml"
+            self.program = Program(self.kind, (sys.executable, "-c", _RUN_RUMQTTD, str(self._config)), log)
         else:
             raise NoBroker(wanted)
 
     async def start(self, patience_s: float = 20.0) -> None:
-        """Start it and wait until it accepts. Raise TimeoutError, or ChildProcessError if it ends."""
-        await self.program.start()
-        async with asyncio.timeout(patience_s):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                except OSError:
-                    if not self.program.running:
-                        raise ChildProcessError(self.program.tail()) from None
-                    await asyncio.sleep(0.02)
-                else:
-                    writer.close()
-                    return
+        """Start it and wait until it accepts; after it was killed, on its old port. Raise TimeoutError, ChildProcessError."""
+        for left in reversed(range(1 if self.port else _ATTEMPTS)):
+            port = self.port or free_port()
+            self._config.write_text(self._text.format(port=port))
+            await self.program.start()
+            async with asyncio.timeout(patience_s):
+                accepts = await self._wait_accepting(port)
+            if accepts:
+                self.port = port
+                return
+            if not left:
+                raise ChildProcessError(self.program.tail())
+
+    async def _wait_accepting(self, port: int) -> bool:
+        """Whether it accepts at last; False once it has ended instead."""
+        while self.program.running:
+            if await _accepts(port):
+                return self.program.running
+            await asyncio.sleep(0.02)
+        return False
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -18,6 +18,7 @@ class Program:
         self.name, self.arguments, self.log = name, tuple(arguments), log
         self._environ = {**os.environ, **(environ or {})}
         self._process: asyncio.subprocess.Process | None = None
+        self._told_to_end = False
         self.starts = 0
 
     @classmethod
@@ -37,12 +38,23 @@ class Program:
         """Whether it has been started and has not ended."""
         return self._process is not None and self._process.returncode is None
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended and nobody here asked it to."""
+        return self._process is not None and self._process.returncode is not None and not self._told_to_end
+
     async def start(self) -> None:
         """Start it; its output is appended to the log."""
         with self.log.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                *self.arguments, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env=self._environ
+                *self.arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environ,
+                start_new_session=True,  # a Ctrl-C in our terminal is ours to act on
             )
+        self._told_to_end = False
         self.starts += 1
 
     def send(self, number: signal.Signals) -> None:
@@ -54,6 +66,7 @@ class Program:
         process = self._process
         if process is None:
             raise ProcessLookupError(self.name)
+        self._told_to_end = True
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)
@@ -63,6 +76,7 @@ class Program:
         """Ask it to end (SIGTERM), insist after `patience_s`."""
         if self._process is None:
             return 0
+        self._told_to_end = True
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
