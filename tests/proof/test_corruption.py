@@ -84,7 +84,7 @@ async def quiet(site: ProofSite) -> None:
     await site.until(still, "the centre hears nothing more", pause_s=0.2)
 
 
-async def finish(site: ProofSite, proof: str, old: set[str], new: set[str], *, started_s: float) -> dict[str, int]:
+async def finish(site: ProofSite, proof: str, old: set[str], new: set[str], **measured_s: float) -> dict[str, int]:
     """Heal the link, wait until everything that will come has come, and judge."""
     site.link.heal()
     await site.until(lambda: new <= fires_at_centre(site), "the centre has every fire since the damage", pause_s=0.2)
@@ -111,7 +111,7 @@ async def finish(site: ProofSite, proof: str, old: set[str], new: set[str], *, s
             "new_fires_at_centre": len(new & fires_at_centre(site)),
             "declared_lost": len(given_up - site.names_at_centre()),
             "told_the_centre": sorted({str(body["fields"].get("code")) for body in told}),
-            "seconds_to_start": round(started_s, 2),
+            **{key: round(value, 2) for key, value in measured_s.items()},
             **verdict.counts(),
         },
     )
@@ -156,14 +156,14 @@ async def test_vital_damaged_under_the_running_core(damage: Callable[[Path], Non
             await board.wait_output(BUZZER, True, after_ns=began_ns)
         site.link.heal()
         await site.until(lambda: new <= fires_at_centre(site), "fires arrive whatever the file is worth", pause_s=0.2)
+        delivered_s = time.monotonic() - began_s
         if damage in NOTICED:
             await site.until(lambda: _told_store(site), "the damage is a fault on site", 60.0)
-        noticed_s = time.monotonic() - began_s
         await asyncio.gather(site.core.kill(), site.uplink.kill())  # what a restart finds is what counts
         await site.start_core()
         await site.uplink.start()
         new |= await raise_fires(site, 6000, NEW)
-        await finish(site, f"vital-{damage.__name__}-running", old, new, started_s=noticed_s)
+        await finish(site, f"vital-{damage.__name__}-running", old, new, delivered_s=delivered_s)
 
 
 async def _told_store(site: ProofSite) -> bool:

@@ -23,7 +23,7 @@ def judge(site: ProofSite, proof: str, points: set[str]) -> None:
         if body["kind"] == "fire"
     ]
     mine = [record for record in taken if record.body.get("point") in points]
-    from_memory = sum(record.name.epoch.startswith("mem-") for record in mine)
+    from_memory = len({r.body["id"] for r in mine if r.name.epoch.startswith("mem-")})
     note(proof, {"fires": len(points), "from_memory": from_memory, "delay_s": delays_s(mine), **verdict.counts()})
     assert verdict.sound, verdict
     assert points <= set(found)
