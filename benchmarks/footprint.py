@@ -3,10 +3,10 @@
     python -m benchmarks.footprint [--seconds 60] [--pending 1000000]
 
 memory: 1 000 points, TLS with client certificates, no console, after a minute of polling and 1 000 alarms.
-cpu: 10 Modbus RTU devices x 20 registers at 1 s on a pty at line pace, core + uplink, scaled to a minute. The floor is a bare loop: a
-process that wakes 10 times a second, writes an 8-byte request to a pty, reads the answer and does nothing with it.
-start: from exec of `edge-agent run` to the first request on the bus; then the same with `pending` undelivered records in the journal.
-The floor is `python -c 'import asyncio, sqlite3'`. Prints one JSON object.
+cpu: 10 Modbus RTU devices x 20 registers at 1 s on a pty at line pace, core + uplink, scaled to a minute. The floor is a bare loop:
+a process that wakes 10 times a second, writes an 8-byte request to a pty, reads the answer and does nothing with it.
+start: from exec of `edge-agent run` to the first request on the bus; then the same with `pending` undelivered records in the
+journal. The floor is `python -c 'import asyncio, sqlite3'`. Prints one JSON object.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python -m benchmarks.run [--only alarm,footprint] [--out FILE]
 
-Exit 0 if every bound holds, 1 if one does not. A shared machine is noisy: each figure stands beside its floor from the same run, and
-the machine's load is in the output. Takes about six minutes.
+Exit 0 if every bound holds, 1 if one does not. A shared machine is noisy: each figure stands beside its floor from the same run,
+and the machine's load is in the output. Takes about six minutes.
 """
 
 import argparse

@@ -89,7 +89,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "opt_dir": ("事件库目录; 不写则按配置。", "Journal directory; otherwise by the configuration."),
     "help_ack": (
         "确认报警\n\n不写报警编号则确认全部未确认的报警。确认记录操作人并停止该报警的声音, 指示灯保持; 不动控制器。",
-        "Acknowledge alarms\n\nWithout an alarm id, every unacknowledged one. It records who did and ends their sound; lamps stay. It touches no panel.",
+        "Acknowledge alarms\n\nWithout an alarm id, every unacknowledged one. It records who did and ends their sound; "
+        "lamps stay. It touches no panel.",
     ),
     "help_silence": (
         "消音\n\n只停声音, 灯光保持, 新的报警会再次响起。不动控制器。",
@@ -318,7 +319,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "origin_site": ("自定义", "user-defined"),
     "origin_overrides": ("自定义, 取代自带", "user-defined, in place of the shipped one"),
     "evidence_captured": ("现场或实测字节", "captured bytes"),
-    "evidence_document": ("厂家文件", "maker's document"),
     "evidence_document": ("厂家文件", "maker's document"),
     "evidence_unproven": ("未证实", "unproven"),
     "profilekind_panel": ("控制器", "panel"),
