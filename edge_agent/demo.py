@@ -134,8 +134,12 @@ async def _play(show: Show, seconds: float | None) -> Outcome:
         except TimeoutError:
             outcome.stopped = text("demo.time_up", show.lang, seconds=f"{seconds:g}")
         except SiteError as fault:
-            what = text(f"demo.wait_{fault.what}", show.lang, program=fault.program)
-            outcome.stopped = text("demo.failed", show.lang, what=what, directory=fault.directory)
+            if fault.program:
+                told = text("demo.ended", show.lang, program=fault.program, directory=fault.directory)
+            else:
+                what = text(f"demo.wait_{fault.what}", show.lang)
+                told = text("demo.failed", show.lang, what=what, directory=fault.directory)
+            outcome.stopped = told
             print_lines(
                 [f"{name}: {line}" for name, tail in fault.tails.items() for line in tail.splitlines()], err=True
             )

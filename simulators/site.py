@@ -141,6 +141,7 @@ class SimulatedSite:
         self.accepted: dict[RecordName, dict[str, Any]] = {}  # what the core called kept: name -> event
         self.accepted_ns: dict[str, int] = {}  # event id -> when we heard that it is kept
         self.board: Board
+        self.centre: Program
 
     def _service(self, name: str, command: str) -> Program:
         log = self.directory / f"{name}.log"
@@ -185,10 +186,10 @@ class SimulatedSite:
 
     async def _start_centre(self) -> None:
         where = ("--host", "127.0.0.1", "--port", str(self.broker.port), "--db", str(self.centre_db))
-        centre = Program.python("centre", "simulators.centre", "run", *where, log=self.directory / "centre.log")
-        self.programs.append(centre)
-        self._close.push_async_callback(centre.stop, STOP_S)
-        await centre.start()
+        self.centre = Program.python("centre", "simulators.centre", "run", *where, log=self.directory / "centre.log")
+        self.programs.append(self.centre)
+        self._close.push_async_callback(self.centre.stop, STOP_S)
+        await self.centre.start()
 
     async def _stop_gateway(self) -> None:
         await asyncio.gather(self.core.stop(STOP_S), self.uplink.stop(STOP_S))
