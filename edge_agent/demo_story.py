@@ -177,9 +177,8 @@ class Story:
         """Press the button and wait for silence."""
         site, show = self._site, self._show
         await asyncio.sleep(PRESS_APART_S)
-        site.board.set(ACK, True)
+        await site.board.press(ACK)
         await site.until(self._all_acknowledged, "ack")
-        site.board.set(ACK, False)
         await site.until_output(BUZZER, False, "silent")
         show.buzzer = False
         show.say("person", what)

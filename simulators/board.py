@@ -105,7 +105,7 @@ class Board:
             return found_ns
         if self.outputs.get(line) != level:
             return None
-        return next(at for n, lv, at in reversed(self.history) if n == line)
+        return next(at for n, _, at in reversed(self.history) if n == line)
 
     async def close(self) -> None:
         """Let go of the core. Its inputs keep their levels until it ends."""
