@@ -68,8 +68,7 @@ class ProofSite:
             )
             await self.centre.start()
             self._close.push_async_callback(self.centre.stop)
-            for program in (self.core, self.uplink):
-                self._close.push_async_callback(_end, program)
+            self._close.push_async_callback(self._end_services)
             self.configure()
             await self._close.enter_async_context(self.witness)
             await self.until(self.centre_db.exists, "the centre is there")
@@ -80,6 +79,11 @@ class ProofSite:
 
     async def __aexit__(self, *_: object) -> None:
         await self._close.aclose()
+
+    async def _end_services(self) -> None:
+        for program in (self.core, self.uplink):  # those of now: a proof may have put another in its place
+            if program.running:
+                await program.kill()
 
     def configure(self) -> None:
         """Write the configuration: one panel, one contact, the board, the county's centre behind the link."""
@@ -229,8 +233,3 @@ def cpu_s(pid: int) -> float:
     """CPU seconds a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-async def _end(program: Program) -> None:
-    if program.running:
-        await program.kill()
