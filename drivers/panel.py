@@ -16,15 +16,18 @@ from drivers.codecs.registry import build_codec
 from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Sink
 from drivers.panel_poll import make_poller
 from drivers.serial_link import SerialLink
-from drivers.vocabulary import EVENTS, PANEL_EVENTS
+from drivers.vocabulary import EVENTS, PANEL_EVENTS, Meaning
 
 if TYPE_CHECKING:
     from drivers.profile import Profile
 
 REFUSED_KEPT: Final = 64
 REFUSED_BYTES_KEPT: Final = 256  # of each
+HELD_MAX: Final = 1024  # points whose event has to last; past that it is told at once
 BEAT_S: Final = 0.5
 _PORT_GONE: Final = ("no_port", "hang_up")
+_FIRE_KINDS: Final = ("fire", "fire_manual", "unknown", "gas", "electrical")
+_UNLISTED: Final = Meaning("")  # a word of a site's profile that the vocabulary does not have: told on as it is
 
 
 class PanelDriver:
@@ -63,8 +66,8 @@ class PanelDriver:
         self._refused_since_heard = 0
         self._wedged_ns: int | None = None
         self._wedged_told = False
-        self._held: dict[str, tuple[int, PanelEvent]] = {}  # event -> when it has lasted long enough
-        self._held_told: set[str] = set()
+        self._held: dict[tuple[str, str], tuple[int, PanelEvent]] = {}  # point, event: when it has lasted long enough
+        self._held_told: set[tuple[str, str]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._bug: asyncio.Future[None] | None = None
 
@@ -126,18 +129,33 @@ class PanelDriver:
             self._tell([self._up(at_ns, "opened", detail)])
 
     def _guarded(self, at_ns: int, data: bytes | None = None) -> None:
-        """Work through what the codec settled. A bug in here must end run(), not vanish in a loop callback."""
+        """Work through what the codec settled. A bug in here ends run() instead of vanishing in a loop callback, and loses
+        nothing but the one frame it tripped over.
+        """
         try:
             found = self._codec.feed(data, at_ns) if data is not None else self._codec.tick(at_ns)
             out: list[Observation | None] = []
             for item in found:
-                out += self._frame(item, at_ns) if isinstance(item, Frame) else self._refusal(item, at_ns)
-            out += self._due(at_ns)
-            self._tell(out)
+                try:
+                    out += self._frame(item, at_ns) if isinstance(item, Frame) else self._refusal(item, at_ns)
+                except Exception as bug:  # noqa: BLE001 - see _stop
+                    self._stop(bug)
+                    out.append(self._unhandled(item, at_ns))
+            self._tell(out + self._due(at_ns))
             self._arm(at_ns)
-        except Exception as bug:  # noqa: BLE001 - handed to run(), whose supervisor reports it and starts it again
-            if self._bug is not None and not self._bug.done():
-                self._bug.set_exception(bug)
+        except Exception as bug:  # noqa: BLE001 - see _stop
+            self._stop(bug)
+
+    def _unhandled(self, item: Frame | Refused, at_ns: int) -> PanelEvent:
+        """What a bug of ours kept from being understood: a fire is still an alarm, anything else a fault of the panel."""
+        event = item.event if isinstance(item, Frame) else None
+        said = "unknown" if EVENTS.get(event or "", _UNLISTED).kind in _FIRE_KINDS else "fault"
+        return PanelEvent(f"{self.id}/panel", said, at_ns, {"reason": "bug", "said": event or ""}, item.raw)
+
+    def _stop(self, bug: Exception) -> None:
+        """Hand a bug to run(), whose supervisor reports it and starts it again."""
+        if self._bug is not None and not self._bug.done():
+            self._bug.set_exception(bug)
 
     # -- frames --------------------------------------------------------------------------------------------------
     def _frame(self, frame: Frame, at_ns: int) -> list[Observation | None]:
@@ -176,28 +194,31 @@ class PanelDriver:
 
     def _hold(self, told: PanelEvent, at_ns: int) -> PanelEvent | None:
         """`told` itself, or None while it has to last before it counts."""
-        meaning = EVENTS[told.event]
+        meaning = EVENTS.get(told.event, _UNLISTED)
         if told.event == "reset":
             self._held.clear()
             self._held_told.clear()
         if not meaning.active:
-            ended = [event for event in (*self._held, *self._held_told) if EVENTS[event].kind == meaning.kind]
-            for event in ended:
-                self._held.pop(event, None)
-                self._held_told.discard(event)
+            for key in (*self._held, *self._held_told):
+                if key[0] == told.point and EVENTS.get(key[1], _UNLISTED).kind == meaning.kind:
+                    self._held.pop(key, None)
+                    self._held_told.discard(key)
         elif (hold_s := self._hold_s.get(told.event, 0.0)) > 0:
-            if told.event not in self._held_told:
-                self._held.setdefault(told.event, (at_ns + round(hold_s * 1e9), told))
-            return None
+            key = told.point, told.event
+            if key in self._held or key in self._held_told:
+                return None
+            if len(self._held) + len(self._held_told) < HELD_MAX:
+                self._held[key] = at_ns + round(hold_s * 1e9), told
+                return None
         return told
 
     def _due(self, at_ns: int) -> list[Observation | None]:
         """What time alone has settled: held events, silence."""
         out: list[Observation | None] = []
-        for event, (due_ns, told) in list(self._held.items()):
+        for key, (due_ns, told) in list(self._held.items()):
             if at_ns >= due_ns:
-                del self._held[event]
-                self._held_told.add(event)
+                del self._held[key]
+                self._held_told.add(key)
                 out.append(replace(told, at_ns=at_ns))
         if self._silence_ns and self._heard_ns is not None and at_ns - self._heard_ns >= self._silence_ns:
             # A line that brings nothing but refusals is not silent: say what a technician would find.

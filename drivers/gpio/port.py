@@ -66,6 +66,11 @@ class Gpio(Protocol):
         ...
 
 
+def _foreign(fault: Exception, line: object) -> GpioError:
+    """Whatever a library raises when a chip goes away, as the one error that everybody waits for."""
+    return GpioError("io", line=line, reason=f"{type(fault).__name__}: {fault}")
+
+
 class Lines(abc.ABC):
     """The book-keeping all back ends share, so that a fake is exactly as strict as a board."""
 
@@ -93,7 +98,12 @@ class Lines(abc.ABC):
         self._outputs[line] = level  # kept even if the line fails now: recover() drives it
         if not self._is_open:
             raise GpioError("not_open")
-        self._set(line, level)
+        try:
+            self._set(line, level)
+        except GpioError:
+            raise
+        except Exception as fault:
+            raise _foreign(fault, line) from fault
 
     def read(self, line: int) -> bool:
         """See `Gpio.read`."""
@@ -101,7 +111,14 @@ class Lines(abc.ABC):
             raise GpioError("not_requested", line=line)
         if not self._is_open:
             raise GpioError("not_open")
-        return self._outputs[line] if line in self._outputs else self._get(line)
+        if line in self._outputs:
+            return self._outputs[line]
+        try:
+            return self._get(line)
+        except GpioError:
+            raise
+        except Exception as fault:
+            raise _foreign(fault, line) from fault
 
     def watch(self, on_edge: OnEdge) -> None:
         """See `Gpio.watch`."""
@@ -123,11 +140,19 @@ class Lines(abc.ABC):
         except GpioError:
             self._release()
             raise
+        except Exception as fault:
+            self._release()
+            raise _foreign(fault, "all") from fault
         self._is_open = True
 
     def _tell(self, line: int, level: bool, at_ns: int) -> None:
         for on_edge in self._watchers:
-            on_edge(line, level, at_ns)
+            try:
+                on_edge(line, level, at_ns)
+            except Exception:
+                log.exception(
+                    "gpio line=%d", line
+                )  # the other watchers and the edges behind this one must not pay for it
 
     @abc.abstractmethod
     def _request(self) -> None:

@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +272,41 @@ async def test_a_mains_fault_is_told_only_if_it_stays(tmp_path: Path) -> None:
         await until(lambda: seen.events[-1].event == "mains_fault")
         assert seen.events[-1].at_ns - began_ns >= 550_000_000
         assert seen.events[-1].point == "panel1/panel"
+
+
+@pytest.mark.asyncio
+async def test_a_fault_that_has_to_last_is_held_for_each_point_by_itself(tmp_path: Path) -> None:
+    profile = PROFILES.get("gst-layer-bus")
+    slow = Profile(profile.name, "panel", {**profile.data, "hold_s": {"fault": 0.2}}, profile.path)
+    async with site(tmp_path, "gst-layer-bus", profile=slow) as (panel, _, seen):
+        await panel.raise_event("fault", "100001")
+        await panel.raise_event("fault", "100002")
+        await until(lambda: len(seen.events) == 2)
+        assert {told.point for told in seen.events} == {"panel1/100001", "panel1/100002"}
+
+
+@pytest.mark.asyncio
+async def test_a_frame_our_own_bug_trips_over_is_an_alarm_all_the_same_and_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = PanelDriver._point  # noqa: SLF001,RUF100
+
+    def odd(self: PanelDriver, event: str, fields: Mapping[str, object]) -> str:
+        if fields.get("user_code") == "100002":
+            raise KeyError("odd")
+        return point(self, event, fields)
+
+    monkeypatch.setattr(PanelDriver, "_point", odd)
+    driver = PanelDriver(id="panel1", profile=PROFILES.get("gst-layer-bus"), port=str(tmp_path / "panel1"))
+    seen = Seen()
+    async with PanelSim("gst-layer-bus", link=tmp_path / "panel1", paced=False) as panel:
+        task = asyncio.create_task(driver.run(seen))
+        await until(lambda: bool(seen.links))
+        await panel.inject(b"".join(encode_event(0x15, f"10000{n}", 3, "") for n in (1, 2, 3)))
+        with pytest.raises(KeyError):  # run() ends, so that its supervisor reports it
+            await asyncio.wait_for(task, 10)
+    told = [(event.point, event.event) for event in seen.events]
+    assert told == [("panel1/100001", "fire"), ("panel1/panel", "unknown"), ("panel1/100003", "fire")]
 
 
 @pytest.mark.asyncio
