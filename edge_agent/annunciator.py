@@ -26,11 +26,11 @@ class _Output:
 class Annunciator:
     """Outputs of one board. `outputs` maps the names of `ORDER` to lines; the lines are requested already.
 
-    `report` is told the code of the GpioError once when a line cannot be driven, and "" when all can be driven again. It is
+    `report` is told the GpioError once when a line cannot be driven, and None when all can be driven again. It is
     called from a fresh loop turn, because it may lead back here.
     """
 
-    def __init__(self, gpio: Gpio, outputs: Mapping[str, int], report: Callable[[str], None]) -> None:
+    def __init__(self, gpio: Gpio, outputs: Mapping[str, int], report: Callable[[GpioError | None], None]) -> None:
         self._gpio, self._report = gpio, report
         self._outputs = {name: _Output(outputs.get(name)) for name in ORDER}
         self._timer: asyncio.TimerHandle | None = None
@@ -111,7 +111,7 @@ class Annunciator:
             return
         self._broken = fault is not None
         log.log(logging.ERROR if fault else logging.INFO, "outputs %s", fault or "restored")
-        asyncio.get_running_loop().call_soon(self._report, fault.code if fault else "")
+        asyncio.get_running_loop().call_soon(self._report, fault)
 
 
 def _loop_ns() -> int:

@@ -29,8 +29,8 @@ class Answers:
         """Request name -> handler."""
         return {
             "status": self._status,
-            "points": lambda request, peer: self._core.points.snapshot(),
-            "alarms": lambda request, peer: [alarm.as_dict() for alarm in self._core.alarms.alarms()],
+            "points": lambda request, peer: self._core.points.rows(),
+            "alarms": lambda request, peer: (alarm.as_dict() for alarm in self._core.alarms.alarms()),
             "refused": lambda request, peer: self._core.refused(),
             "ack": self._ack,
             "silence": self._silence,
@@ -56,6 +56,7 @@ class Answers:
             "clock": now.clock.value,
             "wall_ns": now.wall_ns,
             "outputs": core.annunciator.levels(),
+            "board": {"code": fault.code, "params": fault.params} if (fault := core.board_fault) else None,
             "loop_lag_ms": round(core.lag.take_worst_s() * 1000, 2),
             "stuck": core.supervisor.stuck(),
             "points": core.points.counts(),

@@ -2,25 +2,31 @@
 
 One alarm from wire to journal: a driver calls `Core.take` in the loop turn that settled its bytes; points make events of them,
 the alarm machine decides what sounds, the annunciator drives the lines, and only then the journal is asked to keep it.
+
+Alarms come first, before this program's own soundness too: what cannot be built, opened or restored at the start is a fault
+that everything else runs beside.
 """
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from buffer.journal import Journal, JournalError, JournalSettings, StoreFault
 from drivers.gpio import Gpio, GpioError, open_gpio
-from drivers.messages import LinkState, Observation, Reading, Sink
+from drivers.messages import LinkState, Observation, Sink
 from drivers.profile import load_profiles
 from edge_agent import __version__
 from edge_agent.alarm.machine import AlarmMachine
+from edge_agent.alarm.patterns import FIRE_SOUND, SENDING
 from edge_agent.annunciator import Annunciator
 from edge_agent.answers import Answers
+from edge_agent.buttons import Buttons
 from edge_agent.clock import SystemClock, TimeSource
 from edge_agent.config.model import Config
 from edge_agent.keeper import Keeper
 from edge_agent.local_api import LocalServer
-from edge_agent.model import Event, Kind
+from edge_agent.model import KINDS, Event, Kind, Sound
 from edge_agent.no_journal import NoJournal
 from edge_agent.points.table import PointTable
 from edge_agent.site import (
@@ -39,15 +45,19 @@ log = logging.getLogger("edge.core")
 
 HOUSEKEEPING_S = 1.0
 UPLINK_ABSENT_S = 30.0
-BUTTON_REST_NS = 300_000_000  # a bouncing button is one press
+JOURNAL_HUNG_S = 20.0
 
 # What the store says once, and what it says when a trouble is over. All other codes last until then.
 STORE_ONCE = frozenset({"set_aside", "vanished", "bug", "bad_record", "salvaged"})
 STORE_OVER = frozenset({"back", "reserve_restored"})
 
+Change = tuple[list[Event], dict[str, bytes | None]]  # events that belong together, and the latched state they changed
+
 
 async def run_core(config: Config, *, clock: TimeSource | None = None) -> None:
-    """Run one site until cancelled. Raise JournalError("locked") if another core has it, ProfileError for a bad profile."""
+    """Run one site until cancelled. Raise JournalError("locked") if another core has it, ProfileError if not one of its panels,
+    buses and contacts can be watched.
+    """
     await Core(config, clock or SystemClock()).run()
 
 
@@ -67,8 +77,10 @@ class Core:
         self._rules_timer: asyncio.TimerHandle | None = None
         self._rules_due_ns = 0
         self._house_turns = 0
-        self._uplink_seen_s = self._loop.time()
-        self._pressed_ns: dict[str, int] = {}
+        self._uplink_seen_s = self._journal_moved_s = self._loop.time()
+        self._journal_turns = -1
+        self._journal_hung = False
+        self._blind = False  # the alarm machine failed on a fire: sound it all the same, until somebody silences it
 
         self.supervisor = Supervisor(self._worker_fault)
         self.lag = LagMeter()
@@ -80,13 +92,17 @@ class Core:
         self.keeper = Keeper(
             self.journal, push=self.server.push, memory_epoch=f"mem-{self._event_prefix}", mandatory=mandatory
         )
-        self.gpio, self._gpio_fault = self._open_gpio()
+        self.gpio, self.board_fault = self._open_gpio()
+        self._board_told = False
         self.annunciator = Annunciator(self.gpio, config.board.outputs, self._board_fault)
-        contacts, self._buttons = build_contacts(config, self.gpio), build_buttons(config, self.gpio)
-        self.drivers: list[Driver] = build_wire_drivers(config, load_profiles(config.profile_dirs))
-        self.drivers += [contacts] if contacts else []
+        contacts, self._button_lines = build_contacts(config, self.gpio), build_buttons(config, self.gpio)
+        self._buttons = Buttons(self._push_button, self._button_stuck, self.take)
+        wires, self._unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs))
+        self.drivers: list[Driver] = [*wires, *([contacts] if contacts else [])]
+        if self._unbuilt and not self.drivers:
+            raise next(iter(self._unbuilt.values()))
         self.points = PointTable(
-            [spec for driver in self.drivers for spec in driver.specs()],
+            (),
             config.points,
             names=names_of(config),
             new_event=self.new_event,
@@ -94,7 +110,9 @@ class Core:
             settings=config.journal,
             sources=self._sources,
             parents={device.id: bus.id for bus in config.buses for device in bus.devices},
+            unbuilt=self._unbuilt,
         )
+        self._unsound = self._add_points()
         self.alarms = AlarmMachine(config.zones, new_event=self.new_event, uplinks=mandatory)
 
     def _open_journal(self, mandatory: Sequence[str]) -> Journal | NoJournal:
@@ -117,22 +135,41 @@ class Core:
         except JournalError as fault:
             if fault.code == "locked":
                 raise
-            log.critical("journal code=%s file=%s", fault.code, fault.file)
-            self._loop.call_soon(self._store_fault, StoreFault(fault.code, fault.file, str(fault)))
-            return NoJournal(fault.code)
+            reason = StoreFault(fault.code, fault.file, str(fault))
+        except Exception as bug:
+            log.exception("journal")
+            reason = StoreFault("bug", "vital.db", ascii(bug)[:200])
+        log.critical("journal code=%s file=%s", reason.code, reason.file)
+        self._loop.call_soon(self._store_fault, reason)
+        return NoJournal(reason.code)
 
-    def _open_gpio(self) -> tuple[Gpio, str]:
+    def _open_gpio(self) -> tuple[Gpio, GpioError | None]:
         """The board's lines, taken; or, if they cannot be had now, a port that is tried again as it is used."""
         board = self.config.board
         outputs = {line: False for name, line in board.outputs.items()}
-        gpio, code = open_gpio("none"), ""
+        gpio, reason = open_gpio("none"), None
         try:
             gpio = open_gpio(board.gpio, chip_label=board.chip_label, fake_socket=board.fake_socket)
             gpio.open(inputs=board_inputs(self.config), outputs=outputs)
         except GpioError as fault:
             log.error("board %s", fault)
-            code = fault.code
-        return gpio, code
+            reason = fault
+        except Exception as bug:
+            log.exception("board")
+            reason = GpioError("io", line="all", reason=ascii(bug)[:200])
+        return gpio, reason
+
+    def _add_points(self) -> dict[str, Exception]:
+        """Make known what the drivers will read; return the points whose profile or configuration makes no sense."""
+        unsound: dict[str, Exception] = {}
+        for driver in self.drivers:
+            for spec in driver.specs():
+                try:
+                    self.points.add((spec,))
+                except (ValueError, TypeError) as fault:
+                    log.error("point=%s %s", ascii(spec.id), ascii(fault))
+                    unsound[spec.id] = fault
+        return unsound
 
     def now_ns(self) -> int:
         """The loop's clock in nanoseconds: the same scale as every `at_ns`."""
@@ -186,39 +223,51 @@ class Core:
     # --- the way of one alarm -------------------------------------------------------------------------------------------
 
     def take(self, observations: Sequence[Observation]) -> None:
-        """What a driver saw. Buzzer and lamps are driven before this returns; the journal runs beside it."""
+        """What a driver saw. Buzzer and lamps are driven before this returns; the journal runs beside it. Never raises."""
         now_ns = self.now_ns()
+        changes: list[Change] = []
         for observation in observations:
             if type(observation) is LinkState and (source := self._sources.get(observation.source)) is not None:
                 source["up"], source["reason"] = observation.up, observation.reason
-        self._settle(self.points.feed(observations, now_ns), now_ns)
+            if events := self.points.feed((observation,), now_ns):
+                self._decide(events, changes, now_ns)
+        self._finish(changes, now_ns)
 
-    def _settle(self, events: Sequence[Event], now_ns: int) -> None:
-        """Sound, then keep, then set the timer of what settles by itself."""
-        if events:
-            every: list[Event] = []
+    def _decide(self, events: Sequence[Event], changes: list[Change], now_ns: int) -> None:
+        """Hear what the alarm machine makes of events of one observation; note both, each with the state it changed."""
+        for event in events:
+            try:
+                follow = self.alarms.feed(event, now_ns)
+            except Exception as bug:
+                log.exception("alarm id=%s", event.id)
+                follow = [self._own(Kind.WORKER, "worker/alarm", True, {"reason": ascii(bug)[:200]}, now_ns)]
+                self._blind |= event.active and KINDS[event.kind].sound is Sound.FIRE
+            changes.append(([event, *follow], self.alarms.dump()))
+        if changes:
+            changes[-1][1].update(self.points.dump())  # with the last of them: never latched without its event
+
+    def _finish(self, changes: Sequence[Change], now_ns: int) -> None:
+        """Drive the lines, then journal each change, then set the timer of what settles by itself."""
+        if changes:
+            self._sound(now_ns)
+        for events, state in changes:
             for event in events:
-                every += [event, *self.alarms.feed(event, now_ns)]
-            self._keep(every, now_ns)
+                log.info(
+                    "event id=%s kind=%s point=%s active=%d grade=%d",
+                    event.id,
+                    event.kind.value,
+                    ascii(event.point),
+                    event.active,
+                    event.grade,
+                )
+            self.keeper.keep(events, state)
         self._arm_rules(now_ns)
 
-    def _keep(self, events: Sequence[Event], now_ns: int) -> None:
-        """Drive the lines, then journal the events with the state that changed with them, in one transaction at best."""
-        self.annunciator.apply(self.alarms.annunciation(), now_ns)
-        state = {**self.points.dump(), **self.alarms.dump()}
-        for event in events:
-            log.info(
-                "event id=%s kind=%s point=%s active=%d grade=%d",
-                event.id,
-                event.kind.value,
-                ascii(event.point),
-                event.active,
-                event.grade,
-            )
-            self.keeper.keep(event, state)
-            state = {}
-        if state:
-            self.keeper.keep_state(state)
+    def _sound(self, now_ns: int) -> None:
+        wanted = self.alarms.annunciation()
+        if self._blind:
+            wanted = replace(wanted, buzzer=FIRE_SOUND, fire_lamp=SENDING)
+        self.annunciator.apply(wanted, now_ns)
 
     def _arm_rules(self, now_ns: int) -> None:
         due = [ns for ns in (self.points.next_deadline_ns(), self.alarms.next_deadline_ns()) if ns is not None]
@@ -235,12 +284,17 @@ class Core:
     def _run_rules(self) -> None:
         self._rules_timer = None
         now_ns = self.now_ns()
-        every: list[Event] = []
-        for event in self.points.tick(now_ns):
-            every += [event, *self.alarms.feed(event, now_ns)]
-        every += self.alarms.tick(now_ns)
-        self._keep(every, now_ns)
-        self._arm_rules(now_ns)
+        changes: list[Change] = []
+        while (due_ns := self.points.next_deadline_ns()) is not None and due_ns <= now_ns:
+            if events := self.points.tick(now_ns, at_most=1):
+                self._decide(events, changes, now_ns)
+        try:
+            own = self.alarms.tick(now_ns)
+        except Exception as bug:
+            log.exception("alarm tick")
+            own = [self._own(Kind.WORKER, "worker/alarm", True, {"reason": ascii(bug)[:200]}, now_ns)]
+        changes.append((own, self.alarms.dump()))
+        self._finish(changes, now_ns)
 
     # --- people and centres ---------------------------------------------------------------------------------------------
 
@@ -248,25 +302,23 @@ class Core:
         """A person has seen one alarm, or all; return how many were news."""
         now_ns = self.now_ns()
         events = self.alarms.acknowledge(alarm_id, who, now_ns)
-        self._keep(events, now_ns)
-        self._arm_rules(now_ns)
+        self._finish([(events, self.alarms.dump())], now_ns)
         return len(events)
 
     def silence(self, who: str) -> int:
         """A person stops the sound; return how many sounds that ended (0 or 1)."""
         now_ns = self.now_ns()
         events = self.alarms.silence(who, now_ns)
-        self._keep(events, now_ns)
-        self._arm_rules(now_ns)
-        return len(events)
+        blind, self._blind = self._blind, False
+        self._finish([(events, self.alarms.dump())], now_ns)
+        return len(events) or int(blind)
 
     def delivered(self, event_ids: Sequence[str]) -> None:
         """Mandatory centres have these events: the lamp goes from flashing to steady."""
         now_ns = self.now_ns()
         for event_id in event_ids:
             self.alarms.delivered(event_id, now_ns)
-        self._keep((), now_ns)
-        self._arm_rules(now_ns)
+        self._finish([([], self.alarms.dump())], now_ns)
 
     def uplink_state(self, destination: str, up: bool, reason: str) -> None:
         """The uplink says whether a centre can be reached."""
@@ -277,19 +329,14 @@ class Core:
         point = uplink_source(destination) if destination else "uplink"
         self._once(Kind.FAULT, f"{point}/{code}", {"code": code, **params})
 
-    def _take_button(self, observations: Sequence[Observation]) -> None:
-        for observation in observations:
-            if not isinstance(observation, Reading):
-                self.take([observation])
-                continue
-            pressed_ns = self._pressed_ns.get(observation.point, -BUTTON_REST_NS)
-            if not observation.value or observation.at_ns - pressed_ns < BUTTON_REST_NS:
-                continue
-            self._pressed_ns[observation.point] = observation.at_ns
-            if observation.point == "button/ack":
-                self.acknowledge(None, "button")
-            else:
-                self.silence("button")
+    def _push_button(self, name: str) -> None:
+        if name == "ack":
+            self.acknowledge(None, "button")
+        else:
+            self.silence("button")
+
+    def _button_stuck(self, name: str, stuck: bool) -> None:
+        self._own_event(Kind.FAULT, f"button/{name}", stuck, {"reason": "stuck"})
 
     # --- faults of the house itself -------------------------------------------------------------------------------------
 
@@ -315,9 +362,13 @@ class Core:
     def _worker_fault(self, worker: str, running: bool, reason: str) -> None:
         self._own_event(Kind.WORKER, f"worker/{worker}", not running, {"reason": reason})
 
-    def _board_fault(self, code: str) -> None:
-        """A line that could not be driven; "" when the board works again."""
-        self._own_event(Kind.FAULT, "board", bool(code), {"reason": code or "restored"})
+    def _board_fault(self, fault: GpioError | None) -> None:
+        """A line that could not be driven; None when the board works again."""
+        if fault is not None and self._board_told:
+            return  # the first reason says more than that the lines it left are not open
+        self.board_fault, self._board_told = fault, fault is not None
+        fields = {"reason": f"gpio_{fault.code}", **fault.params} if fault else {"reason": "restored"}
+        self._own_event(Kind.FAULT, "board", fault is not None, fields)
 
     def _once(self, kind: Kind, point: str, fields: Mapping[str, object]) -> None:
         """Something that happened and is over: it stays in the list until a person has acknowledged it."""
@@ -326,7 +377,12 @@ class Core:
 
     def _own_event(self, kind: Kind, point: str, active: bool, fields: Mapping[str, object]) -> None:
         now_ns = self.now_ns()
-        self._settle([self.new_event(kind, point, active, now_ns, source="gateway", fields=fields)], now_ns)
+        changes: list[Change] = []
+        self._decide([self._own(kind, point, active, fields, now_ns)], changes, now_ns)
+        self._finish(changes, now_ns)
+
+    def _own(self, kind: Kind, point: str, active: bool, fields: Mapping[str, object], now_ns: int) -> Event:
+        return self.new_event(kind, point, active, now_ns, source="gateway", fields=fields)
 
     def _on_watch(self, watching: frozenset[str]) -> None:
         if "journal" in watching:
@@ -337,26 +393,19 @@ class Core:
     async def run(self) -> None:
         """Restore what was latched, start everything, run until cancelled."""
         try:
-            state = self.journal.state()
-            self.points.restore(state)
-            self.alarms.restore(state, self.clock.now())
-            self.annunciator.apply(self.alarms.annunciation(), self.now_ns())
-            await self.server.start()
+            self._restore()
+            self._sound(self.now_ns())
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.supervisor.keep("api", self._serve), name="api")
                 for driver in self.drivers:
                     self._start(tasks, driver, self.take)
-                if self._buttons is not None:
-                    self._start(tasks, self._buttons, self._take_button)
+                if self._button_lines is not None:
+                    self._start(tasks, self._button_lines, self._buttons.take)
                 tasks.create_task(self.supervisor.keep("house", self._keep_house), name="house")
                 self.supervisor.watch("house", lambda: self._house_turns, limit_s=15)
-                self.supervisor.watch("journal", self.journal.progress, limit_s=60)
-                tasks.create_task(self.supervisor.feed_watchdog(), name="watchdog")
-                tasks.create_task(self.lag.run(), name="lag")
-                self._own_event(
-                    Kind.BOOT, "gateway", True, {"version": __version__, "alarms": len(self.alarms.alarms())}
-                )
-                if self._gpio_fault:
-                    self._board_fault(self._gpio_fault)
+                for name, work in (("watchdog", self.supervisor.feed_watchdog), ("lag", self.lag.run)):
+                    tasks.create_task(self.supervisor.keep(name, work), name=name)
+                self._tell_start()
                 notify("READY=1\nSTATUS=running")
                 log.info("running gateway=%s drivers=%d", self.config.gateway.id, len(self.drivers))
         finally:
@@ -365,6 +414,34 @@ class Core:
             self.annunciator.close()
             self.gpio.close()
             await asyncio.to_thread(self.journal.close)
+
+    def _restore(self) -> None:
+        """Take back what was latched. Whatever cannot be read must not keep the gateway from watching."""
+        try:
+            state = self.journal.state()
+            for restore in (self.points.restore, lambda kept: self.alarms.restore(kept, self.clock.now())):
+                try:
+                    restore(state)
+                except Exception as bug:
+                    log.exception("restore")
+                    self._store_fault(StoreFault("bug", "vital.db", ascii(bug)[:200]))
+        except Exception as bug:
+            log.exception("state")
+            self._store_fault(StoreFault("bug", "vital.db", ascii(bug)[:200]))
+
+    def _tell_start(self) -> None:
+        self._own_event(Kind.BOOT, "gateway", True, {"version": __version__, "alarms": len(self.alarms.alarms())})
+        now_ns = self.now_ns()
+        self.take([LinkState(name, False, now_ns, "profile", ascii(why)[:200]) for name, why in self._unbuilt.items()])
+        for point, fault in self._unsound.items():
+            self._own_event(Kind.FAULT, point, True, {"reason": "unusable", "detail": ascii(fault)[:200]})
+        if self.board_fault is not None:
+            self._board_fault(self.board_fault)
+
+    async def _serve(self) -> None:
+        """The local API. Without its directory, or with a path too long for a socket, alarms sound and are kept all the same."""
+        await self.server.start()
+        await self._loop.create_future()
 
     def _start(self, tasks: asyncio.TaskGroup, driver: Driver, sink: Sink) -> None:
         tasks.create_task(self.supervisor.keep(driver.id, lambda: driver.run(sink)), name=driver.id)
@@ -375,8 +452,13 @@ class Core:
         while True:
             for body in self.points.take_telemetry(self.now_ns()):
                 self.keeper.keep_telemetry(body)
+                await asyncio.sleep(0)
             if self.config.uplinks:
                 self._watch_uplink()
+            self._watch_journal()
+            inputs = [self._sources.get(source, {}).get("up") for source in ("contacts", "buttons")]
+            if self.board_fault is not None and not self.config.board.outputs and True in inputs:
+                self._board_fault(None)  # no output is there to notice
             self._house_turns += 1
             await asyncio.sleep(HOUSEKEEPING_S)
 
@@ -391,3 +473,15 @@ class Core:
         if present != self._sources["uplink"]["up"]:
             reason = "connected" if present else "no_process" if heard_s is None else "no_answer"
             self.take([LinkState("uplink", present, self.now_ns(), reason)])
+
+    def _watch_journal(self) -> None:
+        """A card that swallows writes is a fault, and no reason to let the watchdog end us: a restart would not mend it, and
+        alarms go on from memory.
+        """
+        turns, now_s = self.journal.progress(), self._loop.time()
+        if turns != self._journal_turns:
+            self._journal_turns, self._journal_moved_s = turns, now_s
+        hung = now_s - self._journal_moved_s > JOURNAL_HUNG_S
+        if hung != self._journal_hung:
+            self._journal_hung = hung
+            self._own_event(Kind.STORE, "journal/writer", hung, {"code": "hung" if hung else "back"})

@@ -20,7 +20,12 @@ log = logging.getLogger("edge.keeper")
 SLOW_S = 1.0  # reliability.md 1.1 holds durable <= 250 ms; past this an alarm travels ahead of its own commit
 MEMORY_ALARMS_MAX = 20_000  # about 10 MB; the oldest confirmed-by-nobody alarm is still better than a dead gateway
 
+UNSENT_KEY = "au:"  # of the piece of state (edge_agent.alarm) that says an event waits for the centre's word
+
 Push = Callable[[str, Mapping[str, object]], None]
+State = Mapping[str, bytes | None]
+Piece = tuple[int, bytes | None]  # when it was handed in, its value
+_Submitted = tuple[Event, bytes, Mapping[str, Piece], Ticket]
 
 
 class JournalLike(Protocol):
@@ -52,35 +57,41 @@ class Keeper:
         self.memory_epoch = memory_epoch
         self._mandatory = frozenset(mandatory)
         self._loop = asyncio.get_running_loop()
-        self._settled: deque[tuple[Event, bytes, Mapping[str, bytes | None], Ticket]] = (
-            deque()
-        )  # filled by the writer thread, emptied on the loop
+        self._settled: deque[_Submitted] = deque()  # filled by the writer thread, emptied on the loop
         self._woken = False
         self._waiting: dict[str, tuple[Event, bytes]] = {}  # alarms the writer has in hand
-        self._owed: OrderedDict[str, tuple[Event, bytes]] = (
-            OrderedDict()
-        )  # alarms it refused: offered again when the medium is back
+        # alarms it refused, with the state that is theirs alone: offered again when the medium is back
+        self._owed: OrderedDict[str, tuple[Event, bytes, State]] = OrderedDict()
         self._memory: OrderedDict[int, tuple[str, bytes]] = OrderedDict()  # n -> event id, body
         self._memory_ids: dict[str, int] = {}
         self._memory_n = 0
         self._confirmed: dict[str, int] = {}
-        self._state_owed: dict[
-            str, bytes | None
-        ] = {}  # latched state whose commit failed: it rides with the next record
+        self._order = 0  # of what was handed in: which of two values of one piece of state is the newer
+        # latched state that is not durable (its commit failed, or no event came with it): it rides with the next record
+        self._state_owed: dict[str, Piece] = {}
+        self._in_hand = 0  # records the journal has not settled
+        self._durable: dict[str, int] = {}  # piece of state -> order of its newest durable value, while any are in hand
 
     @property
     def memory_alarms(self) -> int:
         """Alarms held in memory because the medium has not taken them."""
         return len(self._memory)
 
-    def keep(self, event: Event, state: Mapping[str, bytes | None]) -> None:
-        """Journal `event` with the state that changed with it. Never blocks, never raises."""
-        body = encode_event(event)
-        self._submit(event, body, state)
+    def keep(self, events: Sequence[Event], state: State) -> None:
+        """Journal events of one change with the state that changed with them. Never blocks, never raises.
 
-    def keep_state(self, state: Mapping[str, bytes | None]) -> None:
-        """Latched state that changed without an event; it rides with the next record."""
-        self._state_owed = {**self._state_owed, **state}
+        The state is durable with the last of them, never before it: what is latched without its event would keep a panel's
+        repetition from being told. A piece whose key ends with an event's id is that event's alone.
+        """
+        rest = dict(state)
+        for event in events[:-1]:
+            key = UNSENT_KEY + event.id
+            self._submit(event, encode_event(event), {key: rest.pop(key)} if key in rest else {})
+        if events:
+            self._submit(events[-1], encode_event(events[-1]), rest)
+        elif rest:
+            self._order += 1
+            self._state_owed.update({key: (self._order, value) for key, value in rest.items()})
 
     def keep_telemetry(self, body: bytes) -> None:
         """Journal a reading. It may wait for the card; what does not fit leaves a gap record."""
@@ -103,10 +114,12 @@ class Keeper:
     def retry(self) -> None:
         """The medium is back: offer it again what it refused."""
         owed, self._owed = self._owed, OrderedDict()
-        for event, body in owed.values():
-            self._submit(event, body, {})
+        for event, body, state in owed.values():
+            self._submit(event, body, state)
 
-    def _submit(self, event: Event, body: bytes, state: Mapping[str, bytes | None]) -> None:
+    def _submit(self, event: Event, body: bytes, own: State) -> None:
+        self._order += 1
+        state = {key: (self._order, value) for key, value in own.items()}
         if self._state_owed:
             state = {**self._state_owed, **state}
             self._state_owed = {}
@@ -120,29 +133,54 @@ class Keeper:
                 self._woken = True
                 self._loop.call_soon_threadsafe(self._drain)
 
-        self._journal.append(event.priority, body, state or None, settled)
+        self._in_hand += 1
+        pieces = {key: value for key, (_, value) in state.items()}
+        self._journal.append(event.priority, body, pieces or None, settled)
 
     def _drain(self) -> None:
         self._woken = False  # before the first look: what is added from now on wakes the loop again
         while self._settled:
-            event, body, state, ticket = self._settled.popleft()
-            is_alarm = event.priority is Priority.ALARM
-            self._waiting.pop(event.id, None)
-            name = ticket.name
-            if name is None:
-                log.error("journal refused id=%s kind=%s code=%s", event.id, event.kind.value, ticket.error)
-                self._state_owed = {**state, **self._state_owed}
-                if is_alarm:
-                    self._owed[event.id] = (event, body)
-                    self._to_memory(event, body)
-                else:
-                    self._push("event", {"event": body.decode(), "name": None})
-                continue
-            self._push(
-                "event",
-                {"event": body.decode(), "name": {"epoch": name.epoch, "stream": name.priority.stream, "n": name.n}},
-            )
-            self._push_record(name.epoch, event.priority, name.n, body if is_alarm else None)
+            submitted = self._settled.popleft()
+            try:
+                self._settle(*submitted)
+            except Exception:
+                log.exception("settled id=%s", submitted[0].id)  # those behind it must be told too
+
+    def _settle(self, event: Event, body: bytes, state: Mapping[str, Piece], ticket: Ticket) -> None:
+        self._waiting.pop(event.id, None)
+        self._in_hand -= 1
+        name = ticket.name
+        if name is None:
+            self._refused(event, body, state, ticket.error or "")
+            return
+        for key, (order, _) in state.items():
+            self._durable[key] = max(order, self._durable.get(key, 0))
+            if key in self._state_owed and self._state_owed[key][0] < order:
+                del self._state_owed[key]  # a newer value is durable
+        if not self._in_hand:
+            self._durable.clear()
+        if not self._mandatory and (n := self._memory_ids.pop(event.id, None)) is not None:
+            del self._memory[n]  # no centre will ever ask for it
+        self._push(
+            "event",
+            {"event": body.decode(), "name": {"epoch": name.epoch, "stream": name.priority.stream, "n": name.n}},
+        )
+        self._push_record(name.epoch, event.priority, name.n, body if event.priority is Priority.ALARM else None)
+
+    def _refused(self, event: Event, body: bytes, state: Mapping[str, Piece], code: str) -> None:
+        log.error("journal refused id=%s kind=%s code=%s", event.id, event.kind.value, code)
+        own = {key: value for key, (_, value) in state.items() if key == UNSENT_KEY + event.id}
+        for key, piece in state.items():
+            owed_order, _ = self._state_owed.get(key, (0, None))
+            if key not in own and piece[0] > max(owed_order, self._durable.get(key, 0)):
+                self._state_owed[key] = piece
+        if event.priority is not Priority.ALARM:
+            self._push("event", {"event": body.decode(), "name": None})
+            return
+        self._owed[event.id] = (event, body, own)
+        if len(self._owed) > MEMORY_ALARMS_MAX:
+            self._owed.popitem(last=False)
+        self._to_memory(event, body)
 
     def _overdue(self, event_id: str) -> None:
         if waiting := self._waiting.get(event_id):

@@ -5,22 +5,31 @@ waits for a client that does not read, which is cut off and has to ask again.
 """
 
 import asyncio
+import collections
 import contextlib
 import grp
+import itertools
 import json
+import logging
 import os
 import pwd
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+log = logging.getLogger("edge.api")
+
 LINE_BYTES_MAX = 64 * 1024
 CLIENTS_MAX = 32
+REQUESTS_WAITING_MAX = 1024  # of one client
 WAITING_BYTES_MAX = 4 * 1024 * 1024
+ANSWER_BYTES_MAX = 64 * 1024 * 1024  # for a client: 10 000 alarms are 5 MB
+SLICE = 32  # entries of a long answer made in one turn of the loop
 GROUP = "edge-agent"
 
+# An iterator as the result is a list that is made and sent in slices, so that a long one holds up nobody.
 Handler = Callable[[Mapping[str, object], "Peer"], object]
 
 
@@ -64,9 +73,13 @@ class LocalServer:
         self.path, self.handlers, self.on_watch = path, handlers, on_watch
         self._server: asyncio.AbstractServer | None = None
         self.connections: set[_Connection] = set()
+        self._turns: collections.deque[_Connection] = collections.deque()  # who has something to be answered
+        self._pumping = False
 
     async def start(self) -> None:
-        """Listen. A socket left behind by a killed core is replaced; the directory must exist."""
+        """Listen. A socket left behind by a killed core is replaced; the directory must exist. Raise OSError."""
+        if self._server is not None:
+            self._server.close()
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
         loop = asyncio.get_running_loop()
@@ -83,6 +96,25 @@ class LocalServer:
                 if line is None:
                     line = _encode({"push": what, **message})
                 connection.send(line)
+
+    def queue(self, connection: "_Connection") -> None:
+        """Let a connection have its turn: one request, or one slice of a long answer, in each turn of the loop for all clients
+        together. However many they ask, an alarm waits for one of them at most.
+        """
+        self._turns.append(connection)
+        if not self._pumping:
+            self._pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        connection = self._turns.popleft()
+        try:
+            if connection.work():
+                self._turns.append(connection)
+        finally:
+            self._pumping = bool(self._turns)
+            if self._pumping:
+                asyncio.get_running_loop().call_soon(self._pump)
 
     def watched(self, what: str) -> bool:
         """Whether anyone would hear a push of `what`."""
@@ -108,6 +140,9 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._peer = Peer(0, -1)
         self._rest = b""
+        self._lines: collections.deque[bytes] = collections.deque()
+        self._slices: Iterator[bytes] | None = None  # of the answer that is being made
+        self._parts: list[bytes] = []
         self.watching: frozenset[str] = frozenset()
         self.heard_s = 0.0
 
@@ -124,20 +159,39 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
         self._transport = None
+        self._lines.clear()
+        self._slices = None
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = asyncio.get_running_loop().time()
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            if len(line) > LINE_BYTES_MAX:
-                self.hang_up()
-                return
-            if line:
-                self.send(_encode(self._answer(line)))
-        if len(self._rest) > LINE_BYTES_MAX:
+        idle = not self._lines and self._slices is None
+        self._lines.extend(line for line in lines if line)
+        if (
+            len(self._lines) > REQUESTS_WAITING_MAX
+            or len(self._rest) > LINE_BYTES_MAX
+            or any(len(line) > LINE_BYTES_MAX for line in lines)
+        ):
+            self._lines.clear()
             self.hang_up()
+        elif idle and self._lines:
+            self._server.queue(self)
 
-    def _answer(self, line: bytes) -> dict[str, object]:
+    def work(self) -> bool:
+        """Answer one request, or make one slice of its answer; return whether there is more to do."""
+        if self._slices is None and self._lines:
+            self._slices = self._answer(self._lines.popleft())
+        if self._slices is not None:
+            part = next(self._slices, None)
+            if part is not None:
+                self._parts.append(part)
+            else:
+                self._slices = None
+                self.send(b"".join(self._parts))
+                self._parts = []
+        return self._slices is not None or bool(self._lines)
+
+    def _answer(self, line: bytes) -> Iterator[bytes]:
         number: object = None
         try:
             request = json.loads(line)
@@ -148,20 +202,35 @@ class _Connection(asyncio.Protocol):
             if do == "watch":
                 self.watching = frozenset(str(what) for what in request.get("what", ()))
                 asyncio.get_running_loop().call_soon(self._server.on_watch, self.watching)
-                return {"id": number, "ok": True}
+                yield _encode({"id": number, "ok": True})
+                return
             handler = self._server.handlers.get(str(do))
             if handler is None:
                 raise ApiError("unknown_request", do=str(do)[:40], known=sorted(self._server.handlers))
-            return {"id": number, "ok": True, "result": handler(request, self._peer)}
+            result = handler(request, self._peer)
+            if not isinstance(result, Iterator):
+                yield _encode({"id": number, "ok": True, "result": result})
+                return
+            begun = _encode({"id": number, "ok": True, "result": []})[:-3]  # but for "]}" and the line's end
+            while piece := list(itertools.islice(result, SLICE)):
+                yield begun + _encode(piece)[1:-2]
+                begun = b","
+            yield (begun if begun != b"," else b"") + b"]}\n"
         except ApiError as refusal:
-            return {"id": number, "ok": False, "error": refusal.code, "params": refusal.params}
+            self._parts = []
+            yield _encode({"id": number, "ok": False, "error": refusal.code, "params": refusal.params})
         except (
             ValueError,
             TypeError,
             KeyError,
             RecursionError,
         ) as fault:  # what a malformed request can cause in a handler
-            return {"id": number, "ok": False, "error": "bad_request", "params": {"detail": repr(fault)[:200]}}
+            self._parts = []
+            yield _encode({"id": number, "ok": False, "error": "bad_request", "params": {"detail": ascii(fault)[:200]}})
+        except Exception as bug:
+            log.exception("request")
+            self._parts = []
+            yield _encode({"id": number, "ok": False, "error": "bug", "params": {"detail": ascii(bug)[:200]}})
 
     def send(self, line: bytes) -> None:
         transport = self._transport
@@ -190,7 +259,7 @@ class LocalClient:
     @classmethod
     async def connect(cls, path: Path) -> "LocalClient":
         """Raise OSError (FileNotFoundError, ConnectionRefusedError, PermissionError) when no core listens on `path`."""
-        reader, writer = await asyncio.open_unix_connection(str(path), limit=WAITING_BYTES_MAX)
+        reader, writer = await asyncio.open_unix_connection(str(path), limit=ANSWER_BYTES_MAX)
         return cls(reader, writer)
 
     async def request(self, do: str, **params: object) -> object:
@@ -242,7 +311,7 @@ class LocalClient:
             self._pushes.put_nowait(None)
 
 
-def _encode(message: Mapping[str, object]) -> bytes:
+def _encode(message: object) -> bytes:
     return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 

@@ -153,7 +153,7 @@ def encode_instant(at: Instant) -> dict[str, object]:
 
 
 def encode_event(event: Event) -> bytes:
-    """The journal body of an event: one compact JSON object in UTF-8. The record's own name is not in it."""
+    """The journal body of an event: one compact JSON object in UTF-8. The record's own name is not in it. Never raises."""
     body: dict[str, object] = {
         "id": event.id,
         "kind": event.kind.value,
@@ -171,4 +171,12 @@ def encode_event(event: Event) -> bytes:
         body["fields"] = dict(event.fields)
     if event.raw:
         body["raw"] = event.raw.hex()
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except (
+        TypeError,
+        ValueError,
+        RecursionError,
+    ):  # fields JSON cannot hold, half a character: the alarm goes all the same
+        body["fields"] = {"unencodable": ascii(dict(event.fields))[:2000]}
+        return json.dumps(body, separators=(",", ":"), default=ascii).encode()

@@ -1,13 +1,16 @@
 """From the configuration to the drivers of one site."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from drivers.contacts import ContactLine, Contacts
 from drivers.gpio import Gpio, InputSpec
 from drivers.messages import PointSpec, Sink
-from drivers.profile import Profiles
-from edge_agent.config.model import Bus, Config
+from drivers.profile import ProfileError, Profiles
+from edge_agent.config.model import Bus, Config, Panel
+
+log = logging.getLogger("edge.site")
 
 
 class Driver(Protocol):
@@ -32,31 +35,55 @@ class Driver(Protocol):
         ...
 
 
-def build_wire_drivers(config: Config, profiles: Profiles) -> list[Driver]:
-    """A driver for each panel and bus. Raise drivers.profile.ProfileError for a profile that is missing or unsound."""
+def build_wire_drivers(config: Config, profiles: Profiles) -> tuple[list[Driver], dict[str, ProfileError]]:
+    """A driver for each panel and bus, and why some sources (panels, buses, devices) have none: id -> what is wrong.
+
+    One profile that cannot be used must not silence the panels beside it.
+    """
     built: list[Driver] = []
-    if config.panels:
-        from drivers.panel import PanelDriver
-
-        for panel in config.panels:
-            profile = profiles.get(panel.profile)
-            built.append(
-                PanelDriver(
-                    id=panel.id,
-                    profile=profile,
-                    port=panel.port,
-                    baud=panel.baud,
-                    framing=panel.framing,
-                    silence_s=panel.silence_s,
-                )
-            )
-    built += [_build_bus(bus, profiles) for bus in config.buses]
-    return built
+    unbuilt: dict[str, ProfileError] = {}
+    for panel in config.panels:
+        try:
+            built.append(_build_panel(panel, profiles))
+        except Exception as fault:  # noqa: BLE001 - told as a fault of the source
+            unbuilt[panel.id] = _why(fault)
+    for bus in config.buses:
+        try:
+            built.append(_build_bus(bus, profiles, unbuilt))
+        except Exception as fault:  # noqa: BLE001 - as above
+            unbuilt[bus.id] = _why(fault)
+            unbuilt |= {device.id: unbuilt[bus.id] for device in bus.devices if device.id not in unbuilt}
+    for source, why in unbuilt.items():
+        log.error("source=%s cannot be watched: %s", source, ascii(why))
+    return built, unbuilt
 
 
-def _build_bus(bus: Bus, profiles: Profiles) -> Driver:
+def _why(fault: Exception) -> ProfileError:
+    from drivers.modbus_map import ProfileFault
+
+    if isinstance(fault, ProfileError):
+        return fault
+    if isinstance(fault, ProfileFault):
+        return ProfileError("bad_modbus", where=fault.where, value=fault.value, detail=fault.code)
+    return ProfileError("unusable", detail=f"{type(fault).__name__}: {fault}")
+
+
+def _build_panel(panel: Panel, profiles: Profiles) -> Driver:
+    from drivers.panel import PanelDriver
+
+    return PanelDriver(
+        id=panel.id,
+        profile=profiles.get(panel.profile),
+        port=panel.port,
+        baud=panel.baud,
+        framing=panel.framing,
+        silence_s=panel.silence_s,
+    )
+
+
+def _build_bus(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError]) -> Driver:
     from drivers.modbus_bus import BusDevice, ModbusBus
-    from drivers.modbus_map import compile_profile
+    from drivers.modbus_map import ModbusProfile, compile_profile
     from drivers.modbus_rtu import RtuLink
     from drivers.modbus_tcp import TcpLink
 
@@ -65,11 +92,19 @@ def _build_bus(bus: Bus, profiles: Profiles) -> Driver:
         link = RtuLink(bus.port, bus.baud, bus.framing, bus.timeout_s, bus.gap_s)
     else:
         link = TcpLink(bus.host, bus.tcp_port, bus.timeout_s)
-    compiled = {name: compile_profile(profiles.get(name).data, name=name) for name in {d.profile for d in bus.devices}}
-    devices = [
-        BusDevice(id=device.id, profile=compiled[device.profile], address=device.address, period_s=device.period_s)
-        for device in bus.devices
-    ]
+    compiled: dict[str, ModbusProfile] = {}
+    devices = []
+    for device in bus.devices:
+        try:
+            if device.profile not in compiled:
+                compiled[device.profile] = compile_profile(profiles.get(device.profile).data, name=device.profile)
+        except Exception as fault:  # noqa: BLE001 - as above
+            unbuilt[device.id] = _why(fault)
+            continue
+        profile = compiled[device.profile]
+        devices.append(BusDevice(id=device.id, profile=profile, address=device.address, period_s=device.period_s))
+    if bus.devices and not devices:
+        raise unbuilt[bus.devices[0].id]
     return ModbusBus(id=bus.id, link=link, devices=devices)
 
 

@@ -1,7 +1,6 @@
 """Every worker has an owner: it is restarted when it dies, and its progress alone feeds the watchdog."""
 
 import asyncio
-import itertools
 import logging
 import os
 import socket
@@ -9,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 log = logging.getLogger("edge.supervise")
+
+STEADY_S = 10.0  # a worker that has run for so long works again; one that dies at every start is one fault, not many
 
 Report = Callable[[str, bool, str], None]  # worker, running again, what happened (ASCII)
 
@@ -20,12 +21,12 @@ def notify(message: str) -> None:
         return
     if address.startswith("@"):  # abstract namespace
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.setblocking(False)
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.setblocking(False)
             channel.sendto(message.encode(), address)
-        except OSError as fault:
-            log.warning("notify errno=%s", fault.errno)
+    except OSError as fault:  # also when no descriptor is left
+        log.warning("notify errno=%s", fault.errno)
 
 
 class Supervisor:
@@ -47,20 +48,48 @@ class Supervisor:
         return [name for name, worker in self._workers.items() if worker.stands_still(now_s)]
 
     async def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> NoReturn:
-        """Run `work` for ever. A bug ends it, becomes a fault, and it starts again: after 1 s at first, 32 s at last."""
-        for attempt in itertools.count():
-            started_s = asyncio.get_running_loop().time()
+        """Run `work` for ever. A bug ends it, becomes a fault, and it starts again: after 1 s at first, 32 s at last.
+
+        The fault is over once it has run for `STEADY_S`.
+        """
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        attempt, faulty = 0, False
+        recovered: asyncio.TimerHandle | None = None
+
+        def steady() -> None:
+            nonlocal faulty
+            faulty = False
+            self._tell(name, True, "restarted")
+
+        while True:
+            started_s = loop.time()
             try:
+                if faulty:
+                    recovered = loop.call_later(STEADY_S, steady)
                 await work()
                 reason = "ended"
+            except asyncio.CancelledError:
+                if task.cancelling():
+                    raise
+                reason = "cancelled"  # by a future of its own that was: nobody asked us to stop
             except Exception as bug:
                 reason = f"{type(bug).__name__}: {bug}"
                 log.exception("worker=%s", name)
-            self._report(name, False, reason.encode("ascii", "backslashreplace").decode()[:200])
-            ran_s = asyncio.get_running_loop().time() - started_s
-            await asyncio.sleep(1.0 if ran_s > 60 else 2.0 ** min(attempt, 5))
-            self._report(name, True, "restarted")
-        raise AssertionError("unreachable")
+            finally:
+                if recovered is not None:
+                    recovered.cancel()
+            if not faulty:
+                faulty = True
+                self._tell(name, False, reason.encode("ascii", "backslashreplace").decode()[:200])
+            attempt = 0 if loop.time() - started_s > 60 else attempt + 1
+            await asyncio.sleep(2.0 ** min(max(attempt - 1, 0), 5))
+
+    def _tell(self, name: str, running: bool, reason: str) -> None:
+        try:
+            self._report(name, running, reason)
+        except Exception:
+            log.exception("report worker=%s", name)  # the worker must live on, told or not
 
     async def feed_watchdog(self, environ: "os._Environ[str]" = os.environ) -> NoReturn:
         """Ping systemd's watchdog at a third of its limit, while no worker stands still. Without a watchdog, only log."""
@@ -87,7 +116,11 @@ class _Progress:
         self._moved_s = 0.0
 
     def stands_still(self, now_s: float) -> bool:
-        count = self._read()
+        try:
+            count = self._read()
+        except Exception:
+            log.exception("progress")
+            return True
         if count != self._count:
             self._count, self._moved_s = count, now_s
         return now_s - self._moved_s > self._limit_s

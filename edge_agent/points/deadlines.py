@@ -38,10 +38,10 @@ class Deadlines(Generic[K]):
             heapq.heappop(self._heap)
         return None
 
-    def take_due(self, now_ns: int) -> list[K]:
-        """The keys whose moment has come, earliest first; each is forgotten."""
+    def take_due(self, now_ns: int, at_most: int | None = None) -> list[K]:
+        """The keys whose moment has come, earliest first; each is forgotten. `at_most` leaves the others for the next call."""
         due: list[K] = []
-        while (at_ns := self.next_ns()) is not None and at_ns <= now_ns:
+        while len(due) != at_most and (at_ns := self.next_ns()) is not None and at_ns <= now_ns:
             key = heapq.heappop(self._heap)[2]
             if self._at.pop(key, None) is not None:
                 due.append(key)

@@ -3,17 +3,21 @@
 A point that cannot be read keeps its state and is a fault of its own; its missing values are never compared with anything.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from drivers.messages import LinkState, Observation, PanelEvent, PointFault, PointSpec, Reading
 from edge_agent.config.model import Journal, Point
-from edge_agent.model import Event, Instant, Kind, NewEvent
+from edge_agent.model import KINDS, Event, Instant, Kind, NewEvent, Sound
 from edge_agent.points.channel import Channel, channels_of, merge_limits
 from edge_agent.points.deadlines import Deadlines
 from edge_agent.points.filters import Settled
 from edge_agent.points.panel import PanelPoints, grade_of, source_of
 from edge_agent.points.state import Latches, kind_of, read_piece
 from edge_agent.points.telemetry import Kept, Telemetry
+from edge_agent.points.vocabulary import MEANINGS, UNLISTED
+
+log = logging.getLogger("edge.points")
 
 CONTACTS = "contacts"  # the source of points whose id names none
 # A lost or damaged answer says nothing of the point; it is a fault once it has lasted, unless the whole source is known to be
@@ -52,7 +56,7 @@ class PointTable:
 
     `new_event` gives ids and instants, `instant` turns a monotonic ns into an Instant (for telemetry), `names` are the site's
     words for sources and points, `sources` the ids of everything configured (None: unknown, so nothing is an orphan),
-    `parents` the bus of each device.
+    `parents` the bus of each device, `unbuilt` the sources that have no driver now: what they said last still holds.
     """
 
     def __init__(
@@ -66,8 +70,10 @@ class PointTable:
         settings: Journal | None = None,
         sources: Collection[str] | None = None,
         parents: Mapping[str, str] | None = None,
+        unbuilt: Collection[str] = (),
     ) -> None:
         self._new_event = new_event
+        self._unbuilt = unbuilt
         self._names = dict(names or {})
         self._settings = settings or Journal()
         self._site = {point.id: point for point in points}
@@ -122,45 +128,71 @@ class PointTable:
     def feed(self, observations: Sequence[Observation], now_ns: int) -> list[Event]:
         """Take what one frame, poll or edge gave; return the changes it settled, in order."""
         events: list[Event] = []
-        points = self._points
         for seen in observations:
-            if type(seen) is Reading:
-                point = points.get(seen.point)
-                value, at_ns = seen.value, seen.at_ns
-                if point is None and (point := self._adopt(seen.point)) is None:
-                    continue
-                if not -1e300 < value < 1e300:  # not a number, or infinite: the device has no value
-                    self._fault(point, "overrange", at_ns, events)
-                    continue
-                if point.outage is not None:
-                    self._readable(point, at_ns, events)
-                if point.channels:
-                    before = None if point.value is None else (point.at_ns, point.value)
-                    for channel in point.channels:
-                        if settled := channel.feed(value, at_ns, before):
-                            self._settle(point, channel, settled, events)
-                        self._deadlines.set(channel, channel.debounce.deadline_ns)
-                point.value, point.at_ns = value, at_ns
-                if point.kept is not None:
-                    point.kept.feed(value, at_ns)
-            elif isinstance(seen, PanelEvent):
-                events += self._panels.feed(seen)
-            elif isinstance(seen, PointFault):
-                point = points.get(seen.point) or self._adopt(seen.point)
-                if point is not None:
-                    self._fault(point, seen.reason, seen.at_ns, events)
-            elif isinstance(seen, LinkState):
-                self._link(seen, events)
+            try:
+                self._take(seen, events)
+            except Exception as bug:
+                log.exception("observation %r", seen)
+                events += self._mishap(seen, now_ns, bug)
         return events
 
-    def tick(self, now_ns: int) -> list[Event]:
-        """The changes that settled because nothing happened."""
+    def _take(self, seen: Observation, events: list[Event]) -> None:
+        if type(seen) is Reading:
+            self._take_reading(seen, events)
+        elif isinstance(seen, PanelEvent):
+            events += self._panels.feed(seen)
+        elif isinstance(seen, PointFault):
+            point = self._points.get(seen.point) or self._adopt(seen.point)
+            if point is not None:
+                self._fault(point, seen.reason, seen.at_ns, events)
+        elif isinstance(seen, LinkState):
+            self._link(seen, events)
+
+    def _take_reading(self, seen: Reading, events: list[Event]) -> None:
+        point = self._points.get(seen.point) or self._adopt(seen.point)
+        if point is None:
+            return
+        value, at_ns = seen.value, seen.at_ns
+        if not -1e300 < value < 1e300:  # not a number, or infinite: the device has no value
+            self._fault(point, "overrange", at_ns, events)
+            return
+        if point.outage is not None:
+            self._readable(point, at_ns, events)
+        if point.channels:
+            before = None if point.value is None else (point.at_ns, point.value)
+            for channel in point.channels:
+                if settled := channel.feed(value, at_ns, before):
+                    self._settle(point, channel, settled, events)
+                self._deadlines.set(channel, channel.debounce.deadline_ns)
+        point.value, point.at_ns = value, at_ns
+        if point.kept is not None:
+            point.kept.feed(value, at_ns)
+
+    def _mishap(self, seen: Observation, now_ns: int, bug: Exception) -> list[Event]:
+        """A bug of ours met this observation: a fire is still an alarm, whatever it was is a fault. Nothing is dropped."""
+        where = seen.source if isinstance(seen, LinkState) else seen.point
+        kind, raw = Kind.FAULT, b""
+        if isinstance(seen, PanelEvent):
+            raw = seen.raw
+            if KINDS[MEANINGS.get(seen.event, UNLISTED).kind].sound is Sound.FIRE:
+                kind = Kind.UNKNOWN
+        fields = {"reason": "bug", "detail": ascii(bug)[:200], "said": ascii(seen)[:500]}
+        source, grade = source_of(where), grade_of(kind, True)
+        return [self._new_event(kind, where, True, now_ns, source=source, fields=fields, raw=raw, grade=grade)]
+
+    def tick(self, now_ns: int, *, at_most: int | None = None) -> list[Event]:
+        """The changes that settled because nothing happened; with `at_most`, of so many points, the earliest first."""
         events: list[Event] = []
-        for due in self._deadlines.take_due(now_ns):
-            if isinstance(due, Channel):
-                self._settle(self._points[due.point], due, due.tick(now_ns), events)
-            elif due.point.outage is due and not due.told and self._is_up(due.point.source):
-                self._tell_fault(due, now_ns, events)
+        for due in self._deadlines.take_due(now_ns, at_most):
+            try:
+                if isinstance(due, Channel):
+                    self._settle(self._points[due.point], due, due.tick(now_ns), events)
+                elif due.point.outage is due and not due.told and self._is_up(due.point.source):
+                    self._tell_fault(due, now_ns, events)
+            except Exception as bug:
+                log.exception("deadline %r", due)
+                where = due.point if isinstance(due, Channel) else due.point.id
+                events += self._mishap(PointFault(where, "bug", now_ns), now_ns, bug)
         orphans, self._orphans = self._orphans, []
         for point, kind, source in orphans:
             events.append(self._new_event(kind, point, False, now_ns, source=source, fields={"by": "removed"}))
@@ -172,20 +204,27 @@ class PointTable:
 
     # --- out ------------------------------------------------------------------------------------------------------------
 
-    def take_telemetry(self, now_ns: int) -> list[bytes]:
-        """Journal bodies of readings due to be kept; each reading is in one of them at most."""
+    def take_telemetry(self, now_ns: int) -> Iterator[bytes]:
+        """Journal bodies of readings due to be kept, made one by one; each reading is in one of them at most."""
         return self._telemetry.take(now_ns)
 
     def snapshot(self) -> list[dict[str, object]]:
         """Every point: `{id, name, kind, value, unit, active, fault, at_ns, source}`; `active` is a kind or null."""
+        return list(self.rows())
+
+    def rows(self) -> Iterator[dict[str, object]]:
+        """The entries of `snapshot()` one by one, each as it is when its turn comes: 5 000 at once would hold up an alarm."""
         said: dict[str, Kind] = {}  # of several kinds the gravest is shown
         for name, kind, _, _ in self._panels.active():
             said[name] = min(kind, said.get(name, kind), key=_GRAVEST.__getitem__)
-        told: dict[str, dict[str, object]] = {}
-        for point in self._points.values():
+        told: dict[str, tuple[Kind, str, int]] = {}
+        for name, kind, _, words, at_ns in self._panels.known():
+            if name not in self._points and (name not in told or said.get(name) is kind):
+                told[name] = kind, words, at_ns
+        for point in list(self._points.values()):
             own = next((channel.kind for channel in point.channels if channel.active), None)
             active = own or said.get(point.id)
-            told[point.id] = {
+            yield {
                 "id": point.id,
                 "name": point.name,
                 "kind": point.kind,
@@ -196,11 +235,9 @@ class PointTable:
                 "at_ns": point.at_ns or None,
                 "source": point.source,
             }
-        for name, kind, _, words, at_ns in self._panels.known():
-            if name in self._points or (name in told and said.get(name) is not kind):
-                continue
+        for name, (kind, words, at_ns) in told.items():
             shown = said.get(name)
-            told[name] = {
+            yield {
                 "id": name,
                 "name": words,
                 "kind": kind.value,
@@ -211,7 +248,6 @@ class PointTable:
                 "at_ns": at_ns or None,
                 "source": source_of(name),
             }
-        return list(told.values())
 
     def counts(self) -> dict[str, int]:
         """`{total, active, faulty}`: how many points there are, are active, cannot be read."""
@@ -242,8 +278,8 @@ class PointTable:
         for key, body in state.items():
             prefix, _, rest = key.partition(":")
             piece = read_piece(body) if prefix in ("pc", "po", "pl") else None
-            if piece is None:
-                continue
+            if piece is None or (prefix != "pl" and source_of(rest.rpartition(":")[2]) in self._unbuilt):
+                continue  # the last: its driver could not be built today; it may be tomorrow
             if prefix == "pc":
                 self._restore_channel(key, rest)
             elif prefix == "po" and (point := self._points.get(rest)) is not None:

@@ -1,7 +1,7 @@
 """Readings worth keeping: all of a source in one journal body, when its period is over or when one of them moved."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from edge_agent.model import Instant, encode_instant
 
@@ -83,16 +83,14 @@ class Telemetry:
         pack.members.append(member)
         return member
 
-    def take(self, now_ns: int) -> list[bytes]:
-        """The journal bodies due now. `at` is the moment of the newest reading in each."""
-        bodies: list[bytes] = []
-        for pack in self._packs.values():
+    def take(self, now_ns: int) -> Iterator[bytes]:
+        """The journal bodies due now, one by one. `at` is the moment of the newest reading in each."""
+        for pack in list(self._packs.values()):
             if due := pack.take(now_ns):
                 at = self._instant(max(member.at_ns for member in due))
                 values = {member.name: _short(member.keep()) for member in due}
                 body = {"at": encode_instant(at), "source": pack.source, "values": values}
-                bodies.append(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
-        return bodies
+                yield json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _short(value: float | bool) -> float | bool:

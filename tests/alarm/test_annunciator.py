@@ -28,7 +28,7 @@ class Wire(FakeGpio):
 def bench() -> tuple[Wire, Annunciator, list[str]]:
     gpio, reports = Wire(), list[str]()
     gpio.open(inputs={}, outputs=dict.fromkeys(LINES.values(), False))
-    return gpio, Annunciator(gpio, LINES, reports.append), reports
+    return gpio, Annunciator(gpio, LINES, lambda fault: reports.append(fault.code if fault else "")), reports
 
 
 def now_ns() -> int:
@@ -110,7 +110,7 @@ async def test_a_port_that_was_lost_is_opened_anew_at_the_levels_wanted_now(monk
 
 
 async def test_a_board_without_outputs_is_quiet_and_whole() -> None:
-    gpio, reports = FakeGpio(), list[str]()
+    gpio, reports = FakeGpio(), list[object]()
     gpio.open(inputs={}, outputs={})
     annunciator = Annunciator(gpio, {}, reports.append)
     annunciator.apply(Annunciation(buzzer=FIRE_SOUND), now_ns())
@@ -120,7 +120,7 @@ async def test_a_board_without_outputs_is_quiet_and_whole() -> None:
 
 
 async def test_the_first_apply_drives_every_line_whatever_it_was() -> None:
-    gpio, reports = Wire(), list[str]()
+    gpio, reports = Wire(), list[object]()
     gpio.open(inputs={}, outputs=dict.fromkeys(LINES.values(), True))
     Annunciator(gpio, LINES, reports.append).apply(Annunciation(buzzer=OFF), now_ns())
     assert sorted(gpio.written) == [(17, False), (22, False), (23, False)]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -70,7 +71,7 @@ async def turn() -> None:
 @pytest.mark.asyncio
 async def test_nothing_is_pushed_as_kept_before_it_is_durable() -> None:
     site = Site()
-    site.keeper.keep(event(1), {})
+    site.keeper.keep([event(1)], {})
     await turn()
     assert site.pushed == []
     site.journal.settle()
@@ -84,8 +85,8 @@ async def test_nothing_is_pushed_as_kept_before_it_is_durable() -> None:
 @pytest.mark.asyncio
 async def test_only_alarms_carry_their_body_to_the_uplink() -> None:
     site = Site()
-    site.keeper.keep(event(1), {})
-    site.keeper.keep(event(2, Kind.FAULT), {})
+    site.keeper.keep([event(1)], {})
+    site.keeper.keep([event(2, Kind.FAULT)], {})
     site.journal.settle()
     await turn()
     bodies = [m.get("body") for what, m in site.pushed if what == "journal"]
@@ -97,7 +98,7 @@ async def test_only_alarms_carry_their_body_to_the_uplink() -> None:
 @pytest.mark.asyncio
 async def test_an_alarm_the_journal_refuses_travels_from_memory_and_is_kept_once_the_medium_is_back() -> None:
     site = Site()
-    site.keeper.keep(event(1), {"a": b"1"})
+    site.keeper.keep([event(1)], {"a": b"1"})
     site.journal.settle(error="io")
     await turn()
     assert site.records() == [("mem-1", 1)]
@@ -114,7 +115,7 @@ async def test_an_alarm_the_journal_refuses_travels_from_memory_and_is_kept_once
 async def test_an_alarm_stays_in_memory_until_every_mandatory_centre_has_it() -> None:
     site = Site(mandatory=("county", "city"))
     for number in (1, 2):
-        site.keeper.keep(event(number), {})
+        site.keeper.keep([event(number)], {})
     site.journal.settle(error="full")
     await turn()
     site.keeper.confirm("county", 2)
@@ -131,7 +132,7 @@ async def test_a_slow_medium_does_not_hold_an_alarm_back(monkeypatch: pytest.Mon
     monkeypatch.setattr("edge_agent.keeper.SLOW_S", 0.01)
     assert SLOW_S == 1.0
     site = Site()
-    site.keeper.keep(event(1), {})
+    site.keeper.keep([event(1)], {})
     async with asyncio.timeout(5):
         while not site.records():
             await asyncio.sleep(0.002)
@@ -144,10 +145,10 @@ async def test_a_slow_medium_does_not_hold_an_alarm_back(monkeypatch: pytest.Mon
 @pytest.mark.asyncio
 async def test_state_of_a_refused_record_rides_with_the_next_one_and_never_hides_what_is_newer() -> None:
     site = Site()
-    site.keeper.keep(event(1, Kind.FAULT), {"a": b"old", "b": b"old"})
+    site.keeper.keep([event(1, Kind.FAULT)], {"a": b"old", "b": b"old"})
     site.journal.settle(error="io")
     await turn()
-    site.keeper.keep(event(2, Kind.FAULT), {"b": b"new"})
+    site.keeper.keep([event(2, Kind.FAULT)], {"b": b"new"})
     ticket, _ = site.journal.tickets[0]
     assert ticket.state == {"a": b"old", "b": b"new"}
 
@@ -156,7 +157,7 @@ async def test_state_of_a_refused_record_rides_with_the_next_one_and_never_hides
 async def test_a_storm_of_commits_wakes_the_loop_and_loses_none() -> None:
     site = Site()
     for number in range(2000):
-        site.keeper.keep(event(number), {})
+        site.keeper.keep([event(number)], {})
 
     def write() -> None:
         for ticket, on_durable in site.journal.tickets:
@@ -169,3 +170,67 @@ async def test_a_storm_of_commits_wakes_the_loop_and_loses_none() -> None:
         while len(site.records()) < 2000:
             await asyncio.sleep(0.001)
     assert site.records() == [("v-1", n) for n in range(1, 2001)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("refused_first", [True, False])
+async def test_refused_state_never_comes_back_over_a_newer_value_that_is_durable(refused_first: bool) -> None:
+    site = Site()
+    site.keeper.keep([event(1, Kind.FAULT)], {"latched": b"yes"})
+    site.keeper.keep([event(2)], {"latched": None})
+    (older, told_older), (newer, told_newer) = site.journal.tickets
+    older.error = "io"
+    newer.give("v-1", 1)
+    for ticket, told in ((older, told_older), (newer, told_newer))[:: 1 if refused_first else -1]:
+        told(ticket)
+    await turn()
+    site.journal.tickets.clear()
+    site.keeper.keep([event(3, Kind.FAULT)], {})
+    ticket, _ = site.journal.tickets[0]
+    assert ticket.state is None
+
+
+@pytest.mark.asyncio
+async def test_state_is_durable_with_the_last_event_of_a_change_and_what_names_an_event_with_that_one() -> None:
+    site = Site()
+    site.keeper.keep([event(1), event(2)], {"a": b"1", "au:e-1": b"1", "au:e-2": b"2"})
+    first, second = (ticket.state for ticket, _ in site.journal.tickets)
+    assert first == {"au:e-1": b"1"}
+    assert second == {"a": b"1", "au:e-2": b"2"}
+
+
+@pytest.mark.asyncio
+async def test_what_waits_for_a_centre_is_not_stored_without_its_event() -> None:
+    site = Site()
+    site.keeper.keep([event(1)], {"a": b"1", "au:e-1": b"1"})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(2, Kind.FAULT)], {})
+    ticket, _ = site.journal.tickets.pop()
+    assert ticket.state == {"a": b"1"}
+    site.keeper.retry()
+    (again, _) = site.journal.tickets.pop()
+    assert again.state == {"au:e-1": b"1"}
+
+
+@pytest.mark.asyncio
+async def test_an_alarm_no_centre_waits_for_leaves_memory_once_it_is_durable() -> None:
+    site = Site(mandatory=())
+    site.keeper.keep([event(1)], {})
+    site.journal.settle(error="io")
+    await turn()
+    assert site.keeper.memory_alarms == 1
+    site.keeper.retry()
+    site.journal.settle()
+    await turn()
+    assert site.keeper.memory_alarms == 0
+
+
+@pytest.mark.asyncio
+async def test_an_alarm_with_fields_json_cannot_hold_is_kept() -> None:
+    site = Site()
+    odd = replace(event(1), name="\ud800", fields={"raw": b"\x01", "nan": float("nan")})
+    site.keeper.keep([odd], {})
+    body = json.loads(site.journal.tickets[0][0].body)
+    assert (body["id"], body["kind"], body["active"]) == ("e-1", "fire", True)
+    assert "nan" in body["fields"]["unencodable"]

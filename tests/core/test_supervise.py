@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent import supervise
 from edge_agent.supervise import Supervisor
 
 
@@ -15,7 +16,8 @@ def quiet(worker: str, running: bool, reason: str) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_worker_that_dies_is_a_fault_and_starts_again() -> None:
+async def test_a_worker_that_dies_is_a_fault_until_it_has_run_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervise, "STEADY_S", 0.05)
     told: list[tuple[str, bool, str]] = []
     starts = 0
     again = asyncio.Event()
@@ -32,9 +34,71 @@ async def test_a_worker_that_dies_is_a_fault_and_starts_again() -> None:
     task = asyncio.create_task(supervisor.keep("bus", work))
     async with asyncio.timeout(10):
         await again.wait()
+        assert [(worker, running) for worker, running, _ in told] == [("bus", False)]
+        while len(told) < 2:
+            await asyncio.sleep(0.01)
     task.cancel()
     assert [(worker, running) for worker, running, _ in told] == [("bus", False), ("bus", True)]
     assert told[0][2].isascii()
+
+
+@pytest.mark.asyncio
+async def test_a_worker_that_dies_at_every_start_is_one_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, bool, str]] = []
+    starts = asyncio.Semaphore(0)
+
+    async def work() -> None:
+        starts.release()
+        raise ValueError("again")
+
+    task = asyncio.create_task(Supervisor(lambda *what: told.append(what)).keep("bus", work))
+    async with asyncio.timeout(10):
+        await starts.acquire()
+        await starts.acquire()
+        await starts.acquire()
+    task.cancel()
+    assert [running for _, running, _ in told] == [False]
+
+
+@pytest.mark.asyncio
+async def test_a_future_that_was_cancelled_inside_a_worker_does_not_end_it_for_good() -> None:
+    told: list[tuple[str, bool, str]] = []
+    starts = asyncio.Semaphore(0)
+
+    async def work() -> None:
+        starts.release()
+        inner: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        inner.cancel()
+        await inner
+
+    task = asyncio.create_task(Supervisor(lambda *what: told.append(what)).keep("bus", work))
+    async with asyncio.timeout(10):
+        await starts.acquire()
+        await starts.acquire()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert told == [("bus", False, "cancelled")]
+
+
+@pytest.mark.asyncio
+async def test_neither_a_report_nor_a_progress_that_raises_ends_the_watch() -> None:
+    starts = asyncio.Semaphore(0)
+
+    async def work() -> None:
+        starts.release()
+
+    def broken(*what: object) -> int:
+        raise ValueError("a bug")
+
+    supervisor = Supervisor(broken)
+    supervisor.watch("odd", broken, limit_s=60)
+    assert supervisor.stuck() == ["odd"]
+    task = asyncio.create_task(supervisor.keep("bus", work))
+    async with asyncio.timeout(10):
+        await starts.acquire()
+        await starts.acquire()
+    task.cancel()
 
 
 @pytest.mark.asyncio
