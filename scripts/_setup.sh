@@ -68,7 +68,7 @@ need_python() {
   say "准备 Python 环境 (首次约一分钟) ..." "Preparing the Python environment (about a minute, the first time) ..."
   # --clear touches nothing but a venv: one that was moved, half made, or whose Python the system replaced.
   if ! venv_sound; then
-    [ ! -e "$venv" ] || [ -f "$venv/pyvenv.cfg" ] || { say "$venv 不是 Python 虚拟环境" "$venv is no Python venv"; exit 69; }
+    [ ! -e "$venv" ] || [ -f "$venv/pyvenv.cfg" ] || { say "$venv 不是 Python 虚拟环境, 请先移走" "$venv is no Python venv. Move it away first"; exit 69; }
     find_python
     "$python" -m venv --clear "$venv"
   fi
