@@ -114,7 +114,6 @@ class SerialLink:
         self.rx_bytes = 0
         self.tx_bytes = 0
         self.reopened = 0
-        self.last_error = ""
         self.parity_kept = True  # False after opening a tty that dropped the parity (ptys, some UARTs with M or S)
         self._dtr, self._rts = dtr, rts
         self._fd = -1
@@ -182,7 +181,6 @@ class SerialLink:
                 try:
                     await self.open()
                 except LinkDown as down:
-                    self.last_error = down.detail
                     if down.detail != told:  # once when it goes, and again only if the cause changes
                         told = down.detail
                         self.on_state(False, down.reason, down.detail, _now_ns(loop))
@@ -194,7 +192,6 @@ class SerialLink:
                 self.on_state(True, "opened", "" if self.parity_kept else "parity not kept by this tty", _now_ns(loop))
                 assert self._lost is not None
                 why = await self._lost
-                self.last_error = why
                 self.on_state(False, "hang_up", why, _now_ns(loop))
                 # A port that opens and hangs up at once must not spin either.
                 await asyncio.sleep(REOPEN_FIRST_S)
@@ -252,12 +249,6 @@ class SerialLink:
         if self.up:
             loop.add_reader(self._fd, self._readable)
             self._readable()
-
-    def discard_input(self) -> None:
-        """Throw away what the kernel has received and not handed over."""
-        if self.up:
-            with contextlib.suppress(OSError, termios.error):  # termios.error is not an OSError
-                termios.tcflush(self._fd, termios.TCIFLUSH)
 
     def set_parity(self, parity: str) -> None:
         """Change the parity at once (N E O M S): the ninth bit of multidrop panels. drain() first. Raises LinkDown."""

@@ -215,6 +215,11 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
         if pending:
             how += text("cli.status_pending", lang, count=pending)
         add(_mark(up, "fault"), text("cli.status_uplink", lang, id=uplink.get("id")), how)
+    if board := state.get("board"):
+        add("fault", text("cli.status_board", lang), _board_words(board, lang))
+    if lit := [name for name, level in (state.get("outputs") or {}).items() if level]:
+        names = ", ".join(word(f"alarm.output_{name}", name, lang) for name in lit)
+        add("ok", text("cli.status_outputs", lang), names)
     if state.get("memory_alarms"):
         add("fault", text("cli.status_journal", lang), text("cli.status_memory", lang, count=state["memory_alarms"]))
     clock = state.get("clock") or "unset"
@@ -229,6 +234,14 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
     )
     closing = text(f"cli.status_closing_{worst}", lang)
     return [title, *_block(rows, columns), closing], worst
+
+
+def _board_words(board: Mapping[str, Any], lang: str) -> str:
+    """Why buzzer and lamps cannot be driven, and what to do."""
+    try:
+        return text(f"alarm.gpio_{board['code']}", lang, **board.get("params") or {})
+    except KeyError:  # a code or a parameter of another version
+        return str(board.get("code"))
 
 
 def _block(rows: list[tuple[str, str, str]], columns: int | None) -> list[str]:

@@ -9,6 +9,10 @@ datagram_received
 error_received
 eof_received
 # click
+batch_check
+identity_new
+identity_show
+site_new
 context_class
 convert
 format_commands

@@ -9,7 +9,6 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-ADU_BYTES_MAX: Final = 256  # Modbus over Serial Line 1.02, 2.3
 MBAP_BYTES: Final = 7
 REGISTERS_MAX: Final = 125
 BITS_MAX: Final = 2000

@@ -1,4 +1,4 @@
-"""Names of kinds, states, lamps and sounds, and what to do about a board that cannot be driven."""
+"""Names of kinds, states and outputs, and what to do about a board that cannot be driven."""
 
 TEXTS: dict[str, tuple[str, str]] = {
     # kinds of event
@@ -30,28 +30,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "state_active": ("待确认", "active, unacknowledged"),
     "state_acknowledged": ("已确认", "active, acknowledged"),
     "state_returned": ("已恢复, 待确认", "returned, unacknowledged"),
-    "state_cleared": ("已消除", "cleared"),
     "first_fire": ("首警", "first fire"),
-    "grade_1": ("一级 (单点)", "grade 1 (single point)"),
-    "grade_2": ("二级 (已核实)", "grade 2 (confirmed)"),
-    "why_manual": ("手动报警按钮", "a manual call point"),
-    "why_zone": ("同一区域两点报警", "two points of one zone"),
-    "why_unacknowledged": ("现场未按时确认", "not acknowledged on site in time"),
     # outputs of the box
     "output_buzzer": ("蜂鸣器", "buzzer"),
     "output_fire_lamp": ("火警灯", "fire lamp"),
     "output_fault_lamp": ("故障灯", "fault lamp"),
     "output_link_lamp": ("通信链路灯", "link lamp"),
-    "button_ack": ("确认键", "acknowledge key"),
-    "button_silence": ("消音键", "silence key"),
-    "sound_fire": ("急促连续音", "fast and continuous"),
-    "sound_fault": ("每 5 秒一声", "one beep each 5 s"),
-    "sound_link": ("每 5 秒两短声", "two short beeps each 5 s"),
-    "sound_none": ("无声", "silent"),
-    "lamp_off": ("灭", "off"),
-    "lamp_steady": ("常亮", "steady"),
-    "lamp_sending": ("闪亮: 正在发送", "flashing: sending"),
-    "lamp_past": ("间歇短闪: 已恢复, 待确认", "short flashes: over, unacknowledged"),
     # GPIO errors: the fact, then the next step
     "gpio_no_library": (
         "没有 {library} 库 ({reason})。请安装: gpiod 用 pip install 'zg119-edge-agent[gpio]', "

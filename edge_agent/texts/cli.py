@@ -233,6 +233,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "status_since": (", 已 {span}", ", for {span}"),
     "status_pending": (", 待送 {count} 条", ", {count} waiting"),
     "status_journal": ("事件库", "journal"),
+    "status_board": ("蜂鸣器和指示灯", "buzzer and lamps"),
+    "status_outputs": ("正在输出", "outputs on"),
     "status_memory": (
         "写不进存储卡, {count} 条报警只在内存中, 不要断电",
         "the medium cannot be written; {count} alarms are in memory only: do not cut the power",

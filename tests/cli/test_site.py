@@ -261,3 +261,25 @@ def test_what_to_do_is_wrapped_not_cut_off() -> None:
         shown = re.sub(r"\s+", "", "".join(lines))
         assert re.sub(r"\s+", "", reason_word("cert_expired", lang)) in shown
         assert "12345" in shown
+
+
+def test_status_says_why_the_board_cannot_be_driven_and_what_is_on() -> None:
+    from edge_agent.cli_site import judge
+
+    state = {
+        "board": {"code": "busy", "params": {"line": 17, "holder": "pigpiod"}},
+        "outputs": {"buzzer": True, "fire_lamp": True, "link_lamp": False},
+    }
+    zh, code = judge(state, "zh")
+    en, _ = judge(state, "en")
+    assert code == 2
+    assert any("pigpiod" in line and "gpioinfo" in line for line in zh)
+    assert any("蜂鸣器, 火警灯" in line for line in zh)
+    assert any("buzzer, fire lamp" in line and "link" not in line for line in en)
+
+
+def test_status_survives_a_board_fault_of_another_version() -> None:
+    from edge_agent.cli_site import judge
+
+    lines, _ = judge({"board": {"code": "melted"}}, "en")
+    assert any("melted" in line for line in lines)
