@@ -11,7 +11,6 @@ from simulators.site import ACK, BUZZER, CALL_POINT, SimulatedSite
 
 FIRE_KINDS = ("fire", "fire_manual")
 PRESS_APART_S = 0.5  # a person presses no faster, and the gateway takes faster ones for a bouncing button
-BEFORE_NS = 1_000_000  # a core on the other processor may act before we have read the clock after our last byte
 # Captured on a site's floor-display bus (tests/captures/gst-layer-bus.json): triple-repeat, fire-call-point, reset.
 DETECTOR = bytes.fromhex("AA 15 36 50 89 03 D1 00 01 00 35 00 23 34 05 54 48 00 31 00 36 18 67 B6")
 MANUAL = bytes.fromhex("AA 15 01 10 18 0B F3 00 01 00 31 18 67 55 63 32 40 45 88 34 71 29 27 83")
@@ -148,7 +147,7 @@ class Story:
         watch = asyncio.create_task(self._watch_confirmed(fire, told_ns, in_time=site.link.up), name="confirmed")
         self._watches.push_async_callback(_end, watch)
         show.say("panel", "fire", address=address)
-        heard_ns = await site.until_output(BUZZER, True, "heard", after_ns=told_ns - BEFORE_NS)
+        heard_ns = await site.until_output(BUZZER, True, "heard", after_ns=told_ns)
         fire.heard = show.buzzer = True
         fire.buzzer_ms = _since(told_ns, heard_ns)
         show.stage = HEARD

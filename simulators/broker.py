@@ -10,7 +10,14 @@ from pathlib import Path
 
 from simulators.process import Program
 
-_MOSQUITTO = "listener {port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 100\nmax_queued_messages 0\n"
+# Without set_tcp_nodelay mosquitto's small packets wait up to 40 ms for the far end's delayed TCP acknowledgement.
+_MOSQUITTO = """
+listener {port} 127.0.0.1
+allow_anonymous true
+max_inflight_messages 100
+max_queued_messages 0
+set_tcp_nodelay true
+"""
 
 # rumqttd listens with MQTT 5 only where a [v5.*] table says so, and everywhere by default.
 _RUMQTTD = """

@@ -341,21 +341,25 @@ class PanelSim:
             frame, written = await self._out.get()
             if self.silent and written is None:
                 continue
+            at_ns = time.monotonic_ns()  # of nothing said, now
             if self._char_s:
                 self._free_at_s = max(self._free_at_s, loop.time())
                 for value in frame:
                     self._free_at_s += self._char_s
                     await asyncio.sleep(self._free_at_s - loop.time())
-                    self._put(bytes((value,)))
+                    at_ns = self._put(bytes((value,)))
             else:
-                self._put(frame)
+                at_ns = self._put(frame)
             if written is not None and not written.done():
-                written.set_result(time.monotonic_ns())
+                written.set_result(at_ns)
 
-    def _put(self, data: bytes) -> None:
+    def _put(self, data: bytes) -> int:
+        """Write; return the moment before it: whoever reads on another processor may have acted before `write` returns."""
+        at_ns = time.monotonic_ns()
         if self._master >= 0 and self._attach():
             with contextlib.suppress(OSError):  # a full pty is a line nobody reads
                 os.write(self._master, data)
+        return at_ns
 
     async def _keep_alive(self) -> None:
         period_s = self._talk.keepalive_s
