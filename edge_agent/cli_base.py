@@ -57,7 +57,7 @@ def _units(line: str) -> Iterator[str]:
         yield unit
 
 
-def lookup(key: str, lang: str, **values: object) -> str | None:
+def lookup(key: str, lang: str, /, **values: object) -> str | None:
     """The text of `key`, or None if the catalogue has none: for codes that come from elsewhere."""
     try:
         return text(key, lang, **values)

@@ -13,6 +13,7 @@ from edge_agent.terminal import CONFIG, OK, WARNINGS, CliContext, print_json, pr
 from edge_agent.texts import text
 
 if TYPE_CHECKING:
+    from drivers.profile import Profiles
     from edge_agent.config.load import Loaded
 
 
@@ -89,15 +90,34 @@ def sample(ctx: click.Context) -> None:
 
 
 def load_site(path: Path, *, look_at_machine: bool) -> "Loaded":
-    """The configuration, checked against the profiles it would find and, if asked, against this machine."""
+    """The configuration; if asked, checked against this machine and the profiles there are. A start does without: the core
+    tells each source it cannot watch as a fault, and runs the rest.
+    """
     from edge_agent.config.load import load
 
+    if not look_at_machine:
+        return load(path)
+
     def profiles() -> Collection[str]:
-        from drivers.profile import load_profiles
+        return _profiles(path).names()
 
-        return load_profiles(load(path).profile_dirs).names()
+    def unsound(name: str) -> str:
+        from drivers.profile import ProfileError, check
 
-    return load(path, check_ports=look_at_machine, check_tls=look_at_machine, profiles=profiles)
+        try:
+            found = [one for one in check(_profiles(path).get(name)) if one.severity == "error"]
+        except ProfileError as error:
+            return str(error)
+        return f"{found[0].code}: {', '.join(map(str, found[0].params.values()))}" if found else ""
+
+    return load(path, check_ports=True, check_tls=True, profiles=profiles, unsound=unsound)
+
+
+def _profiles(path: Path) -> "Profiles":
+    from drivers.profile import load_profiles
+    from edge_agent.config.load import load
+
+    return load_profiles(load(path).profile_dirs)
 
 
 def effective(loaded: "Loaded") -> Iterator[dict[str, Any]]:

@@ -8,12 +8,13 @@ that everything else runs beside.
 """
 
 import asyncio
+import collections
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from buffer.journal import Journal, JournalError, JournalSettings, StoreFault
-from drivers.gpio import Gpio, GpioError, open_gpio
+from buffer.journal import StoreFault
+from drivers.gpio import GpioError
 from drivers.messages import LinkState, Observation, Sink
 from drivers.profile import load_profiles
 from edge_agent import __version__
@@ -27,11 +28,10 @@ from edge_agent.config.model import Config
 from edge_agent.keeper import Keeper
 from edge_agent.local_api import LocalServer
 from edge_agent.model import KINDS, Event, Kind, Sound
-from edge_agent.no_journal import NoJournal
+from edge_agent.opening import open_board, open_journal
 from edge_agent.points.table import PointTable
 from edge_agent.site import (
     Driver,
-    board_inputs,
     build_buttons,
     build_contacts,
     build_wire_drivers,
@@ -46,6 +46,7 @@ log = logging.getLogger("edge.core")
 HOUSEKEEPING_S = 1.0
 UPLINK_ABSENT_S = 30.0
 JOURNAL_HUNG_S = 20.0
+KEPT_AT_ONCE = 50  # changes journalled in one turn of the loop: some 5 ms on a Pi
 
 # What the store says once, and what it says when a trouble is over. All other codes last until then.
 STORE_ONCE = frozenset({"set_aside", "vanished", "bug", "bad_record", "salvaged"})
@@ -80,19 +81,22 @@ class Core:
         self._uplink_seen_s = self._journal_moved_s = self._loop.time()
         self._journal_turns = -1
         self._journal_hung = False
+        self._to_keep: collections.deque[Change] = collections.deque()
         self._blind = False  # the alarm machine failed on a fire: sound it all the same, until somebody silences it
 
         self.supervisor = Supervisor(self._worker_fault)
         self.lag = LagMeter()
         mandatory = [uplink.id for uplink in config.uplinks if uplink.mandatory]
-        self.journal = self._open_journal(mandatory)
+        self.journal, refused = open_journal(config, self.started.boot_id, self._store_fault_soon)
+        if refused is not None:
+            self._store_fault_soon(refused)
         self.server = LocalServer(
             config.gateway.run_dir / "core.sock", Answers(self).handlers(), on_watch=self._on_watch
         )
         self.keeper = Keeper(
             self.journal, push=self.server.push, memory_epoch=f"mem-{self._event_prefix}", mandatory=mandatory
         )
-        self.gpio, self.board_fault = self._open_gpio()
+        self.gpio, self.board_fault = open_board(config)
         self._board_told = False
         self.annunciator = Annunciator(self.gpio, config.board.outputs, self._board_fault)
         contacts, self._button_lines = build_contacts(config, self.gpio), build_buttons(config, self.gpio)
@@ -114,50 +118,6 @@ class Core:
         )
         self._unsound = self._add_points()
         self.alarms = AlarmMachine(config.zones, new_event=self.new_event, uplinks=mandatory)
-
-    def _open_journal(self, mandatory: Sequence[str]) -> Journal | NoJournal:
-        settings = self.config.journal
-        try:
-            return Journal.open(
-                self.config.gateway.data_dir,
-                JournalSettings(
-                    vital_bytes=settings.vital_mb << 20,
-                    bulk_bytes=settings.bulk_mb << 20,
-                    reserve_bytes=settings.reserve_mb << 20,
-                    history_events=settings.history_events,
-                    history_alarm_days=settings.history_alarm_days,
-                    telemetry_linger_s=settings.telemetry_linger_s,
-                    mandatory=mandatory,
-                ),
-                self._store_fault_soon,
-                boot_id=self.started.boot_id,
-            )
-        except JournalError as fault:
-            if fault.code == "locked":
-                raise
-            reason = StoreFault(fault.code, fault.file, str(fault))
-        except Exception as bug:
-            log.exception("journal")
-            reason = StoreFault("bug", "vital.db", ascii(bug)[:200])
-        log.critical("journal code=%s file=%s", reason.code, reason.file)
-        self._loop.call_soon(self._store_fault, reason)
-        return NoJournal(reason.code)
-
-    def _open_gpio(self) -> tuple[Gpio, GpioError | None]:
-        """The board's lines, taken; or, if they cannot be had now, a port that is tried again as it is used."""
-        board = self.config.board
-        outputs = {line: False for name, line in board.outputs.items()}
-        gpio, reason = open_gpio("none"), None
-        try:
-            gpio = open_gpio(board.gpio, chip_label=board.chip_label, fake_socket=board.fake_socket)
-            gpio.open(inputs=board_inputs(self.config), outputs=outputs)
-        except GpioError as fault:
-            log.error("board %s", fault)
-            reason = fault
-        except Exception as bug:
-            log.exception("board")
-            reason = GpioError("io", line="all", reason=ascii(bug)[:200])
-        return gpio, reason
 
     def _add_points(self) -> dict[str, Exception]:
         """Make known what the drivers will read; return the points whose profile or configuration makes no sense."""
@@ -250,7 +210,18 @@ class Core:
         """Drive the lines, then journal each change, then set the timer of what settles by itself."""
         if changes:
             self._sound(now_ns)
-        for events, state in changes:
+        waits = bool(self._to_keep)
+        self._to_keep.extend(changes)
+        if not waits:
+            self._keep_some()
+        self._arm_rules(now_ns)
+
+    def _keep_some(self) -> None:
+        """Hand changes to the journal, in order. Of very many, as when a panel with thousands of alarms is reset, the rest
+        waits for the next turn of the loop, so that a fire that comes meanwhile is heard meanwhile.
+        """
+        for _ in range(min(KEPT_AT_ONCE, len(self._to_keep))):
+            events, state = self._to_keep.popleft()
             for event in events:
                 log.info(
                     "event id=%s kind=%s point=%s active=%d grade=%d",
@@ -261,7 +232,8 @@ class Core:
                     event.grade,
                 )
             self.keeper.keep(events, state)
-        self._arm_rules(now_ns)
+        if self._to_keep:
+            self._loop.call_soon(self._keep_some)
 
     def _sound(self, now_ns: int) -> None:
         wanted = self.alarms.annunciation()
@@ -299,11 +271,28 @@ class Core:
     # --- people and centres ---------------------------------------------------------------------------------------------
 
     def acknowledge(self, alarm_id: str | None, who: str) -> int:
-        """A person has seen one alarm, or all; return how many were news."""
+        """A person has seen one alarm, or all there are now; return how many were news."""
+        if alarm_id is not None:
+            return self._acknowledge([alarm_id], who)
+        seen = [(alarm.id, alarm.event_id) for alarm in self.alarms.alarms() if not alarm.acknowledged]
+        self._acknowledge_some(seen, who)
+        return len(seen)
+
+    def _acknowledge_some(self, seen: Sequence[tuple[str, str]], who: str) -> None:
+        """Of very many alarms the rest waits for the next turn of the loop; one that has come again since is not what was seen."""
+        now, later = seen[:KEPT_AT_ONCE], seen[KEPT_AT_ONCE:]
+        self._acknowledge([number for number, event_id in now if self.alarms.is_latest(number, event_id)], who)
+        if later:
+            self._loop.call_soon(self._acknowledge_some, later, who)
+
+    def _acknowledge(self, numbers: Sequence[str], who: str) -> int:
         now_ns = self.now_ns()
-        events = self.alarms.acknowledge(alarm_id, who, now_ns)
-        self._finish([(events, self.alarms.dump())], now_ns)
-        return len(events)
+        changes: list[Change] = []
+        for number in numbers:
+            if events := self.alarms.acknowledge(number, who, now_ns):
+                changes.append((events, self.alarms.dump()))
+        self._finish(changes, now_ns)
+        return len(changes)
 
     def silence(self, who: str) -> int:
         """A person stops the sound; return how many sounds that ended (0 or 1)."""
@@ -410,6 +399,8 @@ class Core:
                 log.info("running gateway=%s drivers=%d", self.config.gateway.id, len(self.drivers))
         finally:
             notify("STOPPING=1")
+            while self._to_keep:
+                self._keep_some()
             await self.server.close()
             self.annunciator.close()
             self.gpio.close()

@@ -181,6 +181,11 @@ class AlarmMachine:
         newest_first = list(self._alarms.values())[::-1]
         return sorted(newest_first, key=lambda alarm: (not alarm.first, rank.get(alarm.sound, 3)))
 
+    def is_latest(self, alarm_id: str, event_id: str) -> bool:
+        """Whether the alarm is in the list and `event_id` is the last that raised it."""
+        key = self._by_id.get(alarm_id)
+        return key is not None and self._alarms[key].event_id == event_id
+
     def first_fire(self) -> Alarm | None:
         """首警: pinned until no fire is left in the list, even if its own condition went away before."""
         if self._first is None:

@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -177,12 +177,14 @@ def _uplinks(site: Site) -> None:
             site.warning("no_client_cert", uplink)
 
 
-def check_profiles(site: Site, known: Collection[str]) -> None:
-    """Every profile named must be one of `known`."""
+def check_profiles(site: Site, known: Collection[str], unsound: Callable[[str], str] = lambda name: "") -> None:
+    """Every profile named must be one of `known`, and `unsound` must have nothing to say against it."""
     for item in (*site.items("panel"), *site.items("bus.device")):
         profile = item.values.get("profile")
         if profile is not None and profile not in known:
             site.error("unknown_profile", item, "profile", value=profile, nearest=nearest(profile, sorted(known)))
+        elif profile is not None and (why := unsound(profile)):
+            site.error("unsound_profile", item, "profile", value=profile, why=why)
 
 
 def check_serial_ports(site: Site, dev: Path = Path("/dev")) -> None:

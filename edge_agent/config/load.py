@@ -49,19 +49,21 @@ def load(
     check_ports: bool = False,
     check_tls: bool = False,
     profiles: Callable[[], Collection[str]] | None = None,
+    unsound: Callable[[str], str] = lambda name: "",
 ) -> Loaded:
     """Read the configuration and check it. Never raises on what the files hold.
 
     `check_ports` and `check_tls` also look at this machine: serial ports that are not there, certificates that cannot be
     read. The agent itself starts without those checks: a missing adapter is a fault to tell, not a reason to be silent.
-    `profiles` gives the names of the profiles there are; without it they are not checked.
+    `profiles` gives the names of the profiles there are; without it they are not checked. `unsound` says why one of them
+    cannot be used, "" if it can.
     """
     findings = Findings()
     sources = [read(file, findings) for file in _files(directory_or_file, findings)]
     site = Site(sources, findings)
     check.check_all(site)
     if profiles is not None:
-        check.check_profiles(site, profiles())
+        check.check_profiles(site, profiles(), unsound)
     if check_ports:
         check.check_serial_ports(site)
     if check_tls:

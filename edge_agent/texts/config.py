@@ -171,6 +171,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "没有型号资料 {value}。全部型号资料: edge-agent profile list",
         "There is no profile {value}. All of them: edge-agent profile list",
     ),
+    "unsound_profile": (
+        "型号资料 {value} 不能用: {why}。用 edge-agent profile check 查看全部问题",
+        "The profile {value} cannot be used: {why}. See all of it with edge-agent profile check",
+    ),
     "no_such_port": ("本机没有串口 {value}。现有: {ports}", "This machine has no port {value}. It has: {ports}"),
     "not_a_port": ("{value} 不是串口", "{value} is not a serial port"),
     "port_and_host": ("port 和 host 只能写一个", "Only one of port and host may stand here"),

@@ -77,5 +77,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "反例 {number} 被当成事件 {event}",
         "Counter-example {number} was taken for the event {event}",
     ),
+    "unusable": ("不能用: {detail}", "It cannot be used: {detail}"),
     "bad_modbus": ("{where}: {detail} ({value})", "{where}: {detail} ({value})"),
 }

@@ -1,5 +1,7 @@
 """run and uplink as systemd starts them: checked first, stopped cleanly, and never a word of Chinese in the log."""
 
+import asyncio
+import fcntl
 import json
 import logging
 import signal
@@ -12,6 +14,7 @@ import pytest
 from click.testing import Result
 
 from edge_agent.cli_run import _serve, log_to_stderr
+from edge_agent.local_api import LocalClient
 
 Cli = Callable[..., Result]
 Until = Callable[[Callable[[], bool]], None]
@@ -99,12 +102,13 @@ def test_a_wrong_configuration_starts_nothing_and_exits_78(cli: Cli, tmp_path: P
 
 def test_journald_gets_a_priority_on_every_line_and_only_ascii(capfd: pytest.CaptureFixture[str]) -> None:
     try:
-        log_to_stderr({"JOURNAL_STREAM": "8:1"})
+        end = log_to_stderr({"JOURNAL_STREAM": "8:1"})
         logging.getLogger("edge.x").warning("name=%s", "一号楼\x1b")
         try:
             raise ValueError("火警")
         except ValueError:
             logging.getLogger("edge.x").exception("worker=%s", "a")
+        end()
         lines = capfd.readouterr().err.splitlines()
     finally:
         logging.basicConfig(handlers=[logging.NullHandler()], force=True)
@@ -116,13 +120,72 @@ def test_journald_gets_a_priority_on_every_line_and_only_ascii(capfd: pytest.Cap
 
 def test_a_person_gets_the_time_on_every_line(capfd: pytest.CaptureFixture[str]) -> None:
     try:
-        log_to_stderr({})
+        end = log_to_stderr({})
         logging.getLogger("edge.x").error("name=%s", 1)
+        end()
         line = capfd.readouterr().err
     finally:
         logging.basicConfig(handlers=[logging.NullHandler()], force=True)
     assert line[:4].isdigit()
     assert "ERROR edge.x name=1" in line
+
+
+def test_a_log_that_nobody_reads_holds_up_no_request(cli: Cli, site: Path, start: Start, until: Until) -> None:
+    """A journald that hangs is a full pipe: the core must go on, and answer, with its log standing still."""
+    child = start("run", "--config", str(site))
+    until(core_answers(cli, site))
+    assert child.stderr is not None
+    full = fcntl.fcntl(child.stderr.fileno(), fcntl.F_SETPIPE_SZ, 4096)
+
+    async def many() -> None:
+        client = await LocalClient.connect(site / "run" / "core.sock")
+        async with asyncio.timeout(30):
+            for number in range(full // 20):
+                await client.request("uplink_fault", dest="county", code=f"code{number}")
+            assert await client.request("status")
+        await client.close()
+
+    asyncio.run(many())
+    assert child.poll() is None
+
+
+def test_a_profile_that_cannot_be_used_is_told_and_the_core_runs(
+    cli: Cli, site: Path, start: Start, until: Until
+) -> None:
+    with (site / "config.toml").open("a", encoding="utf-8") as file:
+        file.write(
+            f'[board]\ngpio = "fake"\nfake_socket = "{site}/b"\n[[contact]]\nid = "door"\nline = 5\n[[panel]]\nid = "p1"\nprofile = "no-such"\nport = "/dev/null"\n'
+        )
+    checked = cli("config", "check", str(site))
+    assert checked.exit_code == 78
+    assert "no-such" in checked.stdout
+    child = start("run", "--config", str(site))
+    until(core_answers(cli, site))
+    sources = json.loads(cli("status", "--json", "--config", str(site)).stdout)["sources"]
+    assert [(s["id"], s["up"], s["reason"]) for s in sources if s["kind"] == "panel"] == [("p1", False, "profile")]
+    child.send_signal(signal.SIGTERM)
+    _, log = child.communicate(timeout=30)
+    assert child.returncode == 0, log
+
+
+@pytest.mark.parametrize("profile", ["no-such", "unsound"])
+def test_a_core_that_could_watch_nothing_at_all_exits_78_and_says_why(
+    cli: Cli, site: Path, start: Start, profile: str
+) -> None:
+    (site / "profiles").mkdir()
+    (site / "profiles" / "unsound.toml").write_text('kind = "panel"\ncodec = "gst-layer-bus"\n')
+    text = (site / "config.toml").read_text("utf-8")
+    (site / "config.toml").write_text(
+        f'profile_dirs = ["{site}/profiles"]\n{text}[[panel]]\nid = "p1"\nprofile = "{profile}"\nport = "/dev/null"\n',
+        "utf-8",
+    )
+    checked = cli("config", "check", str(site))
+    assert checked.exit_code == 78
+    assert profile in checked.stdout
+    child = start("run", "--config", str(site))
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == 78
+    assert profile.encode() in said
 
 
 def test_a_service_that_ends_by_a_bug_is_a_failure(capfd: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from drivers.codecs import gst_layer_bus
 from drivers.gpio import GpioError
 from drivers.messages import LinkState, Observation, PanelEvent, PointFault, Reading
 from drivers.profile import ProfileError
-from edge_agent import buttons
+from edge_agent import buttons, opening
 from edge_agent import core as core_module
 from edge_agent.clock import SystemClock
 from edge_agent.config.model import Bus, Contact, Device, Limits, Panel, Point
@@ -425,7 +425,7 @@ async def test_a_journal_that_fails_in_a_way_nobody_thought_of_costs_no_alarm(mo
     def odd(*args: object, **more: object) -> None:
         raise MemoryError("odd")
 
-    monkeypatch.setattr(core_module.Journal, "open", odd)
+    monkeypatch.setattr(opening.Journal, "open", odd)
     async with site() as place, place.running() as house:
         assert isinstance(house.core.journal, NoJournal)
         house.gpio.wire({CONTACT: True})
@@ -495,7 +495,7 @@ async def test_a_board_that_cannot_be_opened_is_told_with_its_first_reason(monke
     def denied(*args: object, **more: object) -> None:
         raise GpioError("denied", device="/dev/gpiochip0")
 
-    monkeypatch.setattr(core_module, "open_gpio", lambda name, **more: open_none() if name == "none" else denied())
+    monkeypatch.setattr(opening, "open_gpio", lambda name, **more: open_none() if name == "none" else denied())
     async with site() as place:
         core = Core(place.config, SystemClock())
         running = asyncio.create_task(core.run())
@@ -752,6 +752,26 @@ async def test_a_client_that_asks_without_end_is_cut_off() -> None:
         house.gpio.wire({CONTACT: True})
         assert house.output(BUZZER)
         writer.close()
+
+
+async def test_a_fire_among_thousands_of_acknowledgements_is_heard_meanwhile_and_stays_unseen() -> None:
+    async with site() as place:
+        async with place.running() as house:
+            for n in range(1000):
+                house.core.take([fire(f"panel1/{n}", house.core)])
+            assert house.core.acknowledge(None, "button") == 1000
+            house.core.take([fire("panel1/1", house.core, "first_fire"), fire("panel2/1", house.core)])
+            wanted = {"panel1/1", "panel2/1"}
+            await house.until(lambda: unseen(house) == wanted, "all that was seen is acknowledged, and nothing else")
+            assert house.sounding()
+            await house.durable()
+        found = await place.records()
+        assert len(of(found, kind="acknowledge")) == 999
+        assert len(of(found, kind="fire")) == 1002
+
+
+def unseen(house: House) -> set[str]:
+    return {alarm.point for alarm in house.core.alarms.alarms() if not alarm.acknowledged}
 
 
 async def test_many_alarms_at_once_are_all_listed_heard_and_kept() -> None:
