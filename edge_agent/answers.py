@@ -32,6 +32,7 @@ class Answers:
             "points": lambda request, peer: self._core.points.rows(),
             "alarms": lambda request, peer: (alarm.as_dict() for alarm in self._core.alarms.alarms()),
             "refused": lambda request, peer: self._core.refused(),
+            "undelivered": lambda request, peer: self._core.alarms.undelivered(),
             "ack": self._ack,
             "silence": self._silence,
             "confirm": self._confirm,

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from edge_agent.china_time import china_time
-from edge_agent.cli_base import Choice, FilePath, Seconds, Whole, reason_word, word
+from edge_agent.cli_base import Choice, FilePath, Seconds, Whole, lookup, reason_word, word
 from edge_agent.cli_site import Unreachable, clock_note, connect, socket_path, width
 from edge_agent.journal_export import event_of, instant_of
 from edge_agent.journal_view import EVENT_STREAMS, Unreadable, journal_dir, newest_first, opened, priorities, within
@@ -108,7 +108,10 @@ def _why(event: Mapping[str, Any], lang: str) -> str:
         return ""
     if event["kind"] == "store" and "code" in fields:
         return word(f"journal.store_{fields['code']}", fields["code"], lang)
-    return reason_word(fields["reason"], lang) if fields.get("reason") else ""
+    reason = str(fields.get("reason") or "")
+    if reason.startswith("gpio_"):
+        return lookup(f"alarm.{reason}", lang, **(fields | {"reason": fields.get("detail") or ""})) or reason
+    return reason_word(reason, lang) if reason else ""
 
 
 def _key(shown: Mapping[str, Any]) -> str:

@@ -356,7 +356,9 @@ class Core:
         if fault is not None and self._board_told:
             return  # the first reason says more than that the lines it left are not open
         self.board_fault, self._board_told = fault, fault is not None
-        fields = {"reason": f"gpio_{fault.code}", **fault.params} if fault else {"reason": "restored"}
+        fields: dict[str, object] = {"reason": "restored"}
+        if fault is not None:
+            fields = {**fault.params, "reason": f"gpio_{fault.code}", "detail": fault.params.get("reason", "")}
         self._own_event(Kind.FAULT, "board", fault is not None, fields)
 
     def _once(self, kind: Kind, point: str, fields: Mapping[str, object]) -> None:

@@ -128,6 +128,10 @@ class AlarmMachine:
         self._hold(now_ns)
         self._watch_unsent(now_ns)
 
+    def undelivered(self) -> list[str]:
+        """Events the lamp waits for: the centre has not said that it has them, or its word was lost with the power."""
+        return list(self._unsent)
+
     def tick(self, now_ns: int) -> list[Event]:
         """What follows because time has passed."""
         if self._unarmed:

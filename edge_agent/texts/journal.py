@@ -58,6 +58,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "store_salvaged": ("已从移开的文件救回记录", "records salvaged from the file set aside"),
     "store_vanished": ("文件不见了", "file vanished"),
     "store_bad_record": ("一条记录损坏", "a record is damaged"),
+    "store_hung": ("写入停滞", "writing hangs"),
     "store_bug": ("程序错误", "a bug"),
     "store_reserve_lost": ("火警预留空间丢失", "reserve for alarms lost"),
     "store_reserve_given_up": ("火警预留空间已动用", "reserve for alarms in use"),

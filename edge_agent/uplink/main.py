@@ -216,10 +216,8 @@ class UplinkProcess:
 
     async def _settle_lamps(self) -> None:
         """Tell the core of alarms that were confirmed while it, or we, could not listen."""
-        alarms = await self.core.ask("alarms")
-        if not isinstance(alarms, list):
-            return
-        waiting = {a.get("event_id") for a in alarms if isinstance(a, dict) and not a.get("delivered")}
+        ids = await self.core.ask("undelivered")
+        waiting = set(ids) if isinstance(ids, list) else set()
         if not waiting:
             return
         with contextlib.suppress(SourceError):

@@ -154,7 +154,8 @@ def test_a_profile_that_cannot_be_used_is_told_and_the_core_runs(
 ) -> None:
     with (site / "config.toml").open("a", encoding="utf-8") as file:
         file.write(
-            f'[board]\ngpio = "fake"\nfake_socket = "{site}/b"\n[[contact]]\nid = "door"\nline = 5\n[[panel]]\nid = "p1"\nprofile = "no-such"\nport = "/dev/null"\n'
+            f'[board]\ngpio = "fake"\nfake_socket = "{site}/b"\n[[contact]]\nid = "door"\nline = 5\n'
+            '[[panel]]\nid = "p1"\nprofile = "no-such"\nport = "/dev/null"\n'
         )
     checked = cli("config", "check", str(site))
     assert checked.exit_code == 78

@@ -706,6 +706,23 @@ def _without_journal(core: Core, journal: NoJournal) -> None:
     core.keeper._journal = journal  # noqa: SLF001,RUF100
 
 
+async def test_what_a_lost_word_of_the_centre_leaves_waiting_is_asked_for_again_after_a_restart() -> None:
+    async with site() as place:
+        place.with_panel("panel1").with_uplink()
+        async with place.running() as house:
+            house.core.take([fire("panel1/1-1", house.core, "fire_manual")])  # a manual call point: two events
+            await house.durable()
+            house.core.delivered(house.core.alarms.undelivered())  # no record follows that could carry it to the card
+        async with place.running() as house:
+            client = await LocalClient.connect(place.directory / "run" / "core.sock")
+            ids: Any = await client.request("undelivered")
+            assert len(ids) == 2
+            await client.request("delivered", ids=ids)
+            await client.close()
+            assert house.core.alarms.undelivered() == []
+            assert house.core.alarms.annunciation().fire_lamp.base  # steady
+
+
 async def test_the_fault_lamp_and_sound_are_those_of_a_fault() -> None:
     async with site() as place, place.running() as house:
         house.core.take([fire("panel1/1-1", house.core, "fault")])

@@ -25,6 +25,7 @@ class Core:
         names = ("confirm", "delivered", "uplink_state", "uplink_fault", "alive")
         handlers = {name: self._hear(name) for name in names}
         handlers |= {"alarms": lambda request, peer: self.alarms, "points": lambda request, peer: []}
+        handlers |= {"undelivered": lambda request, peer: [alarm["event_id"] for alarm in self.alarms]}
         self.server = LocalServer(path, handlers)
 
     def _hear(self, name: str):  # type: ignore[no-untyped-def]
