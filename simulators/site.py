@@ -59,6 +59,7 @@ port = "{directory}/panel1"
 id = "rtu1"
 port = "{directory}/rtu1"
 baud = 9600
+timeout_s = 1.0
 [[bus.device]]
 id = "meter1"
 name = "总电表"
