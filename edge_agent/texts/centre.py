@@ -69,6 +69,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "off": ("恢复", "restored"),
     "stat_messages": ("收到的消息", "messages received"),
     "stat_records": ("存入的记录", "records stored"),
+    "stat_briefs": ("简报(待补全)", "briefs stored (full record to come)"),
     "stat_duplicates": ("重复收到(已忽略)", "duplicates received (ignored)"),
     "stat_events": ("事件", "events"),
     "stat_refused": ("拒收的记录", "records refused"),

@@ -34,6 +34,7 @@ class Batch:
     records: list[tuple[int, Object]]
     gaps: list[tuple[int, int, str]]
     refused: list[tuple[int, str]]
+    brief: bool = False  # from a narrow path: not the full records, those are still to come
 
 
 def read_batch(gateway: str, stream: str, payload: bytes) -> Batch:
@@ -46,7 +47,7 @@ def read_batch(gateway: str, stream: str, payload: bytes) -> Batch:
     if message.get("gateway") != gateway or message.get("stream") != stream:
         raise Rejected("gateway or stream is not that of the topic")  # the broker's ACL vouches for the topic only
     epoch = message.get("epoch")
-    if not isinstance(epoch, str) or not 0 < len(epoch) <= 64 or not epoch.isascii():
+    if not isinstance(epoch, str) or not 0 < len(epoch) <= 64 or not (epoch.isascii() and epoch.isprintable()):
         raise Rejected("epoch is not a short ASCII text")
     items = message.get("records", [])
     if not isinstance(items, list) or len(items) > RECORDS_MAX:
@@ -72,6 +73,8 @@ def read_state(gateway: str, payload: bytes) -> Object:
     message = _object(payload)
     if message.get("v") != VERSION or message.get("gateway") != gateway or not isinstance(message.get("online"), bool):
         raise Rejected("not a state message of this gateway")
+    if (fault := why_not_storable(message)) is not None:
+        raise Rejected(fault)
     return message
 
 
@@ -95,7 +98,7 @@ def _gaps(items: object) -> list[tuple[int, int, str]]:
         first, last, why = item
         if not 1 <= first <= last <= N_MAX:
             raise Rejected("a gap is not in order")
-        gaps.append((first, last, str(why)[:100]))
+        gaps.append((first, last, why[:100] if isinstance(why, str) and why.isascii() and why.isprintable() else "?"))
     return gaps
 
 
@@ -114,6 +117,8 @@ def _event_fault(record: Mapping[str, object]) -> str | None:
         value = record.get(key)
         if not isinstance(value, str) or not 0 < len(value) <= 200:
             return f"{key} is not a text of 1 to 200"
+    if not str(record["id"]).isprintable():  # it is a key: no database need cope with NUL in one
+        return "id is not printable"
     if not isinstance(record.get("active"), bool):
         return "active is not true or false"
     return _instant_fault(record.get("at"))
@@ -127,4 +132,13 @@ def _telemetry_fault(record: Mapping[str, object]) -> str | None:
     return _instant_fault(record.get("at"))
 
 
-encode: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+encode: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def why_not_storable(message: Object) -> str | None:
+    """Why no database takes it: JSON can spell half a surrogate pair and 1e999, other encodings can carry bytes."""
+    try:
+        encode(message).encode()
+    except (TypeError, ValueError, RecursionError) as fault:
+        return f"cannot be stored: {ascii(str(fault))[:100]}"
+    return None

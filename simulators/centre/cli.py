@@ -25,6 +25,7 @@ from edge_agent.terminal import (
 )
 from edge_agent.texts import LANGUAGES, language_of_locale, text
 from simulators.centre import query
+from simulators.centre.store import StoreFault
 
 CHINA: Final = timezone(timedelta(hours=8))
 DB: Final = Path("centre.db")
@@ -96,7 +97,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         sys.exit(_run(options, lang) if options.command == "run" else _look(options, lang))
     except FileNotFoundError:
         print_lines([text("centre.no_db", lang, db=options.db)], err=True)
-    except sqlite3.Error as fault:
+    except (sqlite3.Error, StoreFault) as fault:
         print_lines([text("centre.bad_db", lang, db=options.db, why=fault)], err=True)
     sys.exit(FAILURES)
 

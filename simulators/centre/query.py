@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from simulators.centre.store import COUNTERS
+
 Row = dict[str, object]
+EVENT_KEYS: Final = ("gateway", "epoch", "stream", "n", "received_ns")
 
 # Numbers between two that are settled, found anew from the rows themselves: nothing the running centre believes is trusted.
 _MISSING: Final = """
 WITH settled(stream_id, first, last) AS (
-  SELECT stream_id, n, n FROM records UNION ALL SELECT stream_id, first, last FROM gaps
+  SELECT stream_id, n, n FROM records WHERE NOT brief UNION ALL SELECT stream_id, first, last FROM gaps
 ), followed AS (
   SELECT stream_id, first,
     1 + COALESCE(MAX(last) OVER (PARTITION BY stream_id ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)
@@ -53,17 +56,18 @@ def gaps(database: sqlite3.Connection) -> list[Row]:
 def events(database: sqlite3.Connection, *, gateway: str = "", stream: str = "", limit: int = 100) -> list[Row]:
     """The latest events, newest last, each once whatever names it came under."""
     rows = database.execute(
-        "SELECT s.gateway, s.epoch, s.stream, r.n, r.received_ns, r.body"
+        "SELECT s.gateway, s.epoch, s.stream, r.n, r.received_ns, r.brief, r.body"
         " FROM records r JOIN streams s USING (stream_id)"
         " LEFT JOIN events e ON e.stream_id = r.stream_id AND e.n = r.n AND e.gateway = s.gateway"
         "   AND e.id = json_extract(r.body, '$.id')"
-        " WHERE s.stream != 'telemetry' AND e.id IS NOT NULL AND (?1 = '' OR s.gateway = ?1) AND (?2 = '' OR s.stream = ?2)"
+        " WHERE s.stream != 'telemetry' AND (e.id IS NOT NULL OR r.brief)"
+        " AND (?1 = '' OR s.gateway = ?1) AND (?2 = '' OR s.stream = ?2)"
         " ORDER BY r.received_ns DESC, s.epoch DESC, r.n DESC LIMIT ?3",
         (gateway, stream, limit),
     ).fetchall()
     return [
-        {"gateway": gateway, "epoch": epoch, "stream": stream, "n": n, "received_ns": received_ns, **json.loads(body)}
-        for gateway, epoch, stream, n, received_ns, body in reversed(rows)
+        {**dict(zip(EVENT_KEYS, row, strict=False)), "brief": bool(brief), **json.loads(body)}
+        for *row, brief, body in reversed(rows)
     ]
 
 
@@ -93,8 +97,7 @@ def gateways(database: sqlite3.Connection) -> list[Row]:
 def stats(database: sqlite3.Connection) -> Row:
     """Counters since the database was made. `lost` numbers were declared gone or refused by their gateways."""
     counted: dict[str, int] = dict(database.execute("SELECT name, value FROM counters").fetchall())
-    names = ("messages", "records", "duplicates", "events", "refused", "rejected", "lost")
-    found: Row = {name: counted.get(name, 0) for name in names}
+    found: Row = {name: counted.get(name, 0) for name in COUNTERS}
     found["gateways"] = database.execute("SELECT COUNT(*) FROM gateways").fetchone()[0]
     found["missing"] = sum(last - first + 1 for *_, first, last in database.execute(_MISSING))
     return found

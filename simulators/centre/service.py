@@ -5,7 +5,6 @@ A message is given back to the broker (PUBACK) only after it was committed: what
 """
 
 import logging
-import sqlite3
 import ssl
 import sys
 import threading
@@ -22,7 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from simulators.centre.check import ROOT, VERSION, Object, Rejected, encode, read_batch, read_state
-from simulators.centre.store import Store
+from simulators.centre.store import Answer, Database, StoreFault, open_store
 
 log = logging.getLogger("edge.centre")
 
@@ -44,7 +43,7 @@ class Settings:
 
     host: str
     port: int
-    db: Path
+    db: Database
     client_id: str = "edge-centre"
     tls_ca: Path | None = None
     cert: Path | None = None
@@ -67,7 +66,7 @@ class Centre:
     def __init__(self, settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
         self.settings = settings
         self._on_ready = on_ready
-        self._store = Store(settings.db)
+        self._store = open_store(settings.db)
         self._waiting: dict[str, deque[_Message]] = {lane: deque() for lane in LANES}
         self._arrived = threading.Condition()
         self._stopping = False
@@ -181,7 +180,7 @@ class Centre:
             handled: list[_Message] = []
             try:
                 self._group(message, handled)
-            except sqlite3.Error as fault:  # full or dying disk, a lock that is held: acknowledge nothing, try again
+            except StoreFault as fault:  # full or dying disk, a lock that is held: acknowledge nothing, try again
                 log.error("store fault=%s", fault)
                 self._store.rollback()
                 self._rejected.clear()
@@ -200,9 +199,9 @@ class Centre:
             self._handle(message)
             alarm_done = message.lane == "alarm" and not self._waiting["alarm"]
             message = None if alarm_done or time.monotonic() > until_s else self._take(0)
-        acks = self._store.commit()
-        for gateway in acks.keys() | self._rejected.keys():
-            self._answer(gateway, acks.get(gateway, []))
+        answers = self._store.commit()
+        for gateway in answers.keys() | self._rejected.keys():
+            self._answer(gateway, answers.get(gateway, Answer()))
         self._rejected.clear()
         for message in handled:
             if message.mid:
@@ -225,14 +224,14 @@ class Centre:
             if message.correlation:
                 self._rejected.setdefault(gateway, []).append({"batch": message.correlation, "why": str(fault)})
 
-    def _answer(self, gateway: str, acks: list[Object]) -> None:
-        answer: Object = {"v": VERSION, "acks": acks}
-        if refused := self._store.take_refused(gateway):
-            answer["refused"] = refused
+    def _answer(self, gateway: str, answer: Answer) -> None:
+        said: Object = {"v": VERSION, "acks": answer.acks}
+        if answer.refused:
+            said["refused"] = answer.refused
         if rejected := self._rejected.get(gateway):
-            answer["rejected"] = rejected
-        if len(answer) == 2 and not acks:
+            said["rejected"] = rejected
+        if len(said) == 2 and not answer.acks:
             return
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.MessageExpiryInterval = ACK_EXPIRY_S
-        self._clients["alarm"].publish(f"{ROOT}/{gateway}/ack", encode(answer), qos=1, properties=properties)
+        self._clients["alarm"].publish(f"{ROOT}/{gateway}/ack", encode(said), qos=1, properties=properties)

@@ -17,6 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from simulators.centre import query, service
+from simulators.centre.sqlite_store import SqliteStore
 from tests.brokers import PATIENCE_S, Broker, eventually
 from tests.centre.test_store import batch
 from tests.uplink.site import running_centre, stored
@@ -160,6 +161,7 @@ def test_a_store_that_fails_for_a_while_acknowledges_nothing_and_loses_nothing(
     db = tmp_path / "centre.db"
     ready = threading.Event()
     centre = service.Centre(service.Settings(host=broker.host, port=broker.port, db=db), ready.set)
+    assert isinstance(centre._store, SqliteStore)
     centre._store._database.execute("PRAGMA busy_timeout = 50")
     centre.start()
     try:

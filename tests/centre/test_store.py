@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulators.centre import query
-from simulators.centre.check import BATCH_BYTES_MAX, Rejected, read_batch, read_state
-from simulators.centre.store import MISSING_MAX, Store
+from simulators.centre.check import BATCH_BYTES_MAX, Batch, Rejected, read_batch, read_state
+from simulators.centre.sqlite_store import SqliteStore
+from simulators.centre.store import MISSING_MAX, Store, StoreFault
 from tests.uplink.site import event_body, telemetry_body
 
 
@@ -27,12 +29,12 @@ def batch(
 def take(store: Store, payload: bytes, stream: str = "alarm") -> dict[str, object]:
     """Store one message and return the ack entry."""
     store.take_batch(read_batch("gw-1", stream, payload))
-    (entry,) = store.commit()["gw-1"]
+    (entry,) = store.commit()["gw-1"].acks
     return entry
 
 
 def test_an_ack_counts_what_is_committed_and_lists_what_is_missing(tmp_path: Path) -> None:
-    store = Store(tmp_path / "centre.db")
+    store = SqliteStore(tmp_path / "centre.db")
     assert take(store, batch(1, 5)) == {"epoch": "e1", "stream": "alarm", "through": 5, "high": 5, "missing": []}
     assert take(store, batch(9, 10))["missing"] == [[6, 8]]
     assert take(store, batch(20, 20)) == {
@@ -47,16 +49,16 @@ def test_an_ack_counts_what_is_committed_and_lists_what_is_missing(tmp_path: Pat
 
 
 def test_a_restarted_centre_knows_what_it_has(tmp_path: Path) -> None:
-    store = Store(tmp_path / "centre.db")
+    store = SqliteStore(tmp_path / "centre.db")
     take(store, batch(1, 5))
     store.close()
-    store = Store(tmp_path / "centre.db")
+    store = SqliteStore(tmp_path / "centre.db")
     assert take(store, batch(8, 9)) == {"epoch": "e1", "stream": "alarm", "through": 5, "high": 9, "missing": [[6, 7]]}
     store.close()
 
 
 def test_what_was_not_committed_is_not_spoken_of_and_is_taken_when_it_comes_again(tmp_path: Path) -> None:
-    store = Store(tmp_path / "centre.db")
+    store = SqliteStore(tmp_path / "centre.db")
     take(store, batch(1, 5))
     store.take_batch(read_batch("gw-1", "alarm", batch(6, 9)))
     store.rollback()
@@ -73,11 +75,11 @@ def test_what_was_not_committed_is_not_spoken_of_and_is_taken_when_it_comes_agai
 
 
 def test_a_full_disk_acknowledges_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path / "centre.db")
+    store = SqliteStore(tmp_path / "centre.db")
     take(store, batch(1, 5))
     pages = store._database.execute("PRAGMA page_count").fetchone()[0]
     store._database.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(StoreFault):
         for first in range(6, 5000, 100):
             store.take_batch(read_batch("gw-1", "alarm", batch(first, first + 99)))
             store.commit()
@@ -91,7 +93,7 @@ def test_a_full_disk_acknowledges_nothing(tmp_path: Path) -> None:
 
 
 def test_one_event_under_two_names_is_one_event(tmp_path: Path) -> None:
-    store = Store(tmp_path / "centre.db")
+    store = SqliteStore(tmp_path / "centre.db")
     take(store, batch(1, 3, epoch="mem-b-1"))
     take(store, batch(1, 3, epoch="v-1"))
     store.close()
@@ -102,7 +104,7 @@ def test_one_event_under_two_names_is_one_event(tmp_path: Path) -> None:
 
 
 def test_declared_gaps_settle_but_never_cover_what_is_stored(tmp_path: Path) -> None:
-    store = Store(tmp_path / "centre.db")
+    store = SqliteStore(tmp_path / "centre.db")
     take(store, batch(3, 4))
     assert take(store, batch(11, 11, gaps=[[1, 10, "gone"]]))["through"] == 11
     store.close()
@@ -112,7 +114,7 @@ def test_declared_gaps_settle_but_never_cover_what_is_stored(tmp_path: Path) -> 
 
 
 def test_missing_ranges_of_an_ack_are_bounded_and_nothing_beyond_them_is_confirmed(tmp_path: Path) -> None:
-    store = Store(tmp_path / "centre.db")
+    store = SqliteStore(tmp_path / "centre.db")
     entry: dict[str, object] = {}
     for n in range(2, 400, 2):
         entry = take(store, batch(n, n))
@@ -130,7 +132,7 @@ def test_the_gaps_listed_from_the_rows_are_those_of_the_acks(tmp_path: Path, spa
     path.unlink(missing_ok=True)
     for side in ("-wal", "-shm"):
         path.with_name(path.name + side).unlink(missing_ok=True)
-    store = Store(path)
+    store = SqliteStore(path)
     entry: dict[str, object] = {}
     for first, length in spans:
         entry = take(store, batch(first, first + length))
@@ -150,6 +152,7 @@ GOOD = json.loads(event_body(1))
     [
         {"id": ""},
         {"id": 5},
+        {"id": "a\0b"},
         {"kind": None},
         {"point": "x" * 201},
         {"active": 1},
@@ -184,6 +187,7 @@ def test_a_record_that_breaks_the_contract_is_refused_by_its_number_and_the_rest
         batch(1, 2, gateway="gw-2"),
         batch(1, 2, stream="fault"),
         batch(1, 2, epoch=""),
+        batch(1, 2, epoch="e\0"),
         batch(1, 2, v=2),
         batch(1, 2, records=[{"n": 2}, {"n": 2}]),
         batch(1, 2, records=[{"n": True}]),
@@ -199,3 +203,92 @@ def test_a_message_that_cannot_be_read_is_rejected_whole(payload: bytes) -> None
         read_batch("gw-1", "alarm", payload)
     with pytest.raises(Rejected):
         read_state("gw-1", payload)
+
+
+def brief(*numbers: int) -> Batch:
+    return Batch("gw-1", "e1", "alarm", [(n, {"kind": "fire", "point": f"p{n}"}) for n in numbers], [], [], brief=True)
+
+
+def bodies(path: Path) -> dict[int, dict[str, object]]:
+    with query.opened(path) as database:
+        return {n: json.loads(body) for n, body in database.execute("SELECT n, body FROM records")}
+
+
+def test_a_brief_settles_nothing_gives_way_to_the_full_record_and_never_replaces_one(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "centre.db")
+    take(store, batch(1, 2))
+    store.take_batch(brief(2, 3))
+    assert store.commit()["gw-1"].acks == [{"epoch": "e1", "stream": "alarm", "through": 2, "high": 2, "missing": []}]
+    assert bodies(tmp_path / "centre.db")[3] == {"kind": "fire", "point": "p3"}
+    with query.opened(tmp_path / "centre.db") as database:
+        assert [event["brief"] for event in query.events(database)] == [False, False, True]
+    assert take(store, batch(2, 3))["through"] == 3
+    store.take_batch(brief(3))
+    store.commit()
+    full = {n: json.loads(event_body(n)) for n in (1, 2, 3)}
+    assert {n: body["id"] for n, body in bodies(tmp_path / "centre.db").items()} == {n: full[n]["id"] for n in full}
+    with query.opened(tmp_path / "centre.db") as database:
+        stats = query.stats(database)
+    assert (stats["records"], stats["briefs"], stats["events"], stats["duplicates"]) == (3, 1, 3, 3)
+    store.close()
+
+
+def test_the_first_full_record_of_a_name_stays(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "centre.db")
+    take(store, batch(1, 1))
+    first = bodies(tmp_path / "centre.db")
+    restamped = json.loads(batch(1, 1))
+    restamped["records"][0]["at"]["wall_ns"] += 5
+    take(store, json.dumps(restamped).encode())
+    assert bodies(tmp_path / "centre.db") == first
+    store.close()
+
+
+def test_events_that_bring_no_number_are_numbered_and_stored_once(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "centre.db")
+    events = [{"id": f"0007-{n}", "kind": "fire", "point": "x", "active": True} for n in range(3)]
+    store.take_unnumbered("gw-1", "gb26875", "alarm", [*events[:2], events[0]])
+    store.commit()
+    store.take_unnumbered("gw-1", "gb26875", "alarm", events)
+    assert store.commit()["gw-1"].acks[0]["through"] == 3
+    assert {n: body["id"] for n, body in bodies(tmp_path / "centre.db").items()} == {
+        1: "0007-0",
+        2: "0007-1",
+        3: "0007-2",
+    }
+    store.close()
+
+
+def test_two_stores_on_one_file_never_speak_of_less_than_is_committed(tmp_path: Path) -> None:
+    ours, theirs = SqliteStore(tmp_path / "centre.db"), SqliteStore(tmp_path / "centre.db")
+    take(ours, batch(1, 5))
+    assert take(theirs, batch(8, 9))["missing"] == [[6, 7]]
+    assert take(ours, batch(6, 7)) == {"epoch": "e1", "stream": "alarm", "through": 9, "high": 9, "missing": []}
+    ours.close()
+    theirs.close()
+
+
+def test_a_database_of_the_first_version_is_brought_up_with_what_it_holds(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "centre.db")
+    old.executescript(files("simulators.centre").joinpath("schema_sqlite_v1.sql").read_text("utf-8"))
+    old.execute("INSERT INTO streams VALUES (1, 'gw-1', 'e1', 'alarm', '[[1, 1]]')")
+    old.execute("INSERT INTO records VALUES (1, 1, 5, ?)", (event_body(1).decode(),))
+    old.execute("PRAGMA user_version = 1")
+    old.commit()
+    old.close()
+    store = SqliteStore(tmp_path / "centre.db")
+    assert take(store, batch(2, 2))["through"] == 2
+    store.close()
+    assert sorted(bodies(tmp_path / "centre.db")) == [1, 2]
+
+
+@pytest.mark.parametrize("poison", ["\ud800", 1e999, float("nan"), b"bytes"])
+def test_what_no_database_takes_is_refused_by_its_number_and_the_rest_is_stored(tmp_path: Path, poison: object) -> None:
+    store = SqliteStore(tmp_path / "centre.db")
+    records: list[tuple[int, dict[str, object]]] = [(1, {"id": "a"}), (2, {"id": "b", "x": poison}), (3, {"id": "c"})]
+    store.take_batch(Batch("gw-1", "e1", "alarm", records, [], []))
+    answer = store.commit()["gw-1"]
+    assert answer.acks[0]["missing"] == [[2, 2]]
+    assert [entry["n"] for entry in answer.refused] == [2]
+    assert sorted(bodies(tmp_path / "centre.db")) == [1, 3]
+    store.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from simulators.centre.check import read_batch
-from simulators.centre.store import Store
+from simulators.centre.sqlite_store import SqliteStore
 from tests.proof.checker import Name, Taken, compare, read_centre
 from tests.proof.site import GATEWAY
 
@@ -40,7 +40,7 @@ def test_a_sound_history_is_found_sound() -> None:
 
 def test_a_record_taken_out_of_a_copy_of_the_centres_database_is_lost(tmp_path: Path) -> None:
     accepted, _ = history()
-    store = Store(tmp_path / "centre.db")
+    store = SqliteStore(tmp_path / "centre.db")
     records = ",".join(json.dumps({"n": key.n, **value}) for key, value in accepted.items())
     payload = f'{{"v":1,"gateway":"{GATEWAY}","epoch":"v-1","stream":"alarm","records":[{records}]}}'
     store.take_batch(read_batch(GATEWAY, "alarm", payload.encode()))

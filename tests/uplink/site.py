@@ -156,7 +156,7 @@ def running_centre(directory: Path, broker: Broker, **settings: object) -> Itera
     centre.start()
     try:
         assert ready.wait(PATIENCE_S), "the centre could not subscribe"
-        yield centre.settings.db
+        yield directory / "centre.db"
     finally:
         centre.stop()
 
