@@ -23,6 +23,7 @@ options_metavar
 prog_name
 subcommand_metavar
 # paho
+_create_socket_connection
 MessageExpiryInterval
 SessionExpiryInterval
 connect_timeout
@@ -45,3 +46,14 @@ fault_lamp
 link_lamp
 yes_no
 paths
+# [[link]] and packed frames: read by edge_agent.uplink.policy, which lands next
+monthly_mb
+probe_s
+misses
+packed_host
+packed_port
+packed_key_file
+brief
+udp
+echo_ok
+echo_lost

@@ -13,6 +13,7 @@ _LOOPBACK: Final = re.compile(r"localhost|::1|127(?:\.\d{1,3}){3}")
 _PORT_GLOBS: Final = ("zg/*", "serial/by-path/*", "serial/by-id/*", "ttyAMA*", "ttySC*", "ttyUSB*", "ttyACM*", "ttyS0")
 _PORTS_NAMED: Final = 6
 _PEM_BYTES_MAX: Final = 256 * 1024
+_PACKED_KEY: Final = re.compile(rb"[0-9A-Fa-f]{64}\s*")
 _MARKS: Final = {"ca_file": b"BEGIN CERTIFICATE", "cert_file": b"BEGIN CERTIFICATE", "key_file": b"PRIVATE KEY-----"}
 
 
@@ -29,6 +30,7 @@ def check_all(site: Site) -> None:
     _board(site)
     _points(site)
     _uplinks(site)
+    _links(site)
     if not any(site.items(name) for name in ("panel", "bus", "contact")):
         site.warning("no_sources", site.top)
 
@@ -52,6 +54,7 @@ def _ids(site: Site) -> None:
     _repeats(site, sorted(sources, key=lambda item: _place(site, item)), "id", "duplicate_id")
     _repeats(site, site.items("point"), "id", "duplicate_id")
     _repeats(site, site.items("zone"), "id", "duplicate_id")
+    _repeats(site, site.items("link"), "id", "duplicate_id")
 
 
 def _place(site: Site, item: Item) -> tuple[str, int]:
@@ -177,6 +180,22 @@ def _uplinks(site: Site) -> None:
             site.warning("no_client_cert", uplink)
 
 
+def _links(site: Site) -> None:
+    takes_packed = False
+    for uplink in site.items("uplink"):
+        if uplink.values.get("packed_port"):
+            takes_packed = True
+            if "packed_key_file" not in site.table(uplink):
+                site.error("half_pair", uplink, "packed_port", name="packed_port", other="packed_key_file")
+        else:
+            for key in ("packed_key_file", "packed_host"):
+                if key in uplink.values and "packed_port" not in site.table(uplink):
+                    site.warning("not_used", uplink, key, name=key, why="packed_port")
+    for link in site.items("link"):
+        if link.values.get("kind") == "nbiot" and not takes_packed and not site.is_broken:
+            site.warning("no_packed_port", link, "kind")
+
+
 def check_profiles(site: Site, known: Collection[str], unsound: Callable[[str], str] = lambda name: "") -> None:
     """Every profile named must be one of `known`, and `unsound` must have nothing to say against it."""
     for item in (*site.items("panel"), *site.items("bus.device")):
@@ -223,8 +242,8 @@ def likely_ports(wanted: str, dev: Path = Path("/dev")) -> list[str]:
 def check_tls_files(site: Site) -> None:
     """Certificates and keys must be there and be what their name says; nobody else may read a key."""
     for uplink in site.items("uplink"):
-        for key, mark in _MARKS.items():
-            path = uplink.values.get(key)
+        for key in (*_MARKS, "packed_key_file"):
+            path, mark = uplink.values.get(key), _MARKS.get(key, b"")
             if path is None:
                 continue
             try:
@@ -242,5 +261,7 @@ def check_tls_files(site: Site) -> None:
                 continue
             if mark not in data:
                 site.error("tls_not_pem", uplink, key, path=path, mark=mark.decode())
-            elif key == "key_file" and mode & 0o027:
+            elif not mark and not _PACKED_KEY.fullmatch(data):
+                site.error("packed_key_form", uplink, key, path=path)
+            elif key not in ("ca_file", "cert_file") and mode & 0o027:
                 site.error("tls_key_open", uplink, key, path=path, mode=f"{stat.S_IMODE(mode):04o}")

@@ -14,6 +14,7 @@ BAUD_RATES: Final = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 5760
 GPIO_BACKENDS: Final = ("none", "gpiod", "rpigpio", "fake")
 OUTPUTS: Final = ("buzzer", "fire_lamp", "fault_lamp", "link_lamp")
 BUTTONS: Final = ("ack", "silence")
+LINK_KINDS: Final = ("ethernet", "wifi", "cellular", "nbiot")
 KINDS: Final = tuple(kind.value for kind in Kind)
 
 # Forms of text. The words for each are `config.form_<name>`.
@@ -28,6 +29,7 @@ FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "host": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"),
     "absolute_path": re.compile(r"/[^\x00-\x1f]{0,400}"),
     "run_dir": re.compile(r"/[^\x00-\x1f]{0,80}"),  # a Unix socket's name holds 107 bytes in all
+    "interface": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,14}"),
     "name": re.compile(r"[^\x00-\x1f\x7f]{0,80}"),
 }
 

@@ -134,7 +134,7 @@ def _with_credentials(config: Config, environ: Mapping[str, str] = os.environ) -
     uplinks = []
     for uplink in config.uplinks:
         copies: dict[str, Path] = {}
-        for key in ("ca_file", "cert_file", "key_file"):
+        for key in ("ca_file", "cert_file", "key_file", "packed_key_file"):
             path: Path | None = getattr(uplink, key)
             if path is not None and (copy := Path(directory) / f"{path.parent.name}_{path.name}").is_file():
                 copies[key] = copy

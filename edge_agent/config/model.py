@@ -116,6 +116,23 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """[[link]]: one way out of this box. With none, whatever route the kernel has."""
+
+    id: str
+    kind: str = "ethernet"  # ethernet | wifi | cellular | nbiot (packed frames only)
+    interface: str = ""  # network interface to bind to; "" is the kernel's own choice
+    order: int | None = None  # lower is preferred; None: by kind, ethernet 10, wifi 20, cellular 30, nbiot 40
+    metered: bool | None = None  # None: cellular and nbiot are
+    monthly_mb: float = 0.0  # what the SIM pays for; 0 is no limit
+    probe_s: float | None = (
+        None  # how often the centre is tried over a path that carries no session; None: 60, nbiot 100
+    )
+    misses: int = 3  # so many in a row and the path is down
+    hold_s: float = 60.0  # a better path must answer for this long before it is used again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Uplink:
     """[[uplink]]: one centre. TLS unless the host is this machine."""
 
@@ -131,6 +148,9 @@ class Uplink:
     unconfirmed_s: float = 20.0  # older than this without the centre's word: the link is half open
     window: int = 8  # batches on the wire at once
     batch_bytes: int = 64 * 1024
+    packed_host: str = ""  # where the centre takes packed frames (docs/packed.md); "": host
+    packed_port: int = 0  # 0: it takes none
+    packed_key_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,5 +179,6 @@ class Config:
     contacts: tuple[Contact, ...] = ()
     points: tuple[Point, ...] = ()
     zones: tuple[Zone, ...] = ()
+    links: tuple[Link, ...] = ()
     uplinks: tuple[Uplink, ...] = ()
     profile_dirs: tuple[Path, ...] = (Path("/etc/edge-agent/profiles"),)  # override the shipped ones

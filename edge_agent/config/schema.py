@@ -10,7 +10,18 @@ from functools import cache
 from typing import Final
 
 from edge_agent.config import model
-from edge_agent.config.keys import BAUD_RATES, BUTTONS, GPIO_BACKENDS, KINDS, OUTPUTS, Key, Section, Shape, shapes_of
+from edge_agent.config.keys import (
+    BAUD_RATES,
+    BUTTONS,
+    GPIO_BACKENDS,
+    KINDS,
+    LINK_KINDS,
+    OUTPUTS,
+    Key,
+    Section,
+    Shape,
+    shapes_of,
+)
 
 SCHEMA_VERSION: Final = 1  # of the files; a file that needs a newer agent says so with `schema = 2`
 
@@ -370,6 +381,72 @@ SECTIONS: Final[tuple[Section, ...]] = (
         },
     ),
     Section(
+        name="link",
+        cls=model.Link,
+        into="links",
+        many=True,
+        zh="一条出口链路; 一条都不写则用系统自己的路由",
+        en="One way out of this box; with none written, whatever route the system has",
+        keys={
+            "id": Key(zh="链路编号", en="Id of the link", example='"eth"', form="id"),
+            "kind": Key(
+                zh="ethernet 网线, wifi 无线, cellular 4G, nbiot 只走压缩帧的 NB-IoT",
+                en="What it is; nbiot carries packed frames only",
+                example='"ethernet"',
+                choices=LINK_KINDS,
+                sample=True,
+            ),
+            "interface": Key(
+                zh="网卡名; 不写则由系统选路",
+                en="Network interface; left out: the system's choice",
+                example='"eth0"',
+                form="interface",
+                sample=True,
+            ),
+            "order": Key(
+                zh="次序, 小的优先; 不写则网线 10, 无线 20, 4G 30, NB-IoT 40",
+                en="Rank, lower is preferred; left out: ethernet 10, wifi 20, cellular 30, nbiot 40",
+                example="10",
+                low=0,
+                high=1000,
+            ),
+            "metered": Key(
+                zh="是否按流量计费; 不写则 4G 和 NB-IoT 是",
+                en="Whether bytes cost money; left out: cellular and nbiot do",
+                example="false",
+            ),
+            "monthly_mb": Key(
+                zh="每月流量上限, 火警不受限; 0 为不限",
+                en="Byte budget of a month, alarms exempt; 0 is no limit",
+                example="300.0",
+                unit="MB",
+                low=0,
+                high=1_000_000,
+            ),
+            "probe_s": _seconds(
+                "空闲链路多久探测一次中心; 不写则 60, NB-IoT 为 100",
+                "How often the centre is tried over a link that carries no session; left out: 60, nbiot 100",
+                "60.0",
+                5,
+                3600,
+            ),
+            "misses": Key(
+                zh="连续几次探测失败算中断",
+                en="So many misses in a row and the link is down",
+                example="3",
+                low=1,
+                high=20,
+            ),
+            "hold_s": _seconds(
+                "更优链路恢复后稳定多久才切回",
+                "How long a better link must answer before it is used again",
+                "60.0",
+                0,
+                86400,
+            ),
+        },
+    ),
+    Section(
         name="uplink",
         cls=model.Uplink,
         into="uplinks",
@@ -418,6 +495,24 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "window": Key(zh="同时在途的批数", en="Batches on the wire at once", example="8", low=1, high=100),
             "batch_bytes": Key(
                 zh="一批的字节数上限", en="Most bytes in one batch", example="65536", unit="B", low=1024, high=1048576
+            ),
+            "packed_host": Key(
+                zh="中心收压缩帧的地址; 不写则同 host",
+                en="Where the centre takes packed frames; left out: host",
+                example='"centre.example.cn"',
+                form="host",
+            ),
+            "packed_port": Key(
+                zh="中心收压缩帧的 UDP 端口 (NB-IoT 用); 0 为不收",
+                en="UDP port on which the centre takes packed frames (for NB-IoT); 0: it takes none",
+                example="5119",
+                low=0,
+                high=65535,
+            ),
+            "packed_key_file": Key(
+                zh="压缩帧的密钥文件, 64 位十六进制, 每台网关一把, 仅服务可读",
+                en="Key of packed frames: 64 hex digits, one for each gateway; only the service may read it",
+                example='"/etc/edge-agent/tls/packed.key"',
             ),
         },
     ),

@@ -40,6 +40,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form_host": ("主机名或 IP 地址, 不带 mqtt:// 和端口", "a host name or IP address, without mqtt:// or port"),
     "form_absolute_path": ("以 / 开头的路径", "a path beginning with /"),
     "form_run_dir": ("以 / 开头的路径, 至多 81 个字符", "a path beginning with /, at most 81 characters"),
+    "form_interface": ("网卡名, 如 eth0, 至多 15 个字符", "an interface such as eth0, at most 15 characters"),
     "form_name": ("至多 80 个字", "at most 80 characters"),
     # files
     "missing_file": (
@@ -204,6 +205,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "no_client_cert": (
         "没有 cert_file 和 key_file: 中心无法确认本网关的身份",
         "Without cert_file and key_file the centre cannot tell who this gateway is",
+    ),
+    "no_packed_port": (
+        "NB-IoT 只走压缩帧, 但没有一个中心写了 packed_port: 这条链路用不上",
+        "NB-IoT carries packed frames only, but no centre has a packed_port: this link is of no use",
+    ),
+    "packed_key_form": (
+        "{path} 应为 64 位十六进制 (可用 openssl rand -hex 32 生成)",
+        "{path} must hold 64 hex digits (openssl rand -hex 32 makes one)",
     ),
     "tls_missing": ("读不到 {path}: {why}", "{path} cannot be read: {why}"),
     "tls_not_checked": (

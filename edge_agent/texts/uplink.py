@@ -10,6 +10,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "nobody listens there: the broker is down or the port is wrong",
     ),
     "no_route": ("网络不通:检查网线、路由、SIM 卡", "no route: check cable, router, SIM card"),
+    "no_interface": (
+        "没有这块网卡:检查 [[link]] interface,或网卡、模组是否插好",
+        "there is no such interface: check [[link]] interface, or whether the adapter or modem is plugged in",
+    ),
+    "not_allowed": (
+        "系统不允许绑定网卡:内核低于 5.7,请升级,或去掉 [[link]] interface",
+        "binding to an interface is not allowed: the kernel is older than 5.7, upgrade it or leave out [[link]] interface",
+    ),
     "no_name": ("域名无法解析:检查 DNS 和主机名", "the name cannot be resolved: check DNS and the host name"),
     "connect_timeout": (
         "连接超时:网络不通或被防火墙拦截",

@@ -39,6 +39,7 @@ class Session(Protocol):
     """One connection. When `closed` is done it is over; its result says why."""
 
     max_bytes: int  # of one encoded batch
+    brief: bool  # carries ALARM and FAULT in brief only: what the centre then has is `told`, not yet done
     closed: asyncio.Future[LinkError]
 
     def encode(self, batch: Batch) -> bytes:

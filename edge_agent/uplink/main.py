@@ -17,6 +17,7 @@ from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.destination import Destination, Parts
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.link import Link
+from edge_agent.uplink.path import Dial, RoutedPath
 from edge_agent.uplink.reports import CoreReports
 from edge_agent.uplink.source import MEMORY_PREFIX, Reader, Source, SourceError
 
@@ -29,11 +30,11 @@ SNAPSHOT_POINTS_MAX: Final = 256
 LEDGER_FILE: Final = "delivery.db"
 ALARMS_LOOKED_BACK: Final = 2000  # records an alarm that still waits for its lamp is looked for in
 
-MakeLink = Callable[[Config, Uplink, TimeSource], Link]
+MakeLink = Callable[[Config, Uplink, TimeSource, Dial], Link]
 
 
-def mqtt_link(config: Config, uplink: Uplink, clock: TimeSource) -> Link:
-    """The link of an [[uplink]] of the configuration."""
+def mqtt_link(config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> Link:
+    """The link of an [[uplink]] of the configuration, over the path `dial` belongs to."""
     from edge_agent.uplink.mqtt import MqttLink, MqttSettings
 
     settings = MqttSettings(
@@ -47,7 +48,7 @@ def mqtt_link(config: Config, uplink: Uplink, clock: TimeSource) -> Link:
         key_file=uplink.key_file,
         centre_acks=uplink.ack == "centre",
     )
-    return MqttLink(settings, clock)
+    return MqttLink(settings, clock, dial)
 
 
 def _all_salvaged(directory: Path) -> bool:
@@ -110,7 +111,7 @@ class UplinkProcess:
             Destination(
                 settings,
                 Parts(
-                    link=make_link(config, settings, clock),
+                    link=make_link(config, settings, clock, RoutedPath().tcp),
                     source=self.source,
                     ledger=self.ledger,
                     reports=self.reports,

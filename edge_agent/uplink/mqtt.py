@@ -12,11 +12,10 @@ import json
 import logging
 import socket
 import ssl
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -31,10 +30,11 @@ from edge_agent.uplink import contract
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.link import LinkError, Receiver, Session
 from edge_agent.uplink.outbox import Flight
+from edge_agent.uplink.path import Dial, in_thread
 
 log = logging.getLogger("edge.mqtt")
 
-CONNECT_S: Final = 10.0  # each of TCP and TLS
+CONNECT_S: Final = 10.0  # the TLS handshake; reaching the far end is the path's
 OPEN_S: Final = 40.0  # all of it, name resolution and CONNACK included
 SESSION_EXPIRY_S: Final = 24 * 3600  # how long the broker keeps acks for us
 RECEIVE_MAXIMUM: Final = 32
@@ -42,8 +42,6 @@ PACKET_BYTES_MAX: Final = contract.ACK_BYTES_MAX + 4096  # what we accept
 UNSENT_BYTES: Final = 16 * 1024  # what the kernel may hold unsent: an alarm waits behind no more
 STATE_RANK: Final = -1  # the snapshot goes first
 WILL_DISCONNECT: Final = 0x04
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +62,13 @@ class MqttSettings:
 class MqttLink:
     """`edge_agent.uplink.link.Link` over MQTT 5."""
 
-    def __init__(self, settings: MqttSettings, clock: TimeSource) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(self, settings: MqttSettings, clock: TimeSource, dial: Dial) -> None:
+        """`dial` gives a connected socket (edge_agent.uplink.path)."""
+        self._settings, self._clock, self._dial = settings, clock, dial
 
     async def open(self, receiver: Receiver) -> Session:
         """Connect, subscribe to `ack`, and return once both are granted. Raise LinkError."""
-        session = _MqttSession(self._settings, self._clock, receiver)
+        session = _MqttSession(self._settings, self._clock, receiver, self._dial)
         try:
             async with asyncio.timeout(OPEN_S):
                 await session.connect()
@@ -133,31 +132,13 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
-async def _in_thread(work: Callable[[], _T]) -> _T:
-    """Run a call that may hang (name resolution) in a thread that nobody has to wait for, not even at exit."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_T] = loop.create_future()
+class _Client(paho.Client):
+    """Speaks over the socket it is given instead of connecting one."""
 
-    def settle(result: _T | None, fault: BaseException | None) -> None:
-        if future.done():
-            return
-        if fault is not None:
-            future.set_exception(fault)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
+    wire: socket.socket
 
-    def run() -> None:
-        result: _T | None = None
-        fault: BaseException | None = None
-        try:
-            result = work()
-        except BaseException as caught:  # noqa: BLE001 - handed to whoever awaits
-            fault = caught
-        with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
-            loop.call_soon_threadsafe(settle, result, fault)
-
-    threading.Thread(target=run, name="mqtt-connect", daemon=True).start()
-    return await future
+    def _create_socket_connection(self) -> socket.socket:
+        return self.wire
 
 
 class _LastError(logging.Handler):
@@ -181,8 +162,10 @@ class _Packet:
 
 
 class _MqttSession:
-    def __init__(self, settings: MqttSettings, clock: TimeSource, receiver: Receiver) -> None:
-        self._settings, self._clock, self._receiver = settings, clock, receiver
+    brief = False
+
+    def __init__(self, settings: MqttSettings, clock: TimeSource, receiver: Receiver, dial: Dial) -> None:
+        self._settings, self._clock, self._receiver, self._dial = settings, clock, receiver, dial
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[LinkError] = self._loop.create_future()
         self.max_bytes = 0
@@ -199,14 +182,14 @@ class _MqttSession:
         self._last_error = _LastError()
         logger = logging.Logger("paho", logging.ERROR)  # not registered anywhere: it goes with this session
         logger.addHandler(self._last_error)
-        self._client = paho.Client(
+        self._client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.gateway,
             protocol=paho.MQTTv5,
             reconnect_on_failure=False,
         )
         self._client.enable_logger(logger)
-        self._client.connect_timeout = CONNECT_S
+        self._client.connect_timeout = CONNECT_S  # of the TLS handshake
         self._client.max_inflight_messages_set(0)  # we count ourselves, by the broker's Receive Maximum
         self._client.suppress_exceptions = True  # a bug in a callback must not leave paho half way through a packet
         self._client.on_connect = self._on_connect
@@ -219,7 +202,9 @@ class _MqttSession:
 
     async def connect(self) -> None:
         try:
-            await _in_thread(self._connect_blocking)
+            await in_thread(self._read_certificates)
+            wire = await self._dial(self._settings.host, self._settings.port)
+            await in_thread(partial(self._connect_blocking, wire))
         except Exception as fault:  # sockets, TLS, files, names: each has its words
             raise explain(fault) from fault
         self._sock = self._client.socket()
@@ -238,12 +223,21 @@ class _MqttSession:
             raise self.closed.result()
         self._granted.result()
 
-    def _connect_blocking(self) -> None:
+    def _read_certificates(self) -> None:
         settings = self._settings
         if settings.ca_file is not None:
             self._client.tls_set_context(tls_context(settings.ca_file, settings.cert_file, settings.key_file))
         elif not is_this_machine(settings.host):
             raise LinkError("tls_required")
+
+    def _connect_blocking(self, wire: socket.socket) -> None:
+        """TLS and CONNECT over a connected socket, which is the client's from now on."""
+        settings = self._settings
+        wire.settimeout(CONNECT_S)
+        with contextlib.suppress(OSError):  # one end of a modem driver's pair of sockets has no such options
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            wire.setsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25), UNSENT_BYTES)
+        self._client.wire = wire
         will = {"v": contract.VERSION, "gateway": settings.gateway, "online": False}
         self._client.will_set(contract.topic_state(settings.gateway), json.dumps(will), qos=1, retain=True)
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -253,13 +247,8 @@ class _MqttSession:
         self._client.connect(
             settings.host, settings.port, settings.keepalive_s, clean_start=False, properties=properties
         )
-        sock = self._client.socket()
-        if self._abandoned or sock is None:
+        if self._abandoned:
             self._client._sock_close()  # nobody waits for this connection any more
-            return
-        raw: Any = sock
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25), UNSENT_BYTES)
 
     def _on_connect(
         self, client: paho.Client, userdata: object, flags: Any, reason: ReasonCode, properties: Properties | None

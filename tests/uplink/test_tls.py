@@ -12,6 +12,7 @@ from buffer.records import Priority
 from edge_agent.clock import SystemClock
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.mqtt import MqttLink, MqttSettings
+from edge_agent.uplink.path import RoutedPath
 from tests.brokers import Broker, Certificates
 from tests.uplink.site import (
     GATEWAY,
@@ -50,7 +51,7 @@ async def refusal(
     )
     with pytest.raises(LinkError) as caught:
         async with asyncio.timeout(20):
-            await MqttLink(settings, SystemClock()).open(Nobody())  # type: ignore[arg-type]
+            await MqttLink(settings, SystemClock(), RoutedPath().tcp).open(Nobody())  # type: ignore[arg-type]
     return caught.value
 
 

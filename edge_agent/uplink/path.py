@@ -1,0 +1,181 @@
+"""Ways out of this box: each gives connected sockets that leave by it and no other. docs/decisions/0013-paths.md."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
+
+from edge_agent.config.model import Link
+from edge_agent.uplink.link import LinkError
+
+log = logging.getLogger("edge.path")
+
+RESOLVE_S: Final = 5.0  # a name server that does not answer by then is asked no longer: the last known addresses do
+CONNECT_S: Final = 10.0  # to one address
+NAMES_MAX: Final = 64
+
+_T = TypeVar("_T")
+
+Dial = Callable[[str, int], Awaitable[socket.socket]]
+Address = tuple[int, tuple[str, int] | tuple[str, int, int, int]]  # family, what connect() takes
+
+
+class Path(Protocol):
+    """One way out. `tcp` and `udp` raise LinkError or OSError; what they return is connected and non-blocking."""
+
+    @property
+    def id(self) -> str:
+        """As in the configuration; "" is the kernel's own route."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """ethernet | wifi | cellular | nbiot."""
+        ...
+
+    @property
+    def metered(self) -> bool:
+        """Whether its bytes cost money."""
+        ...
+
+    @property
+    def packed(self) -> bool:
+        """Whether it carries packed frames only (edge_agent.uplink.packed)."""
+        ...
+
+    async def tcp(self, host: str, port: int) -> socket.socket:
+        """A stream to the centre, bound to this path."""
+        ...
+
+    async def udp(self, host: str, port: int) -> socket.socket:
+        """Datagrams to the centre, bound to this path."""
+        ...
+
+    def echo_ok(self) -> None:
+        """The centre itself answered over this path."""
+        ...
+
+    def echo_lost(self) -> None:
+        """It did not. A modem's ladder stands on this."""
+        ...
+
+
+class RoutedPath:
+    """A path through a network interface of this machine, or wherever the kernel routes to."""
+
+    def __init__(self, link: Link | None = None) -> None:
+        link = link or Link(id="")
+        self.id, self.kind, self.interface = link.id, link.kind, link.interface
+        self.metered, self.packed = is_metered(link), link.kind == "nbiot"
+
+    async def tcp(self, host: str, port: int) -> socket.socket:
+        """Connect to the first address that answers. Raise LinkError, OSError or TimeoutError."""
+        return await self._connect(host, port, socket.SOCK_STREAM)
+
+    async def udp(self, host: str, port: int) -> socket.socket:
+        """A datagram socket that knows its far end. Raise as `tcp` does."""
+        return await self._connect(host, port, socket.SOCK_DGRAM)
+
+    def echo_ok(self) -> None:
+        """Nothing to mend on an interface: the kernel and its DHCP client do that."""
+
+    def echo_lost(self) -> None:
+        """As `echo_ok`."""
+
+    async def _connect(self, host: str, port: int, kind: socket.SocketKind) -> socket.socket:
+        fault: Exception = LinkError("no_name", host)
+        for family, address in await resolve(host, port):
+            try:
+                return await self._connect_one(family, kind, address)
+            except (OSError, TimeoutError) as refused:  # the next address may do
+                fault = refused
+        raise fault
+
+    async def _connect_one(
+        self, family: int, kind: socket.SocketKind, address: tuple[str, int] | tuple[str, int, int, int]
+    ) -> socket.socket:
+        sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            if self.interface:
+                bind_to(sock, self.interface)
+            async with asyncio.timeout(CONNECT_S):
+                await asyncio.get_running_loop().sock_connect(sock, address)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+def is_metered(link: Link) -> bool:
+    """Whether bytes on it cost money: as configured, else by its kind."""
+    return link.metered if link.metered is not None else link.kind in ("cellular", "nbiot")
+
+
+def bind_to(sock: socket.socket, interface: str) -> None:
+    """Have a socket leave by one interface only (SO_BINDTODEVICE: any user may since Linux 5.7, of a socket not yet bound).
+
+    Raise LinkError: `no_interface` if it is not there, `not_allowed` on an older kernel without CAP_NET_RAW.
+    """
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+    except OSError as fault:
+        if fault.errno == errno.ENODEV:
+            raise LinkError("no_interface", interface) from fault
+        if fault.errno == errno.EPERM:
+            raise LinkError("not_allowed", f"SO_BINDTODEVICE {interface}") from fault
+        raise
+
+
+_known: dict[tuple[str, int], list[Address]] = {}  # the last answer: a dead name server must not cost a living path
+
+
+async def resolve(host: str, port: int) -> list[Address]:
+    """Addresses of a name; those it had last if no name server answers in time. Raise LinkError `no_name`."""
+
+    def look_up() -> list[Address]:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [(family, address) for family, _, _, _, address in found if family in (socket.AF_INET, socket.AF_INET6)]  # type: ignore[misc]
+
+    try:
+        async with asyncio.timeout(RESOLVE_S):
+            found = await in_thread(look_up)
+    except (OSError, UnicodeError, TimeoutError) as fault:  # UnicodeError: a label of more than 63 characters
+        found = _known.get((host, port), [])
+        if not found:
+            raise LinkError("no_name", f"{host}: {str(fault) or 'no answer'}") from fault
+        log.warning("name not resolved host=%s: using %s", ascii(host), found[0][1][0])
+        return found
+    if len(_known) < NAMES_MAX:
+        _known[host, port] = found
+    return found
+
+
+async def in_thread(work: Callable[[], _T]) -> _T:
+    """Run a call that may hang (name resolution, a TLS handshake) in a thread that nobody has to wait for, not even at exit."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_T] = loop.create_future()
+
+    def settle(result: _T | None, fault: BaseException | None) -> None:
+        if future.done():
+            return
+        if fault is not None:
+            future.set_exception(fault)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result: _T | None = None
+        fault: BaseException | None = None
+        try:
+            result = work()
+        except BaseException as caught:  # noqa: BLE001 - handed to whoever awaits
+            fault = caught
+        with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
+            loop.call_soon_threadsafe(settle, result, fault)
+
+    threading.Thread(target=run, name="uplink-connect", daemon=True).start()
+    return await future
