@@ -199,8 +199,10 @@ def frame_line(number: int, frame: Mapping[str, object], lang: str) -> str:
         head = lookup(f"decode.event_{event}", lang) or str(event)
     elif frame.get("repeat"):
         head = text("decode.frame_repeat", lang)
+    elif kind:
+        head = lookup(f"decode.kind_{kind}", lang) or text("decode.frame_no_event", lang, kind=kind)
     else:
-        head = text("decode.frame_no_event", lang, kind=kind) if kind else text("decode.frame_plain", lang)
+        head = text("decode.frame_plain", lang)
     said_already = {"event", "kind", "reject", "why", "repeat"}
     keys = [*(key for key in _ORDER if key in frame), *(key for key in frame if key not in (*_ORDER, "raw")), "raw"]
     fields = [

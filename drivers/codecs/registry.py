@@ -16,6 +16,7 @@ Decode = Callable[[bytes], list[dict[str, object]]]
 
 # Names whose decoders stand alone: module and function(data) -> objects.
 _OTHERS: Final[Mapping[str, tuple[str, str]]] = {
+    "at": ("drivers.codecs.at.decode", "decode"),
     "modbus-afd-xy16": ("drivers.codecs.modbus", "decode_frames"),
     "modbus-eastron": ("drivers.codecs.modbus", "decode_eastron_frames"),
 }
