@@ -86,7 +86,7 @@ class Core:
 
         self.supervisor = Supervisor(self._worker_fault)
         self.lag = LagMeter()
-        mandatory = [uplink.id for uplink in config.uplinks if uplink.mandatory]
+        mandatory = config.mandatory()
         self.journal, refused = open_journal(config, self.started.boot_id, self._store_fault_soon)
         if refused is not None:
             self._store_fault_soon(refused)

@@ -12,6 +12,7 @@ from edge_agent.config.site import Item, Site, nearest
 _LOOPBACK: Final = re.compile(r"localhost|::1|127(?:\.\d{1,3}){3}")
 _PORT_GLOBS: Final = ("zg/*", "serial/by-path/*", "serial/by-id/*", "ttyAMA*", "ttySC*", "ttyUSB*", "ttyACM*", "ttyS0")
 _PORTS_NAMED: Final = 6
+_MQTT_ONLY: Final = ("ack", "encoding", "keepalive_s", "unconfirmed_s", "window")
 _PEM_BYTES_MAX: Final = 256 * 1024
 _PACKED_KEY: Final = re.compile(rb"[0-9A-Fa-f]{64}\s*")
 _MARKS: Final = {"ca_file": b"BEGIN CERTIFICATE", "cert_file": b"BEGIN CERTIFICATE", "key_file": b"PRIVATE KEY-----"}
@@ -169,15 +170,61 @@ def _uplinks(site: Site) -> None:
     for uplink in site.items("uplink"):
         table = site.table(uplink)
         host = uplink.values.get("host")
-        if host and not is_loopback(host) and "ca_file" not in table:
-            site.error("no_tls", uplink, "host", value=host)
+        is_gb = uplink.values.get("protocol") == "gb26875"
+        if host and not is_loopback(host) and "ca_file" not in table and not (is_gb and uplink.values.get("plain")):
+            site.error("no_tls_gb" if is_gb else "no_tls", uplink, "host", value=host)
+        _protocol(site, uplink, is_gb)
+        if "streams" in uplink.values and "alarm" not in uplink.values["streams"]:
+            site.warning("no_alarm_stream", uplink, "streams")
         for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
             if one in table and other not in table:
                 site.error("half_pair", uplink, one, name=one, other=other)
             if one in table and "ca_file" not in table and host and is_loopback(host):
                 site.warning("not_used", uplink, one, name=one, why="ca_file")
-        if "ca_file" in table and "cert_file" not in table and "key_file" not in table:
+        if "ca_file" in table and "cert_file" not in table and "key_file" not in table and not is_gb:
             site.warning("no_client_cert", uplink)
+    for rule in site.items("gb26875_point"):
+        points = rule.values.get("points", ())
+        if "component_address" in rule.values and (len(points) > 1 or any(point.endswith("*") for point in points)):
+            site.error("gb_one_address", rule, "component_address", count=len(points))
+
+
+def _protocol(site: Site, uplink: Item, is_gb: bool) -> None:
+    """What only one of the two protocols knows."""
+    for key in _MQTT_ONLY if is_gb else ("plain",):
+        if uplink.values.get(key):
+            site.warning("not_used", uplink, key, name=key, why="protocol")
+    dialects = uplink.children.get("uplink.gb26875", [])
+    if not is_gb:
+        for dialect in dialects:
+            site.warning("not_used", dialect, "", name="[uplink.gb26875]", why="protocol")
+        return
+    if not dialects and not site.unreadable(uplink):
+        site.error("gb_no_table", uplink, "protocol")
+    if "port" not in site.table(uplink):
+        site.error("gb_no_port", uplink)
+    for dialect in dialects:
+        _dialect(site, dialect)
+
+
+def _dialect(site: Site, dialect: Item) -> None:
+    values = dialect.values
+    style = values.get("address_style", "integer")
+    for key in ("source", "target"):
+        written = values.get(key)
+        if written is not None and not _is_device_address(written, style):
+            site.error("gb_address", dialect, key, value=written, style=style)
+    types = values.get("recovery_types", (134, 135, 136))
+    if len(types) != 3 or len(set(types)) != 3:
+        site.error("gb_recovery_types", dialect, "recovery_types")
+    if values.get("keepalive") == "none":
+        site.warning("gb_no_keepalive", dialect, "keepalive")
+
+
+def _is_device_address(written: str, style: str) -> bool:
+    if style == "wire":
+        return len(written) == 12
+    return written.isdigit() and int(written) < 2**48
 
 
 def _links(site: Site) -> None:

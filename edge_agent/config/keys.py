@@ -16,6 +16,7 @@ OUTPUTS: Final = ("buzzer", "fire_lamp", "fault_lamp", "link_lamp")
 BUTTONS: Final = ("ack", "silence")
 LINK_KINDS: Final = ("ethernet", "wifi", "cellular", "nbiot")
 KINDS: Final = tuple(kind.value for kind in Kind)
+KEEPALIVES: Final = ("none", "empty-send-data", "device-status", "one-byte", "command-7")
 
 # Forms of text. The words for each are `config.form_<name>`.
 FORMS: Final[Mapping[str, re.Pattern[str]]] = {
@@ -31,6 +32,9 @@ FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "run_dir": re.compile(r"/[^\x00-\x1f]{0,80}"),  # a Unix socket's name holds 107 bytes in all
     "interface": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,14}"),
     "name": re.compile(r"[^\x00-\x1f\x7f]{0,80}"),
+    "stream": re.compile(r"alarm|fault|status|telemetry"),
+    "gb_device": re.compile(r"[0-9]{1,15}|[0-9A-Fa-f]{12}"),
+    "gb_component": re.compile(r"[0-9]{1,5}(?:-[0-9]{1,5})?|0x[0-9A-Fa-f]{8}"),
 }
 
 
@@ -60,6 +64,7 @@ class Section:
     zh: str
     en: str
     keys: Mapping[str, Key]
+    aside: bool = False  # in the sample it stands behind a #: it belongs to a choice the sample does not make
 
     @property
     def last(self) -> str:
@@ -76,7 +81,7 @@ class Section:
 class Shape:
     """What the dataclass says of a key."""
 
-    kind: str  # text | whole | number | yes_no | path | texts | paths | lines
+    kind: str  # text | whole | number | yes_no | path | texts | wholes | paths | lines
     required: bool
     default: object  # None: left out
 
@@ -88,6 +93,7 @@ _SHAPES: Final[Mapping[object, str]] = {
     bool: "yes_no",
     Path: "path",
     tuple[str, ...]: "texts",
+    tuple[int, ...]: "wholes",
     tuple[Path, ...]: "paths",
     Mapping[str, int]: "lines",
 }

@@ -133,12 +133,59 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gb26875:
+    """[uplink.gb26875]: how one centre speaks GB/T 26875.3-2011. What centres disagree about is a key here, never a fork."""
+
+    source: str  # this device's address, agreed with the centre
+    target: str = "0"  # the centre's own
+    address_style: str = "integer"  # integer | wire | high-first: how the two are written
+    any_address: bool = False  # take confirms that name another device: some centres fill the field with zeros
+    version: int = 1
+    user_version: int = 1
+    time: str = "binary"  # binary | bcd
+    component_address: str = "loop-point"  # u32 | loop-point | point-loop | raw
+    description: bool = True  # component status carries its 31 bytes of text
+    adu_max: int = 512
+    objects_max: int = 0  # information objects a frame; 0: as many as fit
+    recovery: str = "bit"  # bit | user-type
+    recovery_types: tuple[int, ...] = (134, 135, 136)  # of system, component and device status
+    residual_current_type: int | None = None  # the analogue type agreed for mA; None: not carried
+    residual_current_step_ma: int = 1
+    trailing_time: bool = False
+    keepalive: str = "device-status"
+    keepalive_s: float = 30.0
+    timeout_s: float = 10.0
+    resends: int = 3
+    open_exchanges: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gb26875Point:
+    """[[gb26875_point]]: what some points are called in GB/T 26875.3. None leaves a thing to the profile and the defaults."""
+
+    points: tuple[str, ...]  # ids, or prefixes ending in *
+    send: bool = True  # false: these points are not carried over GB/T 26875.3
+    system_type: int | None = None
+    system_address: int | None = None
+    component_type: int | None = None
+    component_address: str = ""  # "loop-point", "point", or "0x" and the four bytes in hex
+    description: str = ""
+    analogue_type: int | None = None
+    scale: float | None = None  # value times this is the raw number on the wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Uplink:
-    """[[uplink]]: one centre. TLS unless the host is this machine."""
+    """[[uplink]]: one centre. TLS unless the host is this machine, or `plain` says that a GB/T 26875.3 centre has none."""
 
     id: str
     host: str
     port: int = 8883
+    protocol: str = "mqtt"  # mqtt | gb26875
+    streams: tuple[str, ...] = ("alarm", "fault", "status", "telemetry")
+    encoding: str = "json"  # json | cbor; mqtt only
+    history: bool | None = None  # whether a centre that is new here gets what the journal still holds; None: mqtt only
+    plain: bool = False
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
@@ -151,6 +198,11 @@ class Uplink:
     packed_host: str = ""  # where the centre takes packed frames (docs/packed.md); "": host
     packed_port: int = 0  # 0: it takes none
     packed_key_file: Path | None = None
+    gb26875: Gb26875 | None = None
+
+    def takes(self, stream: str) -> bool:
+        """Whether this centre gets a stream."""
+        return stream in self.streams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,4 +233,9 @@ class Config:
     zones: tuple[Zone, ...] = ()
     links: tuple[Link, ...] = ()
     uplinks: tuple[Uplink, ...] = ()
+    gb26875_points: tuple[Gb26875Point, ...] = ()
     profile_dirs: tuple[Path, ...] = (Path("/etc/edge-agent/profiles"),)  # override the shipped ones
+
+    def mandatory(self, stream: str = "alarm") -> list[str]:
+        """Ids of the centres without whose word a record of `stream` is not delivered."""
+        return [uplink.id for uplink in self.uplinks if uplink.mandatory and uplink.takes(stream)]

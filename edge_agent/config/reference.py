@@ -26,10 +26,10 @@ def sample(
     """A commented configuration that passes its own check.
 
     `values` replaces examples, by dotted key ("gateway.id"), each written as in TOML; "" leaves the key out. `sections` names
-    the tables that are written out (default: all); the rest stand there behind a #, ready to be used.
+    the tables that are written out (default: all that can stand together); the rest stand there behind a #, ready to be used.
     """
     given = values or {}
-    live = {section.name for section in SECTIONS} if sections is None else set(sections)
+    live = {section.name for section in SECTIONS if not section.aside} if sections is None else set(sections)
     lines = [f"# {line}" for line in text("config.sample_head", lang).splitlines()]
     lines += ["", *_keys(TOP, lang, given, live=True)]
     for section in SECTIONS:

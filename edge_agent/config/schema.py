@@ -14,6 +14,7 @@ from edge_agent.config.keys import (
     BAUD_RATES,
     BUTTONS,
     GPIO_BACKENDS,
+    KEEPALIVES,
     KINDS,
     LINK_KINDS,
     OUTPUTS,
@@ -451,12 +452,48 @@ SECTIONS: Final[tuple[Section, ...]] = (
         cls=model.Uplink,
         into="uplinks",
         many=True,
-        zh="一个监控中心 (MQTT 5); 中心不在本机时必须用 TLS",
-        en="One centre (MQTT 5); TLS unless the host is this machine",
+        zh="一个监控中心, 可有多个; 中心不在本机时必须用 TLS, 或对 GB/T 26875.3 中心写明 plain",
+        en="One centre of any number; TLS unless the host is this machine, or plain for a GB/T 26875.3 centre",
         keys={
             "id": Key(zh=_ID.zh, en=_ID.en, example='"county"', form="id"),
             "host": Key(zh="中心地址", en="Address of the centre", example='"centre.example.cn"', form="host"),
-            "port": Key(zh="端口", en="Port", example="8883", low=1, high=65535),
+            "port": Key(
+                zh="端口; GB/T 26875.3 没有标准端口, 必须写",
+                en="Port; GB/T 26875.3 has none of its own, so it must be written",
+                example="8883",
+                low=1,
+                high=65535,
+            ),
+            "protocol": Key(
+                zh="协议: mqtt 为 MQTT 5, gb26875 为 GB/T 26875.3-2011 (另写 [uplink.gb26875])",
+                en="Protocol: mqtt is MQTT 5, gb26875 is GB/T 26875.3-2011 (with [uplink.gb26875])",
+                example='"mqtt"',
+                choices=("mqtt", "gb26875"),
+            ),
+            "streams": Key(
+                zh="给这个中心的数据流: alarm 警情, fault 故障, status 状态, telemetry 遥测",
+                en="The streams this centre gets",
+                example='["alarm", "fault", "status"]',
+                form="stream",
+            ),
+            "encoding": Key(
+                zh="MQTT 批次的编码: cbor 省流量, 中心须支持",
+                en="How MQTT batches are written: cbor saves bytes where the centre reads it",
+                example='"json"',
+                choices=("json", "cbor"),
+            ),
+            "history": Key(
+                zh="新加的中心是否补发库中已有的记录; 不写则 MQTT 补发, GB/T 26875.3 不补发 (它分不清新旧警情)",
+                en="Whether a centre that is new here gets what the journal still holds; left out: MQTT does, GB/T 26875.3, "
+                "which cannot tell an old alarm from a new one, does not",
+                example="true",
+            ),
+            "plain": Key(
+                zh="明知不加密仍连接异地的 GB/T 26875.3 中心: 该协议没有任何保护, 请放在专网或 VPN 里",
+                en="Connect to a GB/T 26875.3 centre elsewhere without TLS, knowing that the protocol protects nothing: "
+                "keep it inside a private network or VPN",
+                example="false",
+            ),
             "ca_file": Key(
                 zh="中心的 CA 证书",
                 en="CA certificate of the centre",
@@ -513,6 +550,159 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 zh="压缩帧的密钥文件, 64 位十六进制, 每台网关一把, 仅服务可读",
                 en="Key of packed frames: 64 hex digits, one for each gateway; only the service may read it",
                 example='"/etc/edge-agent/tls/packed.key"',
+            ),
+        },
+    ),
+    Section(
+        name="uplink.gb26875",
+        cls=model.Gb26875,
+        into="gb26875",
+        many=False,
+        aside=True,
+        zh="GB/T 26875.3-2011 中心的约定, 逐项向中心问清 (docs/uplinks.zh.md)",
+        en="What is agreed with a GB/T 26875.3-2011 centre: ask it every one of these (docs/uplinks.md)",
+        keys={
+            "source": Key(
+                zh="本装置地址, 由中心分配",
+                en="Address of this device, given by the centre",
+                example='"889"',
+                form="gb_device",
+            ),
+            "target": Key(zh="中心地址", en="Address of the centre", example='"88888"', form="gb_device"),
+            "address_style": Key(
+                zh="两个地址的写法: integer 整数 (低字节先传), wire 线上 6 字节的十六进制, high-first 整数 (高字节先传)",
+                en="How both are written: integer (low byte first), wire (the six bytes in hex), high-first (an integer)",
+                example='"integer"',
+                choices=("integer", "wire", "high-first"),
+            ),
+            "any_address": Key(
+                zh="确认帧的目的地址不是本装置也接受: 有的中心填零",
+                en="Take a confirm though it names another device: some centres send zeros",
+                example="false",
+            ),
+            "version": Key(zh="主版本号", en="Main version byte", example="1", low=0, high=255),
+            "user_version": Key(zh="用户版本号", en="User version byte", example="1", low=0, high=255),
+            "time": Key(zh="时间标签编码", en="How time tags are coded", example='"binary"', choices=("binary", "bcd")),
+            "component_address": Key(
+                zh="部件地址 4 字节: loop-point 回路在前, point-loop 位号在前, u32 一个整数, raw 照写",
+                en="The four bytes of a component address: loop first, point first, one number, or as written",
+                example='"loop-point"',
+                choices=("loop-point", "point-loop", "u32", "raw"),
+            ),
+            "description": Key(
+                zh="部件状态带 31 字节部件说明; 极少数中心不要",
+                en="Component status carries its 31 bytes of text; a few centres want none",
+                example="true",
+            ),
+            "adu_max": Key(
+                zh="应用数据单元上限", en="Most bytes of a data unit", example="512", unit="B", low=64, high=1024
+            ),
+            "objects_max": Key(
+                zh="一帧最多几个信息对象; 0 为放得下就放",
+                en="Most information objects in a frame; 0: as many as fit",
+                example="0",
+                low=0,
+                high=102,
+            ),
+            "recovery": Key(
+                zh="恢复怎样报: bit 状态位清零, user-type 用自定义类型",
+                en="How a recovery is told: the bit at 0, or a user type of its own",
+                example='"bit"',
+                choices=("bit", "user-type"),
+            ),
+            "recovery_types": Key(
+                zh="系统、部件、装置状态恢复的类型号, 三个",
+                en="The three user types that recover system, component and device status",
+                example="[134, 135, 136]",
+                low=128,
+                high=254,
+            ),
+            "residual_current_type": Key(
+                zh="剩余电流 (mA) 的模拟量类型号; 标准里没有, 不写就不传",
+                en="The analogue type agreed for residual current in mA; the standard has none, left out: not carried",
+                example="128",
+                low=128,
+                high=255,
+            ),
+            "residual_current_step_ma": Key(
+                zh="剩余电流的单位", en="Unit of it", example="1", unit="mA", low=1, high=1000
+            ),
+            "trailing_time": Key(
+                zh="类型 5、6、7、25、26 的信息对象后也带时间",
+                en="The centre wants a time after objects of types 5, 6, 7, 25, 26 too",
+                example="false",
+            ),
+            "keepalive": Key(
+                zh="心跳形式: none 无, empty-send-data 空的发送数据帧, device-status 装置状态 (类型 21), "
+                "one-byte 一字节, command-7 命令 7",
+                en="Form of the keep-alive: none, an empty send-data frame, device status (type 21), one byte, or command 7",
+                example='"device-status"',
+                choices=KEEPALIVES,
+            ),
+            "keepalive_s": _seconds("心跳间隔", "Period of the keep-alive", "30.0", 5, 7200),
+            "timeout_s": _seconds(
+                "等待确认的时间 (标准: 不大于 10 s)", "Wait for a confirm (standard: at most 10 s)", "10.0", 0.2, 60
+            ),
+            "resends": Key(zh="重发次数 (标准: 3)", en="Resends (standard: 3)", example="3", low=0, high=10),
+            "open_exchanges": Key(
+                zh="同时等待确认的帧数; 许多中心一次只处理一帧",
+                en="Frames that may wait for their confirm at once; many centres take one at a time",
+                example="1",
+                low=1,
+                high=16,
+            ),
+        },
+    ),
+    Section(
+        name="gb26875_point",
+        cls=model.Gb26875Point,
+        into="gb26875_points",
+        many=True,
+        aside=True,
+        zh="测点在 GB/T 26875.3 里叫什么; 优先于型号文件和默认 (edge-agent gb26875 map 查看全部)",
+        en="What points are called in GB/T 26875.3, over profile and defaults (edge-agent gb26875 map shows all)",
+        keys={
+            "points": Key(
+                zh="测点编号, 或以 * 结尾的前缀; 写得更细的优先",
+                en="Ids of points, or prefixes ending in *; the more exact one wins",
+                example='["panel1/1-*"]',
+                form="point_pattern",
+            ),
+            "send": Key(
+                zh="false: 这些测点不经 GB/T 26875.3 上传",
+                en="false: these points are not carried over GB/T 26875.3",
+                example="true",
+            ),
+            "system_type": Key(zh="系统类型 (表 4)", en="System type (table 4)", example="1", low=0, high=255),
+            "system_address": Key(
+                zh="系统地址, 一般为主机号",
+                en="System address, mostly the panel's number",
+                example="1",
+                low=0,
+                high=255,
+            ),
+            "component_type": Key(zh="部件类型 (表 5)", en="Component type (table 5)", example="40", low=0, high=255),
+            "component_address": Key(
+                zh='部件地址: "回路-位号"、"位号" 或 "0x" 加四个字节; 只能用于单个测点',
+                en='Component address: "loop-point", "point", or "0x" and four bytes; for a single point only',
+                example='"1-27"',
+                form="gb_component",
+            ),
+            "description": Key(
+                zh="部件说明, 至多 15 个汉字; 不写则用测点名",
+                en="Description, at most 31 bytes of GB 18030; left out: the point's name",
+                example='"一层走道"',
+                form="name",
+            ),
+            "analogue_type": Key(
+                zh="模拟量类型 (表 6)", en="Type of the analogue value (table 6)", example="5", low=1, high=255
+            ),
+            "scale": Key(
+                zh="数值乘以它就是线上的整数",
+                en="The value times this is the whole number on the wire",
+                example="10.0",
+                low=1e-6,
+                high=1e6,
             ),
         },
     ),

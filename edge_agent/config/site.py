@@ -260,6 +260,13 @@ class _Reader:
     def texts(self, value: object) -> tuple[str, ...] | None:
         return self._list(value)
 
+    def wholes(self, value: object) -> tuple[int, ...] | None:
+        if not isinstance(value, list) or not value or len(value) > _LIST_MAX:
+            self._wrong_type(value)
+            return None
+        found = [self.whole(entry) for entry in value]
+        return tuple(entry for entry in found if entry is not None) if None not in found else None
+
     def paths(self, value: object) -> tuple[Path, ...] | None:
         texts = self._list(value)
         return None if texts is None else tuple(map(Path, texts))

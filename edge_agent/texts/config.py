@@ -22,6 +22,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "方括号内的文字列表, 至少一项, 至多 1000 项",
         "a list of texts in square brackets, 1 to 1000 of them",
     ),
+    "kind_wholes": ("方括号内的整数列表", "a list of whole numbers in square brackets"),
     "kind_paths": ("方括号内的绝对路径列表, 至少一项", "a list of absolute paths in square brackets, at least one"),
     "kind_lines": ("花括号内的 名称 = 线号", "name = line, in curly brackets"),
     "one_of": ("{choices} 之一", "one of {choices}"),
@@ -42,6 +43,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form_run_dir": ("以 / 开头的路径, 至多 81 个字符", "a path beginning with /, at most 81 characters"),
     "form_interface": ("网卡名, 如 eth0, 至多 15 个字符", "an interface such as eth0, at most 15 characters"),
     "form_name": ("至多 80 个字", "at most 80 characters"),
+    "form_stream": ("alarm, fault, status, telemetry", "alarm, fault, status, telemetry"),
+    "form_gb_device": ("引号内的整数, 或 12 位十六进制", "a whole number in quotes, or 12 hex digits"),
+    "form_gb_component": (
+        '"回路-位号"、"位号", 或 0x 加 8 位十六进制',
+        '"loop-point", "point", or 0x and 8 hex digits',
+    ),
     # files
     "missing_file": (
         "没有这个文件。可用 `edge-provision site new` 生成一份, 或用 --config 指出目录",
@@ -200,6 +207,33 @@ TEXTS: dict[str, tuple[str, str]] = {
     "no_tls": (
         "{value} 不在本机, 必须用 TLS: 请写 ca_file (另加 cert_file 和 key_file)",
         "{value} is not this machine, so TLS is needed: write ca_file (and cert_file and key_file)",
+    ),
+    "no_tls_gb": (
+        "{value} 不在本机, 而 GB/T 26875.3 没有加密: 请写 ca_file (TLS), 或在专网里写 plain = true",
+        "{value} is not this machine and GB/T 26875.3 encrypts nothing: write ca_file (TLS), or plain = true in a private "
+        "network",
+    ),
+    "gb_no_table": (
+        "协议是 gb26875, 缺少 [uplink.gb26875] (至少写 source)",
+        "The protocol is gb26875, but [uplink.gb26875] is missing (source at least)",
+    ),
+    "gb_no_port": ("GB/T 26875.3 没有标准端口: 请写 port", "GB/T 26875.3 has no port of its own: write port"),
+    "gb_address": (
+        "{value} 不能写成 {style} 形式的 6 字节地址",
+        "{value} is no 6-byte address in style {style}",
+    ),
+    "gb_recovery_types": ("应为三个不同的类型号", "There must be three different types"),
+    "gb_one_address": (
+        "component_address 只能给一个测点, 这里有 {count} 个或带 *",
+        "component_address is for a single point; here are {count}, or one with *",
+    ),
+    "gb_no_keepalive": (
+        "没有心跳: 无数据可发时, 断线要到下一次上传才发现",
+        "Without a keep-alive a dead link is noticed only at the next upload",
+    ),
+    "no_alarm_stream": (
+        "streams 里没有 alarm: 这个中心收不到火警",
+        "streams has no alarm: this centre will hear of no fire",
     ),
     "half_pair": ("写了 {name} 就必须写 {other}", "{name} needs {other} as well"),
     "no_client_cert": (

@@ -99,7 +99,7 @@ class UplinkProcess:
         self.core = CoreLink(
             config.gateway.run_dir / "core.sock", on_record=self._on_record, on_present=self._on_core_present
         )
-        self.reports = CoreReports(self.core, [uplink.id for uplink in config.uplinks if uplink.mandatory])
+        self.reports = CoreReports(self.core, config.mandatory())
         self.ledger = Ledger.open(
             config.gateway.data_dir / LEDGER_FILE,
             self._on_ledger,

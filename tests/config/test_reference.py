@@ -42,11 +42,38 @@ def test_every_key_has_words_in_both_languages_and_bounds_if_it_is_a_number() ->
 @pytest.mark.parametrize("lang", ["zh", "en"])
 def test_every_example_and_every_default_is_allowed(tmp_path: Path, lang: str) -> None:
     text = sample(lang)
+    for section in (section for section in SECTIONS if section.aside):  # they have a test of their own below
+        header = re.escape(f"# [[{section.name}]]" if section.many else f"# [{section.name}]")
+        text, found = re.subn(rf"^{header}\n(?:# .*\n)*", "", text, flags=re.MULTILINE)
+        assert found == 1, section.name
     everything = re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
     # A bus has a port or a host, and the parts of a serial line mean nothing to a TCP one.
     everything = re.sub(r"^(host = \"192|tcp_port|fake_socket).*\n", "", everything, flags=re.MULTILINE)
     (tmp_path / "config.toml").write_text(everything, encoding="utf-8")
     assert load_config(tmp_path).findings == ()
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_every_example_of_a_gb26875_centre_is_allowed(tmp_path: Path, lang: str) -> None:
+    written = sample(lang, sections=["gateway", "contact", "board", "uplink", "uplink.gb26875", "gb26875_point"])
+    everything = re.sub(r"^# (?=[a-z_]+ = )", "", written, flags=re.MULTILINE)
+    parts = {name: _table(everything, name) for name in ("gateway", "board", "contact", "uplink.gb26875")}
+    rule = _table(everything, "gb26875_point").replace('"panel1/1-*"', '"pump-room"')
+    uplink = '[[uplink]]\nid = "county"\nhost = "127.0.0.1"\nport = 26875\nprotocol = "gb26875"\n'
+    board = re.sub(r"^fake_socket.*\n", "", parts["board"], flags=re.MULTILINE)
+    text = "\n".join([parts["gateway"], board, parts["contact"], uplink, parts["uplink.gb26875"], rule])
+    (tmp_path / "config.toml").write_text(text, encoding="utf-8")
+    loaded = load_config(tmp_path)
+    assert loaded.findings == ()
+    assert loaded.config is not None
+    assert loaded.config.uplinks[0].gb26875 is not None
+    assert loaded.config.gb26875_points[0].points == ("pump-room",)
+
+
+def _table(text: str, name: str) -> str:
+    found = re.search(rf"^\[\[?{re.escape(name)}\]\]?\n(?:[a-z_]+ = .*\n)*", text, flags=re.MULTILINE)
+    assert found, name
+    return found.group()
 
 
 @pytest.mark.parametrize(("file", "lang"), [("docs/configuration.md", "en"), ("docs/configuration.zh.md", "zh")])
