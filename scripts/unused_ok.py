@@ -57,3 +57,22 @@ brief
 udp
 echo_ok
 echo_lost
+# [uplink.gb26875] and [[gb26875_point]]: read by edge_agent.uplink.gb26875, which lands next
+wholes
+address_style
+adu_max
+analogue_type
+any_address
+component_address
+component_type
+description
+objects_max
+open_exchanges
+recovery_types
+resends
+residual_current_step_ma
+residual_current_type
+system_address
+system_type
+trailing_time
+user_version
