@@ -238,6 +238,7 @@ class Destination:
     def _fill(self, session: Session) -> None:
         """Put on the wire what may go: alarms at hand first, then whatever one read at a time brings."""
         now_s = asyncio.get_running_loop().time()
+        self.outbox.send_lost_again(now_s, ask_again_s=ASK_AGAIN_S)
         blocked = frozenset(p for p, until_s in self._blocked.items() if until_s > now_s)
         max_bytes = min(self._settings.batch_bytes, session.max_bytes)
         while (batch := self.outbox.take_fresh(self._settings.window, blocked, max_bytes)) is not None:
@@ -334,7 +335,7 @@ class Destination:
             if stream is None:
                 continue
             before = stream.done.through
-            confirmed = self.outbox.acknowledge(stream_ack, now_s, ask_again_s=ASK_AGAIN_S)
+            confirmed = self.outbox.acknowledge(stream_ack, now_s)
             self._confirmed(stream, confirmed, before)
         for refusal, body in bodies.items():
             stream = self.outbox.get(refusal.epoch, refusal.priority)

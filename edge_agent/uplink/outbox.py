@@ -4,7 +4,7 @@ Each stream of each epoch is a set of numbers 1..head, of which some are `done` 
 neither is due: a lost confirm, a dropped connection, a range the centre asks for again only take numbers out of a set.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from buffer.records import Priority
@@ -14,6 +14,7 @@ from edge_agent.uplink.source import Found
 
 ALARM_RESERVE = 4  # slots beyond the window that only fresh alarms may take
 FLOOR_EVERY = 8  # one pick in so many goes to the lowest stream that waits, so that a storm above never starves it
+DOUBT_S = 2.0  # what the centre misses may be in the hands of another of its consumers for this long
 FRESH_MAX = 1024  # alarm bodies that came with the wake-up, kept until sent
 
 
@@ -44,6 +45,9 @@ class Stream:
     refused: set[int] = field(default_factory=set)  # moved aside, to be declared as gaps
     flights: list[Flight] = field(default_factory=list)
     limit: int | None = None  # records a batch, while looking for the one the centre cannot read
+    doubted: Intervals = field(default_factory=Intervals)  # the centre misses it, see Outbox.acknowledge
+    doubted_later: Intervals = field(default_factory=Intervals)  # the same, since `doubted_s`
+    doubted_s: float = 0.0
     asked_again: int = 0  # re-requests honoured since `through` last moved
     ask_not_before_s: float = 0.0
 
@@ -126,6 +130,7 @@ class Outbox:
         """A new connection: what there is now is replay, what comes from now on is live."""
         for stream in self._streams.values():
             stream.mark = stream.head
+            stream.doubted, stream.doubted_later = Intervals(), Intervals()  # the centre speaks of all anew
 
     def pending(self, priority: Priority) -> int:
         """Records of this priority not confirmed yet."""
@@ -292,41 +297,68 @@ class Outbox:
         flight.stream.done.add(flight.batch.first, flight.batch.last)
         self._settle(flight.stream)
 
-    def acknowledge(self, ack: StreamAck, now_s: float, *, ask_again_s: float) -> list[Flight]:
+    def acknowledge(self, ack: StreamAck, now_s: float) -> list[Flight]:
         """The centre has this. Return the batches that are confirmed by it.
 
-        A range it misses although we thought it confirmed is due again, at most once every `ask_again_s`.
+        What is settled only grows, so acks may come in any order. What is missing may be an old tale, or on its way through another
+        consumer of the centre: a batch that its successors overtook, or a range once confirmed, is doubted and not yet lost.
         """
         stream = self._streams.get((ack.epoch, ack.priority))
         if stream is None:
             return []
         before = stream.done.through
         high = min(ack.high, stream.head)  # nobody has what was never accepted
-        stream.done.add(1, min(ack.through, stream.head))
-        present = Intervals([(ack.through + 1, high)])
+        present = Intervals([(1, min(ack.through, stream.head)), (ack.through + 1, high)])
         for first, last in ack.missing:
             present.discard(first, last)
         for first, last in present:
-            stream.done.add(first, last)
-        self._ask_again(stream, ack.missing, now_s, ask_again_s)
-        for first, last in stream.done:
-            stream.busy.add(first, last)
+            for kept in (stream.done, stream.busy):
+                kept.add(first, last)
+            for doubted in (stream.doubted, stream.doubted_later):
+                doubted.discard(first, last)
         confirmed = self._settle(stream)
         if stream.done.through > before:
             stream.asked_again = 0
             stream.refused = {n for n in stream.refused if n > stream.done.through}
-        newest = max((flight.order for flight in confirmed), default=0)
-        for flight in list(stream.flights):  # the wire keeps order: what was overtaken by its successor is lost
-            if flight.order < newest and any(
-                a <= flight.batch.first and flight.batch.last <= b for a, b in ack.missing
-            ):
-                self.back(flight)
+        self._doubt(stream, ack.missing, max((flight.order for flight in confirmed), default=0), now_s)
         return confirmed
 
-    def _ask_again(self, stream: Stream, missing: Iterable[Range], now_s: float, ask_again_s: float) -> None:
-        lost = [part for first, last in missing for part in stream.done.overlap(first, last)]
-        if not lost or now_s < stream.ask_not_before_s:
-            return
+    @staticmethod
+    def _doubt(stream: Stream, missing: Sequence[Range], newest: int, now_s: float) -> None:
+        parts = [part for first, last in missing for part in stream.done.overlap(first, last)]
+        parts += [
+            (flight.batch.first, flight.batch.last)
+            for flight in stream.flights  # the wire keeps order
+            if flight.order < newest and any(a <= flight.batch.first and flight.batch.last <= b for a, b in missing)
+        ]
+        if parts and not stream.doubted and not stream.doubted_later:
+            stream.doubted_s = now_s
+        for first, last in parts:
+            (stream.doubted if stream.doubted_s == now_s else stream.doubted_later).add(first, last)
+
+    def send_lost_again(self, now_s: float, *, ask_again_s: float) -> None:
+        """What was doubted for DOUBT_S is lost: it is due again. A range once confirmed is, at most once every `ask_again_s`."""
+        for stream in self._streams.values():
+            if now_s < stream.doubted_s + DOUBT_S or not (stream.doubted or stream.doubted_later):
+                continue
+            for flight in list(stream.flights):
+                if stream.doubted.covers(flight.batch.first, flight.batch.last):
+                    self.back(flight)
+            if not self._ask_again(stream, now_s, ask_again_s):
+                continue
+            for first, last in stream.doubted:  # it goes out anew, and is doubted anew when that is overtaken
+                stream.doubted_later.discard(first, last)
+            stream.doubted, stream.doubted_later = stream.doubted_later, Intervals()
+            stream.doubted_s = now_s
+
+    @staticmethod
+    def _ask_again(stream: Stream, now_s: float, ask_again_s: float) -> bool:
+        """Give up what is doubted of the confirmed. Return False if it is too early for that."""
+        lost = [part for first, last in stream.doubted for part in stream.done.overlap(first, last)]
+        if not lost:
+            return True
+        if now_s < stream.ask_not_before_s:
+            return False
         stream.asked_again += 1
         stream.ask_not_before_s = now_s + ask_again_s * 2.0 ** min(stream.asked_again - 1, 6)
         for first, last in lost:
@@ -335,6 +367,7 @@ class Outbox:
             for flight in stream.flights:
                 for a, b in Intervals([(flight.batch.first, flight.batch.last)]).overlap(first, last):
                     stream.busy.add(a, b)
+        return True
 
     def refuse(self, refusal: Refusal) -> bool:
         """Move a record aside: its number is declared as a gap instead. Return False if it was aside already or is unknown.

@@ -1,5 +1,6 @@
 """The order and the sets: pure, against made-up journals and centres."""
 
+import itertools
 import random
 from collections.abc import Mapping
 
@@ -8,7 +9,7 @@ import pytest
 from buffer.records import Priority
 from edge_agent.uplink.contract import Batch, Refusal, StreamAck
 from edge_agent.uplink.intervals import Intervals
-from edge_agent.uplink.outbox import ALARM_RESERVE, FLOOR_EVERY, Flight, Outbox, Want
+from edge_agent.uplink.outbox import ALARM_RESERVE, DOUBT_S, FLOOR_EVERY, Flight, Outbox, Want
 from edge_agent.uplink.source import Found
 
 NOTHING: frozenset[Priority] = frozenset()
@@ -34,7 +35,7 @@ def send(box: Outbox, want: Want, count: int = 10) -> Flight:
 def ack(
     box: Outbox, priority: Priority, through: int, high: int | None = None, *missing: tuple[int, int], at: float = 0.0
 ) -> list[Flight]:
-    return box.acknowledge(StreamAck("e1", priority, through, high or through, missing), at, ask_again_s=2.0)
+    return box.acknowledge(StreamAck("e1", priority, through, high or through, missing), at)
 
 
 def test_streams_go_in_order_of_worth_and_oldest_first() -> None:
@@ -131,31 +132,63 @@ def test_an_ack_never_confirms_what_was_not_accepted_here() -> None:
     assert (want.first, want.last) == (11, 12)
 
 
-def test_a_range_that_is_asked_for_again_is_sent_again_but_not_at_any_speed() -> None:
-    box = outbox({Priority.ALARM: 100})
-    ack(box, Priority.ALARM, 100)
-    assert box.pick(8, 10**6, NOTHING) is None
-    ack(box, Priority.ALARM, 40, 100, (41, 50), at=10.0)
-    want = box.pick(8, 10**6, NOTHING)
-    assert want is not None
-    assert (want.first, want.last) == (41, 50)
-    box.taken(send(box, want))
-    ack(box, Priority.ALARM, 40, 100, (41, 50), at=11.0)
-    assert box.pick(8, 10**6, NOTHING) is None, "asked again within two seconds"
-    ack(box, Priority.ALARM, 40, 100, (41, 50), at=13.0)
-    assert box.pick(8, 10**6, NOTHING) is not None
-
-
-def test_a_batch_that_its_successors_overtook_is_lost_and_sent_again_at_once() -> None:
+def three_batches_on_the_wire() -> Outbox:
     box = outbox({Priority.ALARM: 30})
     for _ in range(3):
         want = box.pick(64, 10**6, NOTHING)
         assert want is not None
         send(box, want)
-    ack(box, Priority.ALARM, 10, 30, (11, 20))
+    return box
+
+
+def due(box: Outbox, at: float) -> tuple[int, int] | None:
+    box.send_lost_again(at, ask_again_s=2.0)
     want = box.pick(64, 10**6, NOTHING)
-    assert want is not None
-    assert (want.first, want.last) == (11, 20)
+    return None if want is None else (want.first, want.last)
+
+
+def test_a_batch_that_its_successors_overtook_is_waited_for_and_then_sent_again() -> None:
+    box = three_batches_on_the_wire()
+    ack(box, Priority.ALARM, 10, 30, (11, 20), at=5.0)
+    assert due(box, 5.0 + DOUBT_S - 0.1) is None, "another consumer of the centre may be storing it"
+    assert due(box, 5.0 + DOUBT_S) == (11, 20)
+
+
+def test_a_batch_that_another_consumer_stores_a_little_later_is_not_sent_twice() -> None:
+    box = three_batches_on_the_wire()
+    ack(box, Priority.ALARM, 10, 30, (11, 20), at=5.0)
+    ack(box, Priority.ALARM, 30, 30, at=5.5)
+    assert box.pending(Priority.ALARM) == 0
+    assert due(box, 60.0) is None
+
+
+def test_acks_may_come_in_any_order() -> None:
+    """Each consumer tells what was committed when it committed: those are ever larger sets, whatever the order of arrival."""
+    told = [(0, 20, (1, 10), (11, 15)), (10, 20, (11, 15)), (20, 20), (20, 30, (21, 25)), (30, 30)]
+    for order in itertools.permutations(told):
+        box = three_batches_on_the_wire()
+        for through, high, *missing in order:
+            ack(box, Priority.ALARM, through, high, *missing, at=5.0)  # type: ignore[arg-type]
+        assert box.pending(Priority.ALARM) == 0, order
+        assert box.in_flight == 0, order
+
+
+def test_a_confirmed_range_the_centre_still_misses_is_sent_again_and_then_ever_more_seldom() -> None:
+    box = three_batches_on_the_wire()
+    ack(box, Priority.ALARM, 30, at=1.0)
+    sent_again = []
+    for tenth in range(20, 400):
+        at = tenth / 10
+        ack(
+            box, Priority.ALARM, 10, 30, (11, 20), at=at
+        )  # restored from a backup, and never a word of what we send again
+        if (found := due(box, at)) is not None:
+            assert found == (11, 20)
+            sent_again.append(at)
+            box.sent(Batch(epoch="e1", priority=Priority.ALARM, first=11, last=20, records=[]), 1, at)
+            ack(box, Priority.ALARM, 30, at=at)
+    assert sent_again[0] == pytest.approx(4.0)
+    assert 2 < len(sent_again) < 20
 
 
 def test_holes_that_may_still_be_salvaged_are_neither_sent_nor_declared_until_that_is_over() -> None:
@@ -223,6 +256,7 @@ def test_everything_is_confirmed_in_the_end_through_any_mix_of_losses(seed: int)
             box.connected()
         if head[priority] < 150 and rng.random() < 0.01:
             have[priority] = Intervals()  # the centre lost its database: it learns so from the next record
+        box.send_lost_again(now_s, ask_again_s=0.2)
         batch = box.take_fresh(4, NOTHING, 1000)
         if batch is None and (want := box.pick(4, 500, NOTHING)) is not None:
             last = min(want.last, want.first + rng.randrange(8))
@@ -250,7 +284,6 @@ def test_everything_is_confirmed_in_the_end_through_any_mix_of_losses(seed: int)
         box.acknowledge(
             StreamAck("e1", batch.priority, stored.through, max(stored.high, stored.through), tuple(missing)),
             now_s,
-            ask_again_s=0.2,
         )
         for n in bad:
             box.refuse(Refusal("e1", batch.priority, n, "bad"))
