@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from buffer.disk import Disk
 from buffer.journal import Journal, JournalSettings
 from buffer.reader import JournalReader
 from buffer.records import Priority
@@ -192,10 +193,10 @@ def read(directory: Path) -> dict[str, object]:
 
 def _filled(directory: Path, count: int) -> tuple[VitalStore, BulkStore]:
     directory.mkdir()
-    VitalStore.make(directory / "vital.db", epoch="v-1", ordinal=1000, wall_ns=0)
-    BulkStore.make(directory / "bulk.db", epoch="b-1", ordinal=1000, wall_ns=0)
-    vital = VitalStore(directory / "vital.db", budget_bytes=2 << 30)
-    bulk = BulkStore(directory / "bulk.db", budget_bytes=2 << 30)
+    VitalStore.make(directory / "vital.db", epoch="v-1", ordinal=1000, wall_ns=0, disk=Disk())
+    BulkStore.make(directory / "bulk.db", epoch="b-1", ordinal=1000, wall_ns=0, disk=Disk())
+    vital = VitalStore(directory / "vital.db", budget_bytes=2 << 30, disk=Disk())
+    bulk = BulkStore(directory / "bulk.db", budget_bytes=2 << 30, disk=Disk())
     for start in range(0, count, 5000):
         some = range(start, min(start + 5000, count))
         vital.write([Ticket(Priority.ALARM, EVENT % i, i) for i in some])

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from buffer.dbfile import quoted
+from buffer.disk import quoted
 from buffer.faults import describe
 
 

@@ -5,7 +5,6 @@ Synchronous, one thread, no waiting, no clock of its own.
 """
 
 import contextlib
-import os
 import re
 import sqlite3
 import struct
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from buffer import rows
+from buffer.disk import Disk
 from buffer.faults import Damaged, JournalError
 from buffer.records import Priority
 
@@ -36,34 +36,7 @@ class Found:
     values: tuple[object, ...]
 
 
-Connect = Callable[[Path], sqlite3.Connection]
 Confirmed = Mapping[tuple[str, str, Priority], int]  # destination, epoch, stream -> through
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection that never makes the file, and leaves transactions to us."""
-    return sqlite3.connect(
-        f"file:{quoted(path)}?mode=rw",
-        uri=True,
-        isolation_level=None,
-        timeout=1.0,
-        check_same_thread=False,
-        cached_statements=64,
-    )
-
-
-def quoted(path: Path) -> str:
-    """A path inside a SQLite URI."""
-    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def sync_directory(path: Path) -> None:
-    """Make a rename or a new file in `path` durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 class DbFile:
@@ -79,7 +52,7 @@ class DbFile:
         200  # recycled: 17 KiB and 1.4 flushes an alarm; 29 and 2.0 with SQLite's own 1000 (reliability.md 2.2)
     )
 
-    def __init__(self, path: Path, *, budget_bytes: int, connect: Connect = connect) -> None:
+    def __init__(self, path: Path, *, budget_bytes: int, disk: Disk) -> None:
         """Open an existing file. Raise Damaged, JournalError("newer_schema"), sqlite3.Error or OSError."""
         self.path = path
         self.budget_pages = max(64, budget_bytes // PAGE_BYTES)
@@ -87,7 +60,7 @@ class DbFile:
             head = file.read(100)
         if len(head) < 100 or not head.startswith(MAGIC):
             raise Damaged("header", f"{len(head)} bytes {head[:16].hex()}")
-        self.db = connect(path)
+        self.db = disk.connect(path)
         try:
             self._pragmas()
             self._check_schema()
@@ -105,14 +78,14 @@ class DbFile:
         ordinal: int,
         wall_ns: int,
         fill: Callable[[sqlite3.Connection], None] = lambda db: None,
-        connect: Connect = connect,
+        disk: Disk,
     ) -> None:
         """Make a new file with its first epoch. It appears under `path` whole or not at all; nothing may be there yet."""
         new = path.with_name(path.name + ".new")
         for leftover in (new, *side_files(new)):
-            leftover.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640))
-        db = connect(new)
+            disk.unlink(leftover)
+        disk.make_empty(new)
+        db = disk.connect(new)
         try:
             db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -128,12 +101,11 @@ class DbFile:
             db.execute("COMMIT")
         finally:
             db.close()  # checkpoints and removes the -wal
-        with new.open("rb") as file:
-            os.fsync(file.fileno())
+        disk.sync(new)
         if any(side.exists() for side in side_files(path)):
             raise Damaged("side_file", "a -wal of another file would be taken for ours")
-        new.rename(path)
-        sync_directory(path.parent)
+        disk.rename(new, path)
+        disk.sync_directory(path.parent)
 
     @classmethod
     def filler(cls, state: Mapping[str, bytes], marks: Confirmed) -> Callable[[sqlite3.Connection], None]:

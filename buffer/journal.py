@@ -5,24 +5,25 @@ share the disk's queue and Python's lock, and nothing else.
 """
 
 import contextlib
-import fcntl
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from buffer.check import quick_check
-from buffer.dbfile import Connect, connect
+from buffer.disk import Disk
 from buffer.faults import JournalError, StoreFault, describe
 from buffer.owners import BulkOwner, VitalOwner
 from buffer.records import Priority
 from buffer.reserve import Space
 from buffer.retention import History
 from buffer.rows import BULK
+from buffer.runner import Runner, StartRunner, ThreadRunner, Turn
 from buffer.store import BulkStore, VitalStore
-from buffer.waiting import Ticket, Waiting, Wake
+from buffer.waiting import Ticket, Waiting
 
 __all__ = ["Journal", "JournalError", "JournalSettings", "StoreFault", "Ticket"]
 
@@ -75,13 +76,14 @@ class Journal:
         wall_ns: Callable[[], int],
         boot_id: str,
         new_epoch: Callable[[], str],
-        connect: Connect,
+        disk: Disk,
+        runner: StartRunner,
     ) -> None:
         self.directory, self.settings = directory, settings
-        self._mono_ns, self._wall_ns = mono_ns, wall_ns
+        self._mono_ns, self._wall_ns, self._disk = mono_ns, wall_ns, disk
         self._lock_fd = -1
         self._lock()
-        space = Space(directory, settings.reserve_bytes)
+        space = Space(directory, settings.reserve_bytes, disk)
 
         def common(prefix: str) -> Mapping[str, object]:
             return {
@@ -91,7 +93,6 @@ class Journal:
                 "new_epoch": lambda: f"{prefix}-{new_epoch()}",
                 "boot_id": boot_id,
                 "wall_ns": wall_ns,
-                "connect": connect,
             }
 
         self.vital = VitalOwner(VitalStore, directory / "vital.db", budget_bytes=settings.vital_bytes, **common("v"))  # type: ignore[arg-type]
@@ -121,8 +122,8 @@ class Journal:
         sizes = {Priority.TELEMETRY: settings.waiting_telemetry_bytes, Priority.MEDIA: settings.waiting_media_bytes}
         vital_waiting = Waiting({r: ns for r, ns in lingers_ns.items() if r not in BULK}, records_max=few, bytes_max={})
         bulk_waiting = Waiting({r: ns for r, ns in lingers_ns.items() if r in BULK}, records_max=many, bytes_max=sizes)
-        self._vital_writer = _Writer(self.vital, vital_waiting, on_batch, mono_ns, "journal-vital")
-        self._bulk_writer = _Writer(self.bulk, bulk_waiting, on_batch, mono_ns, "journal-bulk")
+        self._vital_writer = _Writer(self.vital, vital_waiting, on_batch, mono_ns, partial(runner, "journal-vital"))
+        self._bulk_writer = _Writer(self.bulk, bulk_waiting, on_batch, mono_ns, partial(runner, "journal-bulk"))
         self._writers = (
             self._vital_writer,
             self._vital_writer,
@@ -131,11 +132,12 @@ class Journal:
             self._bulk_writer,
         )
         self._closed = False
-        self._stop_check = threading.Event()
+        self._check_begun = False
         for writer in (self._vital_writer, self._bulk_writer):
-            writer.thread.start()
+            writer.runner.start()
+        self._checker = runner("journal-check", self._check)
         if settings.background_check:
-            threading.Thread(target=self._check, name="journal-check", daemon=True).start()
+            self._checker.start()
 
     @classmethod
     def open(
@@ -149,7 +151,8 @@ class Journal:
         wall_ns: Callable[[], int] = time.time_ns,
         boot_id: str | None = None,
         new_epoch: Callable[[], str] = lambda: os.urandom(6).hex(),
-        connect: Connect = connect,
+        disk: Disk | None = None,
+        runner: StartRunner = ThreadRunner,
     ) -> "Journal":
         """Open the journal of a directory, whatever state it is in, without a scan.
 
@@ -166,7 +169,8 @@ class Journal:
             wall_ns=wall_ns,
             boot_id=_boot_id() if boot_id is None else boot_id,
             new_epoch=new_epoch,
-            connect=connect,
+            disk=disk or Disk(),
+            runner=runner,
         )
 
     def append(
@@ -190,7 +194,7 @@ class Journal:
             return ticket
         wake, dropped = writer.waiting.put(ticket, self._mono_ns())
         if wake:
-            writer.wake.set()
+            writer.runner.wake()
         if dropped:
             writer.tell(dropped)
         return ticket
@@ -229,40 +233,41 @@ class Journal:
         if self._closed:
             return
         self._closed = True
-        self._stop_check.set()
+        self._checker.wake()
         until = time.monotonic() + timeout_s
         for writer in (self._vital_writer, self._bulk_writer):
             writer.stop()
         for writer in (self._vital_writer, self._bulk_writer):
-            writer.thread.join(max(0.0, until - time.monotonic()))
+            writer.runner.join(max(0.0, until - time.monotonic()))
         self._unlock()
 
     def _lock(self) -> None:
         with contextlib.suppress(OSError):
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self._disk.make_directory(self.directory)
         try:
-            self._lock_fd = os.open(self.directory / "journal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            self._lock_fd = self._disk.lock(self.directory / "journal.lock")
+        except BlockingIOError:
+            raise JournalError("locked", str(self.directory)) from None
         except OSError:
             return  # the medium is in trouble: the files will say which
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock_fd)
-            raise JournalError("locked", str(self.directory)) from None
 
     def _unlock(self) -> None:
         if self._lock_fd >= 0:
-            os.close(self._lock_fd)
+            self._disk.unlock(self._lock_fd)
             self._lock_fd = -1
 
-    def _check(self) -> None:
-        """Once after the start: SQLite's own check of both files, on connections of its own."""
-        if self._stop_check.wait(CHECK_AFTER_S):
-            return
+    def _check(self) -> int | None:
+        """Once, a while after the start: SQLite's own check of both files, on connections of its own."""
+        if self._closed:
+            return None
+        if not self._check_begun:
+            self._check_begun = True
+            return int(CHECK_AFTER_S * 1e9)
         for owner in (self.vital, self.bulk):
-            problem = quick_check(owner.path, self._stop_check.is_set)
+            problem = quick_check(owner.path, lambda: self._closed)
             if problem:
                 owner.checked = problem
+        return None
 
 
 class _Writer:
@@ -274,32 +279,31 @@ class _Writer:
         waiting: Waiting,
         on_batch: Callable[[Sequence[Ticket]], None] | None,
         mono_ns: Callable[[], int],
-        name: str,
+        start: Callable[[Turn], Runner],
     ) -> None:
         self.owner, self.waiting, self._on_batch, self._mono_ns = owner, waiting, on_batch, mono_ns
-        self.wake = Wake()
         self.turns = 0
         self.marks_lock = threading.Lock()
         self.marks: dict[tuple[str, str, Priority], int] = {}
         self._marks_ns = self._step_ns = self._storm_ns = 0
         self._flushes: list[threading.Event] = []
-        self._stopping = False
+        self._stopping = self._ended = False
         owner.urgent = waiting.alarm_waits  # type: ignore[method-assign]
-        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.runner = start(self._work)
 
     def flush(self) -> threading.Event:
         """Ask for all that waits to be committed; the event is set once it is."""
         event = threading.Event()
-        if self.thread.is_alive():
-            self._flushes.append(event)
-            self.wake.set()
-        else:
+        if self._ended:
             event.set()
+        else:
+            self._flushes.append(event)
+            self.runner.wake()
         return event
 
     def stop(self) -> None:
         self._stopping = True
-        self.wake.set()
+        self.runner.wake()
 
     def tell(self, tickets: Sequence[Ticket]) -> None:
         """Call back for settled tickets. A callback that raises is a bug of its owner; the writer lives on."""
@@ -337,19 +341,21 @@ class _Writer:
             **sizes,
         }
 
-    def _run(self) -> None:
-        while not self._stopping:
-            self.turns += 1
-            try:
-                sleep_ns = self._turn()
-            except JournalError as fault:  # the file was replaced by a newer program's: hands off
-                self.owner.refuse(fault)
-                sleep_ns = 10**9
-            except Exception as bug:  # noqa: BLE001 - alarms outlive any bug of the journal's own
-                self._report_bug(bug)
-                sleep_ns = 10**9
-            if sleep_ns > 0 and not self._stopping:
-                self.wake.sleep(sleep_ns / 1e9)
+    def _work(self) -> int | None:
+        """One turn; ns until the next, None after the last."""
+        if self._stopping:
+            self._end()
+            return None
+        self.turns += 1
+        try:
+            return self._turn()
+        except JournalError as fault:  # the file was replaced by a newer program's: hands off
+            self.owner.refuse(fault)
+        except Exception as bug:  # noqa: BLE001 - alarms outlive any bug of the journal's own
+            self._report_bug(bug)
+        return 10**9
+
+    def _end(self) -> None:
         with contextlib.suppress(Exception):
             while self._commit(at_once=True):
                 pass
@@ -361,6 +367,7 @@ class _Writer:
             self.tell(left)
             left = self.waiting.take(0, at_once=True)
         self.owner.close()
+        self._ended = True
         self._flushed()
 
     def _turn(self) -> int:

@@ -11,11 +11,11 @@ from typing import Generic, TypeVar
 
 from buffer import retention
 from buffer.check import quick_check
-from buffer.dbfile import PAGE_BYTES, Confirmed, Connect, connect, side_files
+from buffer.dbfile import PAGE_BYTES, Confirmed, side_files
 from buffer.faults import Damaged, JournalError, StoreFault, classify, describe
 from buffer.records import Priority
 from buffer.recovery import EPOCH_STEP, OpenMark, bad_files, done_path, set_aside, suspicion, write_done
-from buffer.reserve import Space, free_bytes
+from buffer.reserve import Space
 from buffer.salvage import Remembered, Salvaged, remember, salvage
 from buffer.store import BulkStore, VitalStore, gap_body
 from buffer.waiting import Ticket
@@ -55,13 +55,12 @@ class Owner(Generic[StoreT]):
         new_epoch: Callable[[], str],
         boot_id: str,
         wall_ns: Callable[[], int],
-        connect: Connect = connect,
     ) -> None:
         self.kind: type[StoreT] = kind
         self.path, self.budget_bytes = path, budget_bytes
         self.mandatory, self.space, self.report = tuple(mandatory), space, report
-        self._new_epoch, self._boot_id, self._wall_ns, self._connect = new_epoch, boot_id, wall_ns, connect
-        self._mark = OpenMark(path)
+        self._new_epoch, self._boot_id, self._wall_ns, self._disk = new_epoch, boot_id, wall_ns, space.disk
+        self._mark = OpenMark(path, space.disk)
         self.store: StoreT | None = None
         self.trouble = ""  # the code of what stops writing now
         self._inode = self._file_bytes = 0
@@ -90,7 +89,7 @@ class Owner(Generic[StoreT]):
             self._down(classify(fault), describe(fault), now_ns)
 
     def _open(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._disk.make_directory(self.path.parent)
         why = suspicion(self.path, self._mark)
         left_by = self._mark.left_by()
         if why == "missing" and not bad_files(self.path) and self._known.heads is None and not self._side_files_exist():
@@ -100,12 +99,12 @@ class Owner(Generic[StoreT]):
         elif not self.path.exists():
             self._make(self._known)
         try:
-            self.store = self.kind(self.path, budget_bytes=self.budget_bytes, connect=self._connect)
+            self.store = self.kind(self.path, budget_bytes=self.budget_bytes, disk=self._disk)
         except (Damaged, sqlite3.DatabaseError) as fault:
             if classify(fault) != "corrupt":
                 raise
             self._replace(fault)
-            self.store = self.kind(self.path, budget_bytes=self.budget_bytes, connect=self._connect)
+            self.store = self.kind(self.path, budget_bytes=self.budget_bytes, disk=self._disk)
         if left_by not in (None, self._boot_id) and not why and not self._fresh():
             # The power went. A card may have lost what it said it had written; the names of that are not given again.
             self.store.rotate(self._new_epoch(), self._wall_ns())
@@ -139,14 +138,14 @@ class Owner(Generic[StoreT]):
             ordinal=newest + EPOCH_STEP,
             wall_ns=self._wall_ns(),
             fill=self.kind.filler(known.state, marks),
-            connect=self._connect,
+            disk=self._disk,
         )
 
     def _replace(self, fault: Exception) -> None:
         """Set the file aside, make a new one with a new epoch, and remember to salvage."""
         known = self._known
         self._close_store()
-        bad = set_aside(self.path)
+        bad = set_aside(self.path, self._disk)
         self._mark.clear()  # it spoke of that file; the new one has no -wal yet
         if known.heads is None:
             known = remember(bad, self.kind)
@@ -288,7 +287,7 @@ class Owner(Generic[StoreT]):
     def free(self) -> int:
         """Bytes the disk has left, -1 if it does not say."""
         try:
-            return free_bytes(self.space.directory)
+            return self.space.free_bytes()
         except OSError:
             return -1
 
@@ -396,7 +395,7 @@ class Owner(Generic[StoreT]):
             bad, _ = self._salvages.pop(0)
             self._salvage = None
             params = {"rows": result.rows, "unreadable_pages": result.unreadable_pages, "missing": result.missing}
-            write_done(bad, params)
+            write_done(bad, params, self._disk)
             self.report(StoreFault("salvaged", bad.name, params=params))
         except (sqlite3.Error, OSError):
             self._salvage, self._salvage_ns = (
@@ -443,7 +442,7 @@ class Owner(Generic[StoreT]):
                 self._open()
                 return
             self.report(StoreFault("vanished", self.path.name))
-            self._mark.path.unlink(missing_ok=True)
+            self._disk.unlink(self._mark.path)
             self._open()
             self._tell_lost(known)
         except (sqlite3.Error, OSError, Damaged) as fault:

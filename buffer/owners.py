@@ -6,7 +6,7 @@ from buffer import retention
 from buffer.dbfile import PAGE_BYTES
 from buffer.faults import StoreFault, describe
 from buffer.owner import RESERVE_MARGIN_BYTES, SHED_TRIES, VACUUM_PAGES, Owner, S
-from buffer.reserve import Reserve, free_bytes
+from buffer.reserve import Reserve
 from buffer.store import BulkStore, VitalStore
 
 
@@ -35,7 +35,7 @@ class VitalOwner(Owner[VitalStore]):
         """Hold the reserve's blocks if the disk has them to spare."""
         reserve = self.space.reserve
         try:
-            if not first and free_bytes(self.space.directory) < reserve.size + RESERVE_MARGIN_BYTES:
+            if not first and self.space.free_bytes() < reserve.size + RESERVE_MARGIN_BYTES:
                 return
             reserve.take()
         except OSError as fault:
@@ -64,10 +64,10 @@ class BulkOwner(Owner[BulkStore]):
         """Hold the room that giving way needs, if the disk has it to spare."""
         size = (BulkStore.WAL_PAGES + 200) * PAGE_BYTES if self.space.reserve.size else 0
         spare = self._spare = self._spare or Reserve(
-            self.space.directory / "spare.bin", min(size, self.space.reserve.size)
+            self.space.directory / "spare.bin", min(size, self.space.reserve.size), self.space.disk
         )
         with contextlib.suppress(OSError):
-            if not spare.present and free_bytes(self.space.directory) > 2 * spare.size + RESERVE_MARGIN_BYTES:
+            if not spare.present and self.space.free_bytes() > 2 * spare.size + RESERVE_MARGIN_BYTES:
                 spare.take()
 
     def _look_round(self, now_ns: int) -> None:
@@ -80,7 +80,7 @@ class BulkOwner(Owner[BulkStore]):
     def _give_way(self, now_ns: int) -> None:
         """The disk is full: give room back to it until the reserve can be held again."""
         store, space = self.store, self.space
-        if store is None or free_bytes(space.directory) > 2 * space.reserve.size + RESERVE_MARGIN_BYTES:
+        if store is None or space.free_bytes() > 2 * space.reserve.size + RESERVE_MARGIN_BYTES:
             return
         if self._spare is not None:
             self._spare.give_up()

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Self
 
 from buffer import rows
-from buffer.dbfile import SCHEMA, quoted, side_files
+from buffer.dbfile import SCHEMA, side_files
+from buffer.disk import quoted
 from buffer.faults import Damaged, JournalError, StoreFault, classify, describe
 from buffer.records import Name, Priority, Record
 from buffer.rows import BULK, VITAL

@@ -2,12 +2,12 @@
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from buffer.dbfile import side_files, sync_directory, wal_is_short
+from buffer.dbfile import side_files, wal_is_short
+from buffer.disk import Disk
 
 EPOCH_STEP = 1000  # ordinals between the epochs of two files: room for rotations and for what is salvaged
 
@@ -23,7 +23,7 @@ def bad_files(path: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: Path, disk: Disk) -> Path:
     """Rename a file with its -wal and -shm out of the way. Return its new path. Raise OSError."""
     known = bad_files(path)
     number = max(known, default=0) + 1
@@ -31,34 +31,29 @@ def set_aside(path: Path) -> Path:
         number -= 1  # a crash came between the renames below: this -wal belongs to the last one
     bad = path.with_name(f"{path.name}.bad-{number}")
     if path.exists():
-        path.rename(bad)
+        disk.rename(path, bad)
     for side, bad_side in zip(side_files(path), side_files(bad), strict=True):
         with contextlib.suppress(FileNotFoundError):
-            side.rename(bad_side)
-    sync_directory(path.parent)
+            disk.rename(side, bad_side)
+    disk.sync_directory(path.parent)
     return bad
 
 
 class OpenMark:
     """A small file that is there while the journal is open; it tells after a crash how the last run ended."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.with_name(path.name + ".open")
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.path, self._disk = path.with_name(path.name + ".open"), disk
 
     def set(self, boot_id: str) -> None:
         """Say that the file is open in this boot. Call once the -wal exists."""
-        fd = os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-        try:
-            os.write(fd, boot_id.encode() + b"\n")
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        sync_directory(self.path.parent)
+        self._disk.write(self.path, boot_id.encode() + b"\n")
+        self._disk.sync_directory(self.path.parent)
 
     def clear(self) -> None:
         """Say that it is being closed in order. Call before the -wal goes."""
-        self.path.unlink(missing_ok=True)
-        sync_directory(self.path.parent)
+        self._disk.unlink(self.path)
+        self._disk.sync_directory(self.path.parent)
 
     def left_by(self) -> str | None:
         """The boot in which a run ended without closing; None if it closed."""
@@ -86,6 +81,6 @@ def done_path(bad: Path) -> Path:
     return bad.with_name(bad.name + ".done")
 
 
-def write_done(bad: Path, counts: Mapping[str, object]) -> None:
+def write_done(bad: Path, counts: Mapping[str, object], disk: Disk) -> None:
     """Remember that `bad` was salvaged, and with what result, for people."""
-    done_path(bad).write_text(json.dumps(dict(counts)) + "\n", "ascii")
+    disk.write(done_path(bad), json.dumps(dict(counts)).encode("ascii") + b"\n")

@@ -163,22 +163,3 @@ class Waiting:
         with self._lock:
             for rank, count in lost.items():
                 self.lost[rank] = self.lost.get(rank, 0) + count
-
-
-class Wake:
-    """Wakes one sleeping thread. A plain lock: a Condition costs several times as much per alarm."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-
-    def set(self) -> None:
-        """Wake the sleeper, or let its next sleep end at once."""
-        try:
-            self._lock.release()
-        except RuntimeError:  # it is awake already
-            return
-
-    def sleep(self, timeout_s: float) -> None:
-        """Sleep until `set` or the timeout."""
-        self._lock.acquire(timeout=timeout_s)

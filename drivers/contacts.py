@@ -1,7 +1,6 @@
 """Dry contacts on GPIO lines: an edge becomes a reading in the loop turn it is told in; a missed edge is found by reading again."""
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -103,7 +102,7 @@ class Contacts:
         return {line: self._gpio.read(line) for line in self._contacts}
 
     def _read_all(self, sink: Sink) -> None:
-        now_ns = time.monotonic_ns()
+        now_ns = round(asyncio.get_running_loop().time() * 1e9)
         told: list[Observation] = []
         try:
             levels = self._levels()

@@ -13,6 +13,7 @@ question, unless somebody remembers. `Owed` remembers (docs/decisions/0004-modbu
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +37,7 @@ class RtuLink:
     framing: str = "8N1"
     timeout_s: float = 0.3
     gap_s: float = 0.02
+    open_port: Callable[..., SerialLink] = SerialLink
 
 
 class Owed:
@@ -122,7 +124,7 @@ class RtuMaster:
         self.on_state: OnState = lambda up, reason, detail, at_ns: None
         self.on_stray: OnStray = lambda what, unit, count: None
         self.timeout_s = link.timeout_s
-        self._port = SerialLink(link.port, baud=link.baud, framing=link.framing)
+        self._port = link.open_port(link.port, baud=link.baud, framing=link.framing)
         # 3.5 characters, and not below 1.75 ms: Modbus over Serial Line 1.02, 2.5.1.1
         self._gap_s = max(link.gap_s, self._port.char_s(4), 0.00175)
         self._late_s = late_s

@@ -7,7 +7,7 @@ counted and kept in `refused()`, and text nobody can parse is a fault of the pan
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -45,13 +45,14 @@ class PanelDriver:
         baud: int | None = None,
         framing: str | None = None,
         silence_s: float | None = None,
+        open_port: Callable[..., SerialLink] = SerialLink,
     ) -> None:
         self.id = id
         self.profile = profile
         self._settings = settings = profile.link
         self._codec = build_codec(profile)
         self._hold_s = profile.hold_s
-        self._link = SerialLink(
+        self._link = open_port(
             port, baud=baud or settings.baud, framing=framing or settings.framing, dtr=settings.dtr, rts=settings.rts
         )
         self._poller = make_poller(profile, self._codec, self._link)

@@ -10,11 +10,11 @@ that everything else runs beside.
 import asyncio
 import collections
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from buffer.journal import StoreFault
-from drivers.gpio import GpioError
+from drivers.gpio import Gpio, GpioError
 from drivers.messages import LinkState, Observation, Sink
 from drivers.profile import load_profiles
 from edge_agent import __version__
@@ -28,10 +28,11 @@ from edge_agent.config.model import Config
 from edge_agent.keeper import Keeper
 from edge_agent.local_api import LocalServer
 from edge_agent.model import KINDS, Event, Kind, Sound
-from edge_agent.opening import open_board, open_journal
+from edge_agent.opening import OpenJournal, open_board, open_journal
 from edge_agent.points.table import PointTable
 from edge_agent.site import (
     Driver,
+    OpenPort,
     build_buttons,
     build_contacts,
     build_wire_drivers,
@@ -63,9 +64,17 @@ async def run_core(config: Config, *, clock: TimeSource | None = None) -> None:
 
 
 class Core:
-    """One site."""
+    """One site. `open_*` give what it stands on: the journal, the board's lines, serial ports (None: the machine's own)."""
 
-    def __init__(self, config: Config, clock: TimeSource) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: TimeSource,
+        *,
+        open_journal: OpenJournal = open_journal,
+        open_board: Callable[[Config], tuple[Gpio, GpioError | None]] = open_board,
+        open_port: OpenPort | None = None,
+    ) -> None:
         self.config, self.clock = config, clock
         self._loop = asyncio.get_running_loop()
         self.started = clock.now()
@@ -101,7 +110,7 @@ class Core:
         self.annunciator = Annunciator(self.gpio, config.board.outputs, self._board_fault)
         contacts, self._button_lines = build_contacts(config, self.gpio), build_buttons(config, self.gpio)
         self._buttons = Buttons(self._push_button, self._button_stuck, self.take)
-        wires, self._unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs))
+        wires, self._unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs), open_port)
         self.drivers: list[Driver] = [*wires, *([contacts] if contacts else [])]
         if self._unbuilt and not self.drivers:
             raise next(iter(self._unbuilt.values()))

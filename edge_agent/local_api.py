@@ -72,7 +72,7 @@ class LocalServer:
     ) -> None:
         self.path, self.handlers, self.on_watch = path, handlers, on_watch
         self._server: asyncio.AbstractServer | None = None
-        self.connections: set[_Connection] = set()
+        self.connections: dict[_Connection, None] = {}  # in the order they came
         self._turns: collections.deque[_Connection] = collections.deque()  # who has something to be answered
         self._pumping = False
 
@@ -154,10 +154,10 @@ class _Connection(asyncio.Protocol):
             return
         self._transport, self._peer = transport, peer
         transport.set_write_buffer_limits(high=WAITING_BYTES_MAX)
-        self._server.connections.add(self)
+        self._server.connections[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)
+        self._server.connections.pop(self, None)
         self._transport = None
         self._lines.clear()
         self._slices = None

@@ -11,14 +11,24 @@ from edge_agent.site import board_inputs
 
 log = logging.getLogger("edge.core")
 
+# config, boot id, where the store's faults go -> the journal or what stands in for it, and why
+OpenJournal = Callable[[Config, str, Callable[[StoreFault], None]], tuple[Journal | NoJournal, StoreFault | None]]
+
 
 def open_journal(
-    config: Config, boot_id: str, report: Callable[[StoreFault], None]
+    config: Config,
+    boot_id: str,
+    report: Callable[[StoreFault], None],
+    *,
+    opener: Callable[..., Journal] | None = None,
 ) -> tuple[Journal | NoJournal, StoreFault | None]:
-    """The journal; or one that refuses everything, so that alarms go on from memory. Raise JournalError("locked") only."""
+    """The journal; or one that refuses everything, so that alarms go on from memory. Raise JournalError("locked") only.
+
+    `opener` takes the arguments of Journal.open, which it is unless given.
+    """
     settings = config.journal
     try:
-        return Journal.open(
+        return (opener or Journal.open)(
             config.gateway.data_dir,
             JournalSettings(
                 vital_bytes=settings.vital_mb << 20,

@@ -1,8 +1,8 @@
 """From the configuration to the drivers of one site."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from drivers.contacts import ContactLine, Contacts
 from drivers.gpio import Gpio, InputSpec
@@ -10,7 +10,12 @@ from drivers.messages import PointSpec, Sink
 from drivers.profile import ProfileError, Profiles
 from edge_agent.config.model import Bus, Config, Panel
 
+if TYPE_CHECKING:
+    from drivers.serial_link import SerialLink
+
 log = logging.getLogger("edge.site")
+
+OpenPort = Callable[..., "SerialLink"]  # arguments as of SerialLink
 
 
 class Driver(Protocol):
@@ -35,8 +40,12 @@ class Driver(Protocol):
         ...
 
 
-def build_wire_drivers(config: Config, profiles: Profiles) -> tuple[list[Driver], dict[str, ProfileError]]:
+def build_wire_drivers(
+    config: Config, profiles: Profiles, open_port: OpenPort | None = None
+) -> tuple[list[Driver], dict[str, ProfileError]]:
     """A driver for each panel and bus, and why some sources (panels, buses, devices) have none: id -> what is wrong.
+
+    `open_port` makes the serial ports; None: SerialLink itself.
 
     One profile that cannot be used must not silence the panels beside it.
     """
@@ -44,12 +53,12 @@ def build_wire_drivers(config: Config, profiles: Profiles) -> tuple[list[Driver]
     unbuilt: dict[str, ProfileError] = {}
     for panel in config.panels:
         try:
-            built.append(_build_panel(panel, profiles))
+            built.append(_build_panel(panel, profiles, open_port))
         except Exception as fault:  # noqa: BLE001 - told as a fault of the source
             unbuilt[panel.id] = _why(fault)
     for bus in config.buses:
         try:
-            built.append(_build_bus(bus, profiles, unbuilt))
+            built.append(_build_bus(bus, profiles, unbuilt, open_port))
         except Exception as fault:  # noqa: BLE001 - as above
             unbuilt[bus.id] = _why(fault)
             unbuilt |= {device.id: unbuilt[bus.id] for device in bus.devices if device.id not in unbuilt}
@@ -68,8 +77,9 @@ def _why(fault: Exception) -> ProfileError:
     return ProfileError("unusable", detail=f"{type(fault).__name__}: {fault}")
 
 
-def _build_panel(panel: Panel, profiles: Profiles) -> Driver:
+def _build_panel(panel: Panel, profiles: Profiles, open_port: OpenPort | None) -> Driver:
     from drivers.panel import PanelDriver
+    from drivers.serial_link import SerialLink
 
     return PanelDriver(
         id=panel.id,
@@ -78,18 +88,20 @@ def _build_panel(panel: Panel, profiles: Profiles) -> Driver:
         baud=panel.baud,
         framing=panel.framing,
         silence_s=panel.silence_s,
+        open_port=open_port or SerialLink,
     )
 
 
-def _build_bus(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError]) -> Driver:
+def _build_bus(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError], open_port: OpenPort | None) -> Driver:
     from drivers.modbus_bus import BusDevice, ModbusBus
     from drivers.modbus_map import ModbusProfile, compile_profile
     from drivers.modbus_rtu import RtuLink
     from drivers.modbus_tcp import TcpLink
+    from drivers.serial_link import SerialLink
 
     link: RtuLink | TcpLink
     if bus.port:
-        link = RtuLink(bus.port, bus.baud, bus.framing, bus.timeout_s, bus.gap_s)
+        link = RtuLink(bus.port, bus.baud, bus.framing, bus.timeout_s, bus.gap_s, open_port or SerialLink)
     else:
         link = TcpLink(bus.host, bus.tcp_port, bus.timeout_s)
     compiled: dict[str, ModbusProfile] = {}

@@ -10,7 +10,7 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from drivers.gpio.port import GpioError, Lines, log
@@ -24,8 +24,9 @@ MAX_LINE_BYTES = 16 * 1024
 class FakeGpio(Lines):
     """54 lines. Untouched contacts are open. `<socket>.levels`, written by the simulated wiring, gives the levels at power-up."""
 
-    def __init__(self, fake_socket: Path | None = None) -> None:
+    def __init__(self, fake_socket: Path | None = None, *, mono_ns: Callable[[], int] = time.monotonic_ns) -> None:
         super().__init__()
+        self._mono_ns = mono_ns
         self._server = _Server(fake_socket, self) if fake_socket else None
         self._wired: dict[int, bool] = {}  # what the wiring does, requested or not: it outlives close()
         self._broken: str | None = None
@@ -41,7 +42,7 @@ class FakeGpio(Lines):
         changed = {line: level for line, level in levels.items() if self._wired.get(line, False) != level}
         self._wired.update(changed)
         if self._is_open and not self._broken:
-            now_ns = time.monotonic_ns()
+            now_ns = self._mono_ns()
             for line, level in changed.items():
                 if line in self._inputs:
                     self._tell(line, level, now_ns)
@@ -76,7 +77,7 @@ class FakeGpio(Lines):
     def _set(self, line: int, level: bool) -> None:
         self._check_chip()
         if self._server is not None:
-            self._server.tell({"line": line, "level": int(level), "mono_ns": time.monotonic_ns()})
+            self._server.tell({"line": line, "level": int(level), "mono_ns": self._mono_ns()})
 
     def _get(self, line: int) -> bool:
         self._check_chip()

@@ -32,9 +32,9 @@ class CoreLink:
         self._client: LocalClient | None = None
         self._changed = asyncio.Event()
         self._confirmed: dict[tuple[str, str, str], int] = {}
-        self._confirms_owed: set[tuple[str, str, str]] = set()
+        self._confirms_owed: dict[tuple[str, str, str], None] = {}  # in the order they came
         self._states: dict[str, dict[str, object]] = {}
-        self._states_owed: set[str] = set()
+        self._states_owed: dict[str, None] = {}
         self._faults_owed: deque[dict[str, object]] = deque(maxlen=FAULTS_MAX)
         self._delivered_owed: deque[str] = deque(maxlen=DELIVERED_MAX)
         self._said_absent = False
@@ -49,7 +49,7 @@ class CoreLink:
         key = destination, epoch, priority.stream
         if through > self._confirmed.get(key, 0):
             self._confirmed[key] = through
-            self._confirms_owed.add(key)
+            self._confirms_owed[key] = None
             self._changed.set()
 
     def delivered(self, event_ids: Iterable[str]) -> None:
@@ -61,7 +61,7 @@ class CoreLink:
     def uplink_state(self, destination: str, up: bool, reason: str, **detail: object) -> None:
         """Whether the destination can be reached, and why not (ASCII code)."""
         self._states[destination] = {"dest": destination, "up": up, "reason": reason, **detail}
-        self._states_owed.add(destination)
+        self._states_owed[destination] = None
         self._changed.set()
 
     def fault(self, destination: str, what: str, **params: object) -> None:
@@ -108,8 +108,8 @@ class CoreLink:
         async with asyncio.timeout(REQUEST_S):
             await client.request("watch", what=["journal"])
         self._client = client
-        self._confirms_owed = set(self._confirmed)  # a restarted core knows nothing
-        self._states_owed = set(self._states)
+        self._confirms_owed = dict.fromkeys(self._confirmed)  # a restarted core knows nothing
+        self._states_owed = dict.fromkeys(self._states)
         self._changed.set()
         reporter = asyncio.create_task(self._report_for_ever(client), name="core-report")
         present = asyncio.create_task(_run(self._on_present(True)), name="core-present")
@@ -157,7 +157,8 @@ class CoreLink:
             ids = [owed.popleft() for _ in range(min(len(owed), DELIVERED_SLICE))]
             await self._tell(client, "delivered", ids=ids)  # lost with the core: told again at its return
         while self._states_owed:
-            destination = self._states_owed.pop()
+            destination = next(iter(self._states_owed))
+            del self._states_owed[destination]
             await self._tell(client, "uplink_state", **self._states[destination])
         while self._faults_owed:
             fault = self._faults_owed[0]
@@ -165,7 +166,8 @@ class CoreLink:
             if self._faults_owed and self._faults_owed[0] is fault:
                 self._faults_owed.popleft()
         while self._confirms_owed:
-            key = self._confirms_owed.pop()
+            key = next(iter(self._confirms_owed))
+            del self._confirms_owed[key]
             destination, epoch, stream = key
             await self._tell(
                 client, "confirm", dest=destination, epoch=epoch, stream=stream, through=self._confirmed[key]

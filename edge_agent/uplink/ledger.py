@@ -13,14 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from buffer.disk import Disk
 from buffer.records import Name, Priority
+from buffer.runner import StartRunner, ThreadRunner
 from edge_agent.uplink.intervals import Intervals
 
 log = logging.getLogger("edge.ledger")
 
 VERSION: Final = 1
 LINGER_S: Final = 0.1  # confirms of this long share a commit
+RETRY_S: Final = 5.0  # a medium that took nothing is tried again after this
 REST_RANGES_MAX: Final = 1000  # confirmed out of order and remembered; what is above is sent again after a restart
+IDLE_NS: Final = 3600 * 10**9  # whoever notes something wakes the writer
 REFUSED_MAX: Final = 2000  # rows a destination; the oldest give way
 REFUSED_BODY_MAX: Final = 16 * 1024
 
@@ -55,15 +59,17 @@ class Refused:
 class Ledger:
     """Open one with `Ledger.open`. `note` and `refuse` return at once; one thread writes."""
 
-    def __init__(self, path: Path, report: Callable[[str, str], None]) -> None:
-        self.path, self._report = path, report
+    def __init__(self, path: Path, report: Callable[[str, str], None], disk: Disk, runner: StartRunner) -> None:
+        self.path, self._report, self._disk = path, report, disk
         self.set_aside: Path | None = None  # where the unreadable predecessor went
         self.commits = 0
         self._dirty: dict[Key, Intervals] = {}
         self._refused: list[Refused] = []
+        self._owed: tuple[dict[Key, Intervals], list[Refused]] = {}, []  # what the writer has in hand
         self._changed = threading.Condition()
         self._closing = False
         self._idle = True
+        self._lingers = False
         self._failing = False
         self._database: sqlite3.Connection | None = None
         self._start: dict[Key, Intervals] = {}
@@ -71,16 +77,23 @@ class Ledger:
             self._start = self._open()
         except (OSError, sqlite3.Error) as fault:
             self._fails(fault)  # alarms from memory must travel all the same: what is confirmed meanwhile is held here
-        self._thread = threading.Thread(target=self._write_for_ever, name="ledger", daemon=True)
-        self._thread.start()
+        self._runner = runner("ledger", self._turn)
+        self._runner.start()
 
     @classmethod
-    def open(cls, path: Path, report: Callable[[str, str], None] = lambda code, detail: None) -> "Ledger":
+    def open(
+        cls,
+        path: Path,
+        report: Callable[[str, str], None] = lambda code, detail: None,
+        *,
+        disk: Disk | None = None,
+        runner: StartRunner = ThreadRunner,
+    ) -> "Ledger":
         """Open or create. `report(code, detail)` hears of set_aside, failing and recovered, perhaps in the writer thread.
 
         A medium that takes nothing is `failing`, tried again with every commit: until then this process remembers by itself.
         """
-        return cls(path, report)
+        return cls(path, report, disk or Disk(), runner)
 
     def load(self, destination: str) -> dict[tuple[str, Priority], Intervals]:
         """What the destination had confirmed (refused records count) when the ledger was opened, by epoch and priority."""
@@ -94,15 +107,18 @@ class Ledger:
         """Remember `done`. The latest call for a stream wins; a commit follows within about LINGER_S."""
         with self._changed:
             self._dirty[destination, epoch, priority] = done.copy()
-            self._idle = False
-            self._changed.notify_all()
+            self._noted()
 
     def refuse(self, refused: Refused) -> None:
         """Move one record aside."""
         with self._changed:
             self._refused.append(refused)
+            self._noted()
+
+    def _noted(self) -> None:
+        if self._idle:  # else the writer knows, and lets more come
             self._idle = False
-            self._changed.notify_all()
+            self._runner.wake()
 
     def refused(self, destination: str) -> list[Refused]:
         """What the destination refused, oldest first; nothing while the file cannot be had. Not on a loop that matters."""
@@ -128,15 +144,14 @@ class Ledger:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Commit what is noted and stop the writer."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._thread.join(timeout_s)
+        self._closing = True
+        self._runner.wake()
+        self._runner.join(timeout_s)
 
     # --- the file ---------------------------------------------------------------------------------------------------------
 
     def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        database = self._disk.connect(self.path, make=True)
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")
@@ -155,7 +170,7 @@ class Ledger:
 
     def _open(self) -> dict[Key, Intervals]:
         """Connect, and set a damaged file aside; return what it holds. Raise OSError or sqlite3.Error if the medium is to blame."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._disk.make_directory(self.path.parent)
         try:
             self._database = self._connect()
             return self._read(self._database)
@@ -173,11 +188,11 @@ class Ledger:
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.bad-{number}")).exists():
             number += 1
-        self.path.rename(aside)
+        self._disk.rename(self.path, aside)
         for suffix in ("-wal", "-shm"):
             side = self.path.with_name(self.path.name + suffix)
             if side.exists():
-                side.rename(aside.with_name(aside.name + suffix))
+                self._disk.rename(side, aside.with_name(aside.name + suffix))
         self.set_aside = aside
         log.error("ledger set_aside=%s fault=%s", aside.name, fault)
         self._report("set_aside", aside.name)
@@ -195,26 +210,32 @@ class Ledger:
 
     # --- the writer thread ------------------------------------------------------------------------------------------------
 
-    def _write_for_ever(self) -> None:
-        dirty: dict[Key, Intervals] = {}
-        refused: list[Refused] = []
-        while True:
-            with self._changed:
-                if not dirty and not refused and not self._dirty and not self._refused:
-                    self._idle = True
-                    self._changed.notify_all()
-                    self._changed.wait_for(lambda: self._dirty or self._refused or self._closing)
-                    if self._closing and not self._dirty and not self._refused:
-                        break
-                self._changed.wait_for(lambda: self._closing, 5.0 if self._failing else LINGER_S)
-                dirty.update(self._dirty)  # after a failed commit the older notes are still here
-                refused += self._refused
-                self._dirty, self._refused = {}, []
-                closing = self._closing
-            if self._commit(dirty, refused):
-                dirty, refused = {}, []
-            elif closing:
-                break  # duplicates after the restart, nothing worse
+    def _turn(self) -> int | None:
+        """Let notes gather for `LINGER_S`, then commit them."""
+        dirty, refused = self._owed
+        with self._changed:
+            if not dirty and not refused and not self._dirty and not self._refused:
+                self._idle = True
+                self._changed.notify_all()
+                if not self._closing:
+                    return IDLE_NS
+                self._close_file()
+                return None
+            if not self._lingers and not self._closing:
+                self._lingers = True
+                return int((RETRY_S if self._failing else LINGER_S) * 1e9)
+            self._lingers = False
+            dirty.update(self._dirty)  # after a failed commit the older notes are still here
+            refused += self._refused
+            self._dirty, self._refused = {}, []
+        if self._commit(dirty, refused):
+            self._owed = {}, []
+        elif self._closing:
+            self._close_file()  # duplicates after the restart, nothing worse
+            return None
+        return 0
+
+    def _close_file(self) -> None:
         if self._database is not None:
             self._database.close()
 

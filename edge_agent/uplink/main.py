@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, cast
@@ -30,6 +31,7 @@ SNAPSHOT_POINTS_MAX: Final = 256
 LEDGER_FILE: Final = "delivery.db"
 ALARMS_LOOKED_BACK: Final = 2000  # records an alarm that still waits for its lamp is looked for in
 
+OnLedger = Callable[[str, str], None]
 MakeLink = Callable[[Config, Uplink, TimeSource, Dial], Link]
 
 
@@ -90,6 +92,8 @@ class UplinkProcess:
         rng: random.Random,
         make_link: MakeLink = mqtt_link,
         open_reader: Callable[[Path], Reader] = open_journal,
+        open_ledger: Callable[[Path, OnLedger], Ledger] = Ledger.open,
+        executor: Executor | None = None,
     ) -> None:
         self.config = config
         self._loop = asyncio.get_running_loop()
@@ -100,12 +104,9 @@ class UplinkProcess:
             config.gateway.run_dir / "core.sock", on_record=self._on_record, on_present=self._on_core_present
         )
         self.reports = CoreReports(self.core, config.mandatory())
-        self.ledger = Ledger.open(
-            config.gateway.data_dir / LEDGER_FILE,
-            self._on_ledger,
-        )
+        self.ledger = open_ledger(config.gateway.data_dir / LEDGER_FILE, self._on_ledger)
         directory = config.gateway.data_dir
-        self.source = Source(partial(open_reader, directory), partial(_all_salvaged, directory))
+        self.source = Source(partial(open_reader, directory), partial(_all_salvaged, directory), executor)
         self._salvaged = True
         self.destinations = [
             Destination(

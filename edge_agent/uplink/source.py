@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -70,11 +70,19 @@ class Heads:
 class Source:
     """One for the process; all destinations read through it."""
 
-    def __init__(self, open_reader: Callable[[], Reader], salvaged: Callable[[], bool] = lambda: True) -> None:
-        """`salvaged` says whether all files that were set aside have been read out. It is called in the thread."""
+    def __init__(
+        self,
+        open_reader: Callable[[], Reader],
+        salvaged: Callable[[], bool] = lambda: True,
+        executor: Executor | None = None,
+    ) -> None:
+        """`salvaged` says whether all files that were set aside have been read out. It is called in the thread.
+
+        `executor`: one thread, of its own unless given.
+        """
         self._open_reader, self._salvaged = open_reader, salvaged
         self._reader: Reader | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal-read")
+        self._thread = executor or ThreadPoolExecutor(1, thread_name_prefix="journal-read")
         self._memory: dict[str, dict[int, bytes]] = {}
 
     async def heads(self) -> Heads:

@@ -24,7 +24,7 @@ def faults() -> list[StoreFault]:
 def make_journal(tmp_path: Path, faults: list[StoreFault]) -> Iterator[MakeJournal]:
     """Opens journals in `tmp_path/j` (settings by keyword) and closes them after the test."""
     made: list[Journal] = []
-    extra = ("connect", "on_batch", "mono_ns", "wall_ns", "new_epoch")
+    extra = ("disk", "on_batch", "mono_ns", "wall_ns", "new_epoch")
 
     def make(directory: Path | None = None, *, boot_id: str = "boot-a", **changes: Any) -> Journal:
         options = {name: changes.pop(name) for name in extra if name in changes}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from buffer.dbfile import connect
+from buffer.disk import Disk
 from buffer.faults import StoreFault
 from buffer.journal import Journal
 from buffer.reader import JournalReader
@@ -163,11 +163,12 @@ class Faulty(sqlite3.Connection):
         return super().execute(sql, *arguments)
 
 
-def faulty_connect(path: Path) -> sqlite3.Connection:
-    connect(path).close()
-    return sqlite3.connect(
-        f"file:{path}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, factory=Faulty
-    )
+class FaultyDisk(Disk):
+    def connect(self, path: Path, *, make: bool = False) -> sqlite3.Connection:
+        super().connect(path, make=make).close()
+        return sqlite3.connect(
+            f"file:{path}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, factory=Faulty
+        )
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_whichever_statement_fails_nothing_is_acknowledged_falsely(
     turn = 0
     while not untouched:
         directory = tmp_path / str(turn)
-        journal = make_journal(directory, connect=faulty_connect, reserve_bytes=0)
+        journal = make_journal(directory, disk=FaultyDisk(), reserve_bytes=0)
         Faulty.left = turn
         tickets = []
         for i in range(3):
@@ -217,7 +218,7 @@ def test_a_dead_medium_is_told_once_and_alarms_fail_without_waiting(
     make_journal: MakeJournal, tmp_path: Path, faults: list[StoreFault], until: Until
 ) -> None:
     Faulty.code, Faulty.left, Faulty.lasting = sqlite3.SQLITE_IOERR_WRITE, -1, True
-    journal = make_journal(connect=faulty_connect, reserve_bytes=0)
+    journal = make_journal(disk=FaultyDisk(), reserve_bytes=0)
     Faulty.left = 0
     told: list[Ticket] = []
     for _ in range(50):

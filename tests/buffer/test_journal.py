@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from buffer.disk import Disk
 from buffer.faults import StoreFault
 from buffer.journal import BODY_BYTES_MAX, JournalError
 from buffer.reader import JournalReader
@@ -167,8 +168,8 @@ def test_a_million_pending_rows_cost_no_time_to_open(tmp_path: Path) -> None:
     read = {}
     for count in (1_000, 200_000):
         path = tmp_path / f"{count}.db"
-        VitalStore.make(path, epoch="v-1", ordinal=1000, wall_ns=0)
-        store = VitalStore(path, budget_bytes=1 << 30)
+        VitalStore.make(path, epoch="v-1", ordinal=1000, wall_ns=0, disk=Disk())
+        store = VitalStore(path, budget_bytes=1 << 30, disk=Disk())
         with store.transaction() as db:
             db.execute(
                 "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < ?)"
@@ -177,7 +178,7 @@ def test_a_million_pending_rows_cost_no_time_to_open(tmp_path: Path) -> None:
             )
         store.close()
         before = _read_bytes()
-        store = VitalStore(path, budget_bytes=1 << 30)
+        store = VitalStore(path, budget_bytes=1 << 30, disk=Disk())
         read[count] = _read_bytes() - before
         assert store.heads[A] == count
         store.close()

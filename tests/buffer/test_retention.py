@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from buffer import retention
+from buffer.disk import Disk
 from buffer.reader import JournalReader
 from buffer.records import Priority
 from buffer.store import BulkStore, VitalStore
@@ -18,14 +19,14 @@ NOW_NS = 1_800_000_000 * 10**9
 
 @pytest.fixture
 def vital(tmp_path: Path) -> VitalStore:
-    VitalStore.make(tmp_path / "vital.db", epoch="v-1", ordinal=1000, wall_ns=0)
-    return VitalStore(tmp_path / "vital.db", budget_bytes=4 << 20)
+    VitalStore.make(tmp_path / "vital.db", epoch="v-1", ordinal=1000, wall_ns=0, disk=Disk())
+    return VitalStore(tmp_path / "vital.db", budget_bytes=4 << 20, disk=Disk())
 
 
 @pytest.fixture
 def bulk(tmp_path: Path) -> BulkStore:
-    BulkStore.make(tmp_path / "bulk.db", epoch="b-1", ordinal=1000, wall_ns=0)
-    return BulkStore(tmp_path / "bulk.db", budget_bytes=4 << 20)
+    BulkStore.make(tmp_path / "bulk.db", epoch="b-1", ordinal=1000, wall_ns=0, disk=Disk())
+    return BulkStore(tmp_path / "bulk.db", budget_bytes=4 << 20, disk=Disk())
 
 
 def write(store: VitalStore | BulkStore, rank: Priority, count: int, at_ns: int = NOW_NS, body: bytes = b"x") -> None:
@@ -72,7 +73,7 @@ def test_a_mark_never_goes_back(vital: VitalStore) -> None:
     write(vital, A, 10)
     vital.put_marks({("a", "v-1", A): 8})
     vital.put_marks({("a", "v-1", A): 5})
-    assert VitalStore(vital.path, budget_bytes=1 << 20).marks["a", "v-1", A] == 8
+    assert VitalStore(vital.path, budget_bytes=1 << 20, disk=Disk()).marks["a", "v-1", A] == 8
 
 
 def test_alarms_stay_a_year_and_longer_if_their_clock_was_not_set(vital: VitalStore, tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_n_is_not_given_again_after_everything_was_pruned(vital: VitalStore) -> 
     write(vital, S, 50)
     vital.put_marks({("a", "v-1", S): 50})
     prune(vital, ("a",), events=0)
-    again = VitalStore(vital.path, budget_bytes=1 << 20)
+    again = VitalStore(vital.path, budget_bytes=1 << 20, disk=Disk())
     assert again.heads[S] == 50
     ticket = Ticket(S, b"next")
     again.write([ticket])

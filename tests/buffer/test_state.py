@@ -37,7 +37,7 @@ def test_the_newest_change_of_a_value_wins_whatever_the_order_of_the_commits(tmp
     store = journal.vital.store
     assert isinstance(store, VitalStore)
     journal._vital_writer.stop()
-    journal._vital_writer.thread.join()
+    journal._vital_writer.runner.join(10)
     journal.vital.open(0)
     store = journal.vital.store
     assert isinstance(store, VitalStore)
