@@ -1,7 +1,7 @@
 """Why a centre cannot be reached, in words that say what to do. Keys are the reasons of `uplink_state` and `uplink_fault`."""
 
 TEXTS: dict[str, tuple[str, str]] = {
-    "connected": ("已连接消息服务器", "connected to the broker"),
+    "connected": ("已连接", "connected"),
     "confirmed": ("中心已确认收到", "the centre confirms what it gets"),
     "closed": ("本机已断开", "closed by this gateway"),
     "lost": ("通信链路中断", "the link was lost"),
@@ -36,6 +36,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "denied": (
         "消息服务器拒收数据:请中心修改访问权限;数据仍保留",
         "the broker denies what we publish: have the centre mend its access list; nothing is lost",
+    ),
+    "centre_denies": (
+        "中心否认每一帧:检查地址、用户版本号等约定;数据仍保留",
+        "the centre denies every frame: check addresses, user version and the rest of the dialect; nothing is lost",
     ),
     "state_denied": ("消息服务器拒收状态报文", "the broker denies our state message"),
     "taken_over": ("另一台设备使用了相同的网关编号", "another device uses this gateway's id"),

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
@@ -25,7 +25,15 @@ ASK_AGAIN_S: Final = 2.0  # a range the centre keeps asking for is sent again th
 SPREAD_S: Final = 5.0  # after an outage replay of the lower streams starts within this, at random
 SNAPSHOT_S: Final = 0.5  # the core's snapshot is worth this wait, an alarm is not worth more
 TOO_LARGE: Final = "larger than the broker's packets"
-SENT_SILENT_CODES: Final = ("centre_silent", "half_open", "denied")  # a connection alone does not disprove these
+DECLINES_MAX: Final = 3  # the centre said no to a record so often, while it took others: it is put aside
+DECLINED_MAX: Final = 64  # so many waiting: it is the centre, not the records
+DECLINED_PAUSE_S: Final = 30.0
+SENT_SILENT_CODES: Final = (
+    "centre_silent",
+    "half_open",
+    "denied",
+    "centre_denies",
+)  # a connection alone does not disprove these
 
 
 class Reports(Protocol):
@@ -48,6 +56,14 @@ class Reports(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Decline:
+    """A record the centre said no to."""
+
+    settled_before: int  # records settled when it first did
+    count: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What a destination is wired to."""
@@ -66,10 +82,18 @@ class Destination:
 
     def __init__(self, settings: Uplink, parts: Parts) -> None:
         self.id, self._settings, self._parts = settings.id, settings, parts
+        self._takes = frozenset(priority for priority in STREAMS if settings.takes(priority.stream))
         self.outbox = Outbox(
             parts.ledger.load(self.id),
             [(r.name.epoch, r.name.priority, r.name.n) for r in parts.ledger.refused(self.id)],
+            takes=self._takes,
         )
+        history = settings.protocol == "mqtt" if settings.history is None else settings.history
+        self._joining = parts.ledger.is_new(self.id) and not history
+        if not self._joining:
+            parts.ledger.meet(self.id)
+        self._declines: dict[Name, _Decline] = {}
+        self._settled = 0  # records, in the life of this process
         self._wake = asyncio.Event()
         self._alarm = asyncio.Event()
         self._session: Session | None = None
@@ -99,8 +123,31 @@ class Destination:
 
     # --- told from outside ------------------------------------------------------------------------------------------------
 
+    def join(self, heads: Mapping[tuple[str, Priority], int]) -> None:
+        """The first look at the journal: a centre that is new here, and wants no history, has all that is in it."""
+        if not self._joining:
+            return
+        self._joining = False
+        for (epoch, priority), head in heads.items():
+            if self.outbox.get(epoch, priority) is None:
+                self._pass_by(epoch, priority, head)
+        self._parts.ledger.meet(self.id)
+
+    def _pass_by(self, epoch: str, priority: Priority, through: int) -> None:
+        """This destination is not owed what the journal has of a stream up to here."""
+        if self.outbox.grow(epoch, priority, through) and (stream := self.outbox.get(epoch, priority)) is not None:
+            before = stream.done.through
+            self.outbox.settle(stream, 1, through)
+            self._note(stream, before)
+
     def grow(self, epoch: str, priority: Priority, head: int) -> None:
         """The journal has records up to `head`."""
+        if priority not in self._takes:
+            if not epoch.startswith(MEMORY_PREFIX):  # nothing is kept for a destination that does not want it
+                self._parts.reports.confirm(self.id, epoch, priority, head)
+            return
+        if self._joining and self.outbox.get(epoch, priority) is None:
+            self._pass_by(epoch, priority, head - 1)
         if self.outbox.grow(epoch, priority, head):
             self._wake.set()
             if priority is Priority.ALARM:
@@ -108,9 +155,26 @@ class Destination:
 
     def alarm(self, epoch: str, n: int, body: bytes) -> None:
         """An alarm came with its body."""
-        self.outbox.add_fresh(epoch, n, body)
+        self.grow(epoch, Priority.ALARM, n)
+        if Priority.ALARM in self._takes:
+            self.outbox.add_fresh(epoch, n, body)
+            self._wake.set()
+            self._alarm.set()
+
+    def resend(self, epoch: str, stream: str, first: int, last: int) -> int:
+        """The centre asks for records again; return how many of them were thought confirmed and are due once more.
+
+        What is not confirmed comes anyway; what the journal has no more is declared as a gap.
+        """
+        priority = next((p for p in self._takes if p.stream == stream), None)
+        found = self.outbox.get(epoch, priority) if priority is not None else None
+        if found is None:
+            return 0
+        count = self.outbox.resend(found, first, last)
+        if count and not epoch.startswith(MEMORY_PREFIX):
+            self._parts.ledger.note(self.id, epoch, found.priority, found.done)
         self._wake.set()
-        self._alarm.set()
+        return count
 
     def salvaged(self) -> None:
         """Nothing more will be read out of files that were set aside."""
@@ -123,7 +187,7 @@ class Destination:
 
     def say_pending(self) -> None:
         """Tell the core how much waits, if that has changed."""
-        pending = {priority.stream: self.outbox.pending(priority) for priority in STREAMS}
+        pending = {priority.stream: self.outbox.pending(priority) for priority in STREAMS if priority in self._takes}
         if self._up is not None and pending != self._pending:
             self._pending = pending
             self._parts.reports.uplink_state(self.id, self._up, self._reason, **self._detail, pending=pending)
@@ -193,8 +257,8 @@ class Destination:
         loop = asyncio.get_running_loop()
         self._session = session
         self.counters["connections"] += 1
-        window, batch_bytes = self._settings.window, min(self._settings.batch_bytes, session.max_bytes)
-        self._pace = Pace(ceiling_bytes=window * batch_bytes, batch_bytes=batch_bytes)
+        batch_bytes = min(self._settings.batch_bytes, session.max_bytes)
+        self._pace = Pace(ceiling_bytes=session.window * batch_bytes, batch_bytes=batch_bytes)
         self._blocked.clear()
         self._denied.clear()
         self._puback_s = loop.time()
@@ -218,7 +282,7 @@ class Destination:
                 bug, self._bug = self._bug, None
                 raise bug
             self._fill(session)
-            if (fault := self._too_old(loop.time())) is not None:
+            if (fault := self._too_old(session, loop.time())) is not None:
                 return fault
             try:
                 async with asyncio.timeout(TICK_S):
@@ -227,9 +291,9 @@ class Destination:
                 pass
         return session.closed.result()
 
-    def _too_old(self, now_s: float) -> LinkError | None:
+    def _too_old(self, session: Session, now_s: float) -> LinkError | None:
         oldest_s = self.outbox.oldest_s()
-        if oldest_s is None or now_s - oldest_s <= self._settings.unconfirmed_s:
+        if oldest_s is None or now_s - oldest_s <= session.waits_s:
             return None
         # did the broker at least take what the centre did not confirm?
         reason = "centre_silent" if self._puback_s >= oldest_s else "half_open"
@@ -241,13 +305,13 @@ class Destination:
         self.outbox.send_lost_again(now_s, ask_again_s=ASK_AGAIN_S)
         blocked = frozenset(p for p, until_s in self._blocked.items() if until_s > now_s)
         max_bytes = min(self._settings.batch_bytes, session.max_bytes)
-        while (batch := self.outbox.take_fresh(self._settings.window, blocked, max_bytes)) is not None:
+        while (batch := self.outbox.take_fresh(session.window, blocked, max_bytes)) is not None:
             self._send(session, batch)
         if self._reading is not None:
             return
         if now_s < self._spread_until_s:
             blocked |= {Priority.STATUS, Priority.TELEMETRY}
-        want = self.outbox.pick(self._settings.window, self._pace.budget_bytes, blocked)
+        want = self.outbox.pick(session.window, self._pace.budget_bytes, blocked)
         if want is not None:
             self._reading = asyncio.create_task(self._read(session, want), name=f"read:{self.id}")
 
@@ -309,8 +373,8 @@ class Destination:
         self._denied.pop(flight.batch.priority, None)  # mended; the next confirm says that the link is up
         if self._settings.ack == "broker":
             before = flight.stream.done.through
-            self.outbox.taken(flight)
-            self._confirmed(flight.stream, [flight], before)
+            confirmed = self.outbox.settle(flight.stream, flight.batch.first, flight.batch.last)
+            self._confirmed(flight.stream, confirmed, before)
 
     def denied(self, flight: Flight, code: int, detail: str) -> None:
         """Nothing is parked: the batch is due again, later, and people hear of it."""
@@ -361,13 +425,70 @@ class Destination:
         ids = [event_id for flight in flights for event_id in flight.event_ids]
         if ids:
             self._parts.reports.delivered(self.id, ids)
+        self._note(stream, through_before)
+        if not self._denied:
+            self._say(True, "confirmed")
+        self._wake.set()
+
+    def _note(self, stream: Stream, through_before: int) -> None:
+        """Remember what is confirmed of a stream, and tell the core how far that goes."""
         if not stream.epoch.startswith(MEMORY_PREFIX):
             self._parts.ledger.note(self.id, stream.epoch, stream.priority, stream.done)
         if stream.done.through > through_before:
             self._parts.reports.confirm(self.id, stream.epoch, stream.priority, stream.done.through)
-        if not self._denied:
+
+    def settled(self, flight: Flight, first: int, last: int) -> None:
+        """The centre has these records of a batch; the rest of it may still be on its way."""
+        stream, before = flight.stream, flight.stream.done.through
+        records = [(n, body) for n, body in flight.batch.records if first <= n <= last]
+        self._settled += len(records)
+        for n, _ in records:
+            self._declines.pop(Name(stream.epoch, stream.priority, n), None)
+        flight.event_ids = ()  # told here, record by record
+        if flight.batch.priority is Priority.ALARM:
+            ids = [i for _, body in records if (i := event_id(body))]
+            if ids:
+                self._parts.reports.delivered(self.id, ids)
+        self.counters["confirmed"] += len(records)
+        self.outbox.settle(stream, first, last)
+        self._note(stream, before)
+        if records:
             self._say(True, "confirmed")
         self._wake.set()
+
+    def declined(self, flight: Flight, n: int, why: str) -> None:
+        """A record the centre says no to again and again while it takes others is put aside. Until then it waits, alone."""
+        stream = flight.stream
+        name = Name(stream.epoch, stream.priority, n)
+        self.counters["denied"] += 1
+        decline = self._declines.setdefault(name, _Decline(self._settled))
+        decline.count += 1
+        if decline.count >= DECLINES_MAX and self._settled > decline.settled_before:
+            del self._declines[name]
+            body = next((body for m, body in flight.batch.records if m == n), b"")
+            self._put_aside(stream, n, why, body)
+            return
+        if self._settled == decline.settled_before:
+            self._say(False, "centre_denies", stream=stream.priority.stream)
+        loop = asyncio.get_running_loop()
+        self.outbox.park(stream, n)
+        wait_s = Backoff(self._parts.rng).next_s(alarm=True) * 2.0 ** min(decline.count - 1, 4)
+        loop.call_later(wait_s, self._unpark, stream, n)
+        if len(self._declines) > DECLINED_MAX:
+            self._blocked[stream.priority] = loop.time() + DECLINED_PAUSE_S
+
+    def _unpark(self, stream: Stream, n: int) -> None:
+        self.outbox.unpark(stream, n)
+        self._wake.set()
+
+    def finished(self, flight: Flight) -> None:
+        """What the centre did not take is due again."""
+        self.outbox.back(flight)
+        self._wake.set()
+
+    def noticed(self, what: str, **params: object) -> None:
+        """For people."""
+        self._parts.reports.fault(self.id, what, **params)
 
     def _body_on_wire(self, refusal: Refusal) -> bytes:
         stream = self.outbox.get(refusal.epoch, refusal.priority)

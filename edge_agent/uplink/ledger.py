@@ -25,6 +25,7 @@ LINGER_S: Final = 0.1  # confirms of this long share a commit
 RETRY_S: Final = 5.0  # a medium that took nothing is tried again after this
 REST_RANGES_MAX: Final = 1000  # confirmed out of order and remembered; what is above is sent again after a restart
 IDLE_NS: Final = 3600 * 10**9  # whoever notes something wakes the writer
+MET: Final = ""  # the epoch of a row that only says that a destination is known
 REFUSED_MAX: Final = 2000  # rows a destination; the oldest give way
 REFUSED_BODY_MAX: Final = 16 * 1024
 
@@ -100,8 +101,18 @@ class Ledger:
         return {
             (epoch, priority): done.copy()
             for (name, epoch, priority), done in self._start.items()
-            if name == destination
+            if name == destination and epoch != MET
         }
+
+    def is_new(self, destination: str) -> bool:
+        """Whether this ledger served others before and this destination never. One that was lost or is empty knows nobody, so
+        that it cannot tell: then everybody is owed everything.
+        """
+        return bool(self._start) and all(name != destination for name, _, _ in self._start)
+
+    def meet(self, destination: str) -> None:
+        """The destination is served from now on."""
+        self.note(destination, MET, Priority.ALARM, Intervals())
 
     def note(self, destination: str, epoch: str, priority: Priority, done: Intervals) -> None:
         """Remember `done`. The latest call for a stream wins; a commit follows within about LINGER_S."""

@@ -1,7 +1,8 @@
 """What a destination needs of a protocol: open a session, hand over batches, hear what became of them."""
 
 import asyncio
-from typing import Protocol
+from collections.abc import Sized
+from typing import Any, Protocol
 
 from edge_agent.uplink.contract import Ack, Batch
 from edge_agent.uplink.outbox import Flight
@@ -34,19 +35,37 @@ class Receiver(Protocol):
         """The centre says what it has."""
         ...
 
+    def settled(self, flight: Flight, first: int, last: int) -> None:
+        """The centre has these records of the batch, or there is nothing of them to tell it."""
+        ...
+
+    def declined(self, flight: Flight, n: int, why: str) -> None:
+        """The centre answered no to this record, sent alone and again as its protocol asks."""
+        ...
+
+    def finished(self, flight: Flight) -> None:
+        """Nothing more of the batch is on the wire: what of it is not settled is due again."""
+        ...
+
+    def noticed(self, what: str, **params: object) -> None:
+        """Something a person has to look at although the link is up. `what` is an ASCII code of edge_agent.texts.uplink."""
+        ...
+
 
 class Session(Protocol):
     """One connection. When `closed` is done it is over; its result says why."""
 
     max_bytes: int  # of one encoded batch
+    window: int  # batches it takes at once
+    waits_s: float  # a batch unconfirmed for longer means a dead connection; inf: the session finds that out by itself
     brief: bool  # carries ALARM and FAULT in brief only: what the centre then has is `told`, not yet done
     closed: asyncio.Future[LinkError]
 
-    def encode(self, batch: Batch) -> bytes:
-        """The message that `send` puts on the wire."""
+    def encode(self, batch: Batch) -> Sized:
+        """What `send` puts on the wire; its length is in bytes."""
         ...
 
-    def send(self, flight: Flight, payload: bytes) -> None:
+    def send(self, flight: Flight, payload: Any) -> None:
         """Hand a batch over. It waits behind what has a higher priority and before what has a lower one."""
         ...
 

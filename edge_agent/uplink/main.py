@@ -49,6 +49,8 @@ def mqtt_link(config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> 
         cert_file=uplink.cert_file,
         key_file=uplink.key_file,
         centre_acks=uplink.ack == "centre",
+        window=uplink.window,
+        unconfirmed_s=uplink.unconfirmed_s,
     )
     return MqttLink(settings, clock, dial)
 
@@ -178,6 +180,7 @@ class UplinkProcess:
             if newly_salvaged:
                 destination.salvaged()
             destination.outbox.epochs(found.epochs)
+            destination.join(found.heads)
             for (epoch, priority), head in found.heads.items():
                 destination.grow(epoch, priority, head)
 

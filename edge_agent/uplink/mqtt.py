@@ -57,6 +57,8 @@ class MqttSettings:
     cert_file: Path | None = None
     key_file: Path | None = None
     centre_acks: bool = True
+    window: int = 8
+    unconfirmed_s: float = 20.0
 
 
 class MqttLink:
@@ -169,6 +171,7 @@ class _MqttSession:
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[LinkError] = self._loop.create_future()
         self.max_bytes = 0
+        self.window, self.waits_s = settings.window, settings.unconfirmed_s
         self._retain = True
         self._granted: asyncio.Future[None] = self._loop.create_future()
         self._queue: list[tuple[int, int, _Packet]] = []

@@ -4,7 +4,7 @@ Each stream of each epoch is a set of numbers 1..head, of which some are `done` 
 neither is due: a lost confirm, a dropped connection, a range the centre asks for again only take numbers out of a set.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from buffer.records import Priority
@@ -42,6 +42,7 @@ class Stream:
     done: Intervals = field(default_factory=Intervals)
     busy: Intervals = field(default_factory=Intervals)  # done or on the wire
     held: Intervals = field(default_factory=Intervals)  # missing here, but perhaps still to be salvaged: not due now
+    parked: Intervals = field(default_factory=Intervals)  # declined by the centre: not due for a while
     refused: set[int] = field(default_factory=set)  # moved aside, to be declared as gaps
     flights: list[Flight] = field(default_factory=list)
     limit: int | None = None  # records a batch, while looking for the one the centre cannot read
@@ -59,7 +60,7 @@ class Stream:
         """The batch is not on the wire any more: what of it is not confirmed is due again."""
         self.flights.remove(flight)
         self.busy.discard(flight.batch.first, flight.batch.last)
-        for kept in (self.done, self.held):
+        for kept in (self.done, self.held, self.parked):
             for first, last in kept.overlap(flight.batch.first, flight.batch.last):
                 self.busy.add(first, last)
         for other in self.flights:  # a fresh alarm may lie inside the range of an older batch
@@ -80,8 +81,14 @@ class Outbox:
     """All streams of one destination."""
 
     def __init__(
-        self, done: Mapping[tuple[str, Priority], Intervals], refused: Iterable[tuple[str, Priority, int]] = ()
+        self,
+        done: Mapping[tuple[str, Priority], Intervals],
+        refused: Iterable[tuple[str, Priority, int]] = (),
+        *,
+        takes: Collection[Priority] = STREAMS,
     ) -> None:
+        """`done` and `refused` are what the ledger remembers; `takes` are the streams this destination gets."""
+        self._takes = takes
         self._streams: dict[tuple[str, Priority], Stream] = {}
         self._order: list[str] = []  # epochs, oldest first
         self._loaded = dict(done)
@@ -107,7 +114,7 @@ class Outbox:
 
     def grow(self, epoch: str, priority: Priority, head: int) -> bool:
         """The journal has records up to `head`. Return whether that is news."""
-        if priority not in STREAMS:
+        if priority not in self._takes:
             return False
         stream = self._streams.get((epoch, priority))
         if stream is None:
@@ -292,10 +299,42 @@ class Outbox:
         """When the oldest unconfirmed batch was sent."""
         return min((f.sent_s for s in self._streams.values() for f in s.flights), default=None)
 
-    def taken(self, flight: Flight) -> None:
-        """Broker mode: the broker's word is enough."""
-        flight.stream.done.add(flight.batch.first, flight.batch.last)
-        self._settle(flight.stream)
+    def settle(self, stream: Stream, first: int, last: int) -> list[Flight]:
+        """These records are done with. Return the batches that are confirmed by it."""
+        for kept in (stream.done, stream.busy):
+            kept.add(first, last)
+        stream.parked.discard(first, last)
+        return self._settle(stream)
+
+    def park(self, stream: Stream, n: int) -> None:
+        """Not this one for now; what is behind it goes on."""
+        for kept in (stream.parked, stream.busy):
+            kept.add(n, n)
+
+    def unpark(self, stream: Stream, n: int) -> None:
+        """The record is due again."""
+        if n in stream.parked:
+            stream.parked.discard(n, n)
+            self._free(stream, n, n)
+
+    def resend(self, stream: Stream, first: int, last: int) -> int:
+        """Have records sent again that are confirmed already; return how many. What is still due comes anyway."""
+        again = stream.done.overlap(first, last)
+        for a, b in again:
+            stream.done.discard(a, b)
+            self._free(stream, a, b)
+        return sum(b - a + 1 for a, b in again)
+
+    @staticmethod
+    def _free(stream: Stream, first: int, last: int) -> None:
+        """These are due again unless they are on the wire."""
+        stream.busy.discard(first, last)
+        for kept in (stream.done, stream.held, stream.parked):
+            for a, b in kept.overlap(first, last):
+                stream.busy.add(a, b)
+        for flight in stream.flights:
+            for a, b in Intervals([(flight.batch.first, flight.batch.last)]).overlap(first, last):
+                stream.busy.add(a, b)
 
     def acknowledge(self, ack: StreamAck, now_s: float) -> list[Flight]:
         """The centre has this. Return the batches that are confirmed by it.
