@@ -138,6 +138,7 @@ class Gb26875:
 
     source: str  # this device's address, agreed with the centre
     target: str = "0"  # the centre's own
+    history: bool = False  # whether a centre that is new here gets what the journal still holds
     address_style: str = "integer"  # integer | wire | high-first: how the two are written
     any_address: bool = False  # take confirms that name another device: some centres fill the field with zeros
     version: int = 1
@@ -184,7 +185,6 @@ class Uplink:
     protocol: str = "mqtt"  # mqtt | gb26875
     streams: tuple[str, ...] = ("alarm", "fault", "status", "telemetry")
     encoding: str = "json"  # json | cbor; mqtt only
-    history: bool | None = None  # whether a centre that is new here gets what the journal still holds; None: mqtt only
     plain: bool = False
     ca_file: Path | None = None
     cert_file: Path | None = None

@@ -482,12 +482,6 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 example='"json"',
                 choices=("json", "cbor"),
             ),
-            "history": Key(
-                zh="新加的中心是否补发库中已有的记录; 不写则 MQTT 补发, GB/T 26875.3 不补发 (它分不清新旧警情)",
-                en="Whether a centre that is new here gets what the journal still holds; left out: MQTT does, GB/T 26875.3, "
-                "which cannot tell an old alarm from a new one, does not",
-                example="true",
-            ),
             "plain": Key(
                 zh="明知不加密仍连接异地的 GB/T 26875.3 中心: 该协议没有任何保护, 请放在专网或 VPN 里",
                 en="Connect to a GB/T 26875.3 centre elsewhere without TLS, knowing that the protocol protects nothing: "
@@ -569,6 +563,12 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 form="gb_device",
             ),
             "target": Key(zh="中心地址", en="Address of the centre", example='"88888"', form="gb_device"),
+            "history": Key(
+                zh="新加的中心是否补发库中已有的记录: 协议分不清补发和新报, 旧火警会当作新火警",
+                en="Whether a centre that is new here gets what the journal still holds: the protocol cannot mark it as old, so "
+                "an old fire looks like a new one",
+                example="false",
+            ),
             "address_style": Key(
                 zh="两个地址的写法: integer 整数 (低字节先传), wire 线上 6 字节的十六进制, high-first 整数 (高字节先传)",
                 en="How both are written: integer (low byte first), wire (the six bytes in hex), high-first (an integer)",

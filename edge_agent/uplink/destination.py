@@ -88,8 +88,8 @@ class Destination:
             [(r.name.epoch, r.name.priority, r.name.n) for r in parts.ledger.refused(self.id)],
             takes=self._takes,
         )
-        history = settings.protocol == "mqtt" if settings.history is None else settings.history
-        self._joining = parts.ledger.is_new(self.id) and not history
+        # A new MQTT centre gets what the journal holds, marked as replay; GB/T 26875.3 has no such mark.
+        self._joining = settings.gb26875 is not None and not settings.gb26875.history and parts.ledger.is_new(self.id)
         if not self._joining:
             parts.ledger.meet(self.id)
         self._declines: dict[Name, _Decline] = {}
