@@ -161,21 +161,6 @@ class Destination:
             self._wake.set()
             self._alarm.set()
 
-    def resend(self, epoch: str, stream: str, first: int, last: int) -> int:
-        """The centre asks for records again; return how many of them were thought confirmed and are due once more.
-
-        What is not confirmed comes anyway; what the journal has no more is declared as a gap.
-        """
-        priority = next((p for p in self._takes if p.stream == stream), None)
-        found = self.outbox.get(epoch, priority) if priority is not None else None
-        if found is None:
-            return 0
-        count = self.outbox.resend(found, first, last)
-        if count and not epoch.startswith(MEMORY_PREFIX):
-            self._parts.ledger.note(self.id, epoch, found.priority, found.done)
-        self._wake.set()
-        return count
-
     def salvaged(self) -> None:
         """Nothing more will be read out of files that were set aside."""
         self.outbox.salvaged()

@@ -317,14 +317,6 @@ class Outbox:
             stream.parked.discard(n, n)
             self._free(stream, n, n)
 
-    def resend(self, stream: Stream, first: int, last: int) -> int:
-        """Have records sent again that are confirmed already; return how many. What is still due comes anyway."""
-        again = stream.done.overlap(first, last)
-        for a, b in again:
-            stream.done.discard(a, b)
-            self._free(stream, a, b)
-        return sum(b - a + 1 for a, b in again)
-
     @staticmethod
     def _free(stream: Stream, first: int, last: int) -> None:
         """These are due again unless they are on the wire."""

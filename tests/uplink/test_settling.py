@@ -1,0 +1,261 @@
+"""A session that confirms record by record (GB/T 26875.3), and centres that get less than everything."""
+
+import asyncio
+import contextlib
+import math
+import random
+from collections.abc import AsyncIterator, Sized
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buffer.records import Priority
+from edge_agent.config.model import Gb26875, Uplink
+from edge_agent.uplink.contract import Batch
+from edge_agent.uplink.destination import DECLINES_MAX, Destination, Parts
+from edge_agent.uplink.intervals import Intervals
+from edge_agent.uplink.ledger import Ledger
+from edge_agent.uplink.link import LinkError, Receiver, Session
+from edge_agent.uplink.outbox import Flight
+from edge_agent.uplink.source import Source
+from tests.uplink.site import CLOCK, MemoryJournal, event_body, until
+
+pytestmark = pytest.mark.asyncio
+
+
+class PartsOf:
+    """A link and session that hand what they are given to the test."""
+
+    brief, max_bytes, window, waits_s = False, 64 * 1024, 8, math.inf
+
+    def __init__(self) -> None:
+        self.receiver: Receiver | None = None
+        self.flights: list[Flight] = []
+        self.closed: asyncio.Future[LinkError] = asyncio.get_running_loop().create_future()
+
+    async def open(self, receiver: Receiver) -> Session:
+        self.receiver = receiver
+        return self
+
+    def encode(self, batch: Batch) -> Sized:
+        return b"x"
+
+    def send(self, flight: Flight, payload: Any) -> None:
+        self.flights.append(flight)
+
+    def send_state(self, snapshot: dict[str, object] | None) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    def ranges(self) -> list[tuple[int, int]]:
+        return [(flight.batch.first, flight.batch.last) for flight in self.flights]
+
+
+class Told:
+    """What the core would hear."""
+
+    def __init__(self) -> None:
+        self.confirmed: dict[tuple[str, Priority], int] = {}
+        self.ids: list[str] = []
+        self.states: list[tuple[bool, str]] = []
+        self.faults: list[str] = []
+
+    def confirm(self, destination: str, epoch: str, priority: Priority, through: int) -> None:
+        self.confirmed[epoch, priority] = through
+
+    def delivered(self, destination: str, event_ids: list[str]) -> None:
+        self.ids += event_ids
+
+    def uplink_state(self, destination: str, up: bool, reason: str, **detail: object) -> None:
+        self.states.append((up, reason))
+
+    def fault(self, destination: str, what: str, **params: object) -> None:
+        self.faults.append(what)
+
+
+async def _no_snapshot() -> None:
+    return None
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    directory: Path, journal: MemoryJournal, uplink: Uplink
+) -> AsyncIterator[tuple[Destination, PartsOf, Told, Ledger]]:
+    ledger, link, told = Ledger.open(directory / "delivery.db"), PartsOf(), Told()
+    source = Source(lambda: journal)
+    parts = Parts(
+        link=link,
+        source=source,
+        ledger=ledger,
+        reports=told,
+        clock=CLOCK,
+        rng=random.Random(1),
+        snapshot=_no_snapshot,
+    )
+    destination = Destination(uplink, parts)
+    task = asyncio.create_task(destination.run())
+    try:
+        yield destination, link, told, ledger
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        source.close()
+        ledger.close()
+
+
+def journal_of(**counts: int) -> MemoryJournal:
+    journal = MemoryJournal()
+    for stream, count in counts.items():
+        for n in range(1, count + 1):
+            journal.append(Priority[stream.upper()], event_body(n))
+    return journal
+
+
+def poll(destination: Destination, journal: MemoryJournal) -> None:
+    destination.join(journal.heads())
+    for (epoch, priority), head in journal.heads().items():
+        destination.grow(epoch, priority, head)
+
+
+COUNTY = Uplink(id="county", host="127.0.0.1", port=1, protocol="gb26875", gb26875=Gb26875(source="1"))
+CITY = Uplink(id="city", host="127.0.0.1", port=1)
+
+
+async def test_what_is_settled_is_delivered_though_the_rest_of_its_batch_is_not(tmp_path: Path) -> None:
+    journal = journal_of(alarm=10)
+    async with serving(tmp_path, journal, COUNTY) as (destination, link, told, ledger):
+        poll(destination, journal)
+        await until(lambda: link.flights)
+        flight = link.flights[0]
+        assert (flight.batch.first, flight.batch.last) == (1, 10)
+        destination.settled(flight, 1, 4)
+        destination.settled(flight, 7, 8)
+        assert told.confirmed == {("e1", Priority.ALARM): 4}
+        assert told.ids == [f"{CLOCK.boot_id}-{n}" for n in (1, 2, 3, 4, 7, 8)]
+        destination.finished(flight)
+        await until(lambda: len(link.flights) == 3)
+        assert link.ranges()[1:] == [(5, 6), (9, 10)]
+        assert ledger.flush()
+    again = Ledger.open(tmp_path / "delivery.db")
+    assert again.load("county") == {("e1", Priority.ALARM): Intervals([(1, 4), (7, 8)])}
+    again.close()
+
+
+async def test_a_record_declined_again_and_again_is_put_aside_and_never_holds_up_the_rest(tmp_path: Path) -> None:
+    journal = journal_of(alarm=3)
+    async with serving(tmp_path, journal, COUNTY) as (destination, link, told, ledger):
+        poll(destination, journal)
+        seen = 0
+        while not told.faults:  # the centre takes all but number 2
+            await until(lambda: len(link.flights) > seen)  # noqa: B023 - awaited here
+            flight = link.flights[seen]
+            seen += 1
+            for n, _ in flight.batch.records:
+                if n == 2:
+                    destination.declined(flight, n, "denied")
+                else:
+                    destination.settled(flight, n, n)
+            destination.finished(flight)
+        assert told.faults == ["record_refused"]
+        assert sum((2 in [n for n, _ in flight.batch.records]) for flight in link.flights) == DECLINES_MAX
+        await until(lambda: link.flights[-1].batch.gaps == [(2, 2, "refused")])
+        destination.settled(link.flights[-1], 2, 2)
+        assert told.confirmed == {("e1", Priority.ALARM): 3}
+        assert ledger.flush()
+        assert [(r.name.n, r.why) for r in ledger.refused("county")] == [(2, "denied")]
+
+
+async def test_a_centre_that_declines_everything_is_down_and_loses_nothing(tmp_path: Path) -> None:
+    journal = journal_of(alarm=2)
+    async with serving(tmp_path, journal, COUNTY) as (destination, link, told, _):
+        poll(destination, journal)
+        declined = {1: 0, 2: 0}
+        seen = 0
+        while min(declined.values()) <= DECLINES_MAX:
+            await until(lambda: len(link.flights) > seen)  # noqa: B023 - awaited here
+            flight = link.flights[seen]
+            seen += 1
+            for n, _ in flight.batch.records:
+                declined[n] += 1
+                destination.declined(flight, n, "denied")
+            destination.finished(flight)
+        assert told.states[-1] == (False, "centre_denies")
+        assert told.faults == []
+        assert destination.outbox.pending(Priority.ALARM) == 2
+
+
+async def test_streams_a_centre_does_not_get_are_never_sent_and_hold_no_retention(tmp_path: Path) -> None:
+    journal = journal_of(alarm=2, status=7, telemetry=9)
+    uplink = Uplink(id="city", host="127.0.0.1", port=1, streams=("alarm",))
+    async with serving(tmp_path, journal, uplink) as (destination, link, told, _):
+        poll(destination, journal)
+        await until(lambda: link.flights)
+        assert {flight.batch.priority for flight in link.flights} == {Priority.ALARM}
+        assert told.confirmed == {("e1", Priority.STATUS): 7, ("e1", Priority.TELEMETRY): 9}
+        destination.alarm("mem-x", 1, event_body(3))
+        await until(lambda: len(link.flights) == 2)
+
+
+async def test_the_first_ledger_owes_everybody_everything(tmp_path: Path) -> None:
+    journal = journal_of(alarm=5)
+    async with serving(tmp_path, journal, COUNTY) as (destination, link, _, _):
+        poll(destination, journal)
+        await until(lambda: link.flights)
+        assert link.ranges() == [(1, 5)]
+
+
+async def test_a_gb_centre_new_to_the_ledger_begins_now_and_an_alarm_of_this_moment_is_not_history(
+    tmp_path: Path,
+) -> None:
+    journal = journal_of(alarm=5, fault=4)
+    async with serving(tmp_path, journal, CITY) as (_, _, _, ledger):
+        assert ledger.flush()
+    async with serving(tmp_path, journal, COUNTY) as (destination, link, told, ledger):
+        journal.append(Priority.ALARM, event_body(6))
+        destination.alarm("e1", 6, event_body(6))  # the core's wake-up comes before the first look at the journal
+        await until(lambda: link.flights)
+        poll(destination, journal)
+        assert told.confirmed == {("e1", Priority.ALARM): 5, ("e1", Priority.FAULT): 4}
+        journal.append(Priority.FAULT, event_body(7))
+        poll(destination, journal)
+        await until(lambda: len(link.flights) == 2)
+        assert link.ranges() == [(6, 6), (5, 5)]
+        assert ledger.flush()
+    async with serving(tmp_path, journal, COUNTY) as (destination, link, _, _):  # it is known now: nothing is passed by
+        poll(destination, journal)
+        await until(lambda: len(link.flights) == 2)
+        assert link.ranges() == [(6, 6), (5, 5)]
+
+
+async def test_an_mqtt_centre_new_to_the_ledger_gets_history_marked_as_replay(tmp_path: Path) -> None:
+    journal = journal_of(alarm=5)
+    async with serving(tmp_path, journal, COUNTY) as (_, _, _, ledger):
+        assert ledger.flush()
+    async with serving(tmp_path, journal, CITY) as (destination, link, _, _):
+        poll(destination, journal)
+        await until(lambda: link.flights)
+        assert link.ranges() == [(1, 5)]
+
+
+async def test_a_centre_with_another_address_keeps_its_ledger(tmp_path: Path) -> None:
+    journal = journal_of(alarm=5)
+    async with serving(tmp_path, journal, COUNTY) as (destination, link, _, ledger):
+        poll(destination, journal)
+        await until(lambda: link.flights)
+        destination.settled(link.flights[0], 1, 3)
+        assert ledger.flush()
+    moved = Uplink(id="county", host="10.9.8.7", port=9, protocol="gb26875", gb26875=Gb26875(source="7"))
+    async with serving(tmp_path, journal, moved) as (destination, link, _, _):
+        poll(destination, journal)
+        await until(lambda: link.flights)
+        assert link.ranges() == [(4, 5)]
+
+
+async def test_what_a_person_has_to_see_reaches_the_core(tmp_path: Path) -> None:
+    async with serving(tmp_path, journal_of(alarm=1), COUNTY) as (destination, _, told, _):
+        destination.noticed("gb_out_of_range", point="meter1/leak_ma")
+        assert told.faults == ["gb_out_of_range"]
