@@ -169,7 +169,7 @@ def report(
     if as_json:
         print_json(_plain(frames))
     else:
-        print_lines(frame_line(number, frame, lang) for number, frame in enumerate(frames, start=1))
+        print_lines(line for number, frame in enumerate(frames, start=1) for line in frame_lines(number, frame, lang))
     if not frames:
         print_lines([text("decode.no_frame", lang, count=len(content), protocol=name)], err=True)
     elif refused:
@@ -188,21 +188,27 @@ def _plain(value: object) -> object:
     return value
 
 
+def frame_lines(number: int, frame: Mapping[str, object], lang: str) -> list[str]:
+    """One frame for a person: its number, what it says in the fixed words, then its fields, the bytes last.
+
+    A packet of GB/T 26875.3 holds many objects, and takes a line for each.
+    """
+    if "adu" not in frame and "object_count" not in frame:
+        return [frame_line(number, frame, lang)]
+    from edge_agent.gb_words import head_line, unit_lines
+
+    said = [head_line(frame, lang)] if "serial" in frame else []
+    first = "  ".join(
+        [f"{number:>4}  {printable(_head(frame, lang))}", *said, f"{text('decode.field_raw', lang)}={frame['raw']}"]
+    )
+    return [
+        first,
+        *(f"      {printable(line)}" for line in unit_lines(frame.get("adu") if "adu" in frame else frame, lang)),
+    ]
+
+
 def frame_line(number: int, frame: Mapping[str, object], lang: str) -> str:
-    """One frame for a person: its number, what it says in the fixed words, then its fields, the bytes last."""
-    kind = frame.get("kind")
-    if frame.get("reject"):
-        why = str(frame.get("why") or "")
-        said = lookup(f"decode.why_{why}", lang)
-        head = text("decode.frame_refused", lang, why=f"{said} ({why})" if said else why)
-    elif event := frame.get("event"):
-        head = lookup(f"decode.event_{event}", lang) or str(event)
-    elif frame.get("repeat"):
-        head = text("decode.frame_repeat", lang)
-    elif kind:
-        head = lookup(f"decode.kind_{kind}", lang) or text("decode.frame_no_event", lang, kind=kind)
-    else:
-        head = text("decode.frame_plain", lang)
+    """A frame on one line."""
     said_already = {"event", "kind", "reject", "why", "repeat"}
     keys = [*(key for key in _ORDER if key in frame), *(key for key in frame if key not in (*_ORDER, "raw")), "raw"]
     fields = [
@@ -210,7 +216,22 @@ def frame_line(number: int, frame: Mapping[str, object], lang: str) -> str:
         for key in keys
         if key not in said_already and frame.get(key) not in (None, "")
     ]
-    return f"{number:>4}  " + "  ".join([printable(head), *fields])
+    return f"{number:>4}  " + "  ".join([printable(_head(frame, lang)), *fields])
+
+
+def _head(frame: Mapping[str, object], lang: str) -> str:
+    kind = frame.get("kind")
+    if frame.get("reject"):
+        why = str(frame.get("why") or "")
+        said = lookup(f"decode.why_{why}", lang)
+        return text("decode.frame_refused", lang, why=f"{said} ({why})" if said else why)
+    if event := frame.get("event"):
+        return lookup(f"decode.event_{event}", lang) or str(event)
+    if frame.get("repeat"):
+        return text("decode.frame_repeat", lang)
+    if kind:
+        return lookup(f"decode.kind_{kind}", lang) or text("decode.frame_no_event", lang, kind=kind)
+    return text("decode.frame_plain", lang)
 
 
 def _shown(value: object, lang: str) -> str:

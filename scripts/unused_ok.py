@@ -76,3 +76,12 @@ system_address
 system_type
 trailing_time
 user_version
+# named by the registry of codecs
+decode_dialects
+decode_packets
+decode_units
+# fields packed and shown by their place (drivers/codecs/gb26875/layouts.py, meaning.py)
+minor
+minutes
+system_address
+system_type

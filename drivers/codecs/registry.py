@@ -17,6 +17,9 @@ Decode = Callable[[bytes], list[dict[str, object]]]
 # Names whose decoders stand alone: module and function(data) -> objects.
 _OTHERS: Final[Mapping[str, tuple[str, str]]] = {
     "at": ("drivers.codecs.at.decode", "decode"),
+    "gb26875.3": ("drivers.codecs.gb26875.meaning", "decode_packets"),
+    "gb26875.3-adu": ("drivers.codecs.gb26875.meaning", "decode_units"),
+    "gb26875.3-dialect": ("drivers.codecs.gb26875.meaning", "decode_dialects"),
     "modbus-afd-xy16": ("drivers.codecs.modbus", "decode_frames"),
     "modbus-eastron": ("drivers.codecs.modbus", "decode_eastron_frames"),
 }

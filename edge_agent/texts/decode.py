@@ -31,6 +31,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     "frame_no_event": ("无事件 ({kind})", "no event ({kind})"),
     "frame_plain": ("无事件", "no event"),
     "frame_repeat": ("重复帧", "repeated frame"),
+    # --- why bytes were refused (GB/T 26875.3; other codecs say it in ASCII) -----------------------------------------
+    "why_noise": ("不是帧的字节", "bytes that are no frame"),
+    "why_partial": ("数据包不完整", "the packet is cut short"),
+    "why_length": ("应用数据单元长度超限", "the data unit is too long"),
+    "why_end": ("结束符不对", "wrong end mark"),
+    "why_checksum": ("校验和错误", "wrong checksum"),
+    "why_command": ("命令字节是预留的", "a reserved command"),
+    "why_short": ("应用数据单元不完整", "the data unit is cut short"),
+    "why_reserved_type": ("类型标志是预留的", "a reserved type"),
+    "why_size": ("信息对象数目与长度对不上", "number of objects and length do not add up"),
     "yes": ("是", "yes"),
     "no": ("否", "no"),
     # --- events (drivers.vocabulary.EVENTS) --------------------------------------------------------------------------
