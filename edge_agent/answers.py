@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from buffer.records import Priority
 from edge_agent import __version__
+from edge_agent.alarm.duty import OPERATOR_MAX
 from edge_agent.local_api import ApiError, Handler, Peer
 
 if TYPE_CHECKING:
@@ -27,14 +28,17 @@ class Answers:
 
     def handlers(self) -> dict[str, Handler]:
         """Request name -> handler."""
+        core = self._core
         return {
             "status": self._status,
-            "points": lambda request, peer: self._core.points.rows(),
-            "alarms": lambda request, peer: (alarm.as_dict() for alarm in self._core.alarms.alarms()),
-            "refused": lambda request, peer: self._core.refused(),
-            "undelivered": lambda request, peer: self._core.alarms.undelivered(),
+            "points": lambda request, peer: core.points.rows(),
+            "alarms": lambda request, peer: (alarm.as_dict() for alarm in core.alarms.alarms()),
+            "refused": lambda request, peer: core.refused(),
+            "undelivered": lambda request, peer: core.alarms.undelivered(),
             "ack": self._ack,
             "silence": self._silence,
+            "duty": lambda request, peer: [check.as_dict(core.now_ns()) for check in core.duty.checks()],
+            "duty_answer": self._duty_answer,
             "confirm": self._confirm,
             "delivered": self._delivered,
             "uplink_state": self._uplink_state,
@@ -83,6 +87,12 @@ class Answers:
 
     def _silence(self, request: Request, peer: Peer) -> object:
         return {"silenced": self._core.silence(f"cli:{peer.label}")}
+
+    def _duty_answer(self, request: Request, peer: Peer) -> object:
+        operator = request.get("operator", 0)
+        if type(operator) is not int or not 0 <= operator <= OPERATOR_MAX:
+            raise ApiError("bad_request", detail="operator")
+        return {"answered": self._core.answer_duty(operator, f"cli:{peer.label}")}
 
     def _confirm(self, request: Request, peer: Peer) -> object:
         destination, epoch = str(request["dest"]), str(request["epoch"])

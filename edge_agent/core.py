@@ -18,12 +18,15 @@ from drivers.gpio import Gpio, GpioError
 from drivers.messages import LinkState, Observation, Sink
 from drivers.profile import load_profiles
 from edge_agent import __version__
+from edge_agent.alarm.buzzer_test import BuzzerTest
+from edge_agent.alarm.duty import DutyChecks
 from edge_agent.alarm.machine import AlarmMachine
-from edge_agent.alarm.patterns import FIRE_SOUND, SENDING
+from edge_agent.alarm.patterns import FIRE_SOUND, SENDING, overlay
 from edge_agent.annunciator import Annunciator
 from edge_agent.answers import Answers
 from edge_agent.buttons import Buttons
 from edge_agent.clock import SystemClock, TimeSource
+from edge_agent.commander import Commander
 from edge_agent.config.model import Config
 from edge_agent.keeper import Keeper
 from edge_agent.local_api import LocalServer
@@ -99,9 +102,9 @@ class Core:
         self.journal, refused = open_journal(config, self.started.boot_id, self._store_fault_soon)
         if refused is not None:
             self._store_fault_soon(refused)
-        self.server = LocalServer(
-            config.gateway.run_dir / "core.sock", Answers(self).handlers(), on_watch=self._on_watch
-        )
+        self.commander = Commander(self)
+        handlers = {**Answers(self).handlers(), **self.commander.handlers()}
+        self.server = LocalServer(config.gateway.run_dir / "core.sock", handlers, on_watch=self._on_watch)
         self.keeper = Keeper(
             self.journal, push=self.server.push, memory_epoch=f"mem-{self._event_prefix}", mandatory=mandatory
         )
@@ -127,6 +130,8 @@ class Core:
         )
         self._unsound = self._add_points()
         self.alarms = AlarmMachine(config.zones, new_event=self.new_event, uplinks=mandatory)
+        self.duty = DutyChecks(new_event=self.new_event)
+        self._buzzer_test = BuzzerTest(new_event=self.new_event)
 
     def _add_points(self) -> dict[str, Exception]:
         """Make known what the drivers will read; return the points whose profile or configuration makes no sense."""
@@ -248,11 +253,12 @@ class Core:
         wanted = self.alarms.annunciation()
         if self._blind:
             wanted = replace(wanted, buzzer=FIRE_SOUND, fire_lamp=SENDING)
-        self.annunciator.apply(wanted, now_ns)
+        duty, test = self.duty, self._buzzer_test.running
+        self.annunciator.apply(overlay(wanted, duty_sound=duty.sounding, duty_lamp=duty.waiting, test=test), now_ns)
 
     def _arm_rules(self, now_ns: int) -> None:
-        due = [ns for ns in (self.points.next_deadline_ns(), self.alarms.next_deadline_ns()) if ns is not None]
-        due_ns = min(due, default=None)
+        rules = (self.points, self.alarms, self.duty, self._buzzer_test)
+        due_ns = min((ns for rule in rules if (ns := rule.next_deadline_ns()) is not None), default=None)
         if self._rules_timer is not None:
             if self._rules_due_ns == due_ns:
                 return
@@ -275,6 +281,8 @@ class Core:
             log.exception("alarm tick")
             own = [self._own(Kind.WORKER, "worker/alarm", True, {"reason": ascii(bug)[:200]}, now_ns)]
         changes.append((own, self.alarms.dump()))
+        changes.append((self.duty.tick(now_ns), self.duty.dump()))
+        changes.append((self._buzzer_test.tick(now_ns), {}))
         self._finish(changes, now_ns)
 
     # --- people and centres ---------------------------------------------------------------------------------------------
@@ -308,8 +316,40 @@ class Core:
         now_ns = self.now_ns()
         events = self.alarms.silence(who, now_ns)
         blind, self._blind = self._blind, False
-        self._finish([(events, self.alarms.dump())], now_ns)
-        return len(events) or int(blind)
+        duty = self.duty.silence()
+        self._finish([(events, {**self.alarms.dump(), **self.duty.dump()})], now_ns)
+        return len(events) or int(blind or duty > 0)
+
+    @property
+    def sounding(self) -> bool:
+        """Whether there is a sound that a person could stop."""
+        return self._blind or self.duty.sounding or bool(self.alarms.annunciation().buzzer.steps_ns)
+
+    def ask_duty(self, destination: str, check_id: str, minutes: int) -> None:
+        """A centre asks whether anyone is there."""
+        asked = self.clock.at(self.now_ns())
+        events = self.duty.ask(destination, check_id, minutes, asked)
+        self._finish([(events, self.duty.dump())], asked.mono_ns)
+
+    def answer_duty(self, operator: int, who: str) -> int:
+        """A person is there; return how many checks that answered, in time or late."""
+        now_ns = self.now_ns()
+        waited = len(self.duty.checks())
+        changes: list[Change] = [(self.duty.answer(operator, who, now_ns), self.duty.dump())]
+        self._finish(changes, now_ns)
+        return waited
+
+    def test_buzzer(self, seconds: int, who: str) -> None:
+        """Sound the buzzer for a moment, in a pattern of its own; a fire is never masked."""
+        now_ns = self.now_ns()
+        self._finish([(self._buzzer_test.start(seconds, who, now_ns), {})], now_ns)
+
+    def tell(self, kind: Kind, point: str, fields: Mapping[str, object], state: Mapping[str, bytes | None]) -> str:
+        """Journal an event that is no alarm's, with the state that goes with it; return its id."""
+        now_ns = self.now_ns()
+        event = self._own(kind, point, True, fields, now_ns)
+        self._finish([([event], dict(state))], now_ns)
+        return event.id
 
     def delivered(self, event_ids: Sequence[str]) -> None:
         """Mandatory centres have these events: the lamp goes from flashing to steady."""
@@ -328,8 +368,13 @@ class Core:
         self._once(Kind.FAULT, f"{point}/{code}", {"code": code, **params})
 
     def _push_button(self, name: str) -> None:
+        """One push is one act: a fire nobody has seen first, then who is asked for (查岗), then whatever else is news."""
         if name == "ack":
-            self.acknowledge(None, "button")
+            unseen_fire = any(not alarm.acknowledged and alarm.sound is Sound.FIRE for alarm in self.alarms.alarms())
+            if self.duty.waiting and not unseen_fire:
+                self.answer_duty(0, "button")
+            else:
+                self.acknowledge(None, "button")
         else:
             self.silence("button")
 
@@ -421,7 +466,12 @@ class Core:
         """Take back what was latched. Whatever cannot be read must not keep the gateway from watching."""
         try:
             state = self.journal.state()
-            for restore in (self.points.restore, lambda kept: self.alarms.restore(kept, self.clock.now())):
+            for restore in (
+                self.points.restore,
+                lambda kept: self.alarms.restore(kept, self.clock.now()),
+                lambda kept: self.duty.restore(kept, self.clock.now()),
+                self.commander.book.restore,
+            ):
                 try:
                     restore(state)
                 except Exception as bug:

@@ -70,6 +70,7 @@ class Keeper:
         # latched state that is not durable (its commit failed, or no event came with it): it rides with the next record
         self._state_owed: dict[str, Piece] = {}
         self._in_hand = 0  # records the journal has not settled
+        self._told: dict[str, Callable[[], None]] = {}  # event id -> who waits for it to be settled
         self._durable: dict[str, int] = {}  # piece of state -> order of its newest durable value, while any are in hand
 
     @property
@@ -92,6 +93,10 @@ class Keeper:
         elif rest:
             self._order += 1
             self._state_owed.update({key: (self._order, value) for key, value in rest.items()})
+
+    def when_settled(self, event_id: str, call: Callable[[], None]) -> None:
+        """Have `call` called once the event just handed in is durable, or is not going to be."""
+        self._told[event_id] = call
 
     def keep_telemetry(self, body: bytes) -> None:
         """Journal a reading. It may wait for the card; what does not fit leaves a gap record."""
@@ -149,6 +154,8 @@ class Keeper:
     def _settle(self, event: Event, body: bytes, state: Mapping[str, Piece], ticket: Ticket) -> None:
         self._waiting.pop(event.id, None)
         self._in_hand -= 1
+        if (call := self._told.pop(event.id, None)) is not None:
+            self._loop.call_soon(call)
         name = ticket.name
         if name is None:
             self._refused(event, body, state, ticket.error or "")

@@ -7,6 +7,7 @@ waits for a client that does not read, which is cut off and has to ask again.
 import asyncio
 import collections
 import contextlib
+import functools
 import grp
 import itertools
 import json
@@ -29,7 +30,8 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024  # for a client: 10 000 alarms are 5 MB
 SLICE = 32  # entries of a long answer made in one turn of the loop
 GROUP = "edge-agent"
 
-# An iterator as the result is a list that is made and sent in slices, so that a long one holds up nobody.
+# An iterator as the result is a list that is made and sent in slices, so that a long one holds up nobody. A future as the result
+# is answered when it is done; other requests are answered meanwhile.
 Handler = Callable[[Mapping[str, object], "Peer"], object]
 
 
@@ -187,7 +189,8 @@ class _Connection(asyncio.Protocol):
                 self._parts.append(part)
             else:
                 self._slices = None
-                self.send(b"".join(self._parts))
+                if self._parts:  # else the answer comes later
+                    self.send(b"".join(self._parts))
                 self._parts = []
         return self._slices is not None or bool(self._lines)
 
@@ -208,6 +211,9 @@ class _Connection(asyncio.Protocol):
             if handler is None:
                 raise ApiError("unknown_request", do=str(do)[:40], known=sorted(self._server.handlers))
             result = handler(request, self._peer)
+            if isinstance(result, asyncio.Future):
+                result.add_done_callback(functools.partial(self._answer_later, number))
+                return
             if not isinstance(result, Iterator):
                 yield _encode({"id": number, "ok": True, "result": result})
                 return
@@ -231,6 +237,9 @@ class _Connection(asyncio.Protocol):
             log.exception("request")
             self._parts = []
             yield _encode({"id": number, "ok": False, "error": "bug", "params": {"detail": ascii(bug)[:200]}})
+
+    def _answer_later(self, number: object, result: "asyncio.Future[object]") -> None:
+        self.send(_encode({"id": number, "ok": True, "result": result.result()}))
 
     def send(self, line: bytes) -> None:
         transport = self._transport

@@ -57,6 +57,9 @@ class Kind(enum.StrEnum):
     ACKNOWLEDGE = "acknowledge"
     BOOT = "boot"
     TEST = "test"
+    COMMAND = "command"  # what a centre asked of us, and what came of it
+    DUTY_CHECK = "duty_check"  # a centre asks whether anyone is there, and the answer
+    CLOCK = "clock"  # what the wall clock is worth has changed, or it was put right
 
 
 class Sound(enum.StrEnum):
@@ -102,6 +105,9 @@ KINDS: Mapping[Kind, KindInfo] = {
     Kind.ACKNOWLEDGE: KindInfo(Priority.STATUS, Sound.NONE, False),
     Kind.BOOT: KindInfo(Priority.STATUS, Sound.NONE, False),
     Kind.TEST: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.COMMAND: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.DUTY_CHECK: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.CLOCK: KindInfo(Priority.STATUS, Sound.NONE, False),
 }
 
 

@@ -1,7 +1,7 @@
 """What a buzzer or a lamp does over time."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _MS = 1_000_000
 
@@ -41,6 +41,10 @@ PAST = Pattern((100 * _MS, 1900 * _MS))  # it is over, and nobody has acknowledg
 # ISO 8201 temporal-3 means "evacuate" and is left to evacuation sounders
 FIRE_SOUND = Pattern((200 * _MS, 100 * _MS))
 FAULT_SOUND = Pattern((500 * _MS, 4500 * _MS))
+# 查岗: a triple that grows, unlike any alarm
+DUTY_SOUND = Pattern((100 * _MS, 100 * _MS, 200 * _MS, 100 * _MS, 400 * _MS, 1100 * _MS))
+DUTY_LAMP = Pattern((100 * _MS, 100 * _MS, 100 * _MS, 100 * _MS, 100 * _MS, 500 * _MS))
+TEST_SOUND = Pattern((50 * _MS, 50 * _MS, 50 * _MS, 350 * _MS))
 LINK_SOUND = Pattern((150 * _MS, 150 * _MS, 150 * _MS, 4550 * _MS))
 
 
@@ -52,3 +56,13 @@ class Annunciation:
     fire_lamp: Pattern = OFF
     fault_lamp: Pattern = OFF
     link_lamp: Pattern = OFF
+
+
+def overlay(alarms: Annunciation, *, duty_sound: bool, duty_lamp: bool, test: bool) -> Annunciation:
+    """What the box does with a duty check or a test on top of its alarms. A fire is never masked; a duty check beats a test, a
+    test beats the sound of faults, whose lamps stay.
+    """
+    shown = replace(alarms, link_lamp=DUTY_LAMP) if duty_lamp else alarms
+    if alarms.buzzer == FIRE_SOUND or not (duty_sound or test):
+        return shown
+    return replace(shown, buzzer=DUTY_SOUND if duty_sound else TEST_SOUND)

@@ -8,6 +8,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from edge_agent.commands import NAMES
 from edge_agent.model import Kind
 
 BAUD_RATES: Final = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
@@ -15,6 +16,7 @@ GPIO_BACKENDS: Final = ("none", "gpiod", "rpigpio", "fake")
 OUTPUTS: Final = ("buzzer", "fire_lamp", "fault_lamp", "link_lamp")
 BUTTONS: Final = ("ack", "silence")
 LINK_KINDS: Final = ("ethernet", "wifi", "cellular", "nbiot")
+COMMANDS: Final = NAMES
 KINDS: Final = tuple(kind.value for kind in Kind)
 KEEPALIVES: Final = ("none", "empty-send-data", "device-status", "one-byte", "command-7")
 

@@ -198,6 +198,7 @@ class Uplink:
     packed_host: str = ""  # where the centre takes packed frames (docs/packed.md); "": host
     packed_port: int = 0  # 0: it takes none
     packed_key_file: Path | None = None
+    commands: tuple[str, ...] = ("read_state", "history", "duty_check")  # what this centre may ask of us
     gb26875: Gb26875 | None = None
 
     def takes(self, stream: str) -> bool:

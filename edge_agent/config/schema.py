@@ -13,6 +13,7 @@ from edge_agent.config import model
 from edge_agent.config.keys import (
     BAUD_RATES,
     BUTTONS,
+    COMMANDS,
     GPIO_BACKENDS,
     KEEPALIVES,
     KINDS,
@@ -544,6 +545,12 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 zh="压缩帧的密钥文件, 64 位十六进制, 每台网关一把, 仅服务可读",
                 en="Key of packed frames: 64 hex digits, one for each gateway; only the service may read it",
                 example='"/etc/edge-agent/tls/packed.key"',
+            ),
+            "commands": Key(
+                zh="此中心可下达的命令; 默认只能读取和查岗, [] 为全部不接受",
+                en="What this centre may ask of the gateway; by default reading and duty checks, [] is nothing",
+                example='["read_state", "history", "duty_check"]',
+                choices=COMMANDS,
             ),
         },
     ),

@@ -26,6 +26,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "kind_acknowledge": ("确认", "acknowledge"),
     "kind_boot": ("开机", "start-up"),
     "kind_test": ("自检", "self-test"),
+    "kind_command": ("中心命令", "command"),
+    "kind_duty_check": ("查岗", "duty check"),
+    "kind_clock": ("时钟", "clock"),
     # states of an alarm
     "state_active": ("待确认", "active, unacknowledged"),
     "state_acknowledged": ("已确认", "active, acknowledged"),
