@@ -17,7 +17,8 @@ OUTPUTS: Final = ("buzzer", "fire_lamp", "fault_lamp", "link_lamp")
 BUTTONS: Final = ("ack", "silence")
 LINK_KINDS: Final = ("ethernet", "wifi", "cellular", "nbiot")
 COMMANDS: Final = NAMES
-KINDS: Final = tuple(kind.value for kind in Kind)
+_OUR_OWN: Final = {Kind.COMMAND, Kind.DUTY_CHECK, Kind.CLOCK}  # no contact or panel says these
+KINDS: Final = tuple(kind.value for kind in Kind if kind not in _OUR_OWN)
 KEEPALIVES: Final = ("none", "empty-send-data", "device-status", "one-byte", "command-7")
 
 # Forms of text. The words for each are `config.form_<name>`.

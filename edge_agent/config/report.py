@@ -56,7 +56,7 @@ def expected(section: Section, name: str, lang: str) -> str:
     """What may stand for a key: its kind, choices, range and unit."""
     rule, kind = section.keys[name], shapes(section.name)[name].kind
     choices = ", ".join(map(str, rule.choices))
-    if rule.choices and kind != "lines":
+    if rule.choices and kind not in {"lines", "texts"}:
         return text("config.one_of", lang, choices=choices) + (f" {rule.unit}" if rule.unit else "")
     parts = [
         text(f"config.form_{rule.form}" if rule.form and kind in {"text", "path"} else f"config.kind_{kind}", lang)

@@ -288,12 +288,16 @@ class _Reader:
         return found
 
     def _list(self, value: object) -> tuple[str, ...] | None:
-        if not isinstance(value, list) or not value or len(value) > _LIST_MAX:
+        choices = [str(c) for c in self.rule.choices]
+        if not isinstance(value, list) or not (value or choices) or len(value) > _LIST_MAX:
             self._wrong_type(value)
             return None
         for index, entry in enumerate(value):
             if not isinstance(entry, str):
                 self._wrong_type(entry, (*self.at, index))
+                return None
+            if choices and entry not in choices:
+                self._error("not_a_choice", (*self.at, index), value=shown(entry), nearest=nearest(entry, choices))
                 return None
             if not self._has_form(entry, (*self.at, index)):
                 return None

@@ -41,6 +41,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "中心否认每一帧:检查地址、用户版本号等约定;数据仍保留",
         "the centre denies every frame: check addresses, user version and the rest of the dialect; nothing is lost",
     ),
+    "commands_denied": ("消息服务器不许收发命令报文", "the broker denies our commands"),
     "state_denied": ("消息服务器拒收状态报文", "the broker denies our state message"),
     "taken_over": ("另一台设备使用了相同的网关编号", "another device uses this gateway's id"),
     "disconnected": ("消息服务器主动断开", "the broker hung up"),

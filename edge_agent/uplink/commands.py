@@ -106,7 +106,9 @@ class CommandDesk:
             code=answer.code,
         )
         if done is None:
-            log.warning("dest=%s command=%s done, and the core was not there to write it down", self._destination, command.id)
+            log.warning(
+                "dest=%s command=%s done, and the core was not there to write it down", self._destination, command.id
+            )
         return answer
 
     async def _do(self, command: Command) -> Answer:

@@ -10,7 +10,9 @@ from typing import Final, NoReturn, Protocol
 from buffer.records import Name, Priority
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Uplink
+from edge_agent.uplink import history
 from edge_agent.uplink.backoff import Backoff
+from edge_agent.uplink.commands import AskCore, CommandDesk
 from edge_agent.uplink.contract import STREAMS, Ack, Batch, Refusal
 from edge_agent.uplink.ledger import Ledger, Refused
 from edge_agent.uplink.link import Link, LinkError, Session
@@ -75,6 +77,7 @@ class Parts:
     clock: TimeSource
     rng: random.Random
     snapshot: Callable[[], Awaitable[dict[str, object] | None]]
+    ask: AskCore
 
 
 class Destination:
@@ -94,6 +97,7 @@ class Destination:
             parts.ledger.meet(self.id)
         self._declines: dict[Name, _Decline] = {}
         self._settled = 0  # records, in the life of this process
+        self.desk = CommandDesk(self.id, parts.ask, self)
         self._wake = asyncio.Event()
         self._alarm = asyncio.Event()
         self._session: Session | None = None
@@ -183,6 +187,16 @@ class Destination:
             snapshot = await self._parts.snapshot()
             if self._session is not None:
                 self._session.send_state(snapshot)
+
+    def resend(self, epoch: str, priority: Priority, first: int, last: int) -> int:
+        """Send a range again, as a centre asks by command; return how many numbers of it are due by that."""
+        due = self.outbox.resend(epoch, priority, first, last)
+        self._wake.set()
+        return due
+
+    async def history(self, query: Mapping[str, object]) -> dict[str, object]:
+        """Records of the journal, newest first, as a centre asks by command."""
+        return await history.find(self._parts.source, query)
 
     # --- the worker -----------------------------------------------------------------------------------------------------------
 
@@ -374,6 +388,10 @@ class Destination:
     def state_denied(self, code: int, detail: str) -> None:
         """The batches may still be welcome."""
         self._parts.reports.fault(self.id, "state_denied", puback=f"0x{code:02x}", detail=_ascii(detail))
+
+    def commands_denied(self, detail: str) -> None:
+        """Records still flow: a fault on site, no reason to drop the link."""
+        self._parts.reports.fault(self.id, "commands_denied", detail=_ascii(detail))
 
     def answered(self, ack: Ack) -> None:
         """The centre's word."""

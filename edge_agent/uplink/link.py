@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sized
 from typing import Any, Protocol
 
+from edge_agent.uplink.commands import CommandDesk
 from edge_agent.uplink.contract import Ack, Batch
 from edge_agent.uplink.outbox import Flight
 
@@ -19,6 +20,8 @@ class LinkError(Exception):
 class Receiver(Protocol):
     """Called on the loop. None of these may block."""
 
+    desk: CommandDesk  # where the centre's commands go
+
     def taken(self, flight: Flight) -> None:
         """The broker has the batch; the centre may not."""
         ...
@@ -29,6 +32,10 @@ class Receiver(Protocol):
 
     def state_denied(self, code: int, detail: str) -> None:
         """The broker will not take the state message."""
+        ...
+
+    def commands_denied(self, detail: str) -> None:
+        """The broker will not let us hear or answer commands; everything else goes on."""
         ...
 
     def answered(self, ack: Ack) -> None:

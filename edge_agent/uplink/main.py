@@ -51,6 +51,7 @@ def mqtt_link(config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> 
         centre_acks=uplink.ack == "centre",
         window=uplink.window,
         unconfirmed_s=uplink.unconfirmed_s,
+        commands=bool(uplink.commands),
     )
     return MqttLink(settings, clock, dial)
 
@@ -121,6 +122,7 @@ class UplinkProcess:
                     clock=clock,
                     rng=random.Random(rng.getrandbits(64)),
                     snapshot=self._snapshot,
+                    ask=self.core.ask,
                 ),
             )
             for settings in config.uplinks

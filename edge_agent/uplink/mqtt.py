@@ -23,12 +23,15 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from buffer.records import Priority
 from edge_agent import __version__
 from edge_agent.clock import TimeSource
 from edge_agent.model import encode_instant
 from edge_agent.uplink import contract
+from edge_agent.uplink.command_contract import topic_cmd
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.link import LinkError, Receiver, Session
+from edge_agent.uplink.mqtt_commands import MqttCommands
 from edge_agent.uplink.outbox import Flight
 from edge_agent.uplink.path import Dial, in_thread
 
@@ -41,6 +44,7 @@ RECEIVE_MAXIMUM: Final = 32
 PACKET_BYTES_MAX: Final = contract.ACK_BYTES_MAX + 4096  # what we accept
 UNSENT_BYTES: Final = 16 * 1024  # what the kernel may hold unsent: an alarm waits behind no more
 STATE_RANK: Final = -1  # the snapshot goes first
+ANSWER_RANK: Final = Priority.FAULT  # an answer waits behind alarms
 WILL_DISCONNECT: Final = 0x04
 
 
@@ -59,6 +63,7 @@ class MqttSettings:
     centre_acks: bool = True
     window: int = 8
     unconfirmed_s: float = 20.0
+    commands: bool = True  # whether this centre may ask anything of us
 
 
 class MqttLink:
@@ -160,7 +165,7 @@ class _Packet:
     payload: bytes
     properties: Properties | None
     retain: bool
-    flight: Flight | None  # None: the state message
+    flight: Flight | None = None  # None: the state message, or an answer
 
 
 class _MqttSession:
@@ -176,7 +181,9 @@ class _MqttSession:
         self._granted: asyncio.Future[None] = self._loop.create_future()
         self._queue: list[tuple[int, int, _Packet]] = []
         self._count = itertools.count()
-        self._on_wire: dict[int, Flight | None] = {}  # by packet id, until PUBACK; None is the state message
+        self._on_wire: dict[int, _Packet] = {}  # by packet id, until PUBACK
+        self._topic_cmd, self._cmd_mid = topic_cmd(settings.gateway), 0
+        self._commands = MqttCommands(settings.gateway, clock, receiver.desk, self._send_answer)
         self._receive_maximum = 65535
         self._sock: Any = None
         self._misc: asyncio.TimerHandle | None = None
@@ -276,12 +283,18 @@ class _MqttSession:
             client.subscribe(contract.topic_ack(self._settings.gateway), qos=1)
         else:
             self._granted.set_result(None)
+        if self._settings.commands:
+            self._cmd_mid = client.subscribe(self._topic_cmd, qos=1)[1] or 0
 
     def _on_subscribe(
         self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object
     ) -> None:
-        if any(reason.is_failure for reason in reasons):
-            self._end(LinkError("ack_topic_denied", ", ".join(f"0x{reason.value:02x} {reason}" for reason in reasons)))
+        denied = ", ".join(f"0x{reason.value:02x} {reason}" for reason in reasons if reason.is_failure)
+        if mid == self._cmd_mid:
+            if denied:
+                self._receiver.commands_denied(denied)
+        elif denied:
+            self._end(LinkError("ack_topic_denied", denied))
         elif not self._granted.done():
             self._granted.set_result(None)
 
@@ -313,7 +326,13 @@ class _MqttSession:
             message["snapshot"] = {"truncated": True}
             payload = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
         topic = contract.topic_state(self._settings.gateway)
-        self._enqueue(STATE_RANK, _Packet(topic, payload, None, self._retain, None))
+        self._enqueue(STATE_RANK, _Packet(topic, payload, None, self._retain))
+
+    def _send_answer(self, topic: str, payload: bytes, properties: Properties) -> bool:
+        if len(payload) > self.max_bytes:
+            return False
+        self._enqueue(ANSWER_RANK, _Packet(topic, payload, properties, False))
+        return True
 
     def _enqueue(self, rank: int, packet: "_Packet") -> None:
         heapq.heappush(self._queue, (rank, next(self._count), packet))
@@ -331,7 +350,7 @@ class _MqttSession:
             if info.rc != paho.MQTT_ERR_SUCCESS:
                 self._end(LinkError("lost", f"publish {info.rc}"))
                 return
-            self._on_wire[info.mid] = packet.flight
+            self._on_wire[info.mid] = packet
             self._client.loop_write()
 
     def _on_publish(
@@ -339,10 +358,13 @@ class _MqttSession:
     ) -> None:
         if mid not in self._on_wire:
             return
-        flight = self._on_wire.pop(mid)
+        packet = self._on_wire.pop(mid)
+        flight = packet.flight
         if reason.is_failure:
-            if flight is None:
+            if packet.topic == contract.topic_state(self._settings.gateway):
                 self._receiver.state_denied(reason.value, str(reason))
+            elif flight is None:
+                self._receiver.commands_denied(f"0x{reason.value:02x} {reason}")
             else:
                 self._receiver.denied(flight, reason.value, str(reason))
         elif flight is not None:  # 0x10, no matching subscribers, is a success of the broker's
@@ -355,6 +377,9 @@ class _MqttSession:
         try:
             topic = message.topic
         except UnicodeDecodeError:
+            return
+        if topic == self._topic_cmd:
+            self._commands.take(message)
             return
         if message.retain or topic != contract.topic_ack(self._settings.gateway):
             log.warning(
@@ -431,6 +456,7 @@ class _MqttSession:
     async def close(self) -> None:
         """Say goodbye (the broker then sends our will: we are offline) without waiting for a broken wire."""
         self._abandoned = True
+        self._commands.close()
         if self._misc is not None:
             self._misc.cancel()
         client = self._client

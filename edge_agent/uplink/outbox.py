@@ -28,6 +28,7 @@ class Flight:
     sent_s: float
     order: int  # of hand-over in its stream: the wire keeps it
     event_ids: tuple[str, ...] = ()
+    asked: bool = False  # by command: without the centre's word it is due again, whatever was confirmed before
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class Stream:
     held: Intervals = field(default_factory=Intervals)  # missing here, but perhaps still to be salvaged: not due now
     parked: Intervals = field(default_factory=Intervals)  # declined by the centre: not due for a while
     refused: set[int] = field(default_factory=set)  # moved aside, to be declared as gaps
+    asked: Intervals = field(default_factory=Intervals)  # asked for by command and not sent since: due although done
     flights: list[Flight] = field(default_factory=list)
     limit: int | None = None  # records a batch, while looking for the one the centre cannot read
     doubted: Intervals = field(default_factory=Intervals)  # the centre misses it, see Outbox.acknowledge
@@ -56,6 +58,11 @@ class Stream:
         """The lowest run of numbers to send, among the live or the replayed ones."""
         return self.busy.first_missing(self.mark + 1, self.head) if live else self.busy.first_missing(1, self.mark)
 
+    def ask(self) -> None:
+        """What was asked for by command is due, done or not."""
+        for first, last in self.asked:
+            self.busy.discard(first, last)
+
     def release(self, flight: Flight) -> None:
         """The batch is not on the wire any more: what of it is not confirmed is due again."""
         self.flights.remove(flight)
@@ -63,6 +70,7 @@ class Stream:
         for kept in (self.done, self.held, self.parked):
             for first, last in kept.overlap(flight.batch.first, flight.batch.last):
                 self.busy.add(first, last)
+        self.ask()
         for other in self.flights:  # a fresh alarm may lie inside the range of an older batch
             self.busy.add(other.batch.first, other.batch.last)
 
@@ -278,6 +286,8 @@ class Outbox:
         stream.flights.append(flight)
         stream.busy.add(batch.first, batch.last)
         stream.ever.add(batch.first, batch.last)
+        flight.asked = bool(stream.asked.overlap(batch.first, batch.last))
+        stream.asked.discard(batch.first, batch.last)
         self.in_flight += 1
         self.in_flight_bytes += size
         return flight
@@ -293,7 +303,23 @@ class Outbox:
         """The connection is gone: all that is unconfirmed is due again."""
         for stream in self._streams.values():
             for flight in list(stream.flights):
+                if flight.asked:
+                    stream.asked.add(flight.batch.first, flight.batch.last)
                 self.back(flight)
+
+    def resend(self, epoch: str, priority: Priority, first: int, last: int) -> int:
+        """The centre asks for a range by command: it is due again, confirmed or not. Return how many numbers are."""
+        stream = self._streams.get((epoch, priority))
+        if stream is None:
+            return 0
+        last = min(last, stream.head)
+        before = stream.asked.count()
+        stream.asked.add(first, last)
+        stream.ask()
+        for flight in stream.flights:
+            stream.busy.add(flight.batch.first, flight.batch.last)
+            stream.asked.discard(flight.batch.first, flight.batch.last)  # it is on the wire already
+        return stream.asked.count() - before
 
     def oldest_s(self) -> float | None:
         """When the oldest unconfirmed batch was sent."""
@@ -347,6 +373,7 @@ class Outbox:
                 kept.add(first, last)
             for doubted in (stream.doubted, stream.doubted_later):
                 doubted.discard(first, last)
+        stream.ask()
         confirmed = self._settle(stream)
         if stream.done.through > before:
             stream.asked_again = 0

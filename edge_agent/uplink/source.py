@@ -37,6 +37,12 @@ class Reader(Protocol):
         """Oldest first; of one stream, or of all."""
         ...
 
+    def history(
+        self, limit: int, priorities: Sequence[Priority], *, before: Mapping[Priority, tuple[str, int]] | None
+    ) -> list[Record]:
+        """The newest events first, only older than `before` of their stream."""
+        ...
+
     def close(self) -> None:
         """Let go of the files."""
         ...
@@ -94,6 +100,12 @@ class Source:
         if epoch.startswith(MEMORY_PREFIX):
             return self._read_memory(epoch, first, last, limit, max_bytes)
         return await self._run(self._read, epoch, priority, first, last, limit, max_bytes)
+
+    async def history(
+        self, limit: int, priorities: Sequence[Priority], before: Mapping[Priority, tuple[str, int]]
+    ) -> list[Record]:
+        """Events of the journal, newest first. Raise SourceError if the journal cannot be read."""
+        return await self._run(lambda: self._ready().history(limit, priorities, before=before))
 
     def remember(self, epoch: str, n: int, body: bytes) -> None:
         """Keep a record that is in no journal until `forget`."""

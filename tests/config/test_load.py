@@ -171,6 +171,7 @@ WRONG: list[tuple[str, str, int, str]] = [
     (SOUND + "[[zone]]\nid='z'\npoints=[]\n", "wrong_type", 9, "zone[z].points"),
     (SOUND + "[[zone]]\nid='z'\npoints=['hall/*',\n5]\n", "wrong_type", 10, "zone[z].points"),
     (SOUND + BUS.replace("rtu1", "hall") + DEVICE, "duplicate_id", 8, "bus[hall].id"),
+    (SOUND + "[[uplink]]\nid='u'\nhost='::1'\ncommands=['silence', 'reset']\n", "not_a_choice", 10, "uplink[u].commands"),
     (SOUND + "[[uplink]]\nid='hall'\nhost='::1'\n", "duplicate_id", 8, "uplink[hall].id"),
     (SOUND + "[[point]]\nid='hall/1'\n" * 2, "duplicate_id", 10, "point[hall/1].id"),
     (SOUND + BUS + DEVICE + DEVICE.replace("m1", "m2"), "duplicate_address", 13, "bus[rtu1].device[m2]"),

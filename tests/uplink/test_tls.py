@@ -31,6 +31,8 @@ pytestmark = pytest.mark.asyncio
 class Nobody:
     """A receiver that must not be called."""
 
+    desk = None
+
     def __getattr__(self, name: str) -> object:
         raise AssertionError(name)
 
