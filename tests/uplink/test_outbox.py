@@ -293,3 +293,31 @@ def test_everything_is_confirmed_in_the_end_through_any_mix_of_losses(seed: int)
         assert box.pending(priority) == 0, f"seed {seed} {priority}"
     box.back_all()
     assert box.in_flight == box.in_flight_bytes == 0
+
+
+def test_a_range_asked_for_by_command_goes_out_again_whatever_was_confirmed_and_acks_that_know_it_do_not_stop_it() -> (
+    None
+):
+    outbox = Outbox({})
+    outbox.grow("e", Priority.ALARM, 10)
+    outbox.acknowledge(StreamAck("e", Priority.ALARM, 10, 10, ()), 0.0)
+    assert outbox.pick(8, 1 << 20, frozenset()) is None
+    assert outbox.resend("e", Priority.ALARM, 4, 99) == 7
+    assert outbox.resend("e", Priority.ALARM, 4, 6) == 0, "it is due already"
+    assert outbox.resend("nowhere", Priority.ALARM, 1, 2) == 0
+    outbox.acknowledge(StreamAck("e", Priority.ALARM, 10, 10, ()), 1.0)
+    want = outbox.pick(8, 1 << 20, frozenset())
+    assert want is not None
+    assert (want.first, want.last) == (4, 10)
+    batch = outbox.compose(want, Found([(n, b"{}") for n in range(4, 8)], whole=False))
+    assert batch is not None
+    outbox.sent(batch, 10, 2.0)
+    outbox.back_all()  # the link is lost before the centre's word
+    again = outbox.pick(8, 1 << 20, frozenset())
+    assert again is not None
+    assert (again.first, again.last) == (4, 10)
+    batch = outbox.compose(again, Found([(n, b"{}") for n in range(4, 11)], whole=True))
+    assert batch is not None
+    outbox.sent(batch, 10, 3.0)
+    assert len(outbox.acknowledge(StreamAck("e", Priority.ALARM, 10, 10, ()), 4.0)) == 1
+    assert outbox.pick(8, 1 << 20, frozenset()) is None, "once"

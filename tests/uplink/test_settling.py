@@ -24,6 +24,10 @@ from tests.uplink.site import CLOCK, MemoryJournal, event_body, until
 pytestmark = pytest.mark.asyncio
 
 
+async def no_core(do: str, **params: object) -> object:
+    return None
+
+
 class PartsOf:
     """A link and session that hand what they are given to the test."""
 
@@ -94,6 +98,7 @@ async def serving(
         clock=CLOCK,
         rng=random.Random(1),
         snapshot=_no_snapshot,
+        ask=no_core,
     )
     destination = Destination(uplink, parts)
     task = asyncio.create_task(destination.run())
