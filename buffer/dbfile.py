@@ -358,13 +358,13 @@ def wal_is_short(path: Path) -> bool:
     wal, shm = side_files(path)
     try:
         with shm.open("rb") as file:
-            index = file.read(48)
+            index = file.read(96)
         size = wal.stat().st_size
         with wal.open("rb") as file:
             head = file.read(_WAL_HEADER.size)
     except OSError:
         return False
-    if len(index) < 48 or not index[12]:
+    if len(index) < 96 or not index[12] or index[:48] != index[48:]:  # SQLite, too, believes only two equal copies
         return False
     frames: int = _SHM_MX_FRAME.unpack_from(index, 16)[0]
     if len(head) < _WAL_HEADER.size:

@@ -105,7 +105,7 @@ class Owner(Generic[StoreT]):
                 raise
             self._replace(fault)
             self.store = self.kind(self.path, budget_bytes=self.budget_bytes, disk=self._disk)
-        if left_by not in (None, self._boot_id) and not why and not self._fresh():
+        if left_by not in (None, self._boot_id) and not why:
             # The power went. A card may have lost what it said it had written; the names of that are not given again.
             self.store.rotate(self._new_epoch(), self._wall_ns())
         found = self.path.stat()
@@ -118,10 +118,6 @@ class Owner(Generic[StoreT]):
 
     def _side_files_exist(self) -> bool:
         return any(self.path.with_name(self.path.name + end).exists() for end in ("-wal", "-shm"))
-
-    def _fresh(self) -> bool:
-        assert self.store is not None
-        return len(self.store.epochs) == 1 and not any(self.store.heads.values())
 
     def _salvage_known(self, bad: Path) -> Remembered:
         for known_bad, known in self._salvages:

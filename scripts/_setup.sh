@@ -33,6 +33,8 @@ has() {
   case $1 in
     python3) venv_sound || find_python ;;
     python3-venv) venv_sound || { find_python && "$python" -c 'import ensurepip, venv' 2>/dev/null; } ;;
+    fuse3) has fusermount3 ;;
+    e2fsprogs) has mke2fs ;;
     *) PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null ;;
   esac
 }

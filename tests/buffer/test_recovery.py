@@ -443,3 +443,20 @@ def test_a_file_that_gives_room_back_is_not_taken_for_cut_short(
     journal.append(A, b"fire")
     assert journal.flush(5)
     assert [fault.code for fault in faults if fault.code == "set_aside"] == []
+
+
+def test_a_card_that_kept_nothing_of_what_it_said_it_had_written_is_given_no_name_again(
+    make_journal: MakeJournal, tmp_path: Path
+) -> None:
+    directory = tmp_path / "j"
+    journal = make_journal(boot_id="boot-a")
+    card = {path: path.read_bytes() for path in directory.iterdir() if path.name.startswith("vital.db")}
+    told = [journal.append(A, b"alarm %d" % i) for i in range(3)]
+    assert journal.flush(10)
+    journal.close()
+    for path, content in card.items():
+        path.write_bytes(content)
+    again = make_journal(boot_id="boot-b")
+    new = again.append(A, b"another alarm")
+    assert again.flush(10)
+    assert new.name not in {ticket.name for ticket in told}

@@ -6,6 +6,7 @@ An event pushed with a name is durable: the gateway has promised it. That promis
 import asyncio
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,9 @@ class Witness:
         self.renamed: list[Name] = []  # names the core gave to two different records
         self.unnamed: list[dict[str, Any]] = []  # told without a name: the medium has not taken it
         self.connections = 0
+        self.told: Callable[[Name], None] = lambda name: (
+            None
+        )  # at once, for who must know what came before and what after
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -64,6 +68,7 @@ class Witness:
         if name in self.accepted:
             self.renamed.append(name)
         self.accepted[name] = body
+        self.told(name)
 
     def of(self, **wanted: object) -> list[dict[str, Any]]:
         """Accepted bodies in which these keys have these values."""
