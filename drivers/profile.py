@@ -5,23 +5,29 @@ is the profile's name, and a site's file with a shipped name takes its place and
 read. The tables a panel profile has are in docs/drivers/profiles.md; the Modbus ones are compiled by `drivers.modbus_map`.
 """
 
+import importlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from drivers.vocabulary import EVENTS, Meaning
 
 SHIPPED_DIR: Final = Path(__file__).with_name("profiles")
 FILE_BYTES_MAX: Final = 256 * 1024
-EXAMPLES_MAX: Final = 200
-KINDS: Final = ("panel", "modbus")
+# What a profile can be, and the module that knows its tables: check(profile) and try_capture(profile, data). Loaded when used.
+KINDS: Final[Mapping[str, str]] = {
+    "dlt645": "drivers.dlt645_map",
+    "modbus": "drivers.modbus_profile",
+    "panel": "drivers.panel_profile",
+}
 EVIDENCE: Final = ("captured", "document", "unproven")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FRAMING: Final = re.compile(r"[5-8][NEOMS][12]")
-_FIRE_KINDS: Final = frozenset({"fire", "fire_manual"})
+FIRE_KINDS: Final = frozenset({"fire", "fire_manual"})
 
 # Keys of [link] of a panel profile: the least and the most, or the type.
 _LINK_NUMBERS: Final[Mapping[str, tuple[float, float]]] = {
@@ -34,12 +40,6 @@ _LINK_NUMBERS: Final[Mapping[str, tuple[float, float]]] = {
     "wedged_s": (1, 3_600),
 }
 _LINK_FLAGS: Final = ("dtr", "rts")
-_PANEL_KEYS: Final = frozenset(
-    (
-        *("schema", "kind", "evidence", "source", "brand", "product", "caveat"),
-        *("codec", "link", "meaning", "device_types", "hold_s", "example", "counter_example"),
-    )
-)
 
 
 class ProfileError(Exception):
@@ -113,7 +113,7 @@ class Profile:
             for value in table.values()
         ):
             raise ProfileError("bad_meaning", profile=self.name, detail="hold_s: seconds from 0 to 3600 for each event")
-        fires = sorted(event for event in table if EVENTS.get(event, Meaning("")).kind in _FIRE_KINDS)
+        fires = sorted(event for event in table if EVENTS.get(event, Meaning("")).kind in FIRE_KINDS)
         if fires:
             raise ProfileError("bad_meaning", profile=self.name, detail=f"hold_s: {fires[0]} must not be held back")
         return {event: float(value) for event, value in table.items()}
@@ -175,36 +175,17 @@ def load_file(path: Path) -> Profile:
 
 def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
     """What `profile` makes of captured bytes, one object a frame. Raises ProfileError for a profile that cannot be used."""
-    if profile.kind != "panel":
-        from drivers.codecs.modbus import decode_frames
-
-        return decode_frames(data)
-    from drivers.codecs.registry import decode_with
-
-    return decode_with(profile, data)
+    found: list[dict[str, object]] = _kind(profile).try_capture(profile, data)
+    return found
 
 
 def check(profile: Profile) -> list[ProfileFinding]:
     """Everything wrong or remarkable about a profile, all at once: keys, values, meaning, examples, counter-examples."""
-    findings = _check_head(profile)
-    if profile.kind == "modbus":
-        from drivers.modbus_map import ProfileFault, compile_profile
+    return [*_check_head(profile), *_kind(profile).check(profile)]
 
-        try:
-            compile_profile(profile.data, name=profile.name)
-        except ProfileFault as fault:
-            params = {"where": fault.where, "value": fault.value, "detail": fault.code}
-            findings.append(ProfileFinding("bad_modbus", params))
-        return findings
-    findings += _unknown_keys(profile)
-    try:
-        _ = profile.link, profile.hold_s
-        try_capture(profile, b"")
-    except ProfileError as error:
-        return [*findings, ProfileFinding(error.code, error.params)]
-    findings += _check_events(profile)
-    findings += _check_examples(profile)
-    return findings
+
+def _kind(profile: Profile) -> ModuleType:
+    return importlib.import_module(KINDS[profile.kind])
 
 
 # -- reading -----------------------------------------------------------------------------------------------------
@@ -282,80 +263,3 @@ def _check_head(profile: Profile) -> list[ProfileFinding]:
     if not profile.data.get("source"):
         findings.append(ProfileFinding("missing_source", {}, "warning"))
     return findings
-
-
-def _unknown_keys(profile: Profile) -> list[ProfileFinding]:
-    known = ", ".join(sorted(_PANEL_KEYS))
-    return [
-        ProfileFinding("unknown_key", {"key": key, "known": known}, "warning")
-        for key in profile.data
-        if key not in _PANEL_KEYS
-    ]
-
-
-def _check_events(profile: Profile) -> list[ProfileFinding]:
-    """Every event name in [meaning] is one of the vocabulary, and something means fire."""
-    meaning = profile.data.get("meaning")
-    named: list[tuple[str, str]] = []
-    for key, table in (meaning if isinstance(meaning, dict) else {}).items():
-        if isinstance(table, dict):
-            for code, event in table.items():
-                name = event.get("event") if isinstance(event, dict) else event
-                named.append((f"meaning.{key}.{code}", str(name)))
-    findings = [
-        ProfileFinding("unknown_event", {"key": key, "event": event, "known": ", ".join(EVENTS)})
-        for key, event in named
-        if event not in EVENTS
-    ]
-    if named and not any(EVENTS.get(event, Meaning("")).kind in _FIRE_KINDS for _, event in named):
-        findings.append(ProfileFinding("no_fire", {}))
-    return findings
-
-
-def _check_examples(profile: Profile) -> list[ProfileFinding]:
-    findings: list[ProfileFinding] = []
-    examples, counters = _tables(profile, "example"), _tables(profile, "counter_example")
-    if not examples:
-        findings.append(ProfileFinding("no_example", {}, "warning"))
-    if not counters:
-        findings.append(ProfileFinding("no_counter_example", {}, "warning"))
-    for number, table in enumerate(examples[:EXAMPLES_MAX], 1):
-        findings += _check_example(profile, number, table)
-    for number, table in enumerate(counters[:EXAMPLES_MAX], 1):
-        data = _hex(table)
-        if data is None:
-            findings.append(ProfileFinding("bad_hex", {"where": f"counter_example {number}"}))
-            continue
-        raised = [str(shown["event"]) for shown in try_capture(profile, data) if shown.get("event") is not None]
-        if raised:
-            findings.append(ProfileFinding("counter_example_raised", {"number": number, "event": raised[0]}))
-    return findings
-
-
-def _check_example(profile: Profile, number: int, table: Mapping[str, object]) -> list[ProfileFinding]:
-    data, expected = _hex(table), table.get("expect")
-    if data is None or not isinstance(expected, dict):
-        return [ProfileFinding("bad_hex", {"where": f"example {number}"})]
-    shown = try_capture(profile, data)
-    first = next((one for one in shown if one.get("event") is not None), shown[0] if shown else None)
-    if first is None or first.get("reject"):
-        why = first["why"] if first else "no frame"
-        return [ProfileFinding("example_refused", {"number": number, "why": why})]
-    # "" stands for "raises nothing": TOML has no null.
-    return [
-        ProfileFinding("example_differs", {"number": number, "key": key, "expected": value, "got": first.get(key)})
-        for key, value in expected.items()
-        if (first.get(key) if first.get(key) is not None else "") != value
-    ]
-
-
-def _tables(profile: Profile, key: str) -> list[Mapping[str, object]]:
-    value = profile.data.get(key, [])
-    return [table for table in value if isinstance(table, dict)] if isinstance(value, list) else []
-
-
-def _hex(table: Mapping[str, object]) -> bytes | None:
-    try:
-        return bytes.fromhex(str(table["hex"]))
-    except (KeyError, ValueError):
-        return None

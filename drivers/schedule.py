@@ -125,6 +125,8 @@ class Schedule:
         job.failures = job.failures + 1 if refused else 0
         if back:
             for other in station.jobs:  # all its values are wanted now; the slots it was dead in are nobody's overrun
+                if math.isinf(other.slot_s):
+                    continue  # retired
                 other.slot_s += max(0, math.floor((now_s - other.slot_s) / other.period_s)) * other.period_s
                 other.due_s = min(other.slot_s, now_s)
         self._to_next_slot(job, now_s)
@@ -156,6 +158,10 @@ class Schedule:
     def again(self, job: Job, now_s: float) -> None:
         """The port went away in the middle of it: no fault of the device."""
         job.due_s = now_s
+
+    def retire(self, job: Job) -> None:
+        """The device has no answer to this question: it is not asked again before the line is opened anew."""
+        job.due_s = job.slot_s = math.inf
 
     def hold(self, job: Job, now_s: float, wait_s: float) -> None:
         """Leave the device alone for `wait_s`: its line is being brought into step. Neither success nor failure."""

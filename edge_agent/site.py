@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from drivers.contacts import ContactLine, Contacts
 from drivers.gpio import Gpio, InputSpec
 from drivers.messages import PointSpec, Sink
 from drivers.profile import ProfileError, Profiles
-from edge_agent.config.model import Bus, Config, Panel
+from edge_agent.config.model import Bus, Config, Device, Panel
 
 if TYPE_CHECKING:
     from drivers.serial_link import SerialLink
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 log = logging.getLogger("edge.site")
 
 OpenPort = Callable[..., "SerialLink"]  # arguments as of SerialLink
+_P = TypeVar("_P")
+_P_co = TypeVar("_P_co", covariant=True)
+
+
+class Compile(Protocol[_P_co]):
+    """Makes something of the TOML of a profile, or raises."""
+
+    def __call__(self, data: Mapping[str, object], *, name: str) -> _P_co:
+        """Raise ProfileFault or MapFault, saying what is wrong where."""
+        ...
 
 
 class Driver(Protocol):
@@ -68,12 +78,13 @@ def build_wire_drivers(
 
 
 def _why(fault: Exception) -> ProfileError:
+    from drivers.dlt645_map import MapFault
     from drivers.modbus_map import ProfileFault
 
     if isinstance(fault, ProfileError):
         return fault
-    if isinstance(fault, ProfileFault):
-        return ProfileError("bad_modbus", where=fault.where, value=fault.value, detail=fault.code)
+    if isinstance(fault, ProfileFault | MapFault):
+        return ProfileError("bad_table", where=fault.where, value=fault.value, detail=fault.code)
     return ProfileError("unusable", detail=f"{type(fault).__name__}: {fault}")
 
 
@@ -93,31 +104,60 @@ def _build_panel(panel: Panel, profiles: Profiles, open_port: OpenPort | None) -
 
 
 def _build_bus(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError], open_port: OpenPort | None) -> Driver:
+    from drivers.serial_link import SerialLink
+
+    build = _build_meters if bus.protocol == "dlt645" else _build_modbus
+    return build(bus, profiles, unbuilt, open_port or SerialLink)
+
+
+def _build_modbus(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError], open_port: OpenPort) -> Driver:
     from drivers.modbus_bus import BusDevice, ModbusBus
-    from drivers.modbus_map import ModbusProfile, compile_profile
+    from drivers.modbus_map import compile_profile
     from drivers.modbus_rtu import RtuLink
     from drivers.modbus_tcp import TcpLink
-    from drivers.serial_link import SerialLink
 
     link: RtuLink | TcpLink
     if bus.port:
-        link = RtuLink(bus.port, bus.baud, bus.framing, bus.timeout_s, bus.gap_s, open_port or SerialLink)
+        link = RtuLink(bus.port, bus.baud or 9600, bus.framing or "8N1", bus.timeout_s, bus.gap_s, open_port)
     else:
         link = TcpLink(bus.host, bus.tcp_port, bus.timeout_s)
-    compiled: dict[str, ModbusProfile] = {}
-    devices = []
+    devices = [
+        BusDevice(id=device.id, profile=profile, address=device.address, period_s=device.period_s)
+        for device, profile in _compiled(bus, profiles, unbuilt, compile_profile)
+    ]
+    return ModbusBus(id=bus.id, link=link, devices=devices)
+
+
+def _build_meters(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError], open_port: OpenPort) -> Driver:
+    from drivers.dlt645_bus import BusMeter, Dlt645Bus, MeterLine
+    from drivers.dlt645_map import compile_profile
+
+    found = _compiled(bus, profiles, unbuilt, compile_profile)
+    baud, framing = (found[0][1].baud, found[0][1].framing) if found else (2400, "8E1")
+    return Dlt645Bus(
+        id=bus.id,
+        line=MeterLine(bus.port, bus.baud or baud, bus.framing or framing, bus.timeout_s, open_port),
+        meters=[BusMeter(device.id, profile, device.meter, device.period_s) for device, profile in found],
+    )
+
+
+def _compiled(
+    bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError], compile_profile: Compile[_P]
+) -> list[tuple[Device, _P]]:
+    """The devices of a line whose profiles make sense; why the others do not goes into `unbuilt`. Raise if none does."""
+    compiled: dict[str, _P] = {}
+    found = []
     for device in bus.devices:
         try:
             if device.profile not in compiled:
                 compiled[device.profile] = compile_profile(profiles.get(device.profile).data, name=device.profile)
-        except Exception as fault:  # noqa: BLE001 - as above
+        except Exception as fault:  # noqa: BLE001 - told as a fault of the source
             unbuilt[device.id] = _why(fault)
             continue
-        profile = compiled[device.profile]
-        devices.append(BusDevice(id=device.id, profile=profile, address=device.address, period_s=device.period_s))
-    if bus.devices and not devices:
+        found.append((device, compiled[device.profile]))
+    if bus.devices and not found:
         raise unbuilt[bus.devices[0].id]
-    return ModbusBus(id=bus.id, link=link, devices=devices)
+    return found
 
 
 def build_contacts(config: Config, gpio: Gpio) -> Contacts | None:

@@ -10,11 +10,8 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import os
-import pty
 import struct
 import sys
-import tty
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,11 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from drivers.codecs.modbus import crc16, rtu_frame
+from simulators.pty_line import PtyLine
 
 ILLEGAL_FUNCTION: Final = 1
 ILLEGAL_ADDRESS: Final = 2
-_CHAR_BITS: Final = 10
-_PIECE_S: Final = 0.008  # a UART hands its bytes over about this often
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,71 +91,21 @@ class Slave:
         return bytes((0x80 if self.refuse_bare else function | 0x80, code))
 
 
-class SlaveLine:
-    """Slaves on one serial line: a pty whose other end is `path` (and `link`, a symlink that survives replugging).
-
-    `baud` paces questions and answers, None answers at once. `echo` gives the master its own bytes back, as some RS-485
-    adapters do.
-    """
+class SlaveLine(PtyLine):
+    """Slaves on one serial line. `echo` gives the master its own bytes back, as some RS-485 adapters do."""
 
     def __init__(
         self, slaves: Iterable[Slave], *, baud: int | None = 9600, link: Path | None = None, echo: bool = False
     ) -> None:
+        super().__init__(baud=baud, link=link)
         self.slaves = {slave.unit: slave for slave in slaves}
-        self.baud = baud
-        self.link = link
         self.echo = echo
-        self.path = ""
         self.on_question: Callable[[int, bytes], None] | None = None
-        self._fd = self._held = -1
         self._buffer = bytearray()
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def char_s(self, count: int) -> float:
-        """Seconds `count` characters take."""
-        return count * _CHAR_BITS / self.baud if self.baud else 0.0
-
-    def plug(self) -> str:
-        """Create the port and return its path. Call it in the running loop."""
-        # Our own hold on the far end: without it every read here fails with EIO while nobody else has the port open.
-        self._fd, self._held = pty.openpty()
-        tty.setraw(self._held)
-        self.path = os.ttyname(self._held)
-        os.set_blocking(self._fd, False)
-        if self.link is not None:
-            self.link.unlink(missing_ok=True)
-            self.link.symlink_to(self.path)
-        asyncio.get_running_loop().add_reader(self._fd, self._readable)
-        return str(self.link or self.path)
-
-    def unplug(self) -> None:
-        """The port hangs up and its path goes away."""
-        for task in self._tasks:
-            task.cancel()
-        if self.link is not None:
-            self.link.unlink(missing_ok=True)
-        if self._fd >= 0:
-            asyncio.get_running_loop().remove_reader(self._fd)
-            os.close(self._fd)
-            os.close(self._held)
-            self._fd = -1
-
-    def send(self, data: bytes) -> None:
-        """Put bytes on the line out of turn: noise, another master, an answer nobody waits for any more."""
-        if self._fd >= 0:
-            with contextlib.suppress(BlockingIOError, OSError):
-                os.write(self._fd, data)
-
-    def _readable(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            data = os.read(self._fd, 4096)
-        except BlockingIOError:
-            return
+    def received(self, data: bytes) -> None:
+        """Answer every whole question."""
         self._buffer += data
-        self._take_questions(loop)
-
-    def _take_questions(self, loop: asyncio.AbstractEventLoop) -> None:
         while len(self._buffer) >= 8:
             size = 9 + self._buffer[6] if self._buffer[1] in (15, 16) else 8
             if len(self._buffer) < size:
@@ -176,10 +122,8 @@ class SlaveLine:
                 self.on_question(frame[0], frame[1:-2])
             if slave is not None:
                 if len(slave.asked) < 10_000:
-                    slave.asked.append((loop.time(), *struct.unpack(">HH", frame[2:6])))
-                task = loop.create_task(self._answer(slave, frame))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                    slave.asked.append((asyncio.get_running_loop().time(), *struct.unpack(">HH", frame[2:6])))
+                self.start(self._answer(slave, frame))
 
     async def _answer(self, slave: Slave, question: bytes) -> None:
         fault = slave.once.popleft() if slave.once else slave.fault
@@ -198,21 +142,10 @@ class SlaveLine:
         ready_s = max(loop.time() + self.char_s(len(question)) + fault.latency_s, slave.busy_until_s)
         slave.busy_until_s = ready_s + self.char_s(len(frame)) + fault.gap_s + 0.0005
         await asyncio.sleep(ready_s - loop.time())
-        await self._pace(frame[: len(frame) // 2] if fault.gap_s else frame)
+        await self.pace(frame[: len(frame) // 2] if fault.gap_s else frame)
         if fault.gap_s:
             await asyncio.sleep(fault.gap_s)
-            await self._pace(frame[len(frame) // 2 :])
-
-    async def _pace(self, data: bytes) -> None:
-        if not self.baud:
-            self.send(data)
-            return
-        loop = asyncio.get_running_loop()
-        start_s, size = loop.time(), max(1, round(_PIECE_S * self.baud / _CHAR_BITS))
-        for at in range(0, len(data), size):
-            piece = data[at : at + size]
-            await asyncio.sleep(start_s + self.char_s(at + len(piece)) - loop.time())
-            self.send(piece)
+            await self.pace(frame[len(frame) // 2 :])
 
 
 class TcpServer:

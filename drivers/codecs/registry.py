@@ -20,6 +20,8 @@ _OTHERS: Final[Mapping[str, tuple[str, str]]] = {
     "gb26875.3": ("drivers.codecs.gb26875.meaning", "decode_packets"),
     "gb26875.3-adu": ("drivers.codecs.gb26875.meaning", "decode_units"),
     "gb26875.3-dialect": ("drivers.codecs.gb26875.meaning", "decode_dialects"),
+    "dlt645-1997": ("drivers.codecs.dlt645_items", "decode_frames"),
+    "dlt645-2007": ("drivers.codecs.dlt645_items", "decode_frames"),
     "modbus-afd-xy16": ("drivers.codecs.modbus", "decode_frames"),
     "modbus-eastron": ("drivers.codecs.modbus", "decode_eastron_frames"),
 }

@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -70,29 +70,43 @@ def _buses(site: Site) -> None:
             site.error("port_and_host", bus, "host")
         elif "port" not in table and "host" not in table and not site.unreadable(bus, "port", "host"):
             site.error("no_port_or_host", bus)
-        unused = ("baud", "framing", "gap_s") if "host" in table else ("tcp_port",)
+        meters = bus.values.get("protocol") == "dlt645"
+        if meters and "host" in table:
+            site.error("dlt645_host", bus, "host")
+        unused = ("baud", "framing", "gap_s") if "host" in table else ("tcp_port", *(("gap_s",) if meters else ()))
         for key in unused:
             if key in bus.values:
-                site.warning("not_used", bus, key, name=key, why="host" if "host" in table else "port")
+                why = "host" if "host" in table else "port" if key == "tcp_port" else "protocol"
+                site.warning("not_used", bus, key, name=key, why=why)
         devices = bus.children.get("bus.device", [])
         if not devices and not site.unreadable(bus):
             site.warning("no_devices", bus)
-        first: dict[int, Item] = {}
+        _addresses(site, devices, "meter" if meters else "address", "" if meters else 1)
         for device in devices:
-            address = 1 if "address" not in site.table(device) else device.values.get("address")
-            if address in first:
-                at = site.origin((*first[address].path, "address"))
-                site.error(
-                    "duplicate_address",
-                    device,
-                    "address" if "address" in device.values else "",
-                    value=address,
-                    first=first[address].label,
-                    first_file=at.file,
-                    first_line=at.line,
-                )
-            elif address is not None:
-                first[address] = device
+            if (other := "address" if meters else "meter") in device.values:
+                site.warning("not_used", device, other, name=other, why="protocol")
+
+
+def _addresses(site: Site, devices: Sequence[Item], key: str, default: object) -> None:
+    """No two devices of a line may share an address, and only a meter that is alone may be asked for its own."""
+    first: dict[object, Item] = {}
+    for device in devices:
+        address = default if key not in site.table(device) else device.values.get(key)
+        if address in first:
+            at = site.origin((*first[address].path, key))
+            site.error(
+                "duplicate_address",
+                device,
+                key if key in device.values else "",
+                value=address,
+                first=first[address].label,
+                first_file=at.file,
+                first_line=at.line,
+            )
+        elif address == "" and len(devices) > 1:
+            site.error("meter_not_alone", device)
+        elif address is not None:
+            first[address] = device
 
 
 def _serial_ports(site: Site) -> None:

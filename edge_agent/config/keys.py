@@ -29,6 +29,7 @@ FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "point_pattern": re.compile(r"\*|[A-Za-z0-9][^\s*]{0,95}\*?"),
     "profile": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"),
     "port": re.compile(r"/[!-~]{1,200}"),
+    "meter": re.compile(r"[0-9]{12}"),
     "framing": re.compile(r"[78][NEO][12]"),
     "host": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"),
     "absolute_path": re.compile(r"/[^\x00-\x1f]{0,400}"),

@@ -241,15 +241,33 @@ SECTIONS: Final[tuple[Section, ...]] = (
         cls=model.Bus,
         into="buses",
         many=True,
-        zh="一条 Modbus 总线: port 为 RTU, host 为 TCP, 二者只写一个",
-        en="A Modbus line: `port` for RTU, `host` for TCP, exactly one of them",
+        zh="一条轮询的总线。Modbus: port 为 RTU, host 为 TCP, 二者只写一个; DL/T 645 电能表: port",
+        en="A polled line. Modbus: `port` for RTU, `host` for TCP, exactly one of them; DL/T 645 meters: `port`",
         keys={
             "id": Key(zh=_ID.zh, en=_ID.en, example='"rtu1"', form="id"),
-            "port": Key(
-                zh="RTU 串口", en="Serial port (RTU)", example='"/dev/zg/usb-1-1.2:1.0"', form="port", sample=True
+            "protocol": Key(
+                zh="规约: modbus, 或 dlt645 (DL/T 645 电能表)",
+                en="What is spoken on it: modbus, or dlt645 (DL/T 645 meters)",
+                example='"modbus"',
+                choices=("modbus", "dlt645"),
             ),
-            "baud": _baud("波特率", "Speed"),
-            "framing": _FRAMING,
+            "port": Key(
+                zh="串口 (RTU、DL/T 645)",
+                en="Serial port (RTU, DL/T 645)",
+                example='"/dev/zg/usb-1-1.2:1.0"',
+                form="port",
+                sample=True,
+            ),
+            "baud": _baud(
+                "波特率; 不写: Modbus 9600, DL/T 645 按型号",
+                "Speed; left out: 9600 for Modbus, the profile's for DL/T 645",
+            ),
+            "framing": Key(
+                zh="数据位、校验、停止位; 不写: Modbus 8N1, DL/T 645 按型号",
+                en="Data bits, parity, stop bits; left out: 8N1 for Modbus, the profile's for DL/T 645",
+                example='"8N1"',
+                form="framing",
+            ),
             "host": Key(zh="TCP 网关地址", en="Address of the TCP gateway", example='"192.168.1.50"', form="host"),
             "tcp_port": Key(zh="TCP 端口", en="TCP port", example="502", low=1, high=65535),
             "timeout_s": _seconds("等待应答的时间", "How long a reply may take", "0.3", 0.02, 30),
@@ -266,6 +284,12 @@ SECTIONS: Final[tuple[Section, ...]] = (
         keys={
             "id": Key(zh=_ID.zh, en=_ID.en, example='"meter1"', form="id"),
             "profile": Key(zh="型号", en="Profile", example='"eastron-sdm630"', form="profile"),
+            "meter": Key(
+                zh="DL/T 645 表号: 铭牌上的 12 位数字; 不写则询问线上唯一的一块表",
+                en="DL/T 645 address: the 12 digits on the meter's plate; left out: the only meter on the line is asked for it",
+                example='"000012345678"',
+                form="meter",
+            ),
             "address": Key(zh="从站地址", en="Slave address", example="1", low=1, high=247, sample=True),
             "name": Key(zh=_NAME.zh, en=_NAME.en, example='"总配电箱电表"', form="name", sample=True),
             "period_s": _seconds("轮询周期; 不写则按型号", "Poll period; left out: the profile's", "10.0", 0.05, 86400),

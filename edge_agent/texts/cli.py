@@ -333,6 +333,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "evidence_document": ("厂家文件", "maker's document"),
     "evidence_unproven": ("未证实", "unproven"),
     "profilekind_panel": ("控制器", "panel"),
+    "profilekind_dlt645": ("DL/T 645 电能表", "DL/T 645 meter"),
     "profilekind_modbus": ("Modbus 设备", "Modbus device"),
     "profile_file": ("文件: {path}", "File: {path}"),
     "col_profile": ("资料", "profile"),

@@ -37,6 +37,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form_point_pattern": ("测点编号, 或以 * 结尾的前缀", "a point's id, or a prefix ending in *"),
     "form_profile": ("型号资料文件名, 英文字母、数字、点或 -", "name of a profile: A-Z a-z 0-9 _ . -"),
     "form_port": ("以 / 开头的设备路径", "a device path beginning with /"),
+    "form_meter": ("12 位数字", "12 digits"),
     "form_framing": ("三个字符: 7 或 8, N E O 之一, 1 或 2", "three characters: 7 or 8; N, E or O; 1 or 2"),
     "form_host": ("主机名或 IP 地址, 不带 mqtt:// 和端口", "a host name or IP address, without mqtt:// or port"),
     "form_absolute_path": ("以 / 开头的路径", "a path beginning with /"),
@@ -186,6 +187,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "no_such_port": ("本机没有串口 {value}。现有: {ports}", "This machine has no port {value}. It has: {ports}"),
     "not_a_port": ("{value} 不是串口", "{value} is not a serial port"),
     "port_and_host": ("port 和 host 只能写一个", "Only one of port and host may stand here"),
+    "dlt645_host": (
+        "DL/T 645 总线只用串口: 写 port, 去掉 host",
+        "A DL/T 645 line is a serial port: give port, leave host out",
+    ),
+    "meter_not_alone": (
+        "总线上不止一块表, 必须写 meter (铭牌上的 12 位表号)",
+        "There is more than one meter on the line: give `meter`, the 12 digits on its plate",
+    ),
     "no_port_or_host": (
         "缺少 port (RTU 串口) 或 host (TCP 地址)",
         "Either port (serial, RTU) or host (TCP) is missing",

@@ -78,5 +78,5 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Counter-example {number} was taken for the event {event}",
     ),
     "unusable": ("不能用: {detail}", "It cannot be used: {detail}"),
-    "bad_modbus": ("{where}: {detail} ({value})", "{where}: {detail} ({value})"),
+    "bad_table": ("{where}: {detail} ({value})", "{where}: {detail} ({value})"),
 }
