@@ -13,7 +13,19 @@ TEXTS: dict[str, tuple[str, str]] = {
     "help_events": ("最近的事件", "the latest events"),
     "help_stats": ("计数", "counters"),
     "help_gateways": ("联网单位的网关及其状态", "gateways of the connected units and their state"),
-    "opt_db": ("数据库文件", "database file"),
+    "opt_db": ("数据库文件,或 postgresql://…(全市)", "database file, or postgresql://… for a city"),
+    "opt_group": (
+        "共享订阅的组名;同组各进程分担消息(仅 PostgreSQL)",
+        "name of the shared subscription; the processes of a group share the messages (PostgreSQL only)",
+    ),
+    "opt_recount": (
+        "逐条记录重新核对(默认读各流已结清的范围)",
+        "count the records themselves anew (otherwise each stream's settled ranges are read)",
+    ),
+    "no_driver": (
+        "缺少 PostgreSQL 驱动。请执行: pip install 'zg119-edge-agent[centre]'",
+        "The driver of PostgreSQL is missing. Run: pip install 'zg119-edge-agent[centre]'",
+    ),
     "opt_host": ("消息服务器地址", "the broker's host"),
     "opt_port": ("消息服务器端口", "the broker's port"),
     "opt_client_id": ("MQTT 客户端名前缀", "prefix of the MQTT client names"),

@@ -5,6 +5,7 @@ of its batch is kept.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ STREAMS: Final = ("alarm", "fault", "status", "telemetry")
 BATCH_BYTES_MAX: Final = 512 * 1024
 RECORDS_MAX: Final = 10_000
 N_MAX: Final = 2**53
+GATEWAY: Final = re.compile("[A-Za-z0-9-]{1,64}")
 CLOCKS: Final = ("synced", "holdover", "unset")
 
 Object = dict[str, object]
@@ -41,6 +43,8 @@ def read_batch(gateway: str, stream: str, payload: bytes) -> Batch:
     """Take a message of topic zg119/v1/{gateway}/up/{stream} apart. Raise Rejected."""
     if len(payload) > BATCH_BYTES_MAX:
         raise Rejected(f"too_big: {len(payload)} bytes, at most {BATCH_BYTES_MAX}")
+    if not GATEWAY.fullmatch(gateway):
+        raise Rejected("the topic names no gateway")
     message = _object(payload)
     if message.get("v") != VERSION:
         raise Rejected(f"v is {message.get('v')!r}, not {VERSION}")
@@ -70,6 +74,8 @@ def read_batch(gateway: str, stream: str, payload: bytes) -> Batch:
 
 def read_state(gateway: str, payload: bytes) -> Object:
     """Take a message of topic zg119/v1/{gateway}/state apart. Raise Rejected."""
+    if not GATEWAY.fullmatch(gateway):
+        raise Rejected("the topic names no gateway")
     message = _object(payload)
     if message.get("v") != VERSION or message.get("gateway") != gateway or not isinstance(message.get("online"), bool):
         raise Rejected("not a state message of this gateway")

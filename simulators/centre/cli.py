@@ -2,8 +2,8 @@
 
 import argparse
 import logging
+import re
 import signal
-import sqlite3
 import ssl
 import sys
 import threading
@@ -24,11 +24,20 @@ from edge_agent.terminal import (
     usable_language,
 )
 from edge_agent.texts import LANGUAGES, language_of_locale, text
-from simulators.centre import query
-from simulators.centre.store import StoreFault
+from simulators.centre.query import Row, look
+from simulators.centre.store import Database, StoreFault, is_server
 
 CHINA: Final = timezone(timedelta(hours=8))
 DB: Final = Path("centre.db")
+
+
+def _database(text: str) -> Database:
+    return text if is_server(text) else Path(text)
+
+
+def _shown(db: Database) -> str:
+    """The database for people: a password in its URL is nobody's business."""
+    return re.sub(r"(//[^:/@]*):[^@/]*@", r"\1@", re.sub(r"(password=)[^&]*", r"\1***", str(db)))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,7 +58,7 @@ def _parser(lang: str) -> argparse.ArgumentParser:
     _Parser.lang = lang
     common = _Parser(add_help=False)
     common.add_argument("-h", "--help", action="help", help=word("opt_help"))
-    common.add_argument("--db", type=Path, default=DB, metavar="FILE", help=word("opt_db"))
+    common.add_argument("--db", type=_database, default=DB, metavar="FILE|URL", help=word("opt_db"))
     common.add_argument("--lang", choices=LANGUAGES, default=lang, help=word("opt_lang"))
     parser = _Parser(prog="edge-centre", description=word("about"), add_help=False)
     parser.add_argument("-h", "--help", action="help", help=word("opt_help"))
@@ -63,11 +72,14 @@ def _parser(lang: str) -> argparse.ArgumentParser:
             command.add_argument("--host", default="127.0.0.1", help=word("opt_host"))
             command.add_argument("--port", type=int, default=1883, help=word("opt_port"))
             command.add_argument("--client-id", default="edge-centre", help=word("opt_client_id"))
+            command.add_argument("--group", default="centre", help=word("opt_group"))
             command.add_argument("--tls-ca", type=Path, metavar="FILE", help=word("opt_tls_ca"))
             command.add_argument("--cert", type=Path, metavar="FILE", help=word("opt_cert"))
             command.add_argument("--key", type=Path, metavar="FILE", help=word("opt_key"))
             continue
         command.add_argument("--json", action="store_true", help=word("opt_json"))
+        if name == "gaps":
+            command.add_argument("--recount", action="store_true", help=word("opt_recount"))
         if name == "events":
             command.add_argument("--gateway", default="", help=word("opt_gateway"))
             command.add_argument("--stream", default="", help=word("opt_stream"))
@@ -97,8 +109,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         sys.exit(_run(options, lang) if options.command == "run" else _look(options, lang))
     except FileNotFoundError:
         print_lines([text("centre.no_db", lang, db=options.db)], err=True)
-    except (sqlite3.Error, StoreFault) as fault:
-        print_lines([text("centre.bad_db", lang, db=options.db, why=fault)], err=True)
+    except StoreFault as fault:
+        print_lines([text("centre.bad_db", lang, db=_shown(options.db), why=fault)], err=True)
+    except ImportError as fault:
+        if fault.name != "psycopg":
+            raise
+        print_lines([text("centre.no_driver", lang)], err=True)
     sys.exit(FAILURES)
 
 
@@ -111,18 +127,25 @@ def _run(options: argparse.Namespace, lang: str) -> int:
         port=options.port,
         db=options.db,
         client_id=options.client_id,
+        group=options.group,
         tls_ca=options.tls_ca,
         cert=options.cert,
         key=options.key,
     )
 
     def ready() -> None:
-        print(text("centre.ready", lang, host=options.host, port=options.port, db=options.db), flush=True)
+        said = text("centre.ready", lang, host=options.host, port=options.port, db=_shown(options.db))
+        print(said, flush=True)
 
-    stop = threading.Event()
+    stop, bug = threading.Event(), threading.Event()
+
+    def fall() -> None:
+        bug.set()
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    centre = Centre(settings, ready)
+    centre = Centre(settings, ready, fall)
     try:
         centre.start()
     except (OSError, ssl.SSLError) as fault:
@@ -131,22 +154,22 @@ def _run(options: argparse.Namespace, lang: str) -> int:
     stop.wait()
     centre.stop()
     print(text("centre.stopped", lang), flush=True)
-    return OK
+    return FAILURES if bug.is_set() else OK
 
 
 def _look(options: argparse.Namespace, lang: str) -> int:
-    with query.opened(options.db) as database:
+    with look(options.db) as ask:
         if options.command == "stats":
-            stats = query.stats(database)
+            stats = ask.stats()
             if options.json:
                 print_json(stats)
             else:
                 print_lines(table((), [(text(f"centre.stat_{name}", lang), value) for name, value in stats.items()]))
             return OK
         if options.command == "events":
-            rows = query.events(database, gateway=options.gateway, stream=options.stream, limit=options.limit)
+            rows = ask.events(gateway=options.gateway, stream=options.stream, limit=options.limit)
         else:
-            rows = query.gaps(database) if options.command == "gaps" else query.gateways(database)
+            rows = ask.gaps(recount=options.recount) if options.command == "gaps" else ask.gateways()
     if options.json:
         print_json(rows)
     else:
@@ -154,7 +177,7 @@ def _look(options: argparse.Namespace, lang: str) -> int:
     return WARNINGS if options.command == "gaps" and rows else OK
 
 
-def _lines(command: str, rows: list[query.Row], lang: str) -> list[str]:
+def _lines(command: str, rows: list[Row], lang: str) -> list[str]:
     if not rows:
         return [text("centre.none", lang)]
     columns = {
@@ -166,7 +189,7 @@ def _lines(command: str, rows: list[query.Row], lang: str) -> list[str]:
     return table(headers, [[_cell(column, row, lang) for column in columns] for row in rows])
 
 
-def _cell(column: str, row: query.Row, lang: str) -> object:
+def _cell(column: str, row: Row, lang: str) -> object:
     value = row.get(column)
     if column == "why":
         return text(f"centre.why_{value}", lang) if value in ("missing", "gone", "refused") else value

@@ -1,15 +1,19 @@
-"""Questions to a centre's database. Read only; safe while the centre runs."""
+"""Questions to a centre's database. Read only; safe while the centre runs.
+
+`look` answers them for either store; the functions below are the file's, those of pg_query.py the server's.
+"""
 
 import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from simulators.centre.store import COUNTERS
+from simulators.centre.store import COUNTERS, Database, StoreFault, is_server
 
 Row = dict[str, object]
+GAP_KEYS: Final = ("gateway", "epoch", "stream", "first", "last", "why")
 EVENT_KEYS: Final = ("gateway", "epoch", "stream", "n", "received_ns")
 
 # Numbers between two that are settled, found anew from the rows themselves: nothing the running centre believes is trusted.
@@ -27,6 +31,68 @@ WHERE first > expected ORDER BY gateway, epoch, stream, expected
 """
 
 
+class Look(Protocol):
+    """The questions. Raise StoreFault."""
+
+    def gaps(self, *, recount: bool = False) -> list[Row]:
+        """What is not here: `missing` will be asked for again; `gone` and `refused` the gateway says will never come.
+
+        `recount` finds it anew from the records themselves, which a file does always.
+        """
+        ...
+
+    def events(self, *, gateway: str = "", stream: str = "", limit: int = 100) -> list[Row]:
+        """The latest events, newest last, each once whatever names it came under."""
+        ...
+
+    def gateways(self) -> list[Row]:
+        """Who has ever spoken, and how much of each is stored."""
+        ...
+
+    def stats(self) -> Row:
+        """Counters since the database was made."""
+        ...
+
+
+@contextmanager
+def look(db: Database) -> Iterator[Look]:
+    """Open a database to read. Raise FileNotFoundError, StoreFault, or ImportError without the driver of PostgreSQL."""
+    if is_server(db):
+        from simulators.centre.pg_query import ServerLook
+
+        with ServerLook.opened(db) as server:
+            yield server
+    else:
+        try:
+            with opened(Path(db)) as database:
+                yield FileLook(database)
+        except sqlite3.Error as fault:
+            raise StoreFault(str(fault)) from fault
+
+
+class FileLook:
+    """A file's answers."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def gaps(self, *, recount: bool = False) -> list[Row]:
+        """As Look says; counted anew in any case."""
+        return gaps(self._database)
+
+    def events(self, *, gateway: str = "", stream: str = "", limit: int = 100) -> list[Row]:
+        """As Look says."""
+        return events(self._database, gateway=gateway, stream=stream, limit=limit)
+
+    def gateways(self) -> list[Row]:
+        """As Look says."""
+        return gateways(self._database)
+
+    def stats(self) -> Row:
+        """As Look says."""
+        return stats(self._database)
+
+
 @contextmanager
 def opened(db: Path) -> Iterator[sqlite3.Connection]:
     """The database, to read. Raise FileNotFoundError or sqlite3.Error."""
@@ -41,16 +107,12 @@ def opened(db: Path) -> Iterator[sqlite3.Connection]:
 
 def gaps(database: sqlite3.Connection) -> list[Row]:
     """What is not here: `missing` will be asked for again; `gone` and `refused` the gateway says will never come."""
-    found: list[Row] = [
-        {"gateway": gateway, "epoch": epoch, "stream": stream, "first": first, "last": last, "why": "missing"}
-        for gateway, epoch, stream, first, last in database.execute(_MISSING)
-    ]
+    found: list[Row] = [dict(zip(GAP_KEYS, (*row, "missing"), strict=True)) for row in database.execute(_MISSING)]
     declared = database.execute(
         "SELECT gateway, epoch, stream, first, last, why FROM gaps JOIN streams USING (stream_id)"
         " ORDER BY gateway, epoch, stream, first"
     )
-    keys = ("gateway", "epoch", "stream", "first", "last", "why")
-    return found + [dict(zip(keys, row, strict=True)) for row in declared]
+    return found + [dict(zip(GAP_KEYS, row, strict=True)) for row in declared]
 
 
 def events(database: sqlite3.Connection, *, gateway: str = "", stream: str = "", limit: int = 100) -> list[Row]:

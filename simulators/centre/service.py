@@ -1,15 +1,16 @@
-"""The running centre: two MQTT lanes in, one store thread, acknowledgements out.
+"""The running centre: MQTT lanes in, store threads behind them, acknowledgements out.
 
 Alarms have a lane (an MQTT session) of their own, so that no backlog of other streams stands before them in the broker or here.
-A message is given back to the broker (PUBACK) only after it was committed: what we had in hand when we died comes again.
+On a file one thread does all. On a server (PostgreSQL) any number of these programs are consumers of one shared subscription, each
+with a thread and a connection for alarms and another for the rest; the one that leads takes the states.
 """
 
 import logging
+import secrets
 import ssl
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,79 +21,102 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from simulators.centre.check import ROOT, VERSION, Object, Rejected, encode, read_batch, read_state
-from simulators.centre.store import Answer, Database, StoreFault, open_store
+from simulators.centre.check import ROOT, VERSION, Object, encode
+from simulators.centre.store import Database, is_server, open_store
+from simulators.centre.worker import Reply, Worker
 
 log = logging.getLogger("edge.centre")
 
-GROUP_S: Final = 0.02  # messages of this long share a commit
 RECEIVE_MAXIMUM: Final = 64  # messages the broker may have handed us uncommitted, for each lane
 PACKET_BYTES_MAX: Final = 1024 * 1024
 SESSION_EXPIRY_S: Final = 7 * 24 * 3600  # the broker keeps what comes while we are away
+KEEPALIVE_S: Final = 30
+SHARED_KEEPALIVE_S: Final = (
+    5  # a consumer that froze keeps its share of the messages until the broker notices: 1.5 times this
+)
 ACK_EXPIRY_S: Final = 300  # an old ack is of no use: the next one says more
-STORE_RETRY_S: Final = 5.0
+DRAIN_S: Final = 5.0  # a consumer that leaves in order works off what the broker has handed it, for so long at most
+QUIET_S: Final = 0.3
 LANES: Final = {
-    "alarm": (f"{ROOT}/+/up/alarm", f"{ROOT}/+/state"),
+    "alarm": (f"{ROOT}/+/up/alarm",),
+    "state": (f"{ROOT}/+/state",),
     "bulk": (f"{ROOT}/+/up/fault", f"{ROOT}/+/up/status", f"{ROOT}/+/up/telemetry"),
 }
+OWN_THREADS: Final = (("alarm",), ("state", "bulk"))  # on a server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where the broker is and where to keep things. Without `tls_ca` the connection is in the clear."""
+    """Where the broker is and where to keep things. Without `tls_ca` the connection is in the clear.
+
+    Consumers of one `group` share the messages; only those of one server may.
+    """
 
     host: str
     port: int
     db: Database
     client_id: str = "edge-centre"
+    group: str = "centre"
     tls_ca: Path | None = None
     cert: Path | None = None
     key: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    lane: str
-    topic: str
-    payload: bytes
-    mid: int
-    correlation: str
-    client: paho.Client
-
-
 class Centre:
-    """`start` it, `stop` it. Any thread may do so."""
+    """`start` it, `stop` it. Any thread may do so. Raise StoreFault, or ImportError, for a store that does not open."""
 
-    def __init__(self, settings: Settings, on_ready: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, settings: Settings, on_ready: Callable[[], None] = lambda: None, on_bug: Callable[[], None] = lambda: None
+    ) -> None:
         self.settings = settings
         self._on_ready = on_ready
-        self._store = open_store(settings.db)
-        self._waiting: dict[str, deque[_Message]] = {lane: deque() for lane in LANES}
-        self._arrived = threading.Condition()
-        self._stopping = False
-        self._subscribed: set[str] = set()
-        self._rejected: dict[str, list[Object]] = {}
+        self._shared = is_server(settings.db)
+        self._name = settings.client_id
+        if self._shared:  # a name of its own: two that were started alike must not throw each other out
+            self._name += f"-{secrets.token_hex(4)}"
+        self._workers = [
+            Worker(open_store(settings.db), lanes, reply=self._answer, works=self._works, leads=self._leads, bug=on_bug)
+            for lanes in (OWN_THREADS if self._shared else (tuple(LANES),))
+        ]
+        self._worker = {lane: worker for worker in self._workers for lane in worker.lanes}
         self._clients: dict[str, paho.Client] = {}
-        self._thread = threading.Thread(target=self._work, name="centre-store")
+        self._asked: dict[str, set[str]] = {lane: set() for lane in LANES}  # topics subscribed to in this connection
+        self._leading: bool | None = None  # not known yet
+        self._leaving = self._ready = False
+        self._idle_workers: set[Worker] = set()  # their stores fail: the others of the group shall have their share
+        self._lock = threading.Lock()
+        self._subscribed: set[str] = set()
+        self._heard_s = 0.0
 
     def start(self) -> None:
         """Connect (retried for ever) and work. Raise OSError or ssl.SSLError for certificate files that cannot be read."""
         sys.setswitchinterval(0.0005)  # reading the wire must not wait 5 ms for a batch that is being parsed
         self._clients = {lane: self._client(lane) for lane in LANES}
-        self._thread.start()
+        for worker in self._workers:
+            worker.start()
         for client in self._clients.values():
             client.loop_start()
 
     def stop(self) -> None:
-        """Commit what is in hand and leave. The broker keeps what comes meanwhile."""
+        """Commit what is in hand and leave. The others of the group, or else the broker, keep what comes meanwhile."""
+        if self._shared:
+            with self._lock:
+                self._leaving = True
+            self._choose()
+            self._drain()
         for client in self._clients.values():
             client.disconnect()
             client.loop_stop()
-        with self._arrived:
-            self._stopping = True
-            self._arrived.notify()
-        self._thread.join()
-        self._store.close()
+        for worker in self._workers:
+            worker.stop()
+
+    def _drain(self) -> None:
+        self._heard_s = time.monotonic()
+        until_s = self._heard_s + DRAIN_S
+        while (now_s := time.monotonic()) < until_s:
+            if now_s > self._heard_s + QUIET_S and all(worker.idle for worker in self._workers):
+                return
+            time.sleep(0.02)
 
     # --- the wire -----------------------------------------------------------------------------------------------------------
 
@@ -100,7 +124,7 @@ class Centre:
         settings = self.settings
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=f"{settings.client_id}-{lane}",
+            client_id=f"{self._name}-{lane}",
             protocol=paho.MQTTv5,
             manual_ack=True,
             userdata=lane,
@@ -117,120 +141,97 @@ class Centre:
         client.on_message = self._on_message
         client.suppress_exceptions = True
         client.max_inflight_messages_set(0)
-        client.reconnect_delay_set(1, 30)
+        client.reconnect_delay_set(1, 5 if self._shared else 30)
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        # A dead member's session must not outlive it: brokers go on giving it its share, and nobody else would see that.
+        properties.SessionExpiryInterval = 0 if self._shared else SESSION_EXPIRY_S
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
         properties.MaximumPacketSize = PACKET_BYTES_MAX
-        client.connect_async(settings.host, settings.port, keepalive=30, clean_start=False, properties=properties)
+        client.connect_async(
+            settings.host,
+            settings.port,
+            keepalive=SHARED_KEEPALIVE_S if self._shared else KEEPALIVE_S,
+            clean_start=self._shared,
+            properties=properties,
+        )
         return client
+
+    def _topics(self, lane: str) -> set[str]:
+        """What a lane is subscribed to now. Under the lock."""
+        if lane == "state":
+            return set(LANES[lane]) if self._leading and not self._leaving else set()
+        if self._shared and (self._leaving or self._worker[lane] in self._idle_workers):
+            return set()
+        return {f"$share/{self.settings.group}/{topic}" if self._shared else topic for topic in LANES[lane]}
+
+    def _choose(self) -> None:
+        """Subscribe and unsubscribe until each lane has the topics it should."""
+        with self._lock:
+            for lane, client in self._clients.items():
+                if not client.is_connected():
+                    continue  # on_connect does it
+                wanted, have = self._topics(lane), self._asked[lane]
+                if new := wanted - have:
+                    client.subscribe([(topic, 1) for topic in sorted(new)])
+                if gone := have - wanted:
+                    client.unsubscribe(sorted(gone))
+                self._asked[lane] = wanted
 
     def _on_connect(self, client: paho.Client, lane: str, flags: object, reason: Any, properties: object) -> None:
         if reason.is_failure:
             log.error("lane=%s refused reason=%s", lane, reason)
             return
         log.info("lane=%s connected", lane)
-        client.subscribe([(topic, 1) for topic in LANES[lane]])
+        with self._lock:
+            self._asked[lane] = set()
+        self._choose()
 
     def _on_subscribe(self, client: paho.Client, lane: str, mid: int, reasons: list[Any], properties: object) -> None:
-        for topic, reason in zip(LANES[lane], reasons, strict=False):
+        for reason in reasons:
             if reason.is_failure:
-                log.error("lane=%s may not subscribe topic=%s reason=%s", lane, topic, reason)
+                log.error("lane=%s may not subscribe reason=%s", lane, reason)
         self._subscribed.add(lane)
-        if len(self._subscribed) == len(LANES):
-            self._on_ready()
+        self._look_whether_ready()
+
+    def _look_whether_ready(self) -> None:
+        with self._lock:
+            needed = {"alarm", "bulk"} | ({"state"} if self._leading else set())
+            if self._ready or self._leading is None or not self._subscribed >= needed:
+                return
+            self._ready = True
+        self._on_ready()
 
     def _on_disconnect(self, client: paho.Client, lane: str, flags: object, reason: Any, properties: object) -> None:
         log.warning("lane=%s disconnected reason=%s", lane, reason)
-        with self._arrived:
-            self._waiting[lane].clear()  # the broker will bring them again: they were not given back to it
+        self._worker[lane].drop(lane)
 
     def _on_message(self, client: paho.Client, lane: str, message: paho.MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = ""
-        data = getattr(message.properties, "CorrelationData", b"") or b""
-        correlation = data[:200].decode("ascii", "replace")
-        with self._arrived:
-            self._waiting[lane].append(
-                _Message(lane, topic, bytes(message.payload), message.mid if message.qos else 0, correlation, client)
-            )
-            self._arrived.notify()
+        self._heard_s = time.monotonic()
+        self._worker[lane].put(lane, client, message)
 
-    # --- the store thread ---------------------------------------------------------------------------------------------------
+    # --- told by the workers --------------------------------------------------------------------------------------------------
 
-    def _take(self, timeout_s: float) -> _Message | None:
-        """The next message, alarms first."""
-        with self._arrived:
-            if timeout_s:
-                self._arrived.wait_for(lambda: self._stopping or any(self._waiting.values()), timeout_s)
-            for waiting in self._waiting.values():
-                if waiting:
-                    return waiting.popleft()
-        return None
+    def _works(self, worker: Worker, works: bool) -> None:
+        with self._lock:
+            (self._idle_workers.discard if works else self._idle_workers.add)(worker)
+        self._choose()
 
-    def _work(self) -> None:
-        while True:
-            message = self._take(1.0)
-            if message is None:
-                if self._stopping:
-                    return
-                continue
-            handled: list[_Message] = []
-            try:
-                self._group(message, handled)
-            except StoreFault as fault:  # full or dying disk, a lock that is held: acknowledge nothing, try again
-                log.error("store fault=%s", fault)
-                self._store.rollback()
-                self._rejected.clear()
-                with self._arrived:  # they are still the broker's: bounded by our Receive Maximum
-                    for unkept in reversed(handled):
-                        self._waiting[unkept.lane].appendleft(unkept)
-                    self._arrived.wait_for(lambda: self._stopping, STORE_RETRY_S)
-                if self._stopping:
-                    return
+    def _leads(self, leading: bool) -> None:
+        log.info("leading=%s", leading)
+        with self._lock:
+            self._leading = leading
+            if leading:
+                self._asked["state"] = set()  # a new term subscribes anew, and so gets the retained states
+        self._choose()
+        self._look_whether_ready()
 
-    def _group(self, message: _Message | None, handled: list[_Message]) -> None:
-        """Handle messages until there are no more, an alarm has been handled, or GROUP_S is over; then one commit for all."""
-        until_s = time.monotonic() + GROUP_S
-        while message is not None:
-            handled.append(message)
-            self._handle(message)
-            alarm_done = message.lane == "alarm" and not self._waiting["alarm"]
-            message = None if alarm_done or time.monotonic() > until_s else self._take(0)
-        answers = self._store.commit()
-        for gateway in answers.keys() | self._rejected.keys():
-            self._answer(gateway, answers.get(gateway, Answer()))
-        self._rejected.clear()
-        for message in handled:
-            if message.mid:
-                message.client.ack(message.mid, 1)
-
-    def _handle(self, message: _Message) -> None:
-        parts = message.topic.split("/")
-        gateway = parts[2] if len(parts) > 3 else ""
-        self._store.count("messages")
-        try:
-            if parts[-1] == "state":
-                self._store.take_state(gateway, read_state(gateway, message.payload))
-            else:
-                self._store.take_batch(read_batch(gateway, parts[-1], message.payload))
-        except Rejected as fault:
-            self._store.count("rejected")
-            log.warning(
-                "rejected topic=%s bytes=%d why=%s", ascii(message.topic)[:100], len(message.payload), ascii(str(fault))
-            )
-            if message.correlation:
-                self._rejected.setdefault(gateway, []).append({"batch": message.correlation, "why": str(fault)})
-
-    def _answer(self, gateway: str, answer: Answer) -> None:
-        said: Object = {"v": VERSION, "acks": answer.acks}
-        if answer.refused:
-            said["refused"] = answer.refused
-        if rejected := self._rejected.get(gateway):
-            said["rejected"] = rejected
-        if len(said) == 2 and not answer.acks:
+    def _answer(self, gateway: str, reply: Reply) -> None:
+        said: Object = {"v": VERSION, "acks": reply.answer.acks}
+        if reply.answer.refused:
+            said["refused"] = reply.answer.refused
+        if reply.rejected:
+            said["rejected"] = reply.rejected
+        if len(said) == 2 and not reply.answer.acks:
             return
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.MessageExpiryInterval = ACK_EXPIRY_S

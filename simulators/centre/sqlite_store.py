@@ -107,6 +107,10 @@ class SqliteStore:
                 ).fetchall():
                     self._stream((gateway, epoch, stream))
 
+    def lead(self) -> int:
+        """As Store says: the consumer of a file is the only one."""
+        return 1
+
     def count(self, name: str, by: int = 1) -> None:
         """As Store says."""
         if by:

@@ -8,7 +8,7 @@ lock in the transaction that adds to it, so an answer never speaks of more than 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeGuard
 
 from edge_agent.uplink.intervals import Intervals
 from simulators.centre.check import Batch, Object, encode, why_not_storable
@@ -23,7 +23,14 @@ Database = Path | str  # a SQLite file, or postgresql://…
 
 
 class StoreFault(Exception):
-    """Nothing since the last commit was stored, and nothing of it may be answered. It may work later. The text is for the log."""
+    """Nothing since the last commit was stored, and nothing of it may be answered. The text is for the log.
+
+    It may work later, unless `data`: then the store is well, and something of what was taken can never be stored in it.
+    """
+
+    def __init__(self, why: str, *, data: bool = False) -> None:
+        super().__init__(why)
+        self.data = data
 
 
 @dataclass(slots=True)
@@ -52,6 +59,13 @@ class Store(Protocol):
         """Remember what a gateway said of itself. A gateway that is back hears what we have and lack of it."""
         ...
 
+    def lead(self) -> int:
+        """Not 0 if this store is the one, of all that are open on its database, that takes states: two would cross each other.
+
+        Another number is another term: somebody else may have led between the two.
+        """
+        ...
+
     def count(self, name: str, by: int = 1) -> None:
         """Add to one of COUNTERS; it is committed with the rest."""
         ...
@@ -69,8 +83,17 @@ class Store(Protocol):
         ...
 
 
+def is_server(db: Database) -> TypeGuard[str]:
+    """Whether it is a server that many consumers may share, and not a file."""
+    return isinstance(db, str) and db.startswith(("postgresql://", "postgres://"))
+
+
 def open_store(db: Database) -> Store:
-    """Open or make the database. Raise StoreFault."""
+    """Open or make the database. Raise StoreFault, or ImportError if the driver of PostgreSQL is not installed."""
+    if is_server(db):
+        from simulators.centre.postgres import PostgresStore
+
+        return PostgresStore(db)
     from simulators.centre.sqlite_store import SqliteStore
 
     return SqliteStore(Path(db))
@@ -96,7 +119,8 @@ def rows_of(batch: Batch) -> Rows:
             continue
         named = batch.stream != "telemetry" and not isinstance(record.get("gap"), dict)
         event_id = record.get("id") if named else None
-        rows.records.append((n, body, event_id if isinstance(event_id, str) else None))
+        printable = isinstance(event_id, str) and event_id.isprintable()
+        rows.records.append((n, body, str(event_id) if printable else None))
     return rows
 
 

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from simulators.centre import query, service
+from simulators.centre import query, service, worker
 from simulators.centre.sqlite_store import SqliteStore
 from tests.brokers import PATIENCE_S, Broker, eventually
 from tests.centre.test_store import batch
@@ -157,12 +157,12 @@ def test_kill_9_of_the_centre_loses_nothing_it_acknowledged_and_takes_the_rest_w
 def test_a_store_that_fails_for_a_while_acknowledges_nothing_and_loses_nothing(
     tmp_path: Path, broker: Broker, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "STORE_RETRY_S", 0.2)
+    monkeypatch.setattr(worker, "STORE_RETRY_S", 0.2)
     db = tmp_path / "centre.db"
     ready = threading.Event()
     centre = service.Centre(service.Settings(host=broker.host, port=broker.port, db=db), ready.set)
-    assert isinstance(centre._store, SqliteStore)
-    centre._store._database.execute("PRAGMA busy_timeout = 50")
+    assert isinstance(centre._workers[0]._store, SqliteStore)
+    centre._workers[0]._store._database.execute("PRAGMA busy_timeout = 50")
     centre.start()
     try:
         assert ready.wait(PATIENCE_S)

@@ -1,19 +1,25 @@
 """The centre's database: each record once, each event once, and no promise that was not kept."""
 
+import contextlib
+import itertools
 import json
 import sqlite3
 from importlib.resources import files
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from simulators.centre import query
+from simulators.centre import postgres, sqlite_store
 from simulators.centre.check import BATCH_BYTES_MAX, Batch, Rejected, read_batch, read_state
+from simulators.centre.query import look
 from simulators.centre.sqlite_store import SqliteStore
-from simulators.centre.store import MISSING_MAX, Store, StoreFault
+from simulators.centre.store import MISSING_MAX, STREAMS_MAX, Database, Store, StoreFault, open_store
 from tests.uplink.site import event_body, telemetry_body
+
+EPOCHS = itertools.count()  # an example must not meet another's records
 
 
 def batch(
@@ -33,8 +39,8 @@ def take(store: Store, payload: bytes, stream: str = "alarm") -> dict[str, objec
     return entry
 
 
-def test_an_ack_counts_what_is_committed_and_lists_what_is_missing(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "centre.db")
+def test_an_ack_counts_what_is_committed_and_lists_what_is_missing(db: Database) -> None:
+    store = open_store(db)
     assert take(store, batch(1, 5)) == {"epoch": "e1", "stream": "alarm", "through": 5, "high": 5, "missing": []}
     assert take(store, batch(9, 10))["missing"] == [[6, 8]]
     assert take(store, batch(20, 20)) == {
@@ -48,17 +54,17 @@ def test_an_ack_counts_what_is_committed_and_lists_what_is_missing(tmp_path: Pat
     store.close()
 
 
-def test_a_restarted_centre_knows_what_it_has(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "centre.db")
+def test_a_restarted_centre_knows_what_it_has(db: Database) -> None:
+    store = open_store(db)
     take(store, batch(1, 5))
     store.close()
-    store = SqliteStore(tmp_path / "centre.db")
+    store = open_store(db)
     assert take(store, batch(8, 9)) == {"epoch": "e1", "stream": "alarm", "through": 5, "high": 9, "missing": [[6, 7]]}
     store.close()
 
 
-def test_what_was_not_committed_is_not_spoken_of_and_is_taken_when_it_comes_again(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "centre.db")
+def test_what_was_not_committed_is_not_spoken_of_and_is_taken_when_it_comes_again(db: Database) -> None:
+    store = open_store(db)
     take(store, batch(1, 5))
     store.take_batch(read_batch("gw-1", "alarm", batch(6, 9)))
     store.rollback()
@@ -86,35 +92,34 @@ def test_a_full_disk_acknowledges_nothing(tmp_path: Path) -> None:
     store.rollback()
     store._database.execute("PRAGMA max_page_count = 1000000")
     entry = take(store, batch(5, 5))
-    with query.opened(tmp_path / "centre.db") as database:
-        (count,) = database.execute("SELECT COUNT(*) FROM records").fetchone()
+    count = len(bodies(tmp_path / "centre.db"))
     assert entry["through"] == entry["high"] == count
     store.close()
 
 
-def test_one_event_under_two_names_is_one_event(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "centre.db")
+def test_one_event_under_two_names_is_one_event(db: Database) -> None:
+    store = open_store(db)
     take(store, batch(1, 3, epoch="mem-b-1"))
     take(store, batch(1, 3, epoch="v-1"))
     store.close()
-    with query.opened(tmp_path / "centre.db") as database:
-        assert query.stats(database)["records"] == 6
-        assert query.stats(database)["events"] == 3
-        assert len(query.events(database)) == 3
+    with look(db) as database:
+        assert database.stats()["records"] == 6
+        assert database.stats()["events"] == 3
+        assert len(database.events()) == 3
 
 
-def test_declared_gaps_settle_but_never_cover_what_is_stored(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "centre.db")
+def test_declared_gaps_settle_but_never_cover_what_is_stored(db: Database) -> None:
+    store = open_store(db)
     take(store, batch(3, 4))
     assert take(store, batch(11, 11, gaps=[[1, 10, "gone"]]))["through"] == 11
     store.close()
-    with query.opened(tmp_path / "centre.db") as database:
-        assert [(g["first"], g["last"]) for g in query.gaps(database)] == [(1, 2), (5, 10)]
-        assert query.stats(database)["lost"] == 8
+    with look(db) as database:
+        assert [(g["first"], g["last"]) for g in database.gaps()] == [(1, 2), (5, 10)]
+        assert database.stats()["lost"] == 8
 
 
-def test_missing_ranges_of_an_ack_are_bounded_and_nothing_beyond_them_is_confirmed(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "centre.db")
+def test_missing_ranges_of_an_ack_are_bounded_and_nothing_beyond_them_is_confirmed(db: Database) -> None:
+    store = open_store(db)
     entry: dict[str, object] = {}
     for n in range(2, 400, 2):
         entry = take(store, batch(n, n))
@@ -125,23 +130,38 @@ def test_missing_ranges_of_an_ack_are_bounded_and_nothing_beyond_them_is_confirm
     store.close()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 6)), min_size=1, max_size=12))
-def test_the_gaps_listed_from_the_rows_are_those_of_the_acks(tmp_path: Path, spans: list[tuple[int, int]]) -> None:
-    path = tmp_path / "centre.db"
-    path.unlink(missing_ok=True)
-    for side in ("-wal", "-shm"):
-        path.with_name(path.name + side).unlink(missing_ok=True)
-    store = SqliteStore(path)
+def test_the_gaps_listed_and_counted_from_the_rows_are_those_of_the_acks(
+    db: Database, spans: list[tuple[int, int]]
+) -> None:
+    store, epoch = open_store(db), f"e{next(EPOCHS)}"
     entry: dict[str, object] = {}
     for first, length in spans:
-        entry = take(store, batch(first, first + length))
+        entry = take(store, batch(first, first + length, epoch=epoch))
     store.close()
-    with query.opened(path) as database:
-        listed = [[g["first"], g["last"]] for g in query.gaps(database)]
-    assert listed == entry["missing"]
+    with look(db) as database:
+        for recount in (False, True):
+            listed = [[g["first"], g["last"]] for g in database.gaps(recount=recount) if g["epoch"] == epoch]
+            assert listed == entry["missing"]
     have = {n for first, length in spans for n in range(first, first + length + 1)}
     assert [n for n in range(1, max(have) + 1) if n not in have] == [n for a, b in listed for n in range(a, b + 1)]  # type: ignore[call-overload, operator]
+
+
+def test_a_gateway_that_opens_ever_new_epochs_is_stopped_and_the_others_are_not(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert STREAMS_MAX >= 1000
+    for module in (sqlite_store, postgres):
+        monkeypatch.setattr(module, "STREAMS_MAX", 5)
+    store = open_store(db)
+    for n in range(5):
+        take(store, batch(1, 1, epoch=f"e{n}"))
+    with pytest.raises(Rejected, match="too many streams"):
+        store.take_batch(read_batch("gw-1", "alarm", batch(1, 1, epoch="e5")))
+    store.take_batch(read_batch("gw-2", "alarm", batch(1, 1, gateway="gw-2")))
+    assert store.commit()["gw-2"].acks
+    store.close()
 
 
 GOOD = json.loads(event_body(1))
@@ -209,49 +229,54 @@ def brief(*numbers: int) -> Batch:
     return Batch("gw-1", "e1", "alarm", [(n, {"kind": "fire", "point": f"p{n}"}) for n in numbers], [], [], brief=True)
 
 
-def bodies(path: Path) -> dict[int, dict[str, object]]:
-    with query.opened(path) as database:
-        return {n: json.loads(body) for n, body in database.execute("SELECT n, body FROM records")}
+def bodies(db: Database) -> dict[int, dict[str, object]]:
+    """What is in the rows, by n."""
+    statement = "SELECT n, body FROM records ORDER BY n"
+    if isinstance(db, Path):
+        with contextlib.closing(sqlite3.connect(db)) as database:
+            return {n: json.loads(body) for n, body in database.execute(statement)}
+    with psycopg.connect(db) as connection:
+        return {n: json.loads(body) for n, body in connection.execute(statement.encode())}
 
 
-def test_a_brief_settles_nothing_gives_way_to_the_full_record_and_never_replaces_one(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "centre.db")
+def test_a_brief_settles_nothing_gives_way_to_the_full_record_and_never_replaces_one(db: Database) -> None:
+    store = open_store(db)
     take(store, batch(1, 2))
     store.take_batch(brief(2, 3))
     assert store.commit()["gw-1"].acks == [{"epoch": "e1", "stream": "alarm", "through": 2, "high": 2, "missing": []}]
-    assert bodies(tmp_path / "centre.db")[3] == {"kind": "fire", "point": "p3"}
-    with query.opened(tmp_path / "centre.db") as database:
-        assert [event["brief"] for event in query.events(database)] == [False, False, True]
+    assert bodies(db)[3] == {"kind": "fire", "point": "p3"}
+    with look(db) as database:
+        assert [event["brief"] for event in database.events()] == [False, False, True]
     assert take(store, batch(2, 3))["through"] == 3
     store.take_batch(brief(3))
     store.commit()
     full = {n: json.loads(event_body(n)) for n in (1, 2, 3)}
-    assert {n: body["id"] for n, body in bodies(tmp_path / "centre.db").items()} == {n: full[n]["id"] for n in full}
-    with query.opened(tmp_path / "centre.db") as database:
-        stats = query.stats(database)
+    assert {n: body["id"] for n, body in bodies(db).items()} == {n: full[n]["id"] for n in full}
+    with look(db) as database:
+        stats = database.stats()
     assert (stats["records"], stats["briefs"], stats["events"], stats["duplicates"]) == (3, 1, 3, 3)
     store.close()
 
 
-def test_the_first_full_record_of_a_name_stays(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "centre.db")
+def test_the_first_full_record_of_a_name_stays(db: Database) -> None:
+    store = open_store(db)
     take(store, batch(1, 1))
-    first = bodies(tmp_path / "centre.db")
+    first = bodies(db)
     restamped = json.loads(batch(1, 1))
     restamped["records"][0]["at"]["wall_ns"] += 5
     take(store, json.dumps(restamped).encode())
-    assert bodies(tmp_path / "centre.db") == first
+    assert bodies(db) == first
     store.close()
 
 
-def test_events_that_bring_no_number_are_numbered_and_stored_once(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "centre.db")
+def test_events_that_bring_no_number_are_numbered_and_stored_once(db: Database) -> None:
+    store = open_store(db)
     events = [{"id": f"0007-{n}", "kind": "fire", "point": "x", "active": True} for n in range(3)]
     store.take_unnumbered("gw-1", "gb26875", "alarm", [*events[:2], events[0]])
     store.commit()
     store.take_unnumbered("gw-1", "gb26875", "alarm", events)
     assert store.commit()["gw-1"].acks[0]["through"] == 3
-    assert {n: body["id"] for n, body in bodies(tmp_path / "centre.db").items()} == {
+    assert {n: body["id"] for n, body in bodies(db).items()} == {
         1: "0007-0",
         2: "0007-1",
         3: "0007-2",
@@ -259,8 +284,8 @@ def test_events_that_bring_no_number_are_numbered_and_stored_once(tmp_path: Path
     store.close()
 
 
-def test_two_stores_on_one_file_never_speak_of_less_than_is_committed(tmp_path: Path) -> None:
-    ours, theirs = SqliteStore(tmp_path / "centre.db"), SqliteStore(tmp_path / "centre.db")
+def test_two_stores_on_one_file_never_speak_of_less_than_is_committed(db: Database) -> None:
+    ours, theirs = open_store(db), open_store(db)
     take(ours, batch(1, 5))
     assert take(theirs, batch(8, 9))["missing"] == [[6, 7]]
     assert take(ours, batch(6, 7)) == {"epoch": "e1", "stream": "alarm", "through": 9, "high": 9, "missing": []}
@@ -283,12 +308,12 @@ def test_a_database_of_the_first_version_is_brought_up_with_what_it_holds(tmp_pa
 
 
 @pytest.mark.parametrize("poison", ["\ud800", 1e999, float("nan"), b"bytes"])
-def test_what_no_database_takes_is_refused_by_its_number_and_the_rest_is_stored(tmp_path: Path, poison: object) -> None:
-    store = SqliteStore(tmp_path / "centre.db")
+def test_what_no_database_takes_is_refused_by_its_number_and_the_rest_is_stored(db: Database, poison: object) -> None:
+    store = open_store(db)
     records: list[tuple[int, dict[str, object]]] = [(1, {"id": "a"}), (2, {"id": "b", "x": poison}), (3, {"id": "c"})]
     store.take_batch(Batch("gw-1", "e1", "alarm", records, [], []))
     answer = store.commit()["gw-1"]
     assert answer.acks[0]["missing"] == [[2, 2]]
     assert [entry["n"] for entry in answer.refused] == [2]
-    assert sorted(bodies(tmp_path / "centre.db")) == [1, 3]
+    assert sorted(bodies(db)) == [1, 3]
     store.close()
