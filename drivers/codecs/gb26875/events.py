@@ -3,7 +3,7 @@
 Bit 0 (normal or test) says nothing by itself: devices in the field send fires and all-is-well with and without it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from drivers.codecs.gb26875 import objects as kinds
@@ -62,8 +62,12 @@ _ORDER: Final = (
 
 def event_of(unit: Adu, *, recovered: bool = False) -> str | None:
     """The gravest event of a unit, None if it tells none. `recovered`: its type says that what it names is over."""
-    found = [event for item in unit.objects for event in events_of(item, recovered=recovered)]
-    return min(found, key=_ORDER.index, default=None)
+    return gravest(event for item in unit.objects for event in events_of(item, recovered=recovered))
+
+
+def gravest(events: Iterable[str]) -> str | None:
+    """The gravest of what `events_of` gave, None if it gave nothing."""
+    return min(events, key=_ORDER.index, default=None)
 
 
 def events_of(item: InformationObject, *, recovered: bool = False) -> Iterator[str]:

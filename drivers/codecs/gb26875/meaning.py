@@ -131,6 +131,8 @@ def object_fields(item: InformationObject, dialect: Dialect = STANDARD) -> Field
             fields["analog_type"] = value
         elif name == "raw":
             fields["analog_raw"] = value
+        elif name == "body":
+            fields["body_hex"] = value.hex().upper()
         elif name == "minor":
             fields["version"] = f"{fields.pop('major')}.{value}"
         else:
