@@ -47,6 +47,9 @@ BOUNDS = (
     Bound("CPU, core + uplink, s/min", "footprint", "cpu.core_plus_uplink_s_per_min", 1.0),
     Bound("start to first poll, s", "footprint", "start.first_poll_s.median", 1.0),
     Bound("start to first poll, 1 000 000 pending, s", "footprint", "start.first_poll_with_pending_s", 2.0),
+    Bound("10 000 gateways after any outage, all back, s", "herd", "worst.back_s", 120),
+    Bound("the same, peak of connects over what the broker takes", "herd", "worst.peak_factor", 2.0),
+    Bound("the same check on naive policies: they fail it", "herd", "naive_all_fail", 1, False),
     Bound(
         "nine live slaves beside a dead one, worst deviation %", "modbus", "period.one_dead_of_ten.worst_percent", 5.0
     ),
@@ -60,7 +63,7 @@ def figure(found: Mapping[str, object], path: str) -> float:
         if not isinstance(value, Mapping) or key not in value:
             raise KeyError(path)
         value = value[key]
-    return float(str(value))
+    return float(value) if isinstance(value, bool) else float(str(value))
 
 
 def machine() -> dict[str, object]:

@@ -26,6 +26,10 @@ class Answers:
             for uplink in core.config.uplinks
         }
 
+        self._links: dict[str, dict[str, object]] = {
+            link.id: {"id": link.id, "kind": link.kind, "up": None, "reason": "starting"} for link in core.config.links
+        }
+
     def handlers(self) -> dict[str, Handler]:
         """Request name -> handler."""
         core = self._core
@@ -43,6 +47,7 @@ class Answers:
             "delivered": self._delivered,
             "uplink_state": self._uplink_state,
             "uplink_fault": self._uplink_fault,
+            "link_state": self._link_state,
             "alive": lambda request, peer: {},
         }
 
@@ -74,6 +79,7 @@ class Answers:
             "sources": core.sources(),
             "journal": core.journal.stats(),
             "uplinks": list(self._uplinks.values()),
+            "links": list(self._links.values()),
             "memory_alarms": core.keeper.memory_alarms,
         }
 
@@ -127,6 +133,18 @@ class Answers:
     def _uplink_fault(self, request: Request, peer: Peer) -> object:
         params = {key: str(value)[:200] for key, value in request.items() if key not in ("id", "do", "dest", "code")}
         self._core.uplink_fault(str(request.get("dest", ""))[:40], str(request["code"])[:40], params)
+        return {}
+
+    def _link_state(self, request: Request, peer: Peer) -> object:
+        name = str(request["link"])
+        link = self._links.get(name)
+        if link is None:
+            raise ApiError("no_such_link", link=name[:40])
+        up, reason = request.get("up"), str(request.get("reason", ""))[:80]
+        link.update(up=up, reason=reason)
+        link.update({key: request[key] for key in ("used_by", "bytes", "monthly_mb", "month") if key in request})
+        if isinstance(up, bool):
+            self._core.link_state(name, up, reason)
         return {}
 
     def _known(self, destination: str) -> dict[str, object]:

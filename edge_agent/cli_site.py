@@ -200,7 +200,7 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
     for source in state.get("sources") or []:
         up, kind = source.get("up"), source.get("kind")
         how = _reason(up, source.get("reason"), lang)
-        if kind != "uplink":
+        if kind not in ("uplink", "link"):  # links have lines of their own
             what = lookup(f"cli.source_{kind}", lang) or text("cli.source_device", lang)
             add(_mark(up, "warn"), f"{what} {printable(str(source.get('id')))}", how)
         elif source.get("id") == "uplink" and up is False:  # the process; its links have lines of their own
@@ -215,6 +215,8 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
         if pending:
             how += text("cli.status_pending", lang, count=pending)
         add(_mark(up, "fault"), text("cli.status_uplink", lang, id=uplink.get("id")), how)
+    for link in state.get("links") or []:
+        add(_mark(link.get("up"), "warn"), text("cli.status_link", lang, id=link.get("id")), _link_words(link, lang))
     if board := state.get("board"):
         add("fault", text("cli.status_board", lang), _board_words(board, lang))
     if lit := [name for name, level in (state.get("outputs") or {}).items() if level]:
@@ -234,6 +236,22 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
     )
     closing = text(f"cli.status_closing_{worst}", lang)
     return [title, *_block(rows, columns), closing], worst
+
+
+def _link_words(link: Mapping[str, Any], lang: str) -> str:
+    """Whether the centre answers over a way out, who uses it, and what it has cost this month."""
+    how = _reason(link.get("up"), link.get("reason"), lang)
+    if used_by := link.get("used_by"):
+        how += text("cli.status_link_used", lang, dests=", ".join(map(str, used_by)))
+    if counted := sum((link.get("bytes") or {}).values()):
+        mb = f"{counted / 1e6:.1f}"
+        limit = link.get("monthly_mb")
+        how += (
+            text("cli.status_link_budget", lang, mb=mb, limit=f"{limit:g}")
+            if limit
+            else text("cli.status_link_bytes", lang, mb=mb)
+        )
+    return how
 
 
 def _board_words(board: Mapping[str, Any], lang: str) -> str:

@@ -39,6 +39,7 @@ from edge_agent.site import (
     build_buttons,
     build_contacts,
     build_wire_drivers,
+    link_source,
     names_of,
     sources_of,
     uplink_source,
@@ -361,6 +362,10 @@ class Core:
     def uplink_state(self, destination: str, up: bool, reason: str) -> None:
         """The uplink says whether a centre can be reached."""
         self.take([LinkState(uplink_source(destination), up, self.now_ns(), reason)])
+
+    def link_state(self, link: str, up: bool, reason: str) -> None:
+        """The uplink says whether a centre answers over a way out of this box."""
+        self.take([LinkState(link_source(link), up, self.now_ns(), reason)])
 
     def uplink_fault(self, destination: str, code: str, params: Mapping[str, object]) -> None:
         """The uplink says something a person has to look at although the link is up."""

@@ -198,7 +198,7 @@ def names_of(config: Config) -> dict[str, str]:
 
 
 def sources_of(config: Config) -> dict[str, str]:
-    """Everything that can fall silent: id -> panel | bus | device | contacts | buttons | uplink."""
+    """Everything that can fall silent: id -> panel | bus | device | contacts | buttons | uplink | link."""
     sources = {panel.id: "panel" for panel in config.panels}
     for bus in config.buses:
         sources[bus.id] = "bus"
@@ -210,9 +210,15 @@ def sources_of(config: Config) -> dict[str, str]:
     if config.uplinks:
         sources["uplink"] = "uplink"
         sources |= {uplink_source(uplink.id): "uplink" for uplink in config.uplinks}
+        sources |= {link_source(link.id): "link" for link in config.links}
     return sources
 
 
 def uplink_source(destination: str) -> str:
     """The source that stands for the link to one centre."""
     return f"uplink/{destination}"
+
+
+def link_source(link: str) -> str:
+    """The source that stands for one way out of this box."""
+    return f"link/{link}"

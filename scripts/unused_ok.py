@@ -46,17 +46,6 @@ fault_lamp
 link_lamp
 yes_no
 paths
-# [[link]] and packed frames: read by edge_agent.uplink.policy, which lands next
-monthly_mb
-probe_s
-misses
-packed_host
-packed_port
-packed_key_file
-brief
-udp
-echo_ok
-echo_lost
 # [uplink.gb26875] and [[gb26875_point]]: read by edge_agent.uplink.gb26875, which lands next
 wholes
 address_style
@@ -85,9 +74,3 @@ minor
 minutes
 system_address
 system_type
-# the modem's power pin: lands with the core's half
-modem_power_idle
-modem_power_pulse_s
-power_pin
-boots
-power_cuts

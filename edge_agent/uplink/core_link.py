@@ -33,8 +33,8 @@ class CoreLink:
         self._changed = asyncio.Event()
         self._confirmed: dict[tuple[str, str, str], int] = {}
         self._confirms_owed: dict[tuple[str, str, str], None] = {}  # in the order they came
-        self._states: dict[str, dict[str, object]] = {}
-        self._states_owed: dict[str, None] = {}
+        self._states: dict[tuple[str, str], dict[str, object]] = {}  # latest of each uplink and link, by request and id
+        self._states_owed: dict[tuple[str, str], None] = {}
         self._faults_owed: deque[dict[str, object]] = deque(maxlen=FAULTS_MAX)
         self._delivered_owed: deque[str] = deque(maxlen=DELIVERED_MAX)
         self._said_absent = False
@@ -60,8 +60,15 @@ class CoreLink:
 
     def uplink_state(self, destination: str, up: bool, reason: str, **detail: object) -> None:
         """Whether the destination can be reached, and why not (ASCII code)."""
-        self._states[destination] = {"dest": destination, "up": up, "reason": reason, **detail}
-        self._states_owed[destination] = None
+        self._owe("uplink_state", destination, {"dest": destination, "up": up, "reason": reason, **detail})
+
+    def link_state(self, link: str, up: bool | None, reason: str, **detail: object) -> None:
+        """Whether the centre answers over a link, who uses it, and how many bytes it took."""
+        self._owe("link_state", link, {"link": link, "up": up, "reason": reason, **detail})
+
+    def _owe(self, do: str, name: str, state: dict[str, object]) -> None:
+        self._states[do, name] = state
+        self._states_owed[do, name] = None
         self._changed.set()
 
     def fault(self, destination: str, what: str, **params: object) -> None:
@@ -157,9 +164,9 @@ class CoreLink:
             ids = [owed.popleft() for _ in range(min(len(owed), DELIVERED_SLICE))]
             await self._tell(client, "delivered", ids=ids)  # lost with the core: told again at its return
         while self._states_owed:
-            destination = next(iter(self._states_owed))
-            del self._states_owed[destination]
-            await self._tell(client, "uplink_state", **self._states[destination])
+            do, name = next(iter(self._states_owed))
+            del self._states_owed[do, name]
+            await self._tell(client, do, **self._states[do, name])
         while self._faults_owed:
             fault = self._faults_owed[0]
             await self._tell(client, "uplink_fault", **fault)

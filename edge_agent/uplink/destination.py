@@ -11,7 +11,8 @@ from buffer.records import Name, Priority
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Uplink
 from edge_agent.uplink import history
-from edge_agent.uplink.backoff import Backoff
+from edge_agent.uplink.backoff import BOOT_S, Backoff
+from edge_agent.uplink.budget import Burst
 from edge_agent.uplink.commands import AskCore, CommandDesk
 from edge_agent.uplink.contract import STREAMS, Ack, Batch, Refusal
 from edge_agent.uplink.ledger import Ledger, Refused
@@ -24,7 +25,10 @@ log = logging.getLogger("edge.uplink")
 
 TICK_S: Final = 1.0
 ASK_AGAIN_S: Final = 2.0  # a range the centre keeps asking for is sent again this often at first, then ever more seldom
-SPREAD_S: Final = 5.0  # after an outage replay of the lower streams starts within this, at random
+SPARING_BURST: Final = (20, 2.0)  # messages of alarms at once on a link that costs, then one in so many seconds
+BRIEF_BURST: Final = (8, 5.0)  # the same of packed frames
+BRIEF_READ_BYTES: Final = 512 * 1024  # of records that one packed frame may count
+SPREAD_S: Final = 20.0  # after an outage replay of the lower streams starts within this, at random
 SNAPSHOT_S: Final = 0.5  # the core's snapshot is worth this wait, an alarm is not worth more
 TOO_LARGE: Final = "larger than the broker's packets"
 DECLINES_MAX: Final = 3  # the centre said no to a record so often, while it took others: it is put aside
@@ -78,6 +82,7 @@ class Parts:
     rng: random.Random
     snapshot: Callable[[], Awaitable[dict[str, object] | None]]
     ask: AskCore
+    brief_is_all: bool = False  # no path of it carries records in full
 
 
 class Destination:
@@ -86,10 +91,14 @@ class Destination:
     def __init__(self, settings: Uplink, parts: Parts) -> None:
         self.id, self._settings, self._parts = settings.id, settings, parts
         self._takes = frozenset(priority for priority in STREAMS if settings.takes(priority.stream))
+        if parts.brief_is_all:
+            self._takes &= {Priority.ALARM, Priority.FAULT}  # nothing waits here for a path that does not exist
         self.outbox = Outbox(
             parts.ledger.load(self.id),
             [(r.name.epoch, r.name.priority, r.name.n) for r in parts.ledger.refused(self.id)],
             takes=self._takes,
+            told=parts.ledger.load_told(self.id),
+            brief_is_all=parts.brief_is_all,
         )
         # A new MQTT centre gets what the journal holds, marked as replay; GB/T 26875.3 has no such mark.
         self._joining = settings.gb26875 is not None and not settings.gb26875.history and parts.ledger.is_new(self.id)
@@ -104,6 +113,7 @@ class Destination:
         self._pace = Pace(ceiling_bytes=0, batch_bytes=0)
         self._reading: asyncio.Task[None] | None = None
         self._bug: Exception | None = None
+        self._burst = Burst(*SPARING_BURST)
         self._blocked: dict[Priority, float] = {}  # until when; streams whose topic the broker denies
         self._denied: dict[Priority, Backoff] = {}
         self._spread_until_s = 0.0
@@ -205,9 +215,13 @@ class Destination:
         loop = asyncio.get_running_loop()
         backoff = Backoff(self._parts.rng)
         opening: asyncio.Task[Session] | None = None
+        if loop.time() < BOOT_S:  # the loop's clock is the machine's: it has just been switched on
+            backoff.spread()
+            await self._wait(backoff)
         while True:
             self._turns += 1
             started_s = loop.time()
+            again = False
             try:
                 opening = asyncio.create_task(self._parts.link.open(self), name=f"open:{self.id}")
                 while not opening.done():  # a name that hangs is not a worker that hangs
@@ -228,10 +242,12 @@ class Destination:
                 self._lost_s = loop.time()
                 self._down(why)
                 backoff.lasted(loop.time() - started_s)
+                again = why.again
             finally:
                 if opening is not None and not opening.done():
                     opening.cancel()
-            await self._wait(backoff)
+            if not again:
+                await self._wait(backoff)
 
     async def _wait(self, backoff: Backoff) -> None:
         """Full jitter; an alarm that waits, or arrives while we wait, has its own shorter budget."""
@@ -247,6 +263,7 @@ class Destination:
             except TimeoutError:
                 continue
             self._alarm.clear()
+            backoff.fresh_alarm()
             if not alarm:
                 alarm = True
                 until_s = min(until_s, loop.time() + backoff.next_s(alarm=True))
@@ -261,7 +278,8 @@ class Destination:
         self._blocked.clear()
         self._denied.clear()
         self._puback_s = loop.time()
-        self.outbox.connected()
+        self.outbox.connected(brief=session.brief)
+        self._burst = Burst(*(BRIEF_BURST if session.brief else SPARING_BURST))
         outage_s = loop.time() - self._lost_s if self._lost_s is not None else 0.0
         self._spread_until_s = loop.time() + self._parts.rng.uniform(0.0, min(SPREAD_S, outage_s / 10))
         if self._reason not in SENT_SILENT_CODES:
@@ -302,9 +320,13 @@ class Destination:
         """Put on the wire what may go: alarms at hand first, then whatever one read at a time brings."""
         now_s = asyncio.get_running_loop().time()
         self.outbox.send_lost_again(now_s, ask_again_s=ASK_AGAIN_S)
-        blocked = frozenset(p for p, until_s in self._blocked.items() if until_s > now_s)
-        max_bytes = min(self._settings.batch_bytes, session.max_bytes)
-        while (batch := self.outbox.take_fresh(session.window, blocked, max_bytes)) is not None:
+        blocked = frozenset(p for p, until_s in self._blocked.items() if until_s > now_s) | session.withheld
+        max_bytes = BRIEF_READ_BYTES if session.brief else min(self._settings.batch_bytes, session.max_bytes)
+        while True:
+            if session.sparing and not self._burst.ready(now_s):
+                blocked |= {Priority.ALARM}  # a storm: what comes until the next turn shares a message
+            if (batch := self.outbox.take_fresh(session.window, blocked, max_bytes)) is None:
+                break
             self._send(session, batch)
         if self._reading is not None:
             return
@@ -317,7 +339,7 @@ class Destination:
     async def _read(self, session: Session, want: Want) -> None:
         stream = want.stream
         limit = min(RECORDS_MAX, stream.limit or RECORDS_MAX)
-        max_bytes = min(self._pace.batch_bytes, session.max_bytes)
+        max_bytes = BRIEF_READ_BYTES if session.brief else min(self._pace.batch_bytes, session.max_bytes)
         try:
             found = await self._parts.source.read(
                 stream.epoch, stream.priority, want.first, want.last, limit=limit, max_bytes=max_bytes
@@ -346,6 +368,8 @@ class Destination:
             batch = batch.half()
             payload = session.encode(batch)
         ids = tuple(i for _, body in batch.records if (i := event_id(body))) if batch.priority is Priority.ALARM else ()
+        if batch.priority is Priority.ALARM:
+            self._burst.take()
         flight = self.outbox.sent(batch, len(payload), asyncio.get_running_loop().time(), ids)
         self.counters["batches"] += 1
         self.counters["records"] += len(batch.records)
@@ -437,6 +461,8 @@ class Destination:
         """Remember what is confirmed of a stream, and tell the core how far that goes."""
         if not stream.epoch.startswith(MEMORY_PREFIX):
             self._parts.ledger.note(self.id, stream.epoch, stream.priority, stream.done)
+            if stream.brief:
+                self._parts.ledger.note_told(self.id, stream.epoch, stream.priority, stream.told)
         if stream.done.through > through_before:
             self._parts.reports.confirm(self.id, stream.epoch, stream.priority, stream.done.through)
 

@@ -8,19 +8,19 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from buffer.disk import Disk
 from buffer.records import Name, Priority
 from buffer.runner import StartRunner, ThreadRunner
-from edge_agent.uplink.intervals import Intervals
+from edge_agent.uplink.intervals import Intervals, Range
 
 log = logging.getLogger("edge.ledger")
 
-VERSION: Final = 1
+VERSION: Final = 2  # 2: told, traffic
 LINGER_S: Final = 0.1  # confirms of this long share a commit
 RETRY_S: Final = 5.0  # a medium that took nothing is tried again after this
 REST_RANGES_MAX: Final = 1000  # confirmed out of order and remembered; what is above is sent again after a restart
@@ -35,6 +35,15 @@ CREATE TABLE IF NOT EXISTS confirmed (
   through INTEGER NOT NULL,         -- every n up to here is confirmed
   rest TEXT NOT NULL DEFAULT '[]',  -- [[first, last], ...] confirmed beyond it
   PRIMARY KEY (destination, epoch, stream)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS told (        -- confirmed in brief over packed frames; still due in full
+  destination TEXT NOT NULL, epoch TEXT NOT NULL, stream TEXT NOT NULL,
+  ranges TEXT NOT NULL,             -- [[first, last], ...]
+  PRIMARY KEY (destination, epoch, stream)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS traffic (     -- bytes over a link in a month of China time, "2026-11"
+  link TEXT NOT NULL, month TEXT NOT NULL, stream TEXT NOT NULL, bytes INTEGER NOT NULL,
+  PRIMARY KEY (link, month, stream)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS refused (
   destination TEXT NOT NULL, epoch TEXT NOT NULL, stream TEXT NOT NULL, n INTEGER NOT NULL,
@@ -57,6 +66,25 @@ class Refused:
     wall_ns: int
 
 
+@dataclass(slots=True)
+class _Notes:
+    """What waits to be committed. Of everything but refusals the latest counts."""
+
+    confirmed: dict[Key, Intervals] = field(default_factory=dict)
+    told: dict[Key, Intervals] = field(default_factory=dict)
+    traffic: dict[tuple[str, str, str], int] = field(default_factory=dict)  # link, month, stream
+    refused: list[Refused] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.confirmed or self.told or self.traffic or self.refused)
+
+    def add(self, newer: "_Notes") -> None:
+        self.confirmed.update(newer.confirmed)
+        self.told.update(newer.told)
+        self.traffic.update(newer.traffic)
+        self.refused += newer.refused
+
+
 class Ledger:
     """Open one with `Ledger.open`. `note` and `refuse` return at once; one thread writes."""
 
@@ -64,16 +92,15 @@ class Ledger:
         self.path, self._report, self._disk = path, report, disk
         self.set_aside: Path | None = None  # where the unreadable predecessor went
         self.commits = 0
-        self._dirty: dict[Key, Intervals] = {}
-        self._refused: list[Refused] = []
-        self._owed: tuple[dict[Key, Intervals], list[Refused]] = {}, []  # what the writer has in hand
+        self._notes = _Notes()
+        self._owed = _Notes()  # what the writer has in hand
         self._changed = threading.Condition()
         self._closing = False
         self._idle = True
         self._lingers = False
         self._failing = False
         self._database: sqlite3.Connection | None = None
-        self._start: dict[Key, Intervals] = {}
+        self._start = _Notes()
         try:
             self._start = self._open()
         except (OSError, sqlite3.Error) as fault:
@@ -98,17 +125,21 @@ class Ledger:
 
     def load(self, destination: str) -> dict[tuple[str, Priority], Intervals]:
         """What the destination had confirmed (refused records count) when the ledger was opened, by epoch and priority."""
-        return {
-            (epoch, priority): done.copy()
-            for (name, epoch, priority), done in self._start.items()
-            if name == destination and epoch != MET
-        }
+        return _of(self._start.confirmed, destination)
+
+    def load_told(self, destination: str) -> dict[tuple[str, Priority], Intervals]:
+        """What the destination had been told in brief and not confirmed in full."""
+        return _of(self._start.told, destination)
+
+    def load_traffic(self, link: str) -> dict[tuple[str, str], int]:
+        """Bytes over a link by month and stream, when the ledger was opened."""
+        return {(month, stream): count for (name, month, stream), count in self._start.traffic.items() if name == link}
 
     def is_new(self, destination: str) -> bool:
         """Whether this ledger served others before and this destination never. One that was lost or is empty knows nobody, so
         that it cannot tell: then everybody is owed everything.
         """
-        return bool(self._start) and all(name != destination for name, _, _ in self._start)
+        return bool(self._start.confirmed) and all(name != destination for name, _, _ in self._start.confirmed)
 
     def meet(self, destination: str) -> None:
         """The destination is served from now on."""
@@ -116,20 +147,26 @@ class Ledger:
 
     def note(self, destination: str, epoch: str, priority: Priority, done: Intervals) -> None:
         """Remember `done`. The latest call for a stream wins; a commit follows within about LINGER_S."""
-        with self._changed:
-            self._dirty[destination, epoch, priority] = done.copy()
-            self._noted()
+        self._add(_Notes(confirmed={(destination, epoch, priority): done.copy()}))
+
+    def note_told(self, destination: str, epoch: str, priority: Priority, told: Intervals) -> None:
+        """Remember what was told in brief; as `note`."""
+        self._add(_Notes(told={(destination, epoch, priority): told.copy()}))
+
+    def note_traffic(self, link: str, month: str, stream: str, count: int) -> None:
+        """Remember how many bytes went over a link in a month; as `note`."""
+        self._add(_Notes(traffic={(link, month, stream): count}))
 
     def refuse(self, refused: Refused) -> None:
         """Move one record aside."""
-        with self._changed:
-            self._refused.append(refused)
-            self._noted()
+        self._add(_Notes(refused=[refused]))
 
-    def _noted(self) -> None:
-        if self._idle:  # else the writer knows, and lets more come
-            self._idle = False
-            self._runner.wake()
+    def _add(self, notes: _Notes) -> None:
+        with self._changed:
+            self._notes.add(notes)
+            if self._idle:  # else the writer knows, and lets more come
+                self._idle = False
+                self._runner.wake()
 
     def refused(self, destination: str) -> list[Refused]:
         """What the destination refused, oldest first; nothing while the file cannot be had. Not on a loop that matters."""
@@ -179,7 +216,7 @@ class Ledger:
             raise
         return database
 
-    def _open(self) -> dict[Key, Intervals]:
+    def _open(self) -> _Notes:
         """Connect, and set a damaged file aside; return what it holds. Raise OSError or sqlite3.Error if the medium is to blame."""
         self._disk.make_directory(self.path.parent)
         try:
@@ -193,7 +230,7 @@ class Ledger:
                 raise
             self._put_aside(fault)
         self._database = self._connect()
-        return {}
+        return _Notes()
 
     def _put_aside(self, fault: Exception) -> None:
         number = 1
@@ -209,23 +246,28 @@ class Ledger:
         self._report("set_aside", aside.name)
 
     @staticmethod
-    def _read(database: sqlite3.Connection) -> dict[Key, Intervals]:
-        found: dict[Key, Intervals] = {}
+    def _read(database: sqlite3.Connection) -> _Notes:
+        found = _Notes()
         for destination, epoch, stream, through, rest in database.execute(
             "SELECT destination, epoch, stream, through, rest FROM confirmed"
         ):
             done = Intervals((int(first), int(last)) for first, last in json.loads(rest))
             done.add(1, int(through))
-            found[destination, epoch, Priority[stream.upper()]] = done
+            found.confirmed[destination, epoch, Priority[stream.upper()]] = done
+        for destination, epoch, stream, ranges in database.execute("SELECT * FROM told"):
+            told = Intervals((int(first), int(last)) for first, last in json.loads(ranges))
+            found.told[destination, epoch, Priority[stream.upper()]] = told
+        for link, month, stream, count in database.execute("SELECT * FROM traffic"):
+            found.traffic[link, month, stream] = int(count)
         return found
 
     # --- the writer thread ------------------------------------------------------------------------------------------------
 
     def _turn(self) -> int | None:
         """Let notes gather for `LINGER_S`, then commit them."""
-        dirty, refused = self._owed
+        owed = self._owed
         with self._changed:
-            if not dirty and not refused and not self._dirty and not self._refused:
+            if not owed and not self._notes:
                 self._idle = True
                 self._changed.notify_all()
                 if not self._closing:
@@ -236,11 +278,10 @@ class Ledger:
                 self._lingers = True
                 return int((RETRY_S if self._failing else LINGER_S) * 1e9)
             self._lingers = False
-            dirty.update(self._dirty)  # after a failed commit the older notes are still here
-            refused += self._refused
-            self._dirty, self._refused = {}, []
-        if self._commit(dirty, refused):
-            self._owed = {}, []
+            owed.add(self._notes)  # after a failed commit the older notes are still here
+            self._notes = _Notes()
+        if self._commit(owed):
+            self._owed = _Notes()
         elif self._closing:
             self._close_file()  # duplicates after the restart, nothing worse
             return None
@@ -250,11 +291,11 @@ class Ledger:
         if self._database is not None:
             self._database.close()
 
-    def _commit(self, dirty: dict[Key, Intervals], refused: list[Refused]) -> bool:
+    def _commit(self, notes: _Notes) -> bool:
         rows = []
-        for (destination, epoch, priority), done in dirty.items():
-            rest = [pair for pair in done if pair[0] > 1][:REST_RANGES_MAX]
-            rows.append((destination, epoch, priority.stream, done.through, json.dumps(rest, separators=(",", ":"))))
+        for (destination, epoch, priority), done in notes.confirmed.items():
+            rest = [pair for pair in done if pair[0] > 1]
+            rows.append((destination, epoch, priority.stream, done.through, _ranges(rest)))
         database = self._database
         try:
             if database is None:
@@ -263,6 +304,14 @@ class Ledger:
                 assert database is not None
             database.execute("BEGIN IMMEDIATE")
             database.executemany("INSERT OR REPLACE INTO confirmed VALUES (?, ?, ?, ?, ?)", rows)
+            database.executemany(
+                "INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?)",
+                [(dest, epoch, priority.stream, _ranges(told)) for (dest, epoch, priority), told in notes.told.items()],
+            )
+            database.executemany(
+                "INSERT OR REPLACE INTO traffic VALUES (?, ?, ?, ?)",
+                [(*key, count) for key, count in notes.traffic.items()],
+            )
             database.executemany(
                 "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -275,10 +324,10 @@ class Ledger:
                         r.body[:REFUSED_BODY_MAX],
                         r.wall_ns,
                     )
-                    for r in refused
+                    for r in notes.refused
                 ],
             )
-            for destination in {r.destination for r in refused}:
+            for destination in {r.destination for r in notes.refused}:
                 database.execute(
                     "DELETE FROM refused WHERE destination = ?1 AND rowid NOT IN"
                     " (SELECT rowid FROM refused WHERE destination = ?1 ORDER BY rowid DESC LIMIT ?2)",
@@ -302,6 +351,18 @@ class Ledger:
             self._failing = True
             log.error("ledger failing fault=%s", fault)
             self._report("failing", str(fault))
+
+
+def _of(notes: dict[Key, Intervals], destination: str) -> dict[tuple[str, Priority], Intervals]:
+    return {
+        (epoch, priority): kept.copy()
+        for (name, epoch, priority), kept in notes.items()
+        if name == destination and epoch != MET
+    }
+
+
+def _ranges(kept: Iterable[Range]) -> str:
+    return json.dumps(list(kept)[:REST_RANGES_MAX], separators=(",", ":"))
 
 
 def _is_damage(fault: Exception) -> bool:

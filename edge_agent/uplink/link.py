@@ -4,17 +4,22 @@ import asyncio
 from collections.abc import Sized
 from typing import Any, Protocol
 
+from buffer.records import Priority
 from edge_agent.uplink.commands import CommandDesk
 from edge_agent.uplink.contract import Ack, Batch
 from edge_agent.uplink.outbox import Flight
 
 
 class LinkError(Exception):
-    """A link that cannot be opened or was lost. `reason` is an ASCII code of `edge_agent.texts.uplink`; `detail` is for the log."""
+    """A link that cannot be opened or was lost. `reason` is an ASCII code of `edge_agent.texts.uplink`; `detail` is for the log.
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    `again`: another path is there, so that there is nothing to wait for.
+    """
+
+    def __init__(self, reason: str, detail: str = "", *, again: bool = False) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason, self.detail = reason, detail.encode("ascii", "backslashreplace").decode()[:200]
+        self.again = again
 
 
 class Receiver(Protocol):
@@ -65,6 +70,17 @@ class Session(Protocol):
     max_bytes: int  # of one encoded batch
     window: int  # batches it takes at once
     waits_s: float  # a batch unconfirmed for longer means a dead connection; inf: the session finds that out by itself
+
+    @property
+    def withheld(self) -> frozenset[Priority]:
+        """Streams that must not go over it now: it does not carry them, or its budget is used up."""
+        ...
+
+    @property
+    def sparing(self) -> bool:
+        """Whether its bytes cost money: the alarms of a storm share messages."""
+        ...
+
     brief: bool  # carries ALARM and FAULT in brief only: what the centre then has is `told`, not yet done
     closed: asyncio.Future[LinkError]
 

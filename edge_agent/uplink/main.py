@@ -18,7 +18,8 @@ from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.destination import Destination, Parts
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.link import Link
-from edge_agent.uplink.path import Dial, RoutedPath
+from edge_agent.uplink.path import Dial
+from edge_agent.uplink.paths import Paths
 from edge_agent.uplink.reports import CoreReports
 from edge_agent.uplink.source import MEMORY_PREFIX, Reader, Source, SourceError
 
@@ -111,11 +112,12 @@ class UplinkProcess:
         directory = config.gateway.data_dir
         self.source = Source(partial(open_reader, directory), partial(_all_salvaged, directory), executor)
         self._salvaged = True
+        self.paths = Paths(config, clock, self.ledger, self.core, rng)
         self.destinations = [
             Destination(
                 settings,
                 Parts(
-                    link=make_link(config, settings, clock, RoutedPath().tcp),
+                    link=self.paths.link(settings, partial(make_link, config, settings, clock)),
                     source=self.source,
                     ledger=self.ledger,
                     reports=self.reports,
@@ -123,6 +125,7 @@ class UplinkProcess:
                     rng=random.Random(rng.getrandbits(64)),
                     snapshot=self._snapshot,
                     ask=self.core.ask,
+                    brief_is_all=self.paths.brief_is_all(settings),
                 ),
             )
             for settings in config.uplinks
@@ -143,9 +146,13 @@ class UplinkProcess:
                     name = f"uplink:{destination.id}"
                     tasks.create_task(keep(name, destination.run), name=name)
                     self.supervisor.watch(name, destination.progress, limit_s=WORKER_LIMIT_S)
+                for name, work, progress in self.paths.workers():
+                    tasks.create_task(keep(name, work), name=name)
+                    self.supervisor.watch(name, progress, limit_s=WORKER_LIMIT_S)
                 tasks.create_task(self.supervisor.feed_watchdog(), name="watchdog")
                 notify("READY=1")
         finally:
+            self.paths.close()
             self.source.close()
             self.ledger.close()
         raise AssertionError("unreachable")

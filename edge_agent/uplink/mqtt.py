@@ -46,6 +46,7 @@ UNSENT_BYTES: Final = 16 * 1024  # what the kernel may hold unsent: an alarm wai
 STATE_RANK: Final = -1  # the snapshot goes first
 ANSWER_RANK: Final = Priority.FAULT  # an answer waits behind alarms
 WILL_DISCONNECT: Final = 0x04
+KEEP_ALIVE_TIMEOUT: Final = 0x8D
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +170,8 @@ class _Packet:
 
 
 class _MqttSession:
-    brief = False
+    brief = sparing = False
+    withheld = frozenset[Priority]()
 
     def __init__(self, settings: MqttSettings, clock: TimeSource, receiver: Receiver, dial: Dial) -> None:
         self._settings, self._clock, self._receiver, self._dial = settings, clock, receiver, dial
@@ -432,6 +434,9 @@ class _MqttSession:
     def _on_disconnect(
         self, client: paho.Client, userdata: object, flags: Any, reason: ReasonCode, properties: object
     ) -> None:
+        if reason.value == KEEP_ALIVE_TIMEOUT and not flags.is_disconnect_packet_from_server:
+            self._end(LinkError("half_open", "no answer to a ping"))
+            return
         if flags.is_disconnect_packet_from_server:
             taken_over = reason.value == 0x8E
             self._end(LinkError("taken_over" if taken_over else "disconnected", f"0x{reason.value:02x} {reason}"))

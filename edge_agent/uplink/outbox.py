@@ -2,6 +2,8 @@
 
 Each stream of each epoch is a set of numbers 1..head, of which some are `done` (confirmed) and some on the wire. Whatever is
 neither is due: a lost confirm, a dropped connection, a range the centre asks for again only take numbers out of a set.
+
+Over packed frames a record is `told` in brief: not due there again, yet still due in full over any other path.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -41,7 +43,9 @@ class Stream:
     mark: int = 0  # the head when the connection was made: up to here it is replay
     ever: Intervals = field(default_factory=Intervals)  # sent by this process, whatever became of it
     done: Intervals = field(default_factory=Intervals)
-    busy: Intervals = field(default_factory=Intervals)  # done or on the wire
+    told: Intervals = field(default_factory=Intervals)  # confirmed in brief
+    brief: bool = False  # the session carries briefs: what was told is not due
+    busy: Intervals = field(default_factory=Intervals)  # done or on the wire; over a brief session told, too
     held: Intervals = field(default_factory=Intervals)  # missing here, but perhaps still to be salvaged: not due now
     parked: Intervals = field(default_factory=Intervals)  # declined by the centre: not due for a while
     refused: set[int] = field(default_factory=set)  # moved aside, to be declared as gaps
@@ -66,13 +70,26 @@ class Stream:
     def release(self, flight: Flight) -> None:
         """The batch is not on the wire any more: what of it is not confirmed is due again."""
         self.flights.remove(flight)
-        self.busy.discard(flight.batch.first, flight.batch.last)
-        for kept in (self.done, self.held, self.parked):
-            for first, last in kept.overlap(flight.batch.first, flight.batch.last):
-                self.busy.add(first, last)
+        self.free(flight.batch.first, flight.batch.last)
+
+    def free(self, first: int, last: int) -> None:
+        """These numbers are due, but for those that are confirmed, held, parked or on the wire."""
+        self.busy.discard(first, last)
+        for kept in (self.done, self.held, self.parked, *((self.told,) if self.brief else ())):
+            for part in kept.overlap(first, last):
+                self.busy.add(*part)
         self.ask()
-        for other in self.flights:  # a fresh alarm may lie inside the range of an older batch
-            self.busy.add(other.batch.first, other.batch.last)
+        for flight in self.flights:  # a fresh alarm may lie inside the range of an older batch
+            self.busy.add(flight.batch.first, flight.batch.last)
+
+    @property
+    def confirmed(self) -> Intervals:
+        """What this kind of session confirmed."""
+        return self.told if self.brief else self.done
+
+    def settled(self) -> Intervals:
+        """Numbers the centre has over this session: in brief or in full, or only in full."""
+        return Intervals([*self.done, *self.told]) if self.brief else self.done
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +111,17 @@ class Outbox:
         refused: Iterable[tuple[str, Priority, int]] = (),
         *,
         takes: Collection[Priority] = STREAMS,
+        told: Mapping[tuple[str, Priority], Intervals] | None = None,
+        brief_is_all: bool = False,
     ) -> None:
-        """`done` and `refused` are what the ledger remembers; `takes` are the streams this destination gets."""
+        """`done`, `refused` and `told` are what the ledger remembers; `takes` are the streams this destination gets.
+
+        `brief_is_all`: no path of it carries records in full, so what was told is done.
+        """
         self._takes = takes
+        self._loaded_told = dict(told or {})
+        self._brief_is_all = brief_is_all
+        self._brief = False
         self._streams: dict[tuple[str, Priority], Stream] = {}
         self._order: list[str] = []  # epochs, oldest first
         self._loaded = dict(done)
@@ -127,7 +152,9 @@ class Outbox:
         stream = self._streams.get((epoch, priority))
         if stream is None:
             done = self._loaded.pop((epoch, priority), None) or Intervals()
-            stream = Stream(epoch, priority, done=done, busy=done.copy())
+            told = self._loaded_told.pop((epoch, priority), None) or Intervals()
+            stream = Stream(epoch, priority, done=done, told=told, brief=self._brief)
+            stream.busy = stream.settled().copy()
             stream.refused = {n for e, p, n in self._loaded_refused if (e, p) == (epoch, priority) and n not in done}
             self._streams[epoch, priority] = stream
         if head <= stream.head:
@@ -141,11 +168,15 @@ class Outbox:
         if len(self._fresh) < FRESH_MAX:
             self._fresh[epoch, n] = body
 
-    def connected(self) -> None:
-        """A new connection: what there is now is replay, what comes from now on is live."""
+    def connected(self, *, brief: bool = False) -> None:
+        """A new connection: what there is now is replay, what comes from now on is live. `brief`: it carries briefs only."""
+        self._brief = brief
         for stream in self._streams.values():
             stream.mark = stream.head
             stream.doubted, stream.doubted_later = Intervals(), Intervals()  # the centre speaks of all anew
+            if brief is not stream.brief:
+                stream.brief = brief
+                stream.free(1, stream.head)
 
     def pending(self, priority: Priority) -> int:
         """Records of this priority not confirmed yet."""
@@ -153,8 +184,13 @@ class Outbox:
 
     @property
     def alarm_pending(self) -> bool:
-        """Whether an alarm is not confirmed yet."""
-        return any(s.priority is Priority.ALARM and s.done.through < s.head for s in self._streams.values())
+        """Whether the centre knows nothing yet of an alarm, not even in brief."""
+        return any(
+            s.priority is Priority.ALARM
+            and s.done.through < s.head
+            and (not s.told or Intervals([*s.done, *s.told]).through < s.head)
+            for s in self._streams.values()
+        )
 
     # --- choosing -----------------------------------------------------------------------------------------------------------
 
@@ -256,13 +292,9 @@ class Outbox:
     def salvaged(self) -> None:
         """Nothing more will be salvaged: what is missing now is due, to be declared gone unless it is there after all."""
         for stream in self._streams.values():
-            for hole in stream.held:
-                stream.busy.discard(*hole)
-                for part in stream.done.overlap(*hole):
-                    stream.busy.add(*part)
-                for flight in stream.flights:
-                    stream.busy.add(flight.batch.first, flight.batch.last)
-            stream.held = Intervals()
+            held, stream.held = stream.held, Intervals()
+            for hole in held:
+                stream.free(*hole)
 
     @staticmethod
     def _gaps(stream: Stream, first: int, last: int) -> list[tuple[int, int, str]]:
@@ -341,18 +373,7 @@ class Outbox:
         """The record is due again."""
         if n in stream.parked:
             stream.parked.discard(n, n)
-            self._free(stream, n, n)
-
-    @staticmethod
-    def _free(stream: Stream, first: int, last: int) -> None:
-        """These are due again unless they are on the wire."""
-        stream.busy.discard(first, last)
-        for kept in (stream.done, stream.held, stream.parked):
-            for a, b in kept.overlap(first, last):
-                stream.busy.add(a, b)
-        for flight in stream.flights:
-            for a, b in Intervals([(flight.batch.first, flight.batch.last)]).overlap(first, last):
-                stream.busy.add(a, b)
+            stream.free(n, n)
 
     def acknowledge(self, ack: StreamAck, now_s: float) -> list[Flight]:
         """The centre has this. Return the batches that are confirmed by it.
@@ -369,8 +390,11 @@ class Outbox:
         for first, last in ack.missing:
             present.discard(first, last)
         for first, last in present:
-            for kept in (stream.done, stream.busy):
-                kept.add(first, last)
+            stream.busy.add(first, last)
+            if stream.brief:
+                stream.told.add(first, last)
+            if not stream.brief or self._brief_is_all:
+                stream.done.add(first, last)
             for doubted in (stream.doubted, stream.doubted_later):
                 doubted.discard(first, last)
         stream.ask()
@@ -383,11 +407,14 @@ class Outbox:
 
     @staticmethod
     def _doubt(stream: Stream, missing: Sequence[Range], newest: int, now_s: float) -> None:
-        parts = [part for first, last in missing for part in stream.done.overlap(first, last)]
+        # over a brief session only what was told: what went in full is asked for where it can go in full
+        parts = [part for first, last in missing for part in stream.confirmed.overlap(first, last)]
         parts += [
             (flight.batch.first, flight.batch.last)
-            for flight in stream.flights  # the wire keeps order
-            if flight.order < newest and any(a <= flight.batch.first and flight.batch.last <= b for a, b in missing)
+            for flight in stream.flights  # the wire keeps order; datagrams do not, and their session sends them again
+            if flight.order < newest
+            and not stream.brief
+            and any(a <= flight.batch.first and flight.batch.last <= b for a, b in missing)
         ]
         if parts and not stream.doubted and not stream.doubted_later:
             stream.doubted_s = now_s
@@ -409,10 +436,9 @@ class Outbox:
             stream.doubted, stream.doubted_later = stream.doubted_later, Intervals()
             stream.doubted_s = now_s
 
-    @staticmethod
-    def _ask_again(stream: Stream, now_s: float, ask_again_s: float) -> bool:
+    def _ask_again(self, stream: Stream, now_s: float, ask_again_s: float) -> bool:
         """Give up what is doubted of the confirmed. Return False if it is too early for that."""
-        lost = [part for first, last in stream.doubted for part in stream.done.overlap(first, last)]
+        lost = [part for first, last in stream.doubted for part in stream.confirmed.overlap(first, last)]
         if not lost:
             return True
         if now_s < stream.ask_not_before_s:
@@ -420,11 +446,10 @@ class Outbox:
         stream.asked_again += 1
         stream.ask_not_before_s = now_s + ask_again_s * 2.0 ** min(stream.asked_again - 1, 6)
         for first, last in lost:
-            stream.done.discard(first, last)
-            stream.busy.discard(first, last)
-            for flight in stream.flights:
-                for a, b in Intervals([(flight.batch.first, flight.batch.last)]).overlap(first, last):
-                    stream.busy.add(a, b)
+            stream.told.discard(first, last)  # who lost it in full has it no more in brief
+            if not stream.brief or self._brief_is_all:
+                stream.done.discard(first, last)
+            stream.free(first, last)
         return True
 
     def refuse(self, refusal: Refusal) -> bool:
@@ -468,7 +493,8 @@ class Outbox:
         return None
 
     def _settle(self, stream: Stream) -> list[Flight]:
-        confirmed = [f for f in stream.flights if stream.done.covers(f.batch.first, f.batch.last)]
+        settled = stream.settled()
+        confirmed = [f for f in stream.flights if settled.covers(f.batch.first, f.batch.last)]
         for flight in confirmed:
             self.back(flight)
         if confirmed and stream.limit is not None:
