@@ -74,3 +74,9 @@ minor
 minutes
 system_address
 system_type
+# the modem's power pin: lands with the core's half
+modem_power_idle
+modem_power_pulse_s
+power_pin
+boots
+power_cuts

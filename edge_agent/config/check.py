@@ -110,7 +110,7 @@ def _addresses(site: Site, devices: Sequence[Item], key: str, default: object) -
 
 
 def _serial_ports(site: Site) -> None:
-    _repeats(site, [*site.items("panel"), *site.items("bus")], "port", "same_port")
+    _repeats(site, [*site.items("panel"), *site.items("bus"), *site.items("link.modem")], "port", "same_port")
 
 
 def _board(site: Site) -> None:
@@ -252,9 +252,27 @@ def _links(site: Site) -> None:
             for key in ("packed_key_file", "packed_host"):
                 if key in uplink.values and "packed_port" not in site.table(uplink):
                     site.warning("not_used", uplink, key, name=key, why="packed_port")
+    _modems(site)
     for link in site.items("link"):
         if link.values.get("kind") == "nbiot" and not takes_packed and not site.is_broken:
             site.warning("no_packed_port", link, "kind")
+
+
+def _modems(site: Site) -> None:
+    outputs = [name for board in site.items("board") for name in board.values.get("outputs", {})]
+    modems = site.items("link.modem")
+    for modem in modems:
+        table = site.table(modem)
+        if ("port" in table) == ("device" in table) and not site.unreadable(modem, "port", "device"):
+            site.error("port_or_device", modem, "device" if "device" in table else "")
+        if modem.values.get("power_pin") and "modem_power" not in outputs and not site.is_broken:
+            site.error("no_modem_power", modem, "power_pin")
+        if "device" in table:
+            for key in ("family", "baud"):
+                if key in modem.values:
+                    site.warning("not_used", modem, key, name=key, why="device")
+    if len([modem for modem in modems if modem.values.get("power_pin")]) > 1:
+        site.error("one_modem_power", modems[-1], "power_pin")
 
 
 def check_profiles(site: Site, known: Collection[str], unsound: Callable[[str], str] = lambda name: "") -> None:
@@ -270,7 +288,7 @@ def check_profiles(site: Site, known: Collection[str], unsound: Callable[[str], 
 def check_serial_ports(site: Site, dev: Path = Path("/dev")) -> None:
     """Every serial port named must be on this machine now, and be no other one's second name."""
     first: dict[str, Item] = {}
-    for item in (*site.items("panel"), *site.items("bus")):
+    for item in (*site.items("panel"), *site.items("bus"), *site.items("link.modem")):
         port = item.values.get("port")
         if not port:
             continue

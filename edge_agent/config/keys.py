@@ -13,7 +13,8 @@ from edge_agent.model import Kind
 
 BAUD_RATES: Final = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
 GPIO_BACKENDS: Final = ("none", "gpiod", "rpigpio", "fake")
-OUTPUTS: Final = ("buzzer", "fire_lamp", "fault_lamp", "link_lamp")
+OUTPUTS: Final = ("buzzer", "fire_lamp", "fault_lamp", "link_lamp", "modem_power")
+MODEM_FAMILIES: Final = ("auto", "quectel", "bc26", "bc95", "sim7600", "sim7020")
 BUTTONS: Final = ("ack", "silence")
 LINK_KINDS: Final = ("ethernet", "wifi", "cellular", "nbiot")
 COMMANDS: Final = NAMES
@@ -35,6 +36,7 @@ FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "absolute_path": re.compile(r"/[^\x00-\x1f]{0,400}"),
     "run_dir": re.compile(r"/[^\x00-\x1f]{0,80}"),  # a Unix socket's name holds 107 bytes in all
     "interface": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,14}"),
+    "apn": re.compile(r"[A-Za-z0-9.-]{0,62}"),
     "name": re.compile(r"[^\x00-\x1f\x7f]{0,80}"),
     "stream": re.compile(r"alarm|fault|status|telemetry"),
     "gb_device": re.compile(r"[0-9]{1,15}|[0-9A-Fa-f]{12}"),

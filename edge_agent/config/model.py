@@ -23,8 +23,12 @@ class Board:
     gpio: str = "none"  # none | gpiod | rpigpio | fake
     chip_label: str = ""  # gpiod: "" finds the header chip of any Pi by its label
     fake_socket: Path | None = None  # fake: Unix socket on which a simulator sets inputs and watches outputs
-    outputs: Mapping[str, int] = field(default_factory=dict)  # buzzer, fire_lamp, fault_lamp, link_lamp -> line
+    outputs: Mapping[str, int] = field(
+        default_factory=dict
+    )  # buzzer, fire_lamp, fault_lamp, link_lamp, modem_power -> line
     buttons: Mapping[str, int] = field(default_factory=dict)  # ack, silence -> line; pressed pulls to ground
+    modem_power_idle: bool = False  # level of modem_power while the modem is to run
+    modem_power_pulse_s: float = 12.0  # how long the other level is held to power-cycle it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,21 @@ class Zone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Modem:
+    """[link.modem]: the modem this link is. `port`: raw AT; `device`: an interface ModemManager makes. Exactly one of them."""
+
+    port: str = ""
+    device: str = ""  # ModemManager's DeviceIdentifier or physical device; "any": the only one there is
+    family: str = "auto"
+    baud: int | None = None  # None: the family's
+    apn: str = ""  # "": the SIM's own
+    pin_file: Path | None = None  # 4-8 digits, readable by the service only
+    mains_fed: bool = True  # no power saving: what the centre sends must not wait for hours
+    power_pin: bool = False  # board.outputs.modem_power switches its supply
+    reboot_host: bool = False  # the last rung of the ladder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
     """[[link]]: one way out of this box. With none, whatever route the kernel has."""
 
@@ -132,6 +151,7 @@ class Link:
     )
     misses: int = 3  # so many in a row and the path is down
     hold_s: float = 60.0  # a better path must answer for this long before it is used again
+    modem: Modem | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

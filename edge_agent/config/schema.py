@@ -18,6 +18,7 @@ from edge_agent.config.keys import (
     KEEPALIVES,
     KINDS,
     LINK_KINDS,
+    MODEM_FAMILIES,
     OUTPUTS,
     Key,
     Section,
@@ -125,8 +126,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 form="run_dir",
             ),
             "outputs": Key(
-                zh="输出线 (BCM 编号): buzzer 蜂鸣器, fire_lamp 火警灯, fault_lamp 故障灯, link_lamp 通信灯",
-                en="Output lines (BCM numbers): buzzer, fire_lamp, fault_lamp, link_lamp",
+                zh="输出线 (BCM 编号): buzzer 蜂鸣器, fire_lamp 火警灯, fault_lamp 故障灯, link_lamp 通信灯, modem_power 模组电源",
+                en="Output lines (BCM numbers): buzzer, fire_lamp, fault_lamp, link_lamp, modem_power",
                 example="{ buzzer = 17, fire_lamp = 27, fault_lamp = 22, link_lamp = 23 }",
                 choices=OUTPUTS,
                 low=0,
@@ -141,6 +142,18 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 low=0,
                 high=63,
                 sample=True,
+            ),
+            "modem_power_idle": Key(
+                zh="modem_power 平时的电平 (模组有电)",
+                en="Level of modem_power while the modem has power",
+                example="false",
+            ),
+            "modem_power_pulse_s": _seconds(
+                "断电重启模组时, 反电平保持多久",
+                "How long the other level is held to power-cycle the modem",
+                "12.0",
+                0.1,
+                120,
             ),
         },
     ),
@@ -469,6 +482,56 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 "60.0",
                 0,
                 86400,
+            ),
+        },
+    ),
+    Section(
+        name="link.modem",
+        cls=model.Modem,
+        into="modem",
+        many=False,
+        zh="这条链路的模组: port 为串口 AT, device 为 ModemManager 管理的, 二者只写一个",
+        en="The modem of this link: `port` for raw AT, `device` for one of ModemManager's, exactly one of them",
+        keys={
+            "port": Key(
+                zh="AT 串口",
+                en="Serial port that takes AT",
+                example='"/dev/zg/usb-1-1.4:1.2"',
+                form="port",
+                sample=True,
+            ),
+            "device": Key(
+                zh="ModemManager 中的设备标识; any 为唯一的一个",
+                en="ModemManager's device identifier; any: the only one there is",
+                example='"any"',
+                form="name",
+            ),
+            "family": Key(
+                zh="型号系列; auto 自动识别", en="Family; auto asks the modem", example='"auto"', choices=MODEM_FAMILIES
+            ),
+            "baud": _baud("波特率; 不写则按系列", "Speed; left out: the family's"),
+            "apn": Key(
+                zh="接入点; 空则用卡自带的", en="Access point; empty: the SIM's own", example='"cmiot"', form="apn"
+            ),
+            "pin_file": Key(
+                zh="存放 SIM 卡 PIN 的文件, 仅服务可读; 只试一次",
+                en="File with the SIM's PIN, for the service alone; it is tried once",
+                example='"/etc/edge-agent/tls/sim.pin"',
+            ),
+            "mains_fed": Key(
+                zh="市电供电: 关闭模组省电, 下行命令不等待",
+                en="Fed from mains: power saving is turned off",
+                example="true",
+            ),
+            "power_pin": Key(
+                zh="board.outputs.modem_power 控制它的电源",
+                en="board.outputs.modem_power switches its supply",
+                example="false",
+            ),
+            "reboot_host": Key(
+                zh="断电也救不回时重启网关, 至多 6 小时一次",
+                en="Restart the gateway when even a power cut does not help, at most once in 6 h",
+                example="false",
             ),
         },
     ),

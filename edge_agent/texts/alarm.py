@@ -39,6 +39,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "output_fire_lamp": ("火警灯", "fire lamp"),
     "output_fault_lamp": ("故障灯", "fault lamp"),
     "output_link_lamp": ("通信链路灯", "link lamp"),
+    "output_modem_power": ("模组断电中", "modem power"),
     # GPIO errors: the fact, then the next step
     "gpio_no_library": (
         "没有 {library} 库 ({reason})。请安装: gpiod 用 pip install 'zg119-edge-agent[gpio]', "

@@ -43,6 +43,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form_absolute_path": ("以 / 开头的路径", "a path beginning with /"),
     "form_run_dir": ("以 / 开头的路径, 至多 81 个字符", "a path beginning with /, at most 81 characters"),
     "form_interface": ("网卡名, 如 eth0, 至多 15 个字符", "an interface such as eth0, at most 15 characters"),
+    "form_apn": ("接入点名, 英文字母、数字、点或 -", "an access point: A-Z a-z 0-9 . -"),
     "form_name": ("至多 80 个字", "at most 80 characters"),
     "form_stream": ("alarm, fault, status, telemetry", "alarm, fault, status, telemetry"),
     "form_gb_device": ("引号内的整数, 或 12 位十六进制", "a whole number in quotes, or 12 hex digits"),
@@ -248,6 +249,18 @@ TEXTS: dict[str, tuple[str, str]] = {
     "no_client_cert": (
         "没有 cert_file 和 key_file: 中心无法确认本网关的身份",
         "Without cert_file and key_file the centre cannot tell who this gateway is",
+    ),
+    "port_or_device": (
+        "模组要写 port (AT 串口) 或 device (ModemManager 的设备), 二者只写一个",
+        "A modem has either port (raw AT) or device (ModemManager's), exactly one of them",
+    ),
+    "no_modem_power": (
+        "写了 power_pin, 但 board.outputs 里没有 modem_power 这条线",
+        "power_pin is set, but board.outputs has no modem_power line",
+    ),
+    "one_modem_power": (
+        "modem_power 只有一条线, 只能给一个模组断电",
+        "There is one modem_power line: only one modem can have it",
     ),
     "no_packed_port": (
         "NB-IoT 只走压缩帧, 但没有一个中心写了 packed_port: 这条链路用不上",

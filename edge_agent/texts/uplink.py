@@ -99,4 +99,74 @@ TEXTS: dict[str, tuple[str, str]] = {
     "ledger_failing": ("投递账本无法写入:检查存储卡", "the delivery ledger cannot be written: check the card"),
     "ledger_recovered": ("投递账本恢复正常", "the delivery ledger works again"),
     "worker": ("上传任务异常,已重新启动", "an uplink worker failed and was started again"),
+    # --- modems: states and reasons of edge_agent.uplink.modem (docs/links/modem.md says what to do) ----------------
+    "modem_starting": ("模组启动中", "the modem is starting"),
+    "modem_searching": ("模组正在找网络", "the modem searches for a network"),
+    "modem_connecting": ("模组正在连接网络", "the modem connects"),
+    "modem_power_cycling": ("正在给模组断电重启", "the modem's supply is being cycled"),
+    "modem_no_port": (
+        "模组串口不在:检查 USB 线和供电",
+        "the modem's port is not there: check its USB cable and supply",
+    ),
+    "modem_no_answer": ("模组不应答 AT 指令", "the modem does not answer AT"),
+    "modem_unknown": (
+        "认不出模组型号:请写明 [link.modem] family",
+        "unknown modem: name its [link.modem] family",
+    ),
+    "modem_no_sim": (
+        "没有 SIM 卡:检查卡是否插好、插反",
+        "no SIM: check that it is in, and the right way round",
+    ),
+    "modem_sim_pin": (
+        "SIM 卡要 PIN:写入文件并在 pin_file 指明,或取消 PIN",
+        "the SIM wants its PIN: put it into a file and name that in pin_file, or take the PIN off",
+    ),
+    "modem_pin_wrong": (
+        "PIN 被拒,不再重试以免锁卡:改正 pin_file 中的 PIN",
+        "the PIN was refused and is not tried again, or the SIM locks: correct it in pin_file",
+    ),
+    "modem_sim_puk": (
+        "SIM 卡已锁,要 PUK:请联系运营商,在手机上解锁",
+        "the SIM is locked and wants its PUK: get it from the operator, unlock it in a phone",
+    ),
+    "modem_sim_error": ("SIM 卡读不出:重插或换卡", "the SIM cannot be read: reseat it or use another"),
+    "modem_denied": (
+        "网络拒绝注册:检查卡是否欠费、停机或绑定了别的设备",
+        "the network denies registration: is the SIM paid for, active, and not tied to another device?",
+    ),
+    "modem_blocked": (
+        "卡或设备被网络封锁:请联系运营商;每小时重试一次",
+        "SIM or device is blocked by the network: ask the operator; tried again every hour",
+    ),
+    "modem_apn_refused": (
+        "接入点不被接受:检查 [link.modem] apn",
+        "the access point is refused: check [link.modem] apn",
+    ),
+    "modem_no_network": (
+        "长时间找不到网络:检查天线和现场信号",
+        "no network for a long time: check the antenna and the signal on site",
+    ),
+    "modem_emergency_only": (
+        "网络只许紧急呼叫:卡未开通数据",
+        "emergency calls only: the SIM has no data service",
+    ),
+    "modem_detached": ("已注册但没有数据附着", "registered, but not attached for data"),
+    "modem_no_address": ("没有得到 IP 地址", "the network gives no address"),
+    "modem_no_context": ("数据连接建立失败", "no data context could be had"),
+    "modem_pdp_lost": ("网络断开了数据连接", "the network dropped the data connection"),
+    "modem_echo_lost": (
+        "模组显示在线,但中心没有应答",
+        "the modem says it is connected, but the centre does not answer",
+    ),
+    "modem_sockets_leaked": ("模组内的套接字用尽", "the modem has run out of sockets"),
+    "modem_restarted": ("模组重新启动过", "the modem was restarted"),
+    "modem_power_cycled": ("模组断电重启过", "the modem's supply was cycled"),
+    "modem_given_up": (
+        "各种办法都试过,模组仍不通;每半小时再试,期间走下一条链路",
+        "everything was tried and the modem is still dead; tried again every half hour, the next link serves meanwhile",
+    ),
+    "modem_refused": ("模组拒绝了指令", "the modem refused a command"),
+    "modem_step": ("正在尝试救回模组", "the modem is being recovered"),
+    "no_socket": ("模组没有空闲套接字", "the modem has no free socket"),
+    "not_allowed_apn": ("接入点不许使用", "the access point is not allowed"),
 }

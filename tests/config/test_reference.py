@@ -48,7 +48,7 @@ def test_every_example_and_every_default_is_allowed(tmp_path: Path, lang: str) -
         assert found == 1, section.name
     everything = re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
     # A bus has a port or a host, and the parts of a serial line mean nothing to a TCP one, nor a meter's digits to Modbus.
-    everything = re.sub(r"^(host = \"192|tcp_port|fake_socket|meter).*\n", "", everything, flags=re.MULTILINE)
+    everything = re.sub(r"^(host = \"192|device = |tcp_port|fake_socket|meter).*\n", "", everything, flags=re.MULTILINE)
     (tmp_path / "config.toml").write_text(everything, encoding="utf-8")
     assert load_config(tmp_path).findings == ()
 

@@ -61,26 +61,28 @@ class Session:
         return found
 
 
-async def recorded_session(place: Path) -> Session:
-    """Events while the link is up and cut; the core stopped, killed, the uplink killed; a meter telling all the while."""
-    with Recording(place, "card") as card:
-        bus = SlaveLine([slave_like(1, "eastron-sdm630")], baud=9600, link=place / "rtu1")
-        bus.plug()
-        try:
-            async with ProofSite(data_dir=card.mount, more=SITE.format(port=bus.link)) as site:
-                site.witness.told = lambda name: card.mark(json.dumps(name).encode())
-                await _spell(site)
-                await asyncio.gather(site.core.kill(), site.uplink.kill())
-                with JournalReader.open(card.mount) as reader:
-                    known = {record.name: record.body for record in reader.records()}
-                ops = list(card.fetch())
-                for name, body in site.witness.accepted.items():
-                    assert json.loads(known[_name(*name)]) == body, f"{name} is not what was told"
-                confirmed = _confirmed(site.centre_db)
-                for name, body in _bodies(site.centre_db).items():  # readings leave once they are confirmed
-                    assert known.setdefault(name, body) == body, f"{name} was altered on its way"
-        finally:
-            bus.unplug()
+async def recorded_session(place: Path, data_dir: Path, recording: Recording) -> Session:
+    """Events while the link is up and cut; the core stopped, killed, the uplink killed; a meter telling all the while.
+
+    `data_dir` is on the recorder, or on a file system whose image is.
+    """
+    bus = SlaveLine([slave_like(1, "eastron-sdm630")], baud=9600, link=place / "rtu1")
+    bus.plug()
+    try:
+        async with ProofSite(data_dir=data_dir, more=SITE.format(port=bus.link)) as site:
+            site.witness.told = lambda name: recording.mark(json.dumps(name).encode())
+            await _spell(site)
+            await asyncio.gather(site.core.kill(), site.uplink.kill())
+            with JournalReader.open(data_dir) as reader:
+                known = {record.name: record.body for record in reader.records()}
+            for name, body in site.witness.accepted.items():
+                assert json.loads(known[_name(*name)]) == body, f"{name} is not what was told"
+            for told_name, raw in _bodies(site.centre_db).items():  # readings leave once they are confirmed
+                assert known.setdefault(told_name, raw) == raw, f"{told_name} was altered on its way"
+            confirmed = _confirmed(site.centre_db)
+    finally:
+        bus.unplug()
+    ops = list(recording.fetch())
     told = [(cut, _name(*json.loads(op.data))) for cut, op in enumerate(ops, 1) if op.kind == "mark"]
     return Session(ops, told, known, confirmed)
 

@@ -35,15 +35,15 @@ def resize(buffer: bytearray, size: int) -> None:
         buffer.extend(bytes(size - len(buffer)))
 
 
-def torn(chance: random.Random, offset: int, data: bytes) -> Iterator[tuple[int, bytes]]:
+def torn(chance: random.Random, offset: int, data: bytes, unit: int) -> Iterator[tuple[int, bytes]]:
     """The sectors of a write that reached the medium."""
-    for sector in range(offset // SECTOR, (offset + len(data) - 1) // SECTOR + 1):
+    for sector in range(offset // unit, (offset + len(data) - 1) // unit + 1):
         if chance.random() < 0.5:
-            first, last = max(offset, sector * SECTOR), min(offset + len(data), (sector + 1) * SECTOR)
+            first, last = max(offset, sector * unit), min(offset + len(data), (sector + 1) * unit)
             yield first, data[first - offset : last - offset]
 
 
-def apply(buffer: bytearray, op: Op, chance: random.Random | None) -> None:
+def apply(buffer: bytearray, op: Op, chance: random.Random | None, *, unit: int = SECTOR) -> None:
     """Let a write or truncate come to a file whole (`chance` None), or as chance has it."""
     fate = 1.0 if chance is None else chance.random()
     if op.kind == "truncate":
@@ -53,7 +53,7 @@ def apply(buffer: bytearray, op: Op, chance: random.Random | None) -> None:
         put(buffer, op.offset, op.data)
     elif fate >= 0.25:
         assert chance is not None
-        for first, piece in torn(chance, op.offset, op.data):
+        for first, piece in torn(chance, op.offset, op.data, unit):
             put(buffer, first, piece)
     elif fate >= 0.2 and op.offset + len(op.data) > len(buffer):
         assert chance is not None

@@ -2,8 +2,9 @@
 
 import itertools
 import shutil
+import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class Found:
     doubtful: int = 0  # records nobody was told of, and that are there all the same
     state: dict[str, bytes] = field(default_factory=dict)
     heads: Heads = ()
+    new: dict[Name, bytes] = field(default_factory=dict)  # what was written after the cut
     faults: list[str] = field(default_factory=list)  # codes the journal reported
 
 
@@ -53,8 +55,10 @@ def write_out(files: Mapping[str, bytes | bytearray], directory: Path) -> None:
                 file.write(content)
 
 
-def judge(directory: Path, promised: Promised, *, boot: str = BOOT) -> Found:
-    """Open, recover, write one record to each file, read all of it back, close."""
+def judge(
+    directory: Path, promised: Promised, *, boot: str = BOOT, on_durable: Callable[[], None] = lambda: None
+) -> Found:
+    """Open, recover, write one record to each file (then call `on_durable`), read all of it back, close."""
     found = Found()
     epochs = itertools.count()
     faults: list[StoreFault] = []
@@ -88,6 +92,8 @@ def judge(directory: Path, promised: Promised, *, boot: str = BOOT) -> Found:
         for owner, ticket in new.items():
             if not owner.commit([ticket], {}, now_ns):
                 found.wrong.append(f"{owner.path.name} takes nothing: {ticket.error}")
+        on_durable()
+        found.new = {ticket.name: NEW for ticket in new.values() if ticket.name is not None}
         for owner in owners:
             for _ in range(STEPS_MAX):
                 if not owner._salvages:
@@ -101,7 +107,10 @@ def judge(directory: Path, promised: Promised, *, boot: str = BOOT) -> Found:
         for owner in owners:
             owner.close()
     found.faults = [f"{fault.code} {fault.params.get('why', '')}".strip() for fault in faults]
-    _read(directory, promised, found, list(new.values()), before)
+    try:
+        _read(directory, promised, found, list(new.values()), before)
+    except (OSError, sqlite3.Error) as fault:
+        found.wrong.append(f"unreadable: {fault!r}")
     return found
 
 

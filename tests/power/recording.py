@@ -102,6 +102,11 @@ class Recording:
         self.ops += load(self._log)
         return self.ops
 
+    def forget(self) -> None:
+        """What follows is what counts."""
+        self.fetch()
+        self.ops = []
+
     def _tell(self, **command: object) -> dict[str, Any]:
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None

@@ -90,7 +90,8 @@ def test_a_planted_bug_is_found(plant: str, world: str, wrong: str) -> None:
 @pytest.mark.parametrize("world", ["ext4", "posix"])
 async def test_no_cut_costs_the_running_agent_an_event_it_told(world: str) -> None:
     with workplace() as place:
-        session = await recorded_session(place)
+        with Recording(place, "card") as card:
+            session = await recorded_session(place, card.mount, card)
         promises = session.promises()
         tally, claims, starts = Tally(), 0, []
         for index, state in enumerate(states(session.ops, count=CUTS // 2, seed=SEED, world=world)):

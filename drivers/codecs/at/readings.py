@@ -424,6 +424,12 @@ def _edrx(name: str, rest: str, asked: str) -> Reading:
 # --- sockets ------------------------------------------------------------------------------------------------------------------
 
 
+def _qiact(name: str, rest: str, asked: str) -> Reading:
+    fields = split(rest)
+    said: dict[str, object] = {"context": int(fields[0]), "active": _one_of(fields[1], ("0", "1")) == "1"}
+    return Reading("QIACT?", said | {"address": _text(fields, 3)})
+
+
 def _qiurc(name: str, rest: str, asked: str) -> Reading | Broken:
     fields = split(rest)
     what = fields[0]
@@ -642,6 +648,7 @@ _PARSERS: Final[Mapping[str, Callable[[str, str, str], Reading | Broken]]] = {
     "CPIN": _cpin,
     "CFUN": _cfun,
     "CPSMS": _cpsms,
+    "QIACT": _qiact,
     "QIURC": _qiurc,
     "QISEND": _qisend,
     "CIPSEND": _cipsend,

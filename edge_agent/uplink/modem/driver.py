@@ -1,0 +1,593 @@
+"""An AT modem as a path to the centre: start-up, SIM, registration, bearer, sockets, signal, time, and the ladder when it is stuck.
+
+Polled, because announcements are unreliable. Every state has an ASCII reason with words in edge_agent.texts.modem. Bars say
+nothing: the path is judged by the centre's echo, which the policy tells with `echo_ok` and `echo_lost`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NoReturn
+
+from drivers.codecs.at.readings import REGISTRATIONS, Reading, is_registered, masked
+from drivers.serial_link import LinkDown, SerialLink
+from edge_agent.config.model import Link
+from edge_agent.uplink.link import LinkError
+from edge_agent.uplink.modem.families import FAMILIES, Family, family_of
+from edge_agent.uplink.modem.ladder import HELD, Ladder
+from edge_agent.uplink.modem.network_time import utc_ns
+from edge_agent.uplink.modem.pin import PinMemory, read_pin
+from edge_agent.uplink.modem.port import Answer, AtPort, AtTimeout
+from edge_agent.uplink.modem.pump import Pace, Pump, pair
+from edge_agent.uplink.modem.sockets.base import Events, Sockets
+from edge_agent.uplink.path import is_metered
+
+log = logging.getLogger("edge.modem")
+
+BLOCKED: Final = frozenset(
+    {"cme_103", "cme_106", "cme_107", "cme_111", "cme_113"}
+)  # SIM or IMEI: a reset mends nothing
+SIM_ABSENT: Final = frozenset({"cme_10"})
+SIM_BUSY: Final = frozenset({"cme_14"})  # 20 s after a cold start it is usual
+SILENT_TIMES: Final = 3  # commands in a row without an answer: the modem is not there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """How often and how long, in seconds."""
+
+    poll_s: float = 10.0
+    answer_s: float = 10.0  # AT every 300 ms for this long after the port opened
+    boot_s: float = 20.0  # after a restart nothing is asked for this long, or until it says that it is there
+    signal_s: float = 60.0
+    clock_s: float = 6 * 3600.0
+    searching_s: float = 600.0  # searching for so long: tell a person
+    pace: Pace = field(default_factory=Pace)
+
+
+async def _no_power() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """What the modem asks of the house. `power`: cycle its supply, False if that cannot be done now. `offer_time`: UTC in ns, now.
+    `report`: a reason and whether it stands. `wall_ns`: what we believe the time is, None while unset.
+    """
+
+    power: Callable[[], Awaitable[bool]] = _no_power
+    reboot_host: Callable[[], Awaitable[bool]] = _no_power
+    offer_time: Callable[[int], None] = lambda wall_ns: None
+    report: Callable[[str, bool, Mapping[str, object]], None] = lambda reason, active, fields: None
+    wall_ns: Callable[[], int | None] = lambda: None
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the modem last said of itself."""
+
+    model: str = ""
+    imei: str = ""
+    iccid: str = ""
+    operator: str = ""
+    registration: str = ""
+    rat: str = ""
+    address: str = ""
+    signal: dict[str, object] = field(default_factory=dict)
+
+
+class Modem:
+    """One modem on `link.modem.port`; a `Path` (edge_agent.uplink.path). Run it for ever."""
+
+    def __init__(
+        self, link: Link, *, hooks: Hooks, ladder: Ladder, pin: PinMemory, timing: Timing | None = None
+    ) -> None:
+        assert link.modem is not None
+        self.id, self.kind = link.id, link.kind
+        self.metered, self.packed = is_metered(link), link.kind == "nbiot"
+        self.settings, self.hooks, self.ladder = link.modem, hooks, ladder
+        self.timing = timing or Timing()
+        self.family: Family | None = FAMILIES.get(self.settings.family)
+        baud = self.settings.baud or (self.family.baud if self.family is not None else 115200)
+        self.serial = SerialLink(str(self.settings.port), baud=baud)
+        self.port = AtPort(self.serial, on_urc=self._urc)
+        self.seen = _Seen()
+        self.reason = "modem_starting"
+        self.up = False
+        self.counts: Counter[str] = Counter()
+        self._pin = pin
+        self._sockets: Sockets | None = None
+        self._pumps: dict[int, Pump] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._opening = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._loops = 0
+        self._started = False
+        self._silent = 0  # commands in a row without an answer
+        self._signal_due_s = self._clock_due_s = 0.0
+        self._searching_since_s: float | None = None
+
+    # -- the path ------------------------------------------------------------------------------------------------
+    async def tcp(self, host: str, port: int) -> socket.socket:
+        """A stream to the centre through the modem. Raise LinkError."""
+        return await self._open("tcp", host, port)
+
+    async def udp(self, host: str, port: int) -> socket.socket:
+        """Datagrams to the centre through the modem (SEQPACKET: one send, one datagram). Raise LinkError."""
+        return await self._open("udp", host, port)
+
+    def echo_ok(self) -> None:
+        """The centre answered over this path."""
+        self.ladder.clear("modem_echo_lost")
+
+    def echo_lost(self) -> None:
+        """It did not, although it should have: the ladder begins to climb."""
+        if self.up:  # else the modem's own reason says more
+            self.ladder.trouble("modem_echo_lost", self._now_s())
+            self._wake.set()
+
+    def progress(self) -> int:
+        """Grows while the worker lives, modem or no modem."""
+        return self._loops
+
+    def snapshot(self) -> dict[str, object]:
+        """For people: what the modem is, sees and suffers. Numbers of SIM and modem are masked."""
+        seen = self.seen
+        return {
+            "id": self.id,
+            "up": self.up,
+            "reason": self.reason,
+            "family": self.family.name if self.family is not None else None,
+            "model": seen.model,
+            "imei": masked(seen.imei),
+            "iccid": masked(seen.iccid),
+            "operator": seen.operator,
+            "registration": seen.registration,
+            "rat": seen.rat,
+            "address": seen.address,
+            "signal": dict(seen.signal),
+            "troubles": list(self.ladder.reasons),
+            "modem_given_up": self.ladder.given_up,
+            "counters": self.counters(),
+        }
+
+    def counters(self) -> dict[str, int]:
+        """Bytes up and down, sockets opened, failed and lost, timeouts, noise, and every step of the ladder."""
+        steps = {f"step_{action}": count for action, count in self.ladder.steps.items()}
+        mended = {f"mended_{action}": count for action, count in self.ladder.mended.items()}
+        heard = {"timeouts": self.port.timeouts, "noise": self.port.refused, "stray": self.port.stray}
+        more = {"reopened": self.serial.reopened, "gave_up": self.ladder.gave_up, "sockets": len(self._pumps)}
+        return {**self.counts, **heard, **steps, **mended, **more}
+
+    async def run(self) -> NoReturn:
+        """Keep the modem up until cancelled."""
+        self.serial.on_state = self._port_state
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.serial.run(), name=f"{self.id}-port")
+                tasks.create_task(self._work(), name=f"{self.id}-work")
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        raise AssertionError("unreachable")
+
+    # -- work ----------------------------------------------------------------------------------------------------
+    async def _work(self) -> NoReturn:
+        while True:
+            self._loops += 1
+            self._wake.clear()
+            try:
+                await self._turn()
+                self._silent = 0
+            except AtTimeout as fault:
+                self._silent += 1
+                log.info("modem=%s no answer to %s, %d in a row", self.id, fault, self._silent)
+                if self._silent >= SILENT_TIMES or not self._started:
+                    self._trouble("modem_no_answer")
+            except LinkDown as down:
+                log.info("modem=%s port %s", self.id, down)
+            except LinkError as fault:
+                log.info("modem=%s %s", self.id, fault)
+                self._trouble(_REFUSALS.get(fault.reason, "modem_no_address"))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s()):
+                    await self._wake.wait()
+
+    def _pause_s(self) -> float:
+        due_s = self.ladder.due_s()
+        wait_s = self.timing.poll_s if due_s is None else min(self.timing.poll_s, due_s - self._now_s())
+        return max(0.05, wait_s)
+
+    async def _turn(self) -> None:
+        """One look at everything, after the step of the ladder that is due."""
+        if not self.serial.up:
+            self._trouble("modem_no_port")
+        if (action := self.ladder.due(self._now_s())) is not None:
+            await self._act(action)
+        if not self.serial.up:
+            return
+        if not self._started or self._silent >= SILENT_TIMES:
+            await self._start()
+        if not await self._sim() or not await self._registered() or not await self._bearer():
+            return
+        self._healthy()
+        await self._look_around()
+
+    async def _start(self) -> None:
+        """AT until it answers, echo off, errors by number, which modem it is, what its family wants set."""
+        self._say_down("modem_starting")
+        self._started = False
+        if not await self.port.probe(self.timing.answer_s):
+            raise AtTimeout("AT")
+        await self.port.ask("E0")
+        await self.port.ask("+CMEE=1")
+        await self._identify()
+        assert self.family is not None
+        self.port.gap_s = self.family.gap_s
+        for command in self.family.set_up:
+            if command.endswith(("CPSMS=0", "CEDRXS=0", "QSCLK=0")) and not self.settings.mains_fed:
+                continue
+            answer = await self.port.ask(command, timeout_s=10)
+            if not answer.ok:
+                self.counts["set_up_refused"] += 1
+                log.info("modem=%s refused %s code=%s", self.id, command, answer.code)
+        self._drop_sockets("modem_restarted")
+        self._sockets = self.family.sockets(self.port, Events(self._data, self._closed, self._lost))
+        await self._sockets.close_all()
+        self._started = True
+        self._silent = 0
+        self.ladder.clear("modem_no_answer")
+        self.ladder.clear("modem_no_port")
+
+    async def _identify(self) -> None:
+        said = []
+        for command in ("I", "+CGMM", "+CGMR"):
+            answer = await self.port.ask(command, timeout_s=5)
+            said += [line.text for line in answer.lines]
+            if self.settings.family == "auto" and (known := family_of(" ".join(said))) is not None:
+                self.family = known
+                break
+            if self.settings.family != "auto":
+                break
+        self.seen.model = " ".join(said)[:80]
+        if self.family is None:
+            raise LinkError("modem_unknown", masked(self.seen.model))
+        imei = await self.port.ask("+CGSN=1" if self.family.nb_only else "+CGSN")
+        self.seen.imei = _digits(imei)
+        log.info("modem=%s family=%s model=%s", self.id, self.family.name, ascii(masked(self.seen.model)))
+
+    async def _sim(self) -> bool:
+        """Whether the SIM is there and unlocked. The PIN is tried once for each content of its file: a third miss locks the SIM."""
+        answer = await self.port.ask("+CPIN?", timeout_s=5)
+        reading = answer.first("CPIN?")
+        lock = reading.text("lock") if reading is not None else ""
+        if self.family is not None and self.family.name == "bc95" and answer.code in ("error", "cme_4"):
+            lock = "none"  # most BC95 firmware has no CPIN; a missing SIM shows in the registration
+        if lock == "sim_pin":
+            return await self._enter_pin()
+        if answer.code in SIM_BUSY:
+            self._say_down("modem_starting")
+            return False
+        if lock != "none":
+            absent = answer.code in SIM_ABSENT or lock == "not_inserted"
+            self._trouble(
+                "modem_no_sim"
+                if absent
+                else "modem_sim_puk"
+                if "puk" in lock
+                else "modem_sim_pin"
+                if lock
+                else "modem_sim_error"
+            )
+            return False
+        self._clear("modem_no_sim", "modem_sim_pin", "modem_sim_puk", "modem_pin_wrong", "modem_sim_error")
+        if not self.seen.iccid and self.family is not None:
+            found = (await self.port.ask(self.family.iccid)).first("CCID")
+            self.seen.iccid = found.text("value") if found is not None else ""
+        return True
+
+    async def _enter_pin(self) -> bool:
+        pin = read_pin(self.settings.pin_file)
+        if not pin or self._pin.was_refused(pin):
+            self._trouble("modem_pin_wrong" if pin else "modem_sim_pin")
+            return False
+        try:
+            self._pin.about_to_try(pin)  # before it is sent: a power cut now must not make it a second try
+        except OSError as fault:
+            log.error("modem=%s PIN not sent: cannot be noted errno=%s", self.id, fault.errno)
+            self._trouble("modem_sim_pin")
+            return False
+        answer = await self.port.ask(f'+CPIN="{pin}"', timeout_s=20)
+        if not answer.ok:
+            log.warning("modem=%s PIN refused code=%s", self.id, answer.code)
+            self._trouble("modem_pin_wrong")
+            return False
+        self._pin.accepted()
+        self._wake.set()  # registration takes a moment
+        return False
+
+    async def _registered(self) -> bool:
+        """Judged by CEREG and CGATT: an NB-IoT modem never registers with CREG."""
+        assert self.family is not None
+        readings = [*(await self.port.ask("+CEREG?")).readings]
+        if not self.family.nb_only and not is_registered(readings):
+            readings += [*(await self.port.ask("+CGREG?")).readings]
+        states = [one for one in readings if one.command in REGISTRATIONS]
+        self._note_registration(states)
+        if is_registered(readings):
+            self._searching_since_s = None
+            self._clear("modem_denied", "modem_no_network", "modem_emergency_only")
+            return await self._attached()
+        stats = {one.text("state") for one in states}
+        now_s = self._now_s()
+        if self._searching_since_s is None:
+            self._searching_since_s = now_s
+        if "denied" in stats:
+            self._trouble("modem_denied")
+        elif "emergency" in stats:
+            self._trouble("modem_emergency_only")
+        elif now_s - self._searching_since_s >= self.timing.searching_s:
+            self._trouble("modem_no_network")
+        else:
+            self._say_down("modem_searching")
+        return False
+
+    async def _attached(self) -> bool:
+        answer = await self.port.ask("+CGATT?", timeout_s=10)
+        reading = answer.first("CGATT?")
+        if reading is None or not reading.fields.get("attached"):
+            attach = await self.port.ask("+CGATT=1", timeout_s=140)
+            if not attach.ok:
+                self._trouble("modem_blocked" if attach.code in BLOCKED else "modem_detached")
+                return False
+        self._clear("modem_detached", "modem_blocked")
+        return True
+
+    async def _bearer(self) -> bool:
+        assert self._sockets is not None
+        address = await self._sockets.address()
+        if address is None:
+            self._say_down("modem_connecting")
+            await self._sockets.bearer_up(self.settings.apn)
+            address = await self._sockets.address()
+        self.seen.address = address or ""
+        if address is None:
+            self._trouble("modem_no_address")
+            return False
+        return True
+
+    async def _look_around(self) -> None:
+        now_s = self._now_s()
+        assert self.family is not None
+        if now_s >= self._signal_due_s:
+            self._signal_due_s = now_s + self.timing.signal_s
+            for command in self.family.signal:
+                for one in (await self.port.ask(command)).readings:
+                    self.seen.signal |= {k: v for k, v in one.fields.items() if k in SIGNAL_FIELDS and v is not None}
+            await self._operator()
+        if now_s >= self._clock_due_s:
+            self._clock_due_s = now_s + self.timing.clock_s
+            told = (await self.port.ask(self.family.clock)).first(
+                self.family.clock.lstrip("+").partition("=")[0].rstrip("?") + "?"
+            )
+            wall_ns = utc_ns(told, self.family.clock_utc, self.hooks.wall_ns())
+            if wall_ns is not None:
+                self.hooks.offer_time(wall_ns)
+            else:
+                self._clock_due_s = now_s + self.timing.signal_s  # no NITZ yet
+
+    async def _operator(self) -> None:
+        await self.port.ask("+COPS=3,2", timeout_s=10)
+        found = (await self.port.ask("+COPS?", timeout_s=10)).first("COPS?")
+        self.seen.operator = found.text("operator") if found is not None else ""
+
+    # -- the ladder ----------------------------------------------------------------------------------------------
+    async def _act(self, action: str) -> None:
+        self.counts["steps"] += 1
+        log.warning("modem=%s step=%s for=%s", self.id, action, ",".join(self.ladder.reasons))
+        self.hooks.report("modem_step", True, {"step": action, "reasons": ",".join(self.ladder.reasons)})
+        if action == "reopen":
+            self._drop_sockets("modem_echo_lost")
+        elif action == "give_up":
+            self._say_down("modem_given_up")
+        elif action == "power":
+            await self._power_cycle()
+        elif action == "host":
+            await self.hooks.reboot_host()
+        elif self.serial.up:
+            await {"bearer": self._step_bearer, "radio": self._step_radio, "restart": self._step_restart}.get(
+                action, self._step_retry
+            )()
+
+    async def _step_bearer(self) -> None:
+        self._drop_sockets("modem_pdp_lost")
+        if self._sockets is not None:
+            await self._sockets.bearer_down()
+            await self._sockets.bearer_up(self.settings.apn)
+
+    async def _step_radio(self) -> None:
+        self._drop_sockets("modem_pdp_lost")
+        await self.port.ask("+CFUN=4", timeout_s=15)
+        await self.port.ask("+CFUN=1", timeout_s=15)
+
+    async def _step_restart(self) -> None:
+        self._drop_sockets("modem_restarted")
+        self._started = False
+        command = self.family.restart if self.family is not None else "+CFUN=1,1"
+        with contextlib.suppress(AtTimeout):  # some restart without a word
+            await self.port.ask(command, timeout_s=10)
+        await self._until_booted()
+
+    async def _power_cycle(self) -> None:
+        self._drop_sockets("modem_power_cycled")
+        self._started = False
+        self._say_down("modem_power_cycling")
+        if await self.hooks.power():
+            await self._until_booted()
+        else:
+            self.counts["power_refused"] += 1
+
+    async def _step_retry(self) -> None:
+        """Every hour for a reason no reset mends: choose the network anew."""
+        await self.port.ask("+COPS=0", timeout_s=180)
+
+    async def _until_booted(self) -> None:
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.timing.boot_s):
+                await self._wake.wait()
+
+    # -- sockets -------------------------------------------------------------------------------------------------
+    async def _open(self, kind: str, host: str, port: int) -> socket.socket:
+        if not self.up or self._sockets is None:
+            raise LinkError(self.reason)
+        async with self._opening:
+            sockets = self._sockets
+            try:
+                number = await sockets.open(kind, host, port, set(self._pumps))
+            except (AtTimeout, LinkDown) as fault:
+                self.counts["open_failed"] += 1
+                self._wake.set()
+                raise LinkError("modem_no_answer", str(fault)) from fault
+            except LinkError as fault:
+                self.counts["open_failed"] += 1
+                if fault.reason == "modem_sockets_leaked":
+                    self._trouble("modem_sockets_leaked", down=False)
+                raise
+            theirs, ours = pair(kind)
+            pump = self._pumps[number] = Pump(
+                sockets, number, kind, ours=ours, counts=self.counts, pace=self.timing.pace
+            )
+            self.counts["opened"] += 1
+            task = asyncio.create_task(self._pump(pump), name=f"{self.id}-socket-{number}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return theirs
+
+    async def _pump(self, pump: Pump) -> None:
+        try:
+            await pump.run()
+        finally:
+            lost = pump.reason not in ("closed", "")
+            self.counts["closed_by_modem" if lost else "closed"] += 1
+            log.info("modem=%s socket=%d closed reason=%s", self.id, pump.number, pump.reason)
+            if pump.sockets is self._sockets:  # else the modem was restarted and has forgotten it
+                await pump.close()
+            if self._pumps.get(pump.number) is pump:
+                del self._pumps[pump.number]
+            if pump.reason == "modem_no_answer":
+                self._wake.set()
+
+    def _drop_sockets(self, reason: str) -> None:
+        for pump in list(self._pumps.values()):
+            pump.abort(reason)
+
+    def _data(self, number: int) -> None:
+        if (pump := self._pumps.get(number)) is not None:
+            pump.data_waits()
+
+    def _closed(self, number: int, reason: str) -> None:
+        if (pump := self._pumps.get(number)) is not None:
+            pump.gone(reason)
+
+    def _lost(self, reason: str) -> None:
+        """The context is gone, and every socket with it."""
+        self._drop_sockets(reason)
+        self._trouble(reason)
+        self._wake.set()
+
+    # -- states --------------------------------------------------------------------------------------------------
+    def _trouble(self, reason: str, *, down: bool = True) -> None:
+        news = reason not in self.ladder.reasons
+        self.ladder.trouble(reason, self._now_s())
+        if down:
+            self._say_down(reason)
+        if news and reason in HELD:
+            log.error("modem=%s reason=%s: a person has to look", self.id, reason)
+            self.hooks.report(reason, True, {})
+
+    def _clear(self, *reasons: str) -> None:
+        for reason in reasons:
+            if reason in self.ladder.reasons:
+                self.ladder.clear(reason)
+                if reason in HELD:
+                    self.hooks.report(reason, False, {})
+
+    def _healthy(self) -> None:
+        self._clear(*(reason for reason in self.ladder.reasons if reason != "modem_echo_lost"))
+        if not self.up:
+            self.up, self.reason = True, "connected"
+            log.info("modem=%s up rat=%s operator=%s", self.id, self.seen.rat, self.seen.operator)
+
+    def _say_down(self, reason: str) -> None:
+        if self.up or self.reason != reason:
+            log.info("modem=%s down reason=%s", self.id, reason)
+        self.up, self.reason = False, reason
+
+    def _note_registration(self, states: list[Reading]) -> None:
+        best = next((one for one in states if is_registered([one])), states[0] if states else None)
+        self.seen.registration = best.text("state") if best is not None else ""
+        self.seen.rat = best.text("rat") if best is not None else ""
+
+    def _port_state(self, up: bool, reason: str, detail: str, at_ns: int) -> None:
+        log.log(logging.INFO if up else logging.WARNING, "modem=%s port %s %s", self.id, reason, detail)
+        if not up:
+            self.port.closed()
+            self._started = False
+            self._drop_sockets("modem_no_port")
+            self._say_down("modem_no_port")
+        self._wake.set()
+
+    def _urc(self, reading: Reading, payload: bytes | None) -> None:
+        if reading.command == "boot" and self._started:  # it restarted by itself
+            self.counts["restarted_itself"] += 1
+            self._started = False
+            self._drop_sockets("modem_restarted")
+            self._wake.set()
+        elif reading.command in ("boot", "ready"):
+            self._wake.set()
+        elif reading.command == "CGEV" and reading.fields.get("link_lost"):
+            self._lost("modem_pdp_lost")
+        elif self._sockets is not None:
+            self._sockets.urc(reading, payload)
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+SIGNAL_FIELDS: Final = frozenset(
+    {
+        "rssi_dBm",
+        "rsrp_dBm",
+        "rsrq_dB",
+        "sinr",
+        "sinr_dB",
+        "snr_dB",
+        "ecl",
+        "tx_dBm",
+        "rsrp",
+        "rsrq",
+        "snr",
+        "band",
+        "pci",
+        "earfcn",
+    }
+)
+_REFUSALS: Final = {
+    "modem_no_context": "modem_no_address",
+    "modem_unknown": "modem_no_answer",
+    "not_allowed_apn": "modem_apn_refused",
+}
+
+
+def _digits(answer: Answer) -> str:
+    for line in answer.lines:
+        if found := re.search(r"\d{14,17}", line.text):
+            return found[0]
+    return ""

@@ -1,0 +1,199 @@
+"""One AT port: one command in flight, its answer, and everything the modem says unasked.
+
+An answer that comes too late is never credited to the next command: after a timeout the port is cleared (silence, AT, exactly
+one OK, silence) before anything else is sent.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from drivers.codecs.at.lines import Line, LineReader, Prompt, final_of
+from drivers.codecs.at.readings import Reading, masked, read
+from drivers.serial_link import LinkDown, SerialLink
+
+log = logging.getLogger("edge.modem")
+
+ANSWER_LINES_MAX: Final = 64
+QUIET_S: Final = 0.3  # silence after which a late answer is taken not to come any more
+CLEAR_TRIES: Final = 3
+ESCAPE: Final = b"\x1b\r"  # takes a modem out of its data prompt
+
+OnUrc = Callable[[Reading, bytes | None], None]
+
+
+class AtTimeout(Exception):
+    """The modem did not answer a command in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `code`: of drivers.codecs.at.lines.Ending, or no_reading where the reading asked for was missing."""
+
+    ok: bool
+    code: str
+    lines: tuple[Line, ...] = ()
+    readings: tuple[Reading, ...] = ()
+
+    def first(self, command: str) -> Reading | None:
+        """The first reading of this name."""
+        return next((one for one in self.readings if one.command == command), None)
+
+
+@dataclass(slots=True)
+class _Pending:
+    command: str
+    wants: str
+    data: bytes | None
+    done: asyncio.Future[Answer]
+    lines: list[Line] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    sent_data: bool = False
+
+
+class AtPort:
+    """The commands of one modem over `link`, whose `on_bytes` it takes. `gap_s`: pause between two commands."""
+
+    def __init__(self, link: SerialLink, *, on_urc: OnUrc) -> None:
+        self.link, self._on_urc = link, on_urc
+        self.gap_s = 0.0
+        self.answered = 0  # grows with every answer: progress
+        self.timeouts = 0
+        self.refused = 0  # lines that were noise
+        self.stray = 0  # lines nobody asked for and nobody knows
+        link.on_bytes = self._bytes
+        self._reader = LineReader()
+        self._lock = asyncio.Lock()
+        self._pending: _Pending | None = None
+        self._stale = False  # an answer may still come that belongs to nobody
+        self._in_prompt = False
+        self._heard_s = 0.0
+        self._finals = 0
+        self._free_s = 0.0  # when the next command may go
+
+    async def ask(self, command: str, *, timeout_s: float = 5.0, wants: str = "", data: bytes | None = None) -> Answer:
+        """Send AT`command` and return its answer; an error is an answer too. `wants`: a reading it must have. `data` follows the
+        prompt. Raise AtTimeout, or LinkDown when the port is closed.
+        """
+        async with self._lock:
+            if self._stale:
+                await self._clear()
+            loop = asyncio.get_running_loop()
+            if (wait_s := self._free_s - loop.time()) > 0:
+                await asyncio.sleep(wait_s)
+            pending = self._pending = _Pending(command, wants, data, loop.create_future())
+            self._stale = True
+            try:
+                self.link.write(f"AT{command}\r".encode("ascii", "replace"))
+                async with asyncio.timeout(timeout_s + self.link.char_s(2 * len(command) + 2 * len(data or b""))):
+                    answer = await pending.done
+            except TimeoutError:
+                self.timeouts += 1
+                self._reader.reset()
+                self._in_prompt = data is not None
+                log.info("timeout command=%s", masked(command)[:40])
+                raise AtTimeout(command.partition("=")[0]) from None
+            finally:
+                self._pending = None
+            self._stale = False
+            self.answered += 1
+            self._free_s = loop.time() + self.gap_s
+            return answer
+
+    async def probe(self, timeout_s: float) -> bool:
+        """Whether the modem answers AT by itself within `timeout_s`; asked every 300 ms, as after power-up."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        async with self._lock:
+            self._stale = True
+            while loop.time() < until_s:
+                self._finals = 0
+                self.link.write(b"AT\r")
+                await asyncio.sleep(0.3)
+                if self._finals:
+                    return True
+        return False
+
+    def closed(self) -> None:
+        """The port went away: whoever waits is told, and what was begun is forgotten."""
+        self._reader.reset()
+        if self._pending is not None and not self._pending.done.done():
+            self._pending.done.set_exception(LinkDown("hang_up", f"{self.link.path} went away"))
+
+    async def _clear(self) -> None:
+        if self._in_prompt:
+            self.link.write(ESCAPE)
+            self._in_prompt = False
+        for _ in range(CLEAR_TRIES):
+            await self._until_quiet()
+            self._finals = 0
+            self.link.write(b"AT\r")
+            await self._until_quiet(least_s=2 * QUIET_S)
+            if self._finals == 1:
+                self._stale = False
+                return
+        self.timeouts += 1
+        raise AtTimeout("AT")
+
+    async def _until_quiet(self, least_s: float = 0.0) -> None:
+        """Return when nothing has come for QUIET_S; a line that never rests is waited for 2 s."""
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        while loop.time() - started_s < 2.0:
+            wait_s = max(self._heard_s + QUIET_S, started_s + max(least_s, QUIET_S)) - loop.time()
+            if wait_s <= 0:
+                return
+            await asyncio.sleep(wait_s)
+
+    # -- what comes in -------------------------------------------------------------------------------------------
+    def _bytes(self, data: bytes, at_ns: int) -> None:
+        self._heard_s = at_ns / 1e9
+        for token in self._reader.feed(data):
+            if isinstance(token, Line):
+                self._line(token)
+            elif isinstance(token, Prompt):
+                self._prompt()
+            else:
+                self.refused += 1
+
+    def _prompt(self) -> None:
+        pending = self._pending
+        if pending is None or pending.data is None or pending.sent_data:
+            return
+        pending.sent_data = True
+        try:
+            self.link.write(pending.data)
+        except LinkDown as down:
+            if not pending.done.done():
+                pending.done.set_exception(down)
+
+    def _line(self, line: Line) -> None:
+        pending, text = self._pending, line.text
+        if (ending := final_of(text)) is not None:
+            self._finals += 1
+            if pending is not None and (pending.data is None or pending.sent_data or not ending.ok):
+                self._complete(pending, ending.ok, ending.code)
+            return
+        if text.startswith("AT") and pending is not None and text[2:] == pending.command:
+            return  # its echo
+        # Something is always "asked": a registration in the answer's form that nobody asked for is an announcement.
+        got = read(text, pending.command.lstrip("+") if pending is not None else "-")
+        if isinstance(got, Reading) and got.urc:
+            self._on_urc(got, line.payload)
+        elif pending is not None and len(pending.lines) < ANSWER_LINES_MAX:
+            pending.lines.append(line)
+            if isinstance(got, Reading):
+                pending.readings.append(got)
+        else:
+            self.stray += 1
+
+    def _complete(self, pending: _Pending, ok: bool, code: str) -> None:
+        if pending.done.done():
+            return
+        found = not pending.wants or any(one.command == pending.wants for one in pending.readings)
+        answer = Answer(
+            ok and found, code if found or not ok else "no_reading", tuple(pending.lines), tuple(pending.readings)
+        )
+        pending.done.set_result(answer)
