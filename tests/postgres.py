@@ -41,12 +41,12 @@ def program(name: str) -> str:
 class Postgres:
     """One server. `place` is where its files go, else a new directory; the socket is always in /tmp, for paths may be long."""
 
-    def __init__(self, place: Path | None = None, *, config: str = "", wal_mb: int = 256) -> None:
+    def __init__(self, place: Path | None = None, *, wal_mb: int = 256) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="zg-pg-"))
         self.data = (place or self.home) / "data"
         self.log = self.home / "log"
         self.url = f"postgresql://postgres@/postgres?host={self.home}"
-        self._config = CONFIG.format(socket=self.home, max_wal=wal_mb, min_wal=min(wal_mb, 80)) + config
+        self._config = CONFIG.format(socket=self.home, max_wal=wal_mb, min_wal=min(wal_mb, 80))
         self._wal_segment_mb = 16 if wal_mb >= 64 else 1
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -93,8 +93,10 @@ class Postgres:
         process, self._process = self._process, None
         if process is None:
             return
-        os.kill(process.pid, signal.SIGSTOP)  # it shall start no more children
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        children: list[str] = []
+        with contextlib.suppress(OSError):  # it may have ended by itself
+            os.kill(process.pid, signal.SIGSTOP)  # it shall start no more children
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         process.kill()
         for child in children:
             with contextlib.suppress(ProcessLookupError):
@@ -107,10 +109,13 @@ class Postgres:
         self.start()
 
     @property
-    def pid(self) -> int:
-        """Of the running server."""
-        assert self._process is not None
-        return self._process.pid
+    def alive(self) -> bool:
+        """Whether it takes connections."""
+        try:
+            psycopg.connect(self.url, connect_timeout=5).close()
+        except psycopg.Error:
+            return False
+        return True
 
     def _run(self, name: str, *arguments: str) -> None:
         done = subprocess.run(

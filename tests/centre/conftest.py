@@ -1,6 +1,5 @@
-"""Databases for the centre's tests: a file, and a database of a real PostgreSQL that runs for the whole session."""
+"""Databases for the centre's tests: a file, and one on a real PostgreSQL that runs for the whole session, emptied for each."""
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,6 @@ import pytest
 from simulators.centre.store import Database
 from tests.postgres import Postgres
 
-_NUMBERS = itertools.count(1)
-
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
@@ -19,21 +16,21 @@ def server() -> Iterator[Postgres]:
         yield running
 
 
-def new_database(server: Postgres) -> str:
-    """An empty database on the server; its URL."""
-    name = f"t{next(_NUMBERS)}"
+def emptied(server: Postgres) -> str:
+    """The server's database without anything in it; its URL."""
     with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    return server.url.replace("@/postgres?", f"@/{name}?")
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return server.url
 
 
 @pytest.fixture
 def city(server: Postgres) -> str:
     """An empty database of the server."""
-    return new_database(server)
+    return emptied(server)
 
 
 @pytest.fixture(params=["file", "server"])
 def db(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """A place for a store: every test of the interface holds for both."""
-    return tmp_path / "centre.db" if request.param == "file" else new_database(request.getfixturevalue("server"))
+    return tmp_path / "centre.db" if request.param == "file" else emptied(request.getfixturevalue("server"))
