@@ -1,8 +1,9 @@
 """A fire panel on a serial port: port -> codec -> PanelEvent, in the loop turn in which the byte completed the frame.
 
-Passive panels are only listened to. Polled ones get the poll of their protocol and, on the GST CRT500, the answer that
-takes a frame over; nothing else is ever sent. Silence, garbage and a lost port become LinkState; what cannot be read is
-counted and kept in `refused()`, and text nobody can parse is a fault of the panel.
+Passive panels are only listened to. Polled ones get the poll of their protocol, and where the protocol has one the answer
+that takes a frame over (`answer` of the link turns that off beside another listener); nothing else is ever sent. Silence,
+garbage and a lost port become LinkState; what cannot be read is counted and kept in `refused()`, and text nobody can parse is
+a fault of the panel.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from drivers.codecs.base import Frame, Refused
 from drivers.codecs.registry import build_codec
 from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Sink
 from drivers.panel_poll import make_poller
-from drivers.serial_link import SerialLink
+from drivers.serial_link import LinkDown, SerialLink
 from drivers.vocabulary import EVENTS, PANEL_EVENTS, Meaning
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ REFUSED_KEPT: Final = 64
 REFUSED_BYTES_KEPT: Final = 256  # of each
 HELD_MAX: Final = 1024  # points whose event has to last; past that it is told at once
 BEAT_S: Final = 0.5
+ECHO_NS: Final = 300_000_000
 _PORT_GONE: Final = ("no_port", "hang_up")
 _FIRE_KINDS: Final = ("fire", "fire_manual", "unknown", "gas", "electrical")
 _UNLISTED: Final = Meaning("")  # a word of a site's profile that the vocabulary does not have: told on as it is
@@ -58,7 +60,7 @@ class PanelDriver:
         self._poller = make_poller(profile, self._codec, self._link)
         self._silence_ns = round((settings.silence_s if silence_s is None else silence_s) * 1e9)
         self._sink: Sink = _nowhere
-        self._counts = dict.fromkeys(("ok", "event", "repeat", "refused", "unparsed", "noise_bytes"), 0)
+        self._counts = dict.fromkeys(("ok", "event", "repeat", "answered", "refused", "unparsed", "noise_bytes"), 0)
         self._refused: deque[Refused] = deque(maxlen=REFUSED_KEPT)
         self._refusals_ns: deque[int] = deque(maxlen=settings.garbage_burst)
         self._beats = 0
@@ -71,6 +73,7 @@ class PanelDriver:
         self._held_told: set[tuple[str, str]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._bug: asyncio.Future[None] | None = None
+        self._answered = 0, b""  # when and what
 
     # -- the seam ------------------------------------------------------------------------------------------------
     async def run(self, sink: Sink) -> None:
@@ -172,18 +175,38 @@ class PanelDriver:
         out = [*self._unwedged(at_ns), self._answering(at_ns)]
         if frame.repeat:
             self._counts["repeat"] += 1
-        event = frame.event
-        if event is not None:
-            self._counts["event"] += 1
-            if event == "fire" and frame.fields.get("manual"):
-                event = "fire_manual"
-            told = PanelEvent(self._point(event, frame.fields), event, at_ns, frame.fields, frame.raw)
-            out.append(self._hold(told, at_ns))
+        if self._settings.answer and (reply := self._codec.reply(frame)) and not self._is_echo(frame.raw, at_ns):
+            self._answer(reply, at_ns)
+        if frame.event is not None:
+            several = frame.fields.get("events")
+            for fields in several if isinstance(several, Sequence) else (frame.fields,):
+                if isinstance(fields, Mapping) and isinstance(event := fields.get("event"), str):
+                    out.append(self._event(event, fields, frame.raw, at_ns))
         return out
+
+    def _event(self, event: str, fields: Mapping[str, object], raw: bytes, at_ns: int) -> PanelEvent | None:
+        self._counts["event"] += 1
+        if event == "fire" and fields.get("manual"):
+            event = "fire_manual"
+        return self._hold(PanelEvent(self._point(event, fields), event, at_ns, fields, raw), at_ns)
+
+    def _is_echo(self, raw: bytes, at_ns: int) -> bool:
+        """Whether these are our own bytes coming back, on a line that hears itself: answering them would never end."""
+        answered_ns, reply = self._answered
+        return raw == reply and at_ns - answered_ns < ECHO_NS
+
+    def _answer(self, reply: bytes, at_ns: int) -> None:
+        self._answered = at_ns, reply
+        try:
+            self._link.write(reply)
+        except LinkDown:  # the port's own task tells of it
+            return
+        self._counts["answered"] += 1
 
     def _point(self, event: str, fields: Mapping[str, object]) -> str:
         where = "panel"
-        code, loop, point = fields.get("user_code"), fields.get("loop"), fields.get("point")
+        code, point = fields.get("user_code"), fields.get("point")
+        loop = fields.get("zone") if fields.get("loop") is None else fields["loop"]
         if event in PANEL_EVENTS:
             pass
         elif isinstance(code, str) and code.isdecimal():  # AA AA AA is the panel itself

@@ -5,7 +5,7 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Final, Protocol
 
-from drivers.codecs import gst_crt500, jbf_11s_old, lida_ld128e
+from drivers.codecs import gst_crt500, jbf_11s_old, jbf_193k, lida_ld128e
 from drivers.codecs.base import Codec, Frame
 from drivers.serial_link import LinkDown, SerialLink
 
@@ -145,6 +145,8 @@ def make_poller(profile: "Profile", codec: Codec, link: SerialLink) -> Poller | 
         return Crt500Poller(link, codec, settings.address, settings.poll_s)
     if isinstance(codec, lida_ld128e.LidaLd128e):
         return PlainPoller(link, bytes((lida_ld128e.POLL,)), settings.poll_s)
+    if isinstance(codec, jbf_193k.Jbf193k):
+        return PlainPoller(link, jbf_193k.POLL, settings.poll_s)
     if isinstance(codec, jbf_11s_old.Jbf11sOld):
         return PlainPoller(link, _jbf_poll(profile), settings.poll_s)
     raise ProfileError("bad_link", profile=profile.name, key="link.poll_s", value=settings.poll_s, expected="nothing")

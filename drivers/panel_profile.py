@@ -10,7 +10,7 @@ EXAMPLES_MAX: Final = 200
 _PANEL_KEYS: Final = frozenset(
     (
         *("schema", "kind", "evidence", "source", "brand", "product", "caveat"),
-        *("codec", "link", "meaning", "device_types", "hold_s", "example", "counter_example"),
+        *("codec", "link", "meaning", "device_types", "devices", "hold_s", "example", "counter_example"),
     )
 )
 

@@ -39,7 +39,7 @@ _LINK_NUMBERS: Final[Mapping[str, tuple[float, float]]] = {
     "garbage_window_s": (1, 3_600),
     "wedged_s": (1, 3_600),
 }
-_LINK_FLAGS: Final = ("dtr", "rts")
+_LINK_FLAGS: Final = ("answer", "dtr", "rts")
 
 
 class ProfileError(Exception):
@@ -71,6 +71,7 @@ class PanelLink:
     address: int = 1  # of the panel on a multidrop line
     dtr: bool | None = None
     rts: bool | None = None
+    answer: bool = True  # say what the protocol has us say to a frame; off where another machine on the line does
     garbage_burst: int = 10  # refusals within the window that make a garbage fault
     garbage_window_s: float = 60.0
     wedged_s: float = 10.0  # an interface card that says only "wedged" for so long is a fault

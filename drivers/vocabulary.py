@@ -37,9 +37,13 @@ EVENTS: Final[Mapping[str, Meaning]] = {
     "battery_fault": Meaning("battery_fault"),
     "battery_ok": Meaning("battery_fault", active=False),
     "burglar": Meaning("tamper"),
+    "leak": Meaning("gas"),
+    "register": Meaning("test"),  # the panel learnt a device
+    "manual_mode": Meaning("feedback"),
     "start": Meaning("start"),
     "stop": Meaning("start", active=False),
     "feedback": Meaning("feedback"),
+    "action": Meaning("feedback"),  # an output or module acted; not a fire
     "feedback_restore": Meaning("feedback", active=False),
     "link_request": Meaning("link_request"),
     "delay": Meaning("delay"),

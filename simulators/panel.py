@@ -1,4 +1,4 @@
-"""A fire panel on a pty: speaks one of the five serial protocols at line pace and answers its polls.
+"""A fire panel on a pty: speaks one of the serial protocols at line pace and answers its polls.
 
 In a program:
 
@@ -9,7 +9,8 @@ In a program:
 On its own: `python -m simulators.panel gst-layer-bus --link /tmp/panel1`, commands on stdin, one JSON line for each:
 `fire 365089`, `fault 100240`, `reset`, `say <hex>`, `noise 20`, `silent`, `talk`, `hang_up`, `come_back`, `quit`.
 
-Addresses are as the protocol has them: six digits of user code (gst-layer-bus, gst-crt500), loop-point (the others).
+Addresses are as the protocol has them: six digits of user code (gst-layer-bus, gst-crt500), zone-point (gst-utd-digit),
+loop-point (the others).
 """
 
 import argparse
@@ -22,186 +23,15 @@ import select
 import sys
 import time
 import tty
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
-from drivers.codecs import gst_crt500, gst_layer_bus, jbf_11s_old, lida_ld128e
+from simulators.panel_talk import TALKS
 
-_T = TypeVar("_T")
 HEARD_BYTES: Final = 4096
-COPIES: Final = 3  # the GST bus sends every frame three times
-KEEPALIVE_S: Final = 3.0
 REATTACH_S: Final = 0.02  # how often an unopened pty is looked at
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    baud: int
-    char_bits: int
-
-
-class _Talk(ABC):
-    """How one protocol speaks."""
-
-    line: _Line
-    keepalive_s: float | None = None
-
-    @abstractmethod
-    def event(self, event: str, address: str) -> bytes:
-        """The frame of an event. Raises ValueError for one the protocol has no frame for."""
-
-    def copies(self, frame: bytes) -> list[bytes]:
-        """What follows the frame by itself."""
-        return []
-
-    def keepalive(self) -> bytes:
-        """What is said now and then."""
-        return b""
-
-    def polled(self) -> bool:
-        """Whether the panel speaks only when asked."""
-        return False
-
-    def answer(self, heard: bytearray, waiting: deque[bytes]) -> bytes | None:
-        """Take a poll off `heard` and return the answer; None when there is none yet."""
-        heard.clear()
-        return None
-
-
-class _LayerBus(_Talk):
-    line = _Line(2400, 10)
-    keepalive_s = KEEPALIVE_S
-    _kinds: Final = {"fire": 0x15, "fire_manual": 0x15, "fault": 0x21, "feedback": 0x22}
-
-    def event(self, event: str, address: str) -> bytes:
-        if event == "reset":
-            return gst_layer_bus.encode_short(gst_layer_bus.RESET_OR_IDLE, b"\x55" * 4)
-        kind = _pick(self._kinds, event)
-        return gst_layer_bus.encode_event(kind, address, 11 if event == "fire_manual" else 3, "1#楼2层")
-
-    def copies(self, frame: bytes) -> list[bytes]:
-        return [frame] * (COPIES - 1)
-
-    def keepalive(self) -> bytes:
-        return gst_layer_bus.encode_short(gst_layer_bus.KEEPALIVE, bytes.fromhex("12211221"))
-
-
-class _Printer(_Talk):
-    line = _Line(9600, 10)
-    _words: Final = {
-        "fire": "首次火警",
-        "fire_manual": "手动火警",
-        "fault": "故障",
-        "fault_restore": "故障恢复",
-        "feedback": "反馈",
-        "reset": "系统复位",
-        "isolate": "屏蔽",
-    }
-
-    def event(self, event: str, address: str) -> bytes:
-        word = _pick(self._words, event)
-        body = f"\x1b\x3608/12/02  17:24\n  {_printed(address) if event != 'reset' else ''}\n\x1b\x39{word}\n"
-        body += "\n" if event == "reset" else "裙楼一层上空\n感烟探测器\n\n"
-        return body.encode("gb18030")
-
-
-class _Polled(_Talk):
-    def polled(self) -> bool:
-        return True
-
-
-class _Lida(_Polled):
-    line = _Line(9600, 10)
-    _commands: Final = {
-        "fire": 0x01,
-        "fault": 0x02,
-        "fault_restore": 0x05,
-        "feedback": 0x09,
-        "feedback_restore": 0x0B,
-        "silence": 0x30,
-        "link_request": 0x40,
-        "start": 0x44,
-        "reset": 0x50,
-        "mains_fault": 0x12,
-    }
-
-    def event(self, event: str, address: str) -> bytes:
-        loop, point = (0, 0) if event == "reset" else _loop_point(address)
-        return lida_ld128e.encode_event(_pick(self._commands, event), loop, point)
-
-    def answer(self, heard: bytearray, waiting: deque[bytes]) -> bytes | None:
-        if lida_ld128e.POLL not in heard:
-            heard.clear()
-            return None
-        del heard[: heard.index(lida_ld128e.POLL) + 1]
-        return waiting.popleft() if waiting else bytes((lida_ld128e.IDLE,))
-
-
-class _Jbf(_Polled):
-    line = _Line(2400, 10)
-    _codes: Final = {"fire": 0x0A, "fault": 0x0B, "feedback": 0x0C}
-
-    def event(self, event: str, address: str) -> bytes:
-        if event == "reset":
-            return jbf_11s_old.encode_short(jbf_11s_old.RESET)
-        code = _pick(self._codes, event.removesuffix("_restore"))
-        loop, point = _loop_point(address)
-        return jbf_11s_old.encode_event(code, loop, point, status=int(event.endswith("_restore")))
-
-    def answer(self, heard: bytearray, waiting: deque[bytes]) -> bytes | None:
-        at = heard.find(jbf_11s_old.POLL)
-        if at < 0:
-            del heard[: -len(jbf_11s_old.POLL)]
-            return None
-        del heard[: at + len(jbf_11s_old.POLL)]
-        return waiting.popleft() if waiting else jbf_11s_old.encode_short(jbf_11s_old.IDLE)
-
-
-class _Crt500(_Polled):
-    line = _Line(2400, 11)
-    address = 1
-    _frames: Final = {"fire": (0x0D, 3, 1), "fire_manual": (0x0D, 11, 1), "start": (0x0D, 76, 2), "fault": (0x0E, 3, 0)}
-
-    def __init__(self) -> None:
-        self._asked = b""  # the frame that has not been taken over yet
-
-    def event(self, event: str, address: str) -> bytes:
-        if event in ("reset", "silence"):
-            return b"\x0a\xaa\xbb" if event == "reset" else b"\xfa\xab\xbb"
-        first, device_type, status = _pick(self._frames, event)
-        return gst_crt500.encode_event(first, address, device_type, status)
-
-    def answer(self, heard: bytearray, waiting: deque[bytes]) -> bytes | None:
-        while heard:
-            if heard[0] == self.address:
-                if len(heard) < 2:
-                    return None
-                del heard[:2]
-                return bytes((self.address,))
-            value = heard.pop(0)
-            if value == gst_crt500.ASK:
-                if self._asked:  # no 1F came: the same again, marked so
-                    return bytes((self._asked[0] | 0xF0,)) + self._asked[1:]
-                self._asked = waiting.popleft() if waiting else b""
-                return self._asked or b"\xf0\xf0\xbb"
-            if value == gst_crt500.TAKEN:
-                self._asked = b""
-        return None
-
-
-_TALKS: Final[Mapping[str, Callable[[], _Talk]]] = {
-    "gst-layer-bus": _LayerBus,
-    "gst9000-printer": _Printer,
-    "gst-crt500": _Crt500,
-    "lida-ld128e": _Lida,
-    "jbf-11s-old": _Jbf,
-}
-PROTOCOLS: Final = tuple(_TALKS)
 
 
 class PanelSim:
@@ -211,7 +41,7 @@ class PanelSim:
         self.link = link
         self.silent = False
         self.heard = bytearray()  # the last bytes the host sent
-        self._talk = _TALKS[protocol]()
+        self._talk = TALKS[protocol]()
         self._char_s = self._talk.line.char_bits / (baud or self._talk.line.baud) if paced else 0.0
         self._master = -1
         self._inbox = bytearray()
@@ -372,22 +202,6 @@ class PanelSim:
             self._out.put_nowait((self._talk.keepalive(), None))
 
 
-def _pick(table: Mapping[str, _T], event: str) -> _T:
-    if event not in table:
-        raise ValueError(f"no frame for {event!r}; there are {', '.join(table)}")
-    return table[event]
-
-
-def _loop_point(address: str) -> tuple[int, int]:
-    loop, _, point = address.partition("-")
-    return int(loop), int(point)
-
-
-def _printed(address: str) -> str:
-    loop, point = _loop_point(address)
-    return f"{loop:03d}-{point:03d}"
-
-
 async def _command(panel: PanelSim, words: list[str]) -> dict[str, object]:
     verb, *rest = words
     at_ns = time.monotonic_ns()
@@ -427,7 +241,7 @@ async def _main(protocol: str, link: Path, paced: bool) -> None:
 def main() -> None:
     """Run one panel until stdin ends."""
     parser = argparse.ArgumentParser(prog="python -m simulators.panel", description="A fire panel on a pty.")
-    parser.add_argument("protocol", choices=PROTOCOLS)
+    parser.add_argument("protocol", choices=TALKS)
     parser.add_argument("--link", type=Path, required=True, help="path of the symlink to the pty")
     parser.add_argument("--fast", action="store_true", help="write at once instead of at line speed")
     given = parser.parse_args()

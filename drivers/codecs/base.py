@@ -17,7 +17,10 @@ SEEN_MAX: Final = 64  # contents remembered against repeats
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One sound frame. `fields["event"]` is None when it raises nothing (idle, poll); `repeat` marks a copy just seen."""
+    """One sound frame. `fields["event"]` is None when it raises nothing (idle, poll); `repeat` marks a copy just seen.
+
+    A frame that tells of several points has `fields["events"]`: fields of each, with an `event` of its own.
+    """
 
     fields: Mapping[str, object]
     raw: bytes
@@ -102,6 +105,10 @@ class Codec(ABC):
 
     def resume_after_noise(self) -> None:  # noqa: B027 - a hook most codecs have no use for
         """Look for a frame behind any noise: for captures, which have no pauses. Most codecs always do."""
+
+    def reply(self, frame: Frame) -> bytes:
+        """What the protocol has us say to this frame, or the panel says it for ever (and then reports us); most want nothing."""
+        return b""
 
     def held_bytes(self) -> int:
         """Bytes this codec holds now."""

@@ -45,7 +45,7 @@ class Tables:
         return value
 
     def codes(self, key: str) -> dict[int, str]:
-        """[meaning.<key>] with hexadecimal byte keys and event names."""
+        """[meaning.<key>] with hexadecimal keys and event names."""
         found: dict[int, str] = {}
         for code, event in self.table(key).items():
             if not isinstance(event, str):
@@ -53,10 +53,30 @@ class Tables:
             try:
                 found[int(code, 16)] = event
             except ValueError:
-                raise ValueError(f"meaning.{key}.{code}: the key is no hexadecimal byte") from None
+                raise ValueError(f"meaning.{key}.{code}: the key is not hexadecimal") from None
         if not found:
             raise ValueError(f"meaning.{key} is missing")
         return found
+
+    def events(self, key: str) -> dict[str, str]:
+        """[meaning.<key>] with any text as key and event names."""
+        found = self.table(key)
+        for word, event in found.items():
+            if not isinstance(event, str):
+                raise ValueError(f"meaning.{key}.{word} is no event name")
+        if not found:
+            raise ValueError(f"meaning.{key} is missing")
+        return {word: str(event) for word, event in found.items()}
+
+    def hex_texts(self, key: str) -> dict[int, str]:
+        """[<key>] at the top: hexadecimal byte -> the maker's word."""
+        value = self._data.get(key, {})
+        if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+            raise ValueError(f"{key} is no table of byte = text")
+        try:
+            return {int(code, 16): text for code, text in value.items()}
+        except ValueError:
+            raise ValueError(f"{key} has a key that is no hexadecimal byte") from None
 
     def types(self, key: str) -> frozenset[int]:
         """meaning.<key>: a list of device type numbers."""
@@ -155,11 +175,53 @@ def _printer(tables: Tables) -> Codec:
     )
 
 
+def _utd_digit(tables: Tables) -> Codec:
+    from drivers.codecs.gst_utd_digit import GstUtdDigit
+
+    return GstUtdDigit(events=tables.codes("events"), dedupe_s=tables.number("dedupe_s", 30.0))
+
+
+def _gst100(tables: Tables) -> Codec:
+    from drivers.codecs.gst100_printer import Gst100Printer
+
+    return Gst100Printer(words=tables.codes("words"), devices=tables.hex_texts("devices"))
+
+
+def _jbf_193k(tables: Tables) -> Codec:
+    from drivers.codecs.jbf_193k import Jbf193k
+
+    return Jbf193k(codes=tables.codes("codes"), dedupe_s=tables.number("dedupe_s", 0.0))
+
+
+def _jb3208(tables: Tables) -> Codec:
+    from drivers.codecs.jb3208_crt import Jb3208Crt
+
+    return Jb3208Crt(manual_types=tables.types("manual_types"), dedupe_s=tables.number("dedupe_s", 5.0))
+
+
+def _fuan(tables: Tables) -> Codec:
+    from drivers.codecs.fuan_fs5101w import FuanFs5101w
+
+    return FuanFs5101w(states=tables.codes("states"))
+
+
+def _aorina(tables: Tables) -> Codec:
+    from drivers.codecs.aorina_oxx20 import AorinaOxx20
+
+    return AorinaOxx20(tags=tables.events("tags"))
+
+
 _BUILDERS: Final[Mapping[str, Callable[[Tables], Codec]]] = {
+    "aorina-oxx20": _aorina,
+    "fuan-fs5101w": _fuan,
     "gst-crt500": _crt500,
     "gst-layer-bus": _layer_bus,
+    "gst-utd-digit": _utd_digit,
+    "gst100-microprinter": _gst100,
     "gst9000-printer": _printer,
+    "jb3208-crt": _jb3208,
     "jbf-11s-old": _jbf,
+    "jbf-193k": _jbf_193k,
     "lida-ld128e": _lida,
 }
 CODECS: Final = tuple(_BUILDERS)

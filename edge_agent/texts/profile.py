@@ -79,4 +79,20 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "unusable": ("不能用: {detail}", "It cannot be used: {detail}"),
     "bad_table": ("{where}: {detail} ({value})", "{where}: {detail} ({value})"),
+    # the catalogue of devices (edge_agent.profile_catalogue)
+    "page_title": ("设备目录", "Catalogue of devices"),
+    "page_other": ("[English](catalogue.md)", "[中文](catalogue.zh.md)"),
+    "page_intro": (
+        "随软件提供的 {count} 份型号资料。依据一栏: 抓包 = 用真实报文核对过; 文档 = 只有资料; 未证实 = 投用前须做真实火警试验。"
+        "本页由型号资料生成。",
+        "The {count} profiles that come with the software. Evidence: captured = held against real frames; document = papers only; "
+        "unproven = try it with a real test alarm before relying on it. This page is made of the profiles.",
+    ),
+    "page_link": ("线路: {link}。", "Line: {link}."),
+    "page_sends_nothing": ("只听不发", "nothing is sent"),
+    "page_sends_poll": ("只发规约的查询帧", "only the protocol's poll is sent"),
+    "page_sends_answer": ("只回规约要求的应答", "only the answers the protocol demands are sent"),
+    "page_source": ("依据: {evidence}; 出处: {source}。", "Evidence: {evidence}; source: {source}."),
+    "page_values": ("数值: {values}。", "Values: {values}."),
+    "page_events": ("事件: {events}。", "Events: {events}."),
 }

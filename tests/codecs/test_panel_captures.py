@@ -9,7 +9,10 @@ import pytest
 from drivers.codecs.registry import PROTOCOLS
 
 CAPTURES = Path(__file__).parents[1] / "captures"
-PANELS = ("gst-crt500", "gst-layer-bus", "gst9000-printer", "jbf-11s-old", "lida-ld128e")
+PANELS = (
+    *("aorina-oxx20", "fuan-fs5101w", "gst-crt500", "gst-layer-bus", "gst-utd-digit", "gst100-microprinter"),
+    *("gst9000-printer", "jb3208-crt", "jbf-11s-old", "jbf-193k", "lida-ld128e"),
+)
 VECTORS: list[dict[str, Any]] = [
     v for name in PANELS for v in json.loads((CAPTURES / f"{name}.json").read_text("utf-8"))
 ]

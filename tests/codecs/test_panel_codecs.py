@@ -11,10 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.codecs.aorina_oxx20 import encode as aorina
 from drivers.codecs.base import HELD_BYTES_MAX, Codec, Frame, Refused
+from drivers.codecs.fuan_fs5101w import encode_event as fuan_event
+from drivers.codecs.gst100_printer import encode_record as gst100_record
 from drivers.codecs.gst_crt500 import encode_event as crt500_event
 from drivers.codecs.gst_layer_bus import encode_event as bus_event
+from drivers.codecs.gst_utd_digit import encode_event as utd_event
+from drivers.codecs.jb3208_crt import encode_event as jb3208_event
 from drivers.codecs.jbf_11s_old import encode_event as jbf_event
+from drivers.codecs.jbf_193k import encode_event as jbf_193k_event
 from drivers.codecs.registry import CODECS, PROTOCOLS, build_codec
 from drivers.profile import load_profiles
 
@@ -35,6 +41,12 @@ FIRES = {
     "gst-crt500": crt500_event(0x0D, "001004", 3, 1),
     "lida-ld128e": bytes.fromhex("0114D0"),
     "jbf-11s-old": jbf_event(0x0A, 27, 164),
+    "aorina-oxx20": aorina("HJ1", 1, 7, 84),
+    "fuan-fs5101w": fuan_event(0x05, 1, 1),
+    "gst-utd-digit": utd_event(0x0001, 304, 19),
+    "gst100-microprinter": gst100_record(0x11, "1-027", 0x23),
+    "jb3208-crt": jb3208_event(110, [(3, 30, 0, 1)]),
+    "jbf-193k": jbf_193k_event(0x80, 1, 2),
 }
 protocols = st.sampled_from(CODECS)
 noises = st.one_of(st.binary(max_size=12), st.sampled_from([b"\xaa", b"\xff\xff", b"\x0d\xdd", b"\xaa\x15", b"\x01"]))

@@ -12,6 +12,7 @@ import pytest
 
 from edge_agent.cli import root
 from edge_agent.config.load import load
+from edge_agent.profile_catalogue import page as catalogue
 from provisioning.cli import commands as provision
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +26,9 @@ ENGLISH = sorted(
 )
 PAGES = sorted([ROOT / "README.md", ROOT / "README.zh.md", *DOCS.rglob("*.md")])
 DEVICES = [
-    page for page in sorted((DOCS / "drivers").glob("*.md")) if page.name.split(".")[0] not in ("profiles", "modbus")
+    page
+    for page in sorted((DOCS / "drivers").glob("*.md"))
+    if page.name.split(".")[0] not in ("profiles", "modbus", "catalogue")
 ]
 # Translated word by word here, so that code, numbers and examples can be held side by side.
 TWINS = [p for p in ENGLISH if p.parent != DOCS or p.name in ("install.md", "demo.md", "alarm.md")]
@@ -176,23 +179,19 @@ def test_the_example_of_a_device_page_passes_the_check(page: Path, tmp_path: Pat
     assert used
 
 
-@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
-def test_the_readme_names_every_shipped_profile_with_the_evidence_it_has(readme: str) -> None:
-    shipped = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in (ROOT / "drivers/profiles").glob("*.toml")}
-    rows = [line.split("|") for line in (ROOT / readme).read_text("utf-8").splitlines() if line.startswith("|")]
-    told = {row[3].strip().strip("`"): row[4] for row in rows if row[3].strip().startswith("`")}
-    assert told.keys() == shipped.keys()
-    captured = {profile for profile, how in told.items() if "captured" in how or "实际抓包" in how}
-    assert captured == {profile for profile, data in shipped.items() if data["evidence"] == "captured"}
+@pytest.mark.parametrize(("file", "lang"), [("catalogue.md", "en"), ("catalogue.zh.md", "zh")])
+def test_the_catalogue_is_what_the_profiles_say(file: str, lang: str) -> None:
+    how = f"run: python -m edge_agent.profile_catalogue {lang} > docs/drivers/{file}"
+    assert (DOCS / "drivers" / file).read_text("utf-8") == catalogue(lang), how
 
 
-@pytest.mark.parametrize("index", ["profiles.md", "profiles.zh.md", "modbus.md", "modbus.zh.md"])
-def test_an_index_of_devices_lists_each_of_its_kind(index: str) -> None:
-    kind = "panel" if index.startswith("profiles") else "modbus"
-    files = (ROOT / "drivers/profiles").glob("*.toml")
-    shipped = {path.stem for path in files if tomllib.loads(path.read_text("utf-8"))["kind"] == kind}
-    rows = [line for line in prose(DOCS / "drivers" / index).splitlines() if line.startswith("| `")]
-    assert shipped == {name for row in rows for name in re.findall(r"`([\w-]+)`", row.split("|")[1]) if name in shipped}
+def test_every_example_of_the_catalogue_passes_the_check(tmp_path: Path) -> None:
+    gateway = '[gateway]\nid = "ZG-360700-0123"\n'
+    examples = fences(DOCS / "drivers/catalogue.md", "toml")
+    assert len(examples) == len(list((ROOT / "drivers/profiles").glob("*.toml")))
+    for example in examples:
+        (tmp_path / "config.toml").write_text(gateway + example, "utf-8")
+        assert load(tmp_path).findings == (), example
 
 
 # --- the house

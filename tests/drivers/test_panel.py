@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from drivers.codecs.fuan_fs5101w import answer as fuan_answer
 from drivers.codecs.gst_layer_bus import encode_event
+from drivers.codecs.jb3208_crt import confirm as jb3208_confirm
 from drivers.messages import LinkState, Observation, PanelEvent
 from drivers.panel import PanelDriver
 from drivers.profile import Profile, ProfileError, load_profiles
-from simulators.panel import PROTOCOLS, PanelSim
+from simulators.panel import PanelSim
+from simulators.panel_talk import TALKS as PROTOCOLS
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 PROFILES = load_profiles(())
@@ -24,13 +27,30 @@ VECTORS: list[dict[str, Any]] = [
     for name in PROTOCOLS
     for vector in json.loads((CAPTURES / f"{name}.json").read_text("utf-8"))
     if vector["meaning"].get("event") and vector["meaning"]["event"] not in ("mains_fault", "battery_fault")
+    if "records" not in vector["meaning"] and vector["meaning"].get("info_type") != "battery"  # told otherwise: below
 ]
+SEVERAL = [v for v in json.loads((CAPTURES / "jb3208-crt.json").read_text("utf-8")) if "records" in v["meaning"]]
+POINT = {"gst100-microprinter": "1-27"} | {
+    name: f"1-{address}"  # the panel's number stands before it
+    for name, address in {
+        "aorina-oxx20": "7-84",
+        "fuan-fs5101w": "1-1",
+        "jb3208-crt": "3-30",
+        "jbf-193k": "1-2",
+    }.items()
+}
 ADDRESS = {
     "gst-layer-bus": "365089",
     "gst-crt500": "001004",
     "gst9000-printer": "4-4",
     "lida-ld128e": "20-208",
     "jbf-11s-old": "27-164",
+    "aorina-oxx20": "7-84",
+    "fuan-fs5101w": "1-1",
+    "gst-utd-digit": "304-19",
+    "gst100-microprinter": "1-027",
+    "jb3208-crt": "3-30",
+    "jbf-193k": "1-2",
 }
 
 
@@ -124,7 +144,56 @@ async def test_a_fire_at_line_pace_is_told_when_its_frame_is_complete(tmp_path: 
         at_ns = seen.times_ns[seen.all.index(seen.events[0])]
         # No pause is waited for (60 ms at least). A machine that stalls the simulated line tears a frame, and a copy tells it.
         assert at_ns - written_ns < 50 * 10**6 or driver.counters()["refused"] > 0
-        assert (seen.events[0].point, seen.events[0].event) == (f"panel1/{ADDRESS[protocol]}", "fire")
+        assert (seen.events[0].point, seen.events[0].event) == (
+            f"panel1/{POINT.get(protocol, ADDRESS[protocol])}",
+            "fire",
+        )
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("vector", SEVERAL, ids=lambda vector: vector["name"])
+async def test_a_frame_of_several_records_is_an_event_for_each(tmp_path: Path, vector: dict[str, Any]) -> None:
+    async with site(tmp_path, vector["protocol"]) as (panel, _, seen):
+        await panel.say(bytes.fromhex(vector["data"]))
+        records = vector["meaning"]["records"]
+        await until(lambda: len(seen.events) >= len(records))
+        assert [told.point for told in seen.events] == [
+            f"panel1/{r['panel']}-{r['loop']}-{r['point']}" for r in records
+        ]
+        manual = [r["type"] == 5 and vector["meaning"]["event"] == "fire" for r in records]
+        assert [told.event == "fire_manual" for told in seen.events] == manual
+
+
+@pytest.mark.asyncio
+async def test_a_supply_that_is_back_is_told_as_that(tmp_path: Path) -> None:
+    vectors = json.loads((CAPTURES / "fuan-fs5101w.json").read_text("utf-8"))
+    raw = next(v["data"] for v in vectors if v["meaning"].get("info_type") == "battery")
+    async with site(tmp_path, "fuan-fs5101w") as (panel, _, seen):
+        await panel.say(bytes.fromhex(raw))
+        await until(lambda: bool(seen.events))
+        assert [(told.point, told.event) for told in seen.events] == [("panel1/panel", "battery_ok")]
+
+
+ANSWERS = {
+    "gst-utd-digit": b"\x0a",
+    "jb3208-crt": jb3208_confirm(1),
+    "fuan-fs5101w": fuan_answer(1, resend_all=True),
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("protocol", ANSWERS)
+async def test_a_panel_that_wants_an_answer_gets_it_and_none_beside_another_listener(
+    tmp_path: Path, protocol: str
+) -> None:
+    async with site(tmp_path, protocol) as (panel, driver, _):
+        await until(lambda: ANSWERS[protocol] in bytes(panel.heard))
+        assert driver.counters()["answered"] >= 1
+    async with site(tmp_path, protocol, profile=changed(protocol, answer=False)) as (panel, driver, seen):
+        await panel.raise_event("fire", ADDRESS[protocol])
+        await until(lambda: bool(seen.events))
+        assert not panel.heard
+        assert driver.counters()["tx_bytes"] == 0
 
 
 @pytest.mark.asyncio

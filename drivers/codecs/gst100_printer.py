@@ -1,0 +1,98 @@
+"""GST100 micro-printer SP-W32PS-100 (海湾): records of canned words, one byte each, 1200 baud.
+
+    2A x13..28 0D MM 8D DD 8E "   HH:MM" 0D 0A ev 0D ("1-027" | "-----") 0D 0A 20 dev 0D
+
+Bytes dribble in every 0.85 s, a record takes some 5 s, and a piece in the middle of the time may be lost: the record is read by
+its anchors (ev between 0A and 0D, address, 20 dev), never by offsets, and a fire is told though its time is damaged.
+Source: KS_old_gateway doc/SP-W32PS-100, eight records.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from drivers.codecs.base import Codec, Step, noise
+
+STAR: Final = 0x2A
+STARS_MIN: Final = 8  # 13 to 28 seen; bytes may be lost
+RECORD_BYTES_MAX: Final = 120
+_STARS: Final = re.compile(rb"\x2a{8,}")
+_EVENT: Final = re.compile(rb"\x0a([\x11-\x1f\x80-\x82])\x0d(?:(\d{1,2})-(\d{1,3})|(-{3,}))?", re.DOTALL)
+_DEVICE: Final = re.compile(rb"\x0a\x20([\x20-\x7e])\x0d")
+_DATE: Final = re.compile(rb"(\d\d)\x8d(\d\d)\x8e")
+_TIME: Final = re.compile(rb"(\d\d):(\d\d)\x0d")
+_ADDRESS: Final = re.compile(rb"(?<!\d)(\d{1,2})-(\d{3})(?!\d)")
+
+
+class Gst100Printer(Codec):
+    """`words`: event byte -> event; `devices`: device byte -> the maker's word."""
+
+    name: ClassVar[str] = "gst100-microprinter"
+    quiet_s = 3.0  # pieces come every 0.85 s
+    shown: ClassVar[tuple[str, ...]] = ("loop", "point")
+
+    def __init__(self, *, words: Mapping[int, str], devices: Mapping[int, str]) -> None:
+        super().__init__()
+        self._words, self._devices = words, devices
+
+    def _next(self, final: bool) -> Step | None:
+        buf = self._buf
+        found = _STARS.search(buf)
+        if found is None:
+            if final:
+                return self._loose(len(buf))
+            star = buf.find(STAR)
+            if star < 0:
+                return self._loose(len(buf)) if len(buf) > RECORD_BYTES_MAX else None
+            rest = bytes(buf[star:])
+            if rest.strip(b"*"):  # stars and then something else: too few of them
+                return self._loose(star + len(rest) - len(rest.lstrip(b"*")))
+            return self._loose(star) if star else None
+        if found.start():
+            return self._loose(found.start())
+        after = _STARS.search(buf, found.end())
+        body_end = after.start() if after else len(buf)
+        device = _DEVICE.search(buf, found.end(), body_end)
+        if device is not None:
+            return self._record(device.end(), found.end())
+        if after is None and not final and len(buf) < RECORD_BYTES_MAX:
+            return None
+        return self._record(body_end, found.end())
+
+    def _record(self, end: int, begin: int) -> Step:
+        body = bytes(self._buf[begin:end])
+        event = _EVENT.search(body)
+        fields: dict[str, object] = {"kind": "event"}
+        if (date := _DATE.search(body)) is not None:
+            fields |= {"month": int(date[1]), "day": int(date[2])}
+        if (time := _TIME.search(body)) is not None:
+            fields["time"] = f"{time[1].decode()}:{time[2].decode()}"
+        if (device := _DEVICE.search(body)) is not None:
+            fields["device_code"] = f"{device[1][0]:02X}"
+            if device[1][0] in self._devices:
+                fields["device_text"] = self._devices[device[1][0]]
+        if event is None:
+            return Step(size=end, refused="no event in the record", fields=fields, sound=True)
+        where = event if event[2] is not None else _ADDRESS.search(body, event.end(1))
+        if where is not None and event[4] is None:
+            loop, point = (where[2], where[3]) if where is event else (where[1], where[2])
+            fields |= {"loop": int(loop), "point": int(point)}
+        word = self._words.get(event[1][0])
+        if word is None:
+            return Step(size=end, refused=f"unknown word {event[1][0]:02X}", fields=fields, sound=True)
+        return Step(size=end, fields={**fields, "event": word})
+
+    def _loose(self, size: int) -> Step:
+        """Bytes outside a record. An event byte between its anchors is told even without the stars before it."""
+        event = _EVENT.search(self._buf, 0, size)
+        if event is None or event[1][0] not in self._words or (event[2] is None and event[4] is None):
+            return noise(size)
+        return self._record(size, 0)
+
+
+def encode_record(word: int, address: str, device: int, *, when: str = "1020 1444") -> bytes:
+    """One record, for simulators and tests: `address` like "1-027" or "" for the panel, `when` MMDD HHMM."""
+    day, hour = when.split()
+    head = b"\x2a" * 15 + b"\x0d" + day[:2].encode() + b"\x8d" + day[2:].encode() + b"\x8e   "
+    head += f"{hour[:2]}:{hour[2:]}".encode() + b"\x0d"
+    return head + bytes((0x0A, word, 0x0D)) + (address or "-----").encode() + bytes((0x0D, 0x0A, 0x20, device, 0x0D))
