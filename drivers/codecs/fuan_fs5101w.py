@@ -1,8 +1,9 @@
 """Fuan (赋安) FS5101W on its CRT port, V1.1 for third parties.
 
-F0, address, length, command, data, CRC-16/XMODEM high first. Length counts command and data; the CRC covers address to data. A1 reset, A2 the panel's poll (answered within 100 ms, or the panel
-reports its computer missing and stops sending; the answer can ask for all events again), A4 clock, A5 event. What happened is
-the event's `state`, not its attribute: restores come under attribute C2. Source: KS_old_gateway doc/赋安.
+F0, address, length, command, data, CRC-16/XMODEM high first. Length counts command and data; the CRC covers address to data.
+A1 reset, A2 the panel's poll (answered within 100 ms, or the panel reports its computer missing and stops sending; the answer
+can ask for all events again), A4 clock, A5 event. What happened is the event's `state`, not its attribute: restores come under
+attribute C2. Source: KS_old_gateway doc/赋安.
 """
 
 import binascii

@@ -14,7 +14,6 @@ from typing import ClassVar, Final
 from drivers.codecs.base import Codec, Step, noise
 
 STAR: Final = 0x2A
-STARS_MIN: Final = 8  # 13 to 28 seen; bytes may be lost
 RECORD_BYTES_MAX: Final = 120
 _STARS: Final = re.compile(rb"\x2a{8,}")
 _EVENT: Final = re.compile(rb"\x0a([\x11-\x1f\x80-\x82])\x0d(?:(\d{1,2})-(\d{1,3})|(-{3,}))?", re.DOTALL)

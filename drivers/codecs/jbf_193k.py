@@ -16,7 +16,7 @@ START, END = 0x82, 0x83
 DATA_BYTES: Final = 12
 DATA_BYTES_MAX: Final = 24
 POLL: Final = b"\x82" + b"\x30" * 24 + b"\x83"
-HEARTBEAT, VERSION, MULTI_LINE_LOOP, FIRE_DOOR, ELECTRICAL = 0x00, 0x09, 0xF2, 0xFB, 0xFC
+HEARTBEAT, VERSION, FIRE_DOOR, ELECTRICAL = 0x00, 0x09, 0xFB, 0xFC
 _SUPPLY: Final[Mapping[int, tuple[str, str]]] = {
     0x70: ("fault", "fault_restore"),  # a board
     0x71: ("mains_fault", "mains_ok"),

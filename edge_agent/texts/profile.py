@@ -81,7 +81,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "bad_table": ("{where}: {detail} ({value})", "{where}: {detail} ({value})"),
     # the catalogue of devices (edge_agent.profile_catalogue)
     "page_title": ("设备目录", "Catalogue of devices"),
-    "page_other": ("[English](catalogue.md)", "[中文](catalogue.zh.md)"),
+    "page_other": ("英文版: [English](catalogue.md)", "[In Chinese](catalogue.zh.md)"),
     "page_intro": (
         "随软件提供的 {count} 份型号资料。依据一栏: 抓包 = 用真实报文核对过; 文档 = 只有资料; 未证实 = 投用前须做真实火警试验。"
         "本页由型号资料生成。",
