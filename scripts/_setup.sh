@@ -35,6 +35,7 @@ has() {
     python3-venv) venv_sound || { find_python && "$python" -c 'import ensurepip, venv' 2>/dev/null; } ;;
     fuse3) has fusermount3 ;;
     e2fsprogs) has mke2fs ;;
+    iproute2) has ip ;;
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
     *) PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null ;;
   esac

@@ -88,6 +88,7 @@ class Broker:
         self._has_acl = acl is not None
         if acl is not None:
             self._acl_file.write_text(acl)
+        self.command: tuple[str, ...] = (MOSQUITTO,)
         self._process: subprocess.Popen[bytes] | None = None
         self._started = False
         self.log = self.directory / "log"
@@ -113,7 +114,10 @@ class Broker:
             self._write_config()
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    [MOSQUITTO, "-c", str(self.directory / "conf")], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                    [*self.command, "-c", str(self.directory / "conf")],
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
                 )
             deadline_s = time.monotonic() + PATIENCE_S
             while self._process.poll() is None and time.monotonic() < deadline_s:

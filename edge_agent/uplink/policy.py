@@ -33,7 +33,9 @@ IDLE_BYTES: Final = 500  # a minute of keep-alive
 TICK_S: Final = 1.0
 PROBE_WIDE_S: Final = 60.0
 PROBE_NBIOT_S: Final = 100.0
-SILENT: Final = frozenset({"half_open", "no_route", "connect_timeout", "no_interface", "no_name"})  # a path's reasons
+SILENT: Final = frozenset(
+    {"half_open", "no_route", "connect_timeout", "no_interface", "no_name", "no_socket"}
+)  # a path's reasons
 ORDER: Final = {"ethernet": 10, "wifi": 20, "cellular": 30, "nbiot": 40}
 
 Probe = Callable[[], Awaitable[bool]]
@@ -58,6 +60,11 @@ def rule_of(link: model.Link) -> Rule:
     """The rule of a [[link]]."""
     probe_s = link.probe_s or (PROBE_NBIOT_S if link.kind == "nbiot" else PROBE_WIDE_S)
     return Rule(id=link.id, probe_s=probe_s, misses=link.misses, hold_s=link.hold_s)
+
+
+def is_paths_fault(reason: str) -> bool:
+    """Whether the way there is to blame, so that another way may do, rather than the centre."""
+    return reason in SILENT or reason.startswith("modem_")
 
 
 async def probe_tcp(path: Path, host: str, port: int) -> bool:
@@ -112,7 +119,7 @@ class PolicyLink:
             except LinkError as fault:
                 log.info("path=%s not opened: %s", name, fault)
                 first = first or fault
-                if fault.reason not in SILENT:
+                if not is_paths_fault(fault.reason):
                     break  # the centre, or something close to it, said no: another path would hear the same
         assert first is not None
         raise first
@@ -150,7 +157,7 @@ class PolicyLink:
     def _lose(self, session: "_PathSession", why: LinkError) -> None:
         now_s = self._loop.time()
         self._session = None
-        silent = why.reason in SILENT
+        silent = is_paths_fault(why.reason)
         self.choice.ended(session.path, now_s, silent=silent)
         if silent:
             self._ways[session.path].path.echo_lost()

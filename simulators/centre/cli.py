@@ -76,6 +76,9 @@ def _parser(lang: str) -> argparse.ArgumentParser:
             command.add_argument("--tls-ca", type=Path, metavar="FILE", help=word("opt_tls_ca"))
             command.add_argument("--cert", type=Path, metavar="FILE", help=word("opt_cert"))
             command.add_argument("--key", type=Path, metavar="FILE", help=word("opt_key"))
+            command.add_argument("--packed-port", type=int, default=0, metavar="PORT", help=word("opt_packed_port"))
+            command.add_argument("--packed-host", default="127.0.0.1", metavar="HOST", help=word("opt_packed_host"))
+            command.add_argument("--packed-keys", type=Path, metavar="DIR", help=word("opt_packed_keys"))
             continue
         command.add_argument("--json", action="store_true", help=word("opt_json"))
         if name == "gaps":
@@ -104,7 +107,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     prepare_stdio()
     given = list(sys.argv[1:] if args is None else args)
     lang = _language_asked(given)
-    options = _parser(lang).parse_args(given)
+    parser = _parser(lang)
+    options = parser.parse_args(given)
+    if options.command == "run" and options.packed_port and options.packed_keys is None:
+        parser.error(text("centre.no_packed_keys", lang))
     try:
         sys.exit(_run(options, lang) if options.command == "run" else _look(options, lang))
     except FileNotFoundError:
@@ -146,12 +152,26 @@ def _run(options: argparse.Namespace, lang: str) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     centre = Centre(settings, ready, fall)
+    ear = None
+    if options.packed_port:
+        from simulators.centre.packed import PackedListener
+
+        try:
+            ear = PackedListener(options.packed_host, options.packed_port, options.packed_keys, options.db)
+        except OSError as fault:
+            print_lines([text("centre.bad_packed", lang, port=options.packed_port, why=fault.strerror)], err=True)
+            return FAILURES
+        ear.start()
     try:
         centre.start()
     except (OSError, ssl.SSLError) as fault:
+        if ear is not None:
+            ear.stop()
         print_lines([text("centre.bad_tls", lang, why=fault)], err=True)
         return FAILURES
     stop.wait()
+    if ear is not None:
+        ear.stop()
     centre.stop()
     print(text("centre.stopped", lang), flush=True)
     return FAILURES if bug.is_set() else OK
@@ -193,6 +213,10 @@ def _cell(column: str, row: Row, lang: str) -> object:
     value = row.get(column)
     if column == "why":
         return text(f"centre.why_{value}", lang) if value in ("missing", "gone", "refused") else value
+    if column == "kind" and row.get("brief"):
+        covers = row.get("covers")
+        count = covers["last"] - covers["first"] + 1 if isinstance(covers, dict) else 1
+        return text("centre.brief" if count == 1 else "centre.brief_many", lang, kind=value, count=count)
     if column == "online":
         return text("centre.yes" if value else "centre.no", lang)
     if column == "active":

@@ -33,6 +33,7 @@ from simulators.centre.store import (
     runs,
     settle_gaps,
     standing,
+    with_briefs,
 )
 
 VERSION: Final = 1  # of the schema; each is a file
@@ -154,6 +155,18 @@ class PostgresStore:
         finally:
             self._taken = _Taken()
         return answers
+
+    def known(self, gateway: str, epoch: str, stream: str) -> Intervals:
+        """As Store says."""
+        stream_id = self._stream_id((gateway, epoch, stream))
+        with self._faults():
+            connection = self._connected()
+            row = connection.execute("SELECT settled::text FROM streams WHERE stream_id = %s", (stream_id,)).fetchone()
+            settled = intervals(row[0]) if row is not None else Intervals()
+            briefs = connection.execute(
+                "SELECT n, body FROM records WHERE stream_id = %s AND n > %s AND brief", (stream_id, settled.through)
+            ).fetchall()
+        return with_briefs(settled, briefs)
 
     def rollback(self) -> None:
         """As Store says."""

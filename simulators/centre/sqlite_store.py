@@ -23,6 +23,7 @@ from simulators.centre.store import (
     runs,
     settle_gaps,
     standing,
+    with_briefs,
 )
 
 VERSION: Final = 2  # of the schema; each is a file
@@ -139,6 +140,21 @@ class SqliteStore:
             answers.setdefault(gateway, Answer()).acks.append(entry)
         self._forget()
         return answers
+
+    def known(self, gateway: str, epoch: str, stream: str) -> Intervals:
+        """As Store says."""
+        with _faults():
+            row = self._database.execute(
+                "SELECT stream_id, settled FROM streams WHERE gateway = ? AND epoch = ? AND stream = ?",
+                (gateway, epoch, stream),
+            ).fetchone()
+            if row is None:
+                return Intervals()
+            settled = Intervals(json.loads(row[1]))
+            briefs = self._database.execute(
+                "SELECT n, body FROM records WHERE stream_id = ? AND n > ? AND brief", (row[0], settled.through)
+            ).fetchall()
+        return with_briefs(settled, briefs)
 
     def rollback(self) -> None:
         """As Store says."""

@@ -5,6 +5,7 @@ its gateway. Several stores may be open on one database, in one process or in ma
 lock in the transaction that adds to it, so an answer never speaks of more than was committed, by whomever.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,10 @@ class Store(Protocol):
 
     def commit(self) -> dict[str, Answer]:
         """Make it last. Return, for each gateway that was heard, what is true from now on."""
+        ...
+
+    def known(self, gateway: str, epoch: str, stream: str) -> Intervals:
+        """What is committed of a stream, in full or in brief, or was declared lost."""
         ...
 
     def rollback(self) -> None:
@@ -148,6 +153,15 @@ def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
             first = n
         last = n
     return [*found, (first, last)] if first else found
+
+
+def with_briefs(settled: Intervals, briefs: Iterable[tuple[int, str]]) -> Intervals:
+    """Ranges with those of brief rows (n, body) added. A row that counts a storm covers more than its own number."""
+    known = settled.copy()
+    for n, body in briefs:
+        covers = json.loads(body).get("covers")
+        known.add(n, covers["last"] if isinstance(covers, dict) else n)
+    return known
 
 
 def settle_gaps(settled: Intervals, batch: Batch) -> list[tuple[int, int, str]]:

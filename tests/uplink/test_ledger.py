@@ -1,5 +1,6 @@
 """delivery.db: what was noted is there after a restart; a bad file is set aside; a bad disk stops nothing."""
 
+import contextlib
 import sqlite3
 import threading
 from pathlib import Path
@@ -169,3 +170,30 @@ def test_a_medium_in_trouble_does_not_cost_a_sound_ledger(
         Ledger.open(path, lambda code, detail: said.append(code)).close()
     assert said == ["failing"]
     assert reopened(path)["e1", Priority.ALARM].through == 5
+
+
+OLD_LEDGER = """
+CREATE TABLE confirmed (destination TEXT NOT NULL, epoch TEXT NOT NULL, stream TEXT NOT NULL, through INTEGER NOT NULL,
+  rest TEXT NOT NULL DEFAULT '[]', PRIMARY KEY (destination, epoch, stream)) WITHOUT ROWID;
+CREATE TABLE refused (destination TEXT NOT NULL, epoch TEXT NOT NULL, stream TEXT NOT NULL, n INTEGER NOT NULL,
+  why TEXT NOT NULL, body BLOB NOT NULL, wall_ns INTEGER NOT NULL, PRIMARY KEY (destination, epoch, stream, n));
+INSERT INTO confirmed VALUES ('county', 'e1', 'alarm', 17, '[[20,21]]');
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_ledger_of_version_1_is_kept_and_learns_what_was_told_and_what_it_cost(tmp_path: Path) -> None:
+    path = tmp_path / "delivery.db"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(OLD_LEDGER)
+    ledger = Ledger.open(path)
+    assert ledger.set_aside is None
+    assert ledger.load("county") == {("e1", Priority.ALARM): Intervals([(1, 17), (20, 21)])}
+    ledger.note_told("county", "e1", Priority.ALARM, Intervals([(18, 19), (22, 30)]))
+    ledger.note_traffic("4g", "2026-11", "alarm", 5000)
+    ledger.close()
+    ledger = Ledger.open(path)
+    assert ledger.load("county") == {("e1", Priority.ALARM): Intervals([(1, 17), (20, 21)])}
+    assert ledger.load_told("county") == {("e1", Priority.ALARM): Intervals([(18, 19), (22, 30)])}
+    assert ledger.load_traffic("4g") == {("2026-11", "alarm"): 5000}
+    ledger.close()

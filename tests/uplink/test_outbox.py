@@ -321,3 +321,54 @@ def test_a_range_asked_for_by_command_goes_out_again_whatever_was_confirmed_and_
     outbox.sent(batch, 10, 3.0)
     assert len(outbox.acknowledge(StreamAck("e", Priority.ALARM, 10, 10, ()), 4.0)) == 1
     assert outbox.pick(8, 1 << 20, frozenset()) is None, "once"
+
+
+# --- told in brief ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_told_in_brief_is_due_in_full_over_a_wide_session_and_not_again_over_a_narrow_one() -> None:
+    box = outbox({Priority.ALARM: 10}, connect=False)
+    box.connected(brief=True)
+    want = box.pick(8, 10**6, NOTHING)
+    assert want is not None
+    send(box, want)
+    assert len(ack(box, Priority.ALARM, 10)) == 1
+    assert not box.alarm_pending
+    assert box.pending(Priority.ALARM) == 10
+    assert box.pick(8, 10**6, NOTHING) is None
+    box.back_all()
+    box.connected(brief=False)
+    want = box.pick(8, 10**6, NOTHING)
+    assert want is not None
+    assert (want.first, want.last) == (1, 10)
+    send(box, want)
+    ack(box, Priority.ALARM, 10)
+    assert box.pending(Priority.ALARM) == 0
+    box.connected(brief=True)
+    assert box.pick(8, 10**6, NOTHING) is None
+
+
+def test_where_no_path_carries_it_in_full_told_is_done() -> None:
+    box = Outbox({}, brief_is_all=True)
+    box.grow("e1", Priority.ALARM, 3)
+    box.connected(brief=True)
+    want = box.pick(8, 10**6, NOTHING)
+    assert want is not None
+    send(box, want)
+    ack(box, Priority.ALARM, 3)
+    assert box.pending(Priority.ALARM) == 0
+
+
+def test_told_is_remembered_and_a_centre_that_forgot_is_told_again_but_not_what_it_had_in_full() -> None:
+    box = Outbox({("e1", Priority.ALARM): Intervals([(1, 5)])}, told={("e1", Priority.ALARM): Intervals([(6, 8)])})
+    box.grow("e1", Priority.ALARM, 9)
+    box.connected(brief=True)
+    want = box.pick(8, 10**6, NOTHING)
+    assert want is not None
+    assert (want.first, want.last) == (9, 9)
+    send(box, want)
+    ack(box, Priority.ALARM, 0, 9, (1, 8), at=100.0)
+    box.send_lost_again(103.0, ask_again_s=2.0)
+    want = box.pick(8, 10**6, NOTHING)
+    assert want is not None
+    assert (want.first, want.last) == (6, 8), "1 to 5 went in full, and are asked for again where they can go in full"

@@ -1,0 +1,223 @@
+"""Real paths: two veth pairs to a centre in a namespace, one of them cut, black-holed or one-way, and nothing lost."""
+
+import asyncio
+import dataclasses
+import errno
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from buffer.records import Priority
+from edge_agent.config.model import Config, Link
+from edge_agent.model import Kind
+from edge_agent.uplink import path as path_module
+from edge_agent.uplink.link import LinkError
+from edge_agent.uplink.main import UplinkProcess
+from edge_agent.uplink.path import RoutedPath, resolve
+from tests.brokers import Broker
+from tests.uplink.netns import FarBroker, TwoWays, why_not
+from tests.uplink.site import (
+    GATEWAY,
+    MemoryJournal,
+    event_body,
+    running_centre,
+    running_uplink,
+    site_config,
+    stored,
+    until,
+)
+
+pytestmark = pytest.mark.asyncio
+namespaces = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
+
+
+@pytest.fixture
+def ways() -> Iterator[TwoWays]:
+    with TwoWays() as made:
+        yield made
+
+
+def two_links(config: Config, ways: TwoWays) -> Config:
+    """Quick, so that a test does not wait for what takes a minute in the field; test_choice.py holds the real times."""
+    quick = {"probe_s": 1.0, "misses": 2, "hold_s": 2.0}
+    links = (
+        Link(id="eth", kind="ethernet", interface=ways.eth.interface, **quick),  # type: ignore[arg-type]
+        Link(id="4g", kind="cellular", interface=ways.cell.interface, **quick),  # type: ignore[arg-type]
+    )
+    return dataclasses.replace(config, links=links)
+
+
+def far_config(directory: Path, broker: FarBroker) -> Config:
+    assert broker.tls is not None
+    cert, key = broker.tls.client(GATEWAY)
+    return site_config(
+        directory,
+        broker.port,
+        host=broker.host,
+        ca_file=broker.tls.ca_file,
+        cert_file=cert,
+        key_file=key,
+        keepalive_s=2,
+        unconfirmed_s=2.0,
+    )
+
+
+@asynccontextmanager
+async def alarms_at(journal: MemoryJournal, uplink: UplinkProcess) -> AsyncIterator[None]:
+    """Twenty alarms a second as long as the block lasts, told as the core tells them."""
+
+    async def for_ever() -> None:
+        n = 0
+        while True:
+            n += 1
+            body = event_body(n)
+            uplink._on_record(journal.epoch, Priority.ALARM, journal.append(Priority.ALARM, body), body)
+            await asyncio.sleep(0.05)
+
+    task = asyncio.create_task(for_ever())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def using(uplink: UplinkProcess) -> str | None:
+    return uplink.paths._policies["county"].choice.current
+
+
+@namespaces
+@pytest.mark.parametrize("mood", ["cut", "black_hole", "one_way"])
+async def test_a_lost_path_is_left_and_taken_again_without_losing_an_alarm(
+    tmp_path: Path, ways: TwoWays, mood: str
+) -> None:
+    journal = MemoryJournal()
+    with FarBroker(tmp_path, ways) as broker:
+        config = two_links(far_config(tmp_path, broker), ways)
+        watch = {"host": ways.watch.far_address, "port": broker.watch_port}
+        with running_centre(tmp_path / "centre", broker, **watch) as db:
+            async with running_uplink(config, journal) as uplink:
+                told: list[tuple[str, bool | None]] = []
+                uplink.core.link_state = lambda link, up, reason, **detail: told.append((link, up))  # type: ignore[method-assign]
+                async with alarms_at(journal, uplink):
+                    await until(lambda: using(uplink) == "eth" and len(stored(db)) > 10)
+                    getattr(ways.eth, mood)()
+                    await until(lambda: using(uplink) == "4g", "fail-over")
+                    arrived = len(stored(db))
+                    await until(lambda: len(stored(db)) > arrived + 20, "alarms over the other path")
+                    await until(lambda: ("eth", False) in told, "the loss is told")
+                    ways.eth.heal()
+                    await until(lambda: using(uplink) == "eth", "the way back", within_s=40)
+                    arrived = len(stored(db))
+                    await until(lambda: len(stored(db)) > arrived + 20, "alarms over the first path again")
+                head = journal.heads()[journal.epoch, Priority.ALARM]
+                await until(lambda: len(stored(db)) == head, "everything")
+                assert stored(db) == list(range(1, head + 1))
+                assert told[-1] == ("eth", True) or ("eth", True) in told[told.index(("eth", False)) :]
+                assert uplink.paths._policies["county"].choice.switches == 2
+
+
+@namespaces
+async def test_a_socket_leaves_by_its_interface_whatever_the_routes_prefer(ways: TwoWays) -> None:
+    listening = await asyncio.create_subprocess_exec(
+        "ip", "netns", "exec", ways.namespace, "python3", "-c",
+        "import socket; s=socket.create_server(('0.0.0.0', 7119)); print('up', flush=True)\n"
+        "while True: c,a=s.accept(); c.sendall(a[0].encode()); c.close()",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert listening.stdout is not None
+    try:
+        await listening.stdout.readline()
+        seen = []
+        for way in (ways.eth, ways.cell):
+            sock = await RoutedPath(Link(id="x", interface=way.interface)).tcp(ways.centre, 7119)
+            seen.append((await asyncio.get_running_loop().sock_recv(sock, 100)).decode())
+            sock.close()
+        assert seen[0] != seen[1]
+        ways.cell.cut()
+        with pytest.raises((OSError, TimeoutError)):
+            await RoutedPath(Link(id="x", interface=ways.cell.interface)).tcp(ways.centre, 7119)
+    finally:
+        listening.kill()
+        await listening.wait()
+
+
+async def test_an_interface_that_is_not_there_is_named() -> None:
+    with pytest.raises(LinkError) as caught:
+        await RoutedPath(Link(id="x", interface="nosuch0")).tcp("127.0.0.1", 9)
+    assert caught.value.reason in ("no_interface", "not_allowed")
+
+
+async def test_a_kernel_that_allows_no_binding_is_named() -> None:
+    class Refusing(socket.socket):
+        def setsockopt(self, *arguments: object) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+    with Refusing(socket.AF_INET, socket.SOCK_STREAM) as sock, pytest.raises(LinkError) as caught:
+        path_module.bind_to(sock, "eth0")
+    assert caught.value.reason == "not_allowed"
+
+
+async def test_a_dead_name_server_costs_the_last_known_address_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await resolve("localhost", 7)
+
+    def hang(*arguments: object, **named: object) -> object:
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(path_module.socket, "getaddrinfo", hang)
+    assert await resolve("localhost", 7)
+    with pytest.raises(LinkError) as caught:
+        await resolve("nobody-asked-before.invalid", 7)
+    assert caught.value.reason == "no_name"
+
+
+# --- links that cost ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "messages"), [("cellular", range(20, 60)), ("ethernet", range(60, 1001))])
+async def test_a_storm_shares_messages_where_bytes_cost_and_is_complete_everywhere(
+    tmp_path: Path, kind: str, messages: range
+) -> None:
+    journal = MemoryJournal()
+    with Broker(tmp_path) as broker, running_centre(tmp_path / "centre", broker) as db:
+        config = dataclasses.replace(site_config(tmp_path, broker.port), links=(Link(id="x", kind=kind),))
+        async with running_uplink(config, journal) as uplink:
+            await until(lambda: using(uplink) == "x" or uplink.destinations[0].counters["connections"])
+            for n in range(1, 1001):
+                body = event_body(n)
+                uplink._on_record(journal.epoch, Priority.ALARM, journal.append(Priority.ALARM, body), body)
+                await asyncio.sleep(0.004)
+            await until(lambda: stored(db) == list(range(1, 1001)), within_s=40)
+            assert uplink.destinations[0].counters["batches"] in messages
+
+
+async def test_a_used_up_month_lets_alarms_through_holds_the_rest_and_is_remembered(tmp_path: Path) -> None:
+    journal = MemoryJournal()
+    with Broker(tmp_path) as broker, running_centre(tmp_path / "centre", broker) as db:
+        link = Link(id="4g", kind="cellular", monthly_mb=0.1)
+        config = dataclasses.replace(site_config(tmp_path, broker.port), links=(link,))
+        async with running_uplink(config, journal) as uplink:
+            faults: list[str] = []
+            uplink.core.fault = lambda dest, what, **params: faults.append(what)  # type: ignore[method-assign]
+            for n in range(1, 2001):  # a storm of faults, 0.6 MB of them
+                journal.append(Priority.FAULT, event_body(n, Kind.LINK))
+            await until(lambda: stored(db, "fault"))
+            await until(lambda: Priority.FAULT in uplink.paths._traffic.withheld("4g"))
+            await asyncio.sleep(1.0)
+            _, used = uplink.paths._traffic.used("4g")
+            assert used["fault"] < 0.3 * 100_000 + 70_000, "its share, and the one batch that went over it"
+            for n in range(1, 400):
+                body = event_body(n)
+                uplink._on_record(journal.epoch, Priority.ALARM, journal.append(Priority.ALARM, body), body)
+            await until(lambda: len(stored(db)) == 399, "alarms are exempt", within_s=40)
+            assert faults[-1] == "budget_100"
+            assert uplink.destinations[0].outbox.pending(Priority.FAULT) > 0
+            _, used = uplink.paths._traffic.used("4g")
+        async with running_uplink(config, journal) as uplink:
+            _, again = uplink.paths._traffic.used("4g")
+            assert again["alarm"] == used["alarm"]
+            held = stored(db, "fault")
+            await asyncio.sleep(2.0)
+            assert stored(db, "fault") == held
