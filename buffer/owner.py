@@ -105,7 +105,10 @@ class Owner(Generic[StoreT]):
                 raise
             self._replace(fault)
             self.store = self.kind(self.path, budget_bytes=self.budget_bytes, disk=self._disk)
-        if left_by not in (None, self._boot_id) and not why:
+        if (lost := self._behind(self.store)) and not why:
+            self._replace(Damaged("went_back", lost))
+            self.store = self.kind(self.path, budget_bytes=self.budget_bytes, disk=self._disk)
+        elif left_by not in (None, self._boot_id) and not why:
             # The power went. A card may have lost what it said it had written; the names of that are not given again.
             self.store.rotate(self._new_epoch(), self._wall_ns())
         found = self.path.stat()
@@ -115,6 +118,18 @@ class Owner(Generic[StoreT]):
         self._salvages = [
             (bad, self._salvage_known(bad)) for bad in bad_files(self.path).values() if not done_path(bad).exists()
         ]
+
+    def _behind(self, store: StoreT) -> str:
+        """What this process has written to the file before and is not in it any more; "" if nothing is known to be missing.
+
+        A medium that fails can bring an old -shm back to life, and SQLite believes it: names would be given twice.
+        """
+        known = self._known
+        epoch = max(known.epochs, key=lambda name: known.epochs[name], default="")
+        if known.heads is None or epoch not in store.epochs:
+            return ""
+        heads = store.heads if epoch == store.epoch else {stream: store.head(epoch, stream) for stream in known.heads}
+        return " ".join(f"{s.stream} {heads[s]} of {n}" for s, n in known.heads.items() if heads[s] < n)
 
     def _side_files_exist(self) -> bool:
         return any(self.path.with_name(self.path.name + end).exists() for end in ("-wal", "-shm"))
@@ -167,6 +182,9 @@ class Owner(Generic[StoreT]):
             with contextlib.suppress(sqlite3.Error):
                 self.store.close()
             self.store = None
+            with contextlib.suppress(OSError):
+                if not side_files(self.path)[0].exists():  # SQLite took it along: the file was closed in order
+                    self._mark.clear()
 
     def _down(self, code: str, detail: str, now_ns: int) -> None:
         self._close_store()

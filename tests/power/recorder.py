@@ -74,6 +74,9 @@ class Recorder(mfusepy.Operations):
             self._serials[name] = serial
         self._next = len(self._serials)
 
+    def init_with_config(self, conn_info: object, config: Any) -> None:
+        config.kernel_cache = 1  # as on a disk: what is in memory stays there when a file is opened again
+
     def _add(
         self, kind: str, file: int = -1, path: str = "", offset: int = 0, data: bytes = b"", size: int = 0, to: str = ""
     ) -> None:
@@ -93,8 +96,9 @@ class Recorder(mfusepy.Operations):
         times = {"st_mtime": found.st_mtime_ns, "st_ctime": found.st_ctime_ns, "st_atime": found.st_atime_ns}
         return {**{name: getattr(found, name) for name in _ATTRIBUTES}, **times}
 
-    def readdir(self, path: str, fh: int) -> list[str]:
-        return [".", "..", *os.listdir(self._real(path))]
+    def readdir(self, path: str, fh: int) -> list[tuple[str, dict[str, int], int]]:
+        with os.scandir(self._real(path)) as entries:
+            return [(entry.name, {"st_ino": entry.inode()}, 0) for entry in entries]  # number 0 would not be listed
 
     def open(self, path: str, flags: int) -> int:
         if path == MARK_PATH:

@@ -1,0 +1,207 @@
+"""The medium fails the n-th operation, for every n until a run passes untouched: nothing is acknowledged falsely, nothing ends.
+
+EDGE_IO_STRIDE: every so many n (scripts/evidence: 1, all of them). EDGE_STALLS: syncs that take two seconds (20).
+"""
+
+import contextlib
+import itertools
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from buffer.faults import StoreFault
+from buffer.journal import Journal, JournalSettings
+from buffer.reader import JournalReader
+from buffer.records import Priority
+from buffer.recovery import bad_files, done_path
+from buffer.waiting import Ticket
+from simulators.process import Program
+from tests.brokers import eventually
+from tests.power.recording import Recording, workplace
+from tests.proof.checker import compare, delays_s, read_given_up
+from tests.proof.site import BUZZER, ProofSite, note
+from tests.proof.test_full_disk import SMALL, fires_at_centre, no_store_fault, raise_fires, store_fault
+
+STRIDE = int(os.environ.get("EDGE_IO_STRIDE", "24"))
+STALLS = int(os.environ.get("EDGE_STALLS", "3"))
+ERRORS = ("EIO", "ENOSPC", "EROFS", "EDQUOT")
+OPS = ("write", "fsync", "truncate", "create", "rename", "unlink")
+SETTINGS = JournalSettings(
+    reserve_bytes=64 * 1024,
+    telemetry_linger_s=0.005,
+    status_linger_s=0.005,
+    fault_linger_s=0.005,
+    background_check=False,
+)
+N_MAX = 2000
+
+
+class Run:
+    """One journal's life on a failing medium: opened, ten records, closed; then opened on a sound one."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.faults: list[StoreFault] = []
+        self.tickets: list[Ticket] = []
+        self.hits = 0
+        self.set_aside = 0
+
+    def suffer(self, error: str, after: int, times: int) -> None:
+        for old in self.recording.mount.iterdir():
+            old.unlink()
+        self.recording.fail(*OPS, error=error, after=after, times=times)
+        with contextlib.ExitStack() as end:
+            end.callback(self._heal)
+            journal = Journal.open(self.recording.mount, SETTINGS, self.faults.append, boot_id="boot")
+            end.callback(journal.close)
+            for rank in (*Priority, *Priority):
+                state = {"k": b"v"} if rank is Priority.ALARM else None
+                self.tickets.append(journal.append(rank, b"%d" % len(self.tickets) * 40, state))
+                assert journal.flush(10), "a writer hangs"
+        # What waited for the medium and was not written by the end is refused: nothing stays without an answer.
+        assert all(ticket.settled for ticket in self.tickets)
+
+    def _all_salvaged(self) -> bool:
+        bad = [bad for name in ("vital.db", "bulk.db") for bad in bad_files(self.recording.mount / name).values()]
+        self.set_aside = len(bad)
+        return all(done_path(path).exists() for path in bad)
+
+    def _heal(self) -> None:
+        self.hits = self.recording.heal()
+
+    def look(self) -> None:
+        """On a medium that works again, everything that was named is there, and another record finds room."""
+        opened = Journal.open(self.recording.mount, SETTINGS, self.faults.append, boot_id="boot")
+        with contextlib.closing(opened) as journal:
+            new = journal.append(Priority.ALARM, b"new")
+            assert journal.flush(10)
+            eventually(self._all_salvaged, "what was set aside is salvaged")
+        with JournalReader.open(self.recording.mount) as reader:
+            there = {record.name: record.body for record in reader.records()}
+            assert reader.verify().ok
+        names = [ticket.name for ticket in (*self.tickets, new) if ticket.name is not None]
+        assert len(names) == len(set(names)), "a name was given twice"
+        for ticket in (*self.tickets, new):
+            if ticket.name is not None:
+                assert there.get(ticket.name) == ticket.body, f"{ticket.name} was acknowledged falsely"
+        assert new.name is not None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("times", [1, 0], ids=["once", "from-then-on"])
+def test_every_operation_may_fail(times: int) -> None:
+    runs = refused = aside = 0
+    with workplace() as place, Recording(place) as recording:
+        for error in ERRORS:
+            for n in range(1, N_MAX, STRIDE):
+                run = Run(recording)
+                try:
+                    run.suffer(error, n, times)
+                    run.look()
+                except AssertionError as fault:
+                    raise AssertionError(f"{error} at operation {n}: {fault} {run.faults}") from fault
+                runs += 1
+                aside += run.set_aside
+                failed = [ticket.error for ticket in run.tickets if ticket.name is None]
+                refused += len(failed)
+                assert not failed or run.faults, f"{error} at {n}: {failed} and nobody was told"
+                if not run.hits:
+                    break
+            else:
+                raise AssertionError("no run passed untouched")
+    note(
+        f"io-errors-{'once' if times else 'lasting'}",
+        {"runs": runs, "stride": STRIDE, "records_refused": refused, "lost": 0, "doubled": 0},
+    )
+    assert refused > 0, "nothing ever failed"
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow
+async def test_fires_sound_and_travel_while_the_card_fails() -> None:
+    with workplace() as place, Recording(place, "card") as card:
+        async with ProofSite(data_dir=card.mount, more=SMALL) as site:
+            await site.start()
+            fires = await raise_fires(site, 1, 5)
+            for number, error in enumerate(ERRORS, 1):
+                await site.ask("ack")
+                card.fail(*OPS, error=error, after=3)
+                async with await site.board() as board:
+                    failed_ns = time.monotonic_ns()
+                    during = await raise_fires(site, number * 100, 5)
+                    await board.wait_output(BUZZER, True, after_ns=failed_ns)
+                await site.until(lambda: store_fault(site), f"{error} is a fault on site")
+                await site.until(
+                    lambda during=during: during <= fires_at_centre(site), f"{error}: the centre has every fire"
+                )  # type: ignore[misc]
+                assert site.core.running and site.uplink.running
+                assert card.heal() > 0
+                await site.until(lambda: no_store_fault(site), f"{error} is over")
+                fires |= during
+            kept = lambda: fires <= {body["point"] for body in site.witness.of(kind="fire")}  # noqa: E731
+            await site.until(kept, "what was refused is offered again")
+            await site.all_delivered()
+            taken = site.at_centre()
+            verdict = compare(site.witness.accepted, taken, given_up=read_given_up(site.centre_db))
+            mine = [record for record in taken if record.body.get("point") in fires]
+            note(
+                "io-errors-running",
+                {"fires": len(fires), "errors": ERRORS, "delay_s": delays_s(mine), **verdict.counts()},
+            )
+            assert verdict.sound, verdict
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_a_card_that_stalls_for_two_seconds_delays_no_buzzer_and_fires_no_watchdog(tmp_path: Path) -> None:
+    heard, pings = [], []
+    with (
+        workplace() as place,
+        Recording(place, "card") as card,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+    ):
+        systemd.bind(str(place / "notify"))
+        systemd.setblocking(False)
+        async with ProofSite(data_dir=card.mount, more=SMALL) as site:
+            environ = {"NOTIFY_SOCKET": str(place / "notify"), "WATCHDOG_USEC": "6000000"}
+            site.core = Program("core", site.core.arguments, site.core.log, environ)
+            await site.start()
+            async with await site.board() as board:
+                for n in itertools.count():
+                    await site.ask("ack")
+                    await board.wait_output(BUZZER, False)
+                    if n >= STALLS:
+                        break
+                    card.fail("fsync", stall_s=2.0, times=1)
+                    said_ns = await site.panel.raise_event("fire", f"{n:06d}")
+                    heard.append((await board.wait_output(BUZZER, True, after_ns=said_ns) - said_ns) / 1e9)
+                    point = f"panel1/{n:06d}"
+                    await site.until(lambda point=point: site.witness.of(point=point), "it is kept in the end")  # type: ignore[misc]
+                    assert card.heal() == 1, "nothing stalled"
+                    pings.append(await watchdog_alive(site, systemd))
+            await site.all_delivered()
+            verdict = compare(site.witness.accepted, site.at_centre(), given_up=read_given_up(site.centre_db))
+    note("slow-card", {"stalls_of_2_s": STALLS, "buzzer_s_max": round(max(heard), 3), **verdict.counts()})
+    assert max(heard) <= 1.0
+    assert all(pings)
+    assert verdict.sound, verdict
+
+
+async def watchdog_alive(site: ProofSite, systemd: socket.socket) -> bool:
+    """Whether the core, whose limit is 6 s, says in time that all its workers move."""
+
+    def said() -> bool:
+        try:
+            return systemd.recv(4096) == b"WATCHDOG=1"
+        except BlockingIOError:
+            return False
+
+    while said():  # what came before
+        pass
+    await site.until(said, "the watchdog is fed", 4.0)
+    return True
