@@ -51,6 +51,10 @@ BOUNDS = (
     Bound("the same, peak of connects over what the broker takes", "herd", "worst.peak_factor", 2.0),
     Bound("the same check on naive policies: they fail it", "herd", "naive_all_fail", 1, False),
     Bound(
+        "GB/T 26875.3 packets with their data unit, decode, /s of CPU", "gb26875", "decode.frames_per_s", 50_000, False
+    ),
+    Bound("GB/T 26875.3 packets, decode, times the floor", "gb26875", "decode.times_floor", 15),
+    Bound(
         "nine live slaves beside a dead one, worst deviation %", "modbus", "period.one_dead_of_ten.worst_percent", 5.0
     ),
 )

@@ -34,14 +34,14 @@ def decode_adu(adu: bytes, dialect: Dialect = STANDARD, *, uplink: bool | None =
     if len(adu) < 2:
         return Adu(adu[0], (Opaque(None, b""),), adu, ("short",)) if adu else Adu(EMPTY, (), adu)
     kind, count, body = adu[0], adu[1], adu[2:]
-    layouts = layouts_of(kind, dialect)
+    layouts = LAYOUTS.get(kind) or layouts_of(kind, dialect)
     if layouts is None:
         return Adu(kind, (Opaque(count, body),), adu, () if kind in USER_TYPES else ("reserved_type",))
-    read_time = read_bcd if dialect.bcd else read_binary
+    read_time = read_bcd if dialect.time == "bcd" else read_binary
     for layout in layouts:
         objects = layout.read(body, count, read_time)
         if objects is not None:
-            return Adu(kind, tuple(objects), adu, _problems(kind, layout, objects, dialect, uplink))
+            return Adu(kind, tuple(objects), adu, tuple(_problems(kind, layout, objects, dialect, uplink)))
     return Adu(kind, (Opaque(count, body),), adu, ("size",))
 
 
@@ -120,17 +120,17 @@ def _out_of_range(objects: Sequence[InformationObject], dialect: Dialect) -> Ana
 
 
 def _problems(
-    kind: int, layout: Layout, objects: Sequence[InformationObject], dialect: Dialect, uplink: bool | None
-) -> tuple[str, ...]:
+    kind: int, layout: Layout, objects: list[InformationObject], dialect: Dialect, uplink: bool | None
+) -> list[str]:
     found = []
     if not 1 <= len(objects) <= layout.count_max:
         found.append("count")
     if uplink is not None and (kind in DOWNLINK) == uplink:
         found.append("direction")
-    if layout.timed and any(isinstance(layout.time_of(item), bytes) for item in objects):
+    if layout.has_odd_time(objects):
         found.append("time")
     if layout.tail and any(getattr(item, "trailing", None) is not None for item in objects):
         found.append("trailing_time")
     if kind == 3 and _out_of_range(objects, dialect):
         found.append("range")
-    return tuple(found)
+    return found

@@ -87,7 +87,7 @@ class Frame:
             source=source,
             target=target,
             command=command,
-            adu=bytes(raw[HEAD_BYTES:-3]),
+            adu=raw[HEAD_BYTES:-3],
         )
 
     def answer(self, command: int, sent: bytes, adu: bytes = b"") -> "Frame":

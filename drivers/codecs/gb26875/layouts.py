@@ -3,7 +3,7 @@
 import dataclasses
 import struct
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from operator import attrgetter
 from typing import Any, Final
 
 from drivers.codecs.gb26875 import objects as kinds
@@ -33,19 +33,20 @@ class Layout:
         tail: bool = False,
         without: str = "",
     ) -> None:
+        names = [field.name for field in dataclasses.fields(kind)]
         left_out = {"trailing", without, "text" if counted else ""}
         self._kind: Callable[..., InformationObject] = kind
-        self.count_max, self.timed, self.counted, self.tail = count_max, timed, counted, tail
-        self._names = [field.name for field in dataclasses.fields(kind) if field.name not in left_out]
-        self._hole = [field.name for field in dataclasses.fields(kind)].index(without) if without else None
+        self._build = self._kind if not without else self._with_hole(names.index(without))
+        self._names = [name for name in names if name not in left_out]
+        self._time_of = attrgetter(self._names[-1]) if timed else None
         self._without = without
         self._struct = struct.Struct("<" + code)
+        self.count_max, self.counted, self.tail = count_max, counted, tail
         self.size = self._struct.size  # of one object, without counted text
 
-    def time_of(self, item: InformationObject) -> Time:
-        """The time tag of an object of a timed layout."""
-        at: Time = getattr(item, self._names[-1])
-        return at
+    def has_odd_time(self, items: list[InformationObject]) -> bool:
+        """Whether an object's time tag is none."""
+        return self._time_of is not None and bytes in map(type, map(self._time_of, items))
 
     def read(self, body: bytes, count: int, read_time: ReadTime) -> list[InformationObject] | None:
         """The `count` objects that `body` is, None where it does not add up."""
@@ -53,17 +54,20 @@ class Layout:
             plain = self._read_counted(body, count, read_time, tailed=False)
             return self._read_counted(body, count, read_time, tailed=True) if plain is None else plain
         if len(body) == count * self._struct.size:
-            return [self._kind(*self._values(packed, read_time)) for packed in self._struct.iter_unpack(body)]
+            build = self._build  # a local and a comprehension: this is where the decoder spends its time
+            if self._time_of is None:
+                return [build(*values) for values in self._struct.iter_unpack(body)]
+            return [build(*values, read_time(tag)) for *values, tag in self._struct.iter_unpack(body)]
         step = self._struct.size + TAG_BYTES
         if not self.tail or len(body) != count * step:
             return None
-        return [
-            self._kind(
-                *self._values(self._struct.unpack_from(body, at), read_time),
-                trailing=read_time(body[at + step - TAG_BYTES : at + step]),
-            )
-            for at in range(0, len(body), step)
-        ]
+        found: list[InformationObject] = []
+        for at in range(0, len(body), step):
+            values = list(self._struct.unpack_from(body, at))
+            if self._time_of is not None:
+                values[-1] = read_time(values[-1])
+            found.append(self._build(*values, trailing=read_time(body[at + step - TAG_BYTES : at + step])))
+        return found
 
     def write(self, item: InformationObject, *, bcd: bool) -> bytes:
         """The bytes of one object. Raise ValueError for a field that does not fit."""
@@ -72,7 +76,7 @@ class Layout:
         if self._without and getattr(item, self._without):
             raise ValueError(f"{self._without} of one object and none of another")
         values: list[Any] = [getattr(item, name) for name in self._names]
-        if self.timed:
+        if self._time_of is not None:
             values[-1] = write_time(values[-1], bcd=bcd)
         try:
             raw = self._struct.pack(*values)
@@ -89,12 +93,9 @@ class Layout:
         trailing: Time | None = getattr(item, "trailing", None)
         return raw if trailing is None else raw + write_time(trailing, bcd=bcd)
 
-    def _values(self, packed: tuple[Any, ...], read_time: ReadTime) -> tuple[Any, ...]:
-        if self.timed:
-            packed = (*packed[:-1], read_time(packed[-1]))
-        if self._hole is not None:
-            packed = (*packed[: self._hole], b"", *packed[self._hole :])
-        return packed
+    def _with_hole(self, at: int) -> Callable[..., InformationObject]:
+        """The class of the objects, called without the field that is not on the wire."""
+        return lambda *values: self._kind(*values[:at], b"", *values[at:])
 
     def _read_counted(
         self, body: bytes, count: int, read_time: ReadTime, *, tailed: bool
@@ -116,39 +117,37 @@ _SYSTEM: Final = "BB"
 _COMPONENT: Final = "BBB4s"
 _QUERY: Final = "BB4s"
 
-LAYOUTS: Final[Mapping[int, tuple[Layout, ...]]] = MappingProxyType(
-    {
-        1: (Layout(kinds.SystemStatus, _SYSTEM + "H6s", 102, timed=True),),
-        2: (
-            Layout(kinds.ComponentStatus, _COMPONENT + "H31s6s", 22, timed=True),
-            Layout(kinds.ComponentStatus, _COMPONENT + "H6s", 68, timed=True, without="description"),
-        ),
-        3: (Layout(kinds.AnalogueValue, _COMPONENT + "Bh6s", 63, timed=True),),
-        4: (Layout(kinds.FacilityOperation, _SYSTEM + "BB6s", 102, timed=True),),
-        5: (Layout(kinds.FacilityVersion, _SYSTEM + "BB", 1, tail=True),),
-        6: (Layout(kinds.SystemConfiguration, _SYSTEM, 3, counted=True, tail=True),),
-        7: (Layout(kinds.ComponentConfiguration, _COMPONENT + "31s", 26, tail=True),),
-        8: (Layout(kinds.FacilityTime, _SYSTEM + "6s", 1, timed=True, tail=True),),
-        21: (Layout(kinds.DeviceStatus, "B6s", 1, timed=True, tail=True),),
-        24: (Layout(kinds.DeviceOperation, "BB6s", 127, timed=True),),
-        25: (Layout(kinds.DeviceVersion, "BB", 1, tail=True),),
-        26: (Layout(kinds.DeviceConfiguration, "", 1, counted=True, tail=True),),
-        28: (Layout(kinds.DeviceTime, "6s", 1, timed=True, tail=True),),
-        61: (Layout(kinds.SystemQuery, _SYSTEM, 102),),
-        62: (Layout(kinds.ComponentQuery, _QUERY, 22),),
-        63: (Layout(kinds.ComponentQuery, _QUERY, 63),),
-        64: (Layout(kinds.FacilityRecordQuery, _SYSTEM + "B6s", 1, timed=True),),
-        65: (Layout(kinds.SystemQuery, _SYSTEM, 1),),
-        66: (Layout(kinds.SystemQuery, _SYSTEM, 3),),
-        67: (Layout(kinds.ComponentQuery, _QUERY, 26),),
-        68: (Layout(kinds.SystemQuery, _SYSTEM, 1),),
-        81: (Layout(kinds.DeviceQuery, "B", 1),),
-        84: (Layout(kinds.DeviceRecordQuery, "B6s", 1, timed=True),),
-        85: (Layout(kinds.DeviceQuery, "B", 1),),
-        86: (Layout(kinds.DeviceQuery, "B", 1),),
-        88: (Layout(kinds.DeviceQuery, "B", 1),),
-        89: (Layout(kinds.DeviceQuery, "B", 1),),
-        90: (Layout(kinds.ClockSetting, "6s", 1, timed=True),),
-        91: (Layout(kinds.DutyInspection, "B", 1),),
-    }
-)
+LAYOUTS: Final[Mapping[int, tuple[Layout, ...]]] = {
+    1: (Layout(kinds.SystemStatus, _SYSTEM + "H6s", 102, timed=True),),
+    2: (
+        Layout(kinds.ComponentStatus, _COMPONENT + "H31s6s", 22, timed=True),
+        Layout(kinds.ComponentStatus, _COMPONENT + "H6s", 68, timed=True, without="description"),
+    ),
+    3: (Layout(kinds.AnalogueValue, _COMPONENT + "Bh6s", 63, timed=True),),
+    4: (Layout(kinds.FacilityOperation, _SYSTEM + "BB6s", 102, timed=True),),
+    5: (Layout(kinds.FacilityVersion, _SYSTEM + "BB", 1, tail=True),),
+    6: (Layout(kinds.SystemConfiguration, _SYSTEM, 3, counted=True, tail=True),),
+    7: (Layout(kinds.ComponentConfiguration, _COMPONENT + "31s", 26, tail=True),),
+    8: (Layout(kinds.FacilityTime, _SYSTEM + "6s", 1, timed=True, tail=True),),
+    21: (Layout(kinds.DeviceStatus, "B6s", 1, timed=True, tail=True),),
+    24: (Layout(kinds.DeviceOperation, "BB6s", 127, timed=True),),
+    25: (Layout(kinds.DeviceVersion, "BB", 1, tail=True),),
+    26: (Layout(kinds.DeviceConfiguration, "", 1, counted=True, tail=True),),
+    28: (Layout(kinds.DeviceTime, "6s", 1, timed=True, tail=True),),
+    61: (Layout(kinds.SystemQuery, _SYSTEM, 102),),
+    62: (Layout(kinds.ComponentQuery, _QUERY, 22),),
+    63: (Layout(kinds.ComponentQuery, _QUERY, 63),),
+    64: (Layout(kinds.FacilityRecordQuery, _SYSTEM + "B6s", 1, timed=True),),
+    65: (Layout(kinds.SystemQuery, _SYSTEM, 1),),
+    66: (Layout(kinds.SystemQuery, _SYSTEM, 3),),
+    67: (Layout(kinds.ComponentQuery, _QUERY, 26),),
+    68: (Layout(kinds.SystemQuery, _SYSTEM, 1),),
+    81: (Layout(kinds.DeviceQuery, "B", 1),),
+    84: (Layout(kinds.DeviceRecordQuery, "B6s", 1, timed=True),),
+    85: (Layout(kinds.DeviceQuery, "B", 1),),
+    86: (Layout(kinds.DeviceQuery, "B", 1),),
+    88: (Layout(kinds.DeviceQuery, "B", 1),),
+    89: (Layout(kinds.DeviceQuery, "B", 1),),
+    90: (Layout(kinds.ClockSetting, "6s", 1, timed=True),),
+    91: (Layout(kinds.DutyInspection, "B", 1),),
+}

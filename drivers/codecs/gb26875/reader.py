@@ -64,58 +64,57 @@ class FrameReader:
         return len(self._buffer) + len(self._noise)
 
     def _scan(self, out: list[Frame | Rejected], now_ns: int) -> None:
-        buffer, size, at = self._buffer, len(self._buffer), 0
+        data = bytes(self._buffer)  # slices of bytes are bytes: no packet is copied twice
+        size, at, told = len(data), 0, 0  # bytes before `told` are in `out` or in the noise
         while True:
-            start = buffer.find(START, at)
-            if start < 0:  # the next start mark may be cut in half
-                start = size - 1 if size > at and buffer[-1] == START[0] else size
-            if start > at:
-                self._skip(at, start, out)
-                at = start
-            left = size - at
-            length = buffer[at + 24] | buffer[at + 25] << 8 if left >= HEAD_BYTES else -1
-            total = FRAME_BYTES_MIN + length
+            at = self._start(data, at)
+            length = data[at + 24] | data[at + 25] << 8 if size - at >= HEAD_BYTES else -1
+            end = at + FRAME_BYTES_MIN + length
+            frame = None
             if length > self._adu_max:
-                self._refuse(Rejected("length", bytes(buffer[at : at + HEAD_BYTES])), at, out)
-            elif length < 0 or left < total:
-                if not left or not self._is_late(at, now_ns):
+                reason, raw = "length", data[at : at + HEAD_BYTES]
+            elif length < 0 or end > size:
+                if at == size or not self._is_late(at, now_ns):
                     break
-                if left >= len(START):  # a lone @ is noise
-                    self._refuse(Rejected("partial", bytes(buffer[at:])), at, out)
+                reason, raw = "partial", data[at:]
             else:
-                raw = bytes(buffer[at : at + total])
-                if raw[-2:] != END:
-                    self._refuse(Rejected("end", raw), at, out)
-                elif sum(raw[2:-3]) & 0xFF != raw[-3]:
-                    self._refuse(Rejected("checksum", raw, Frame.read(raw)), at, out)
-                else:
-                    self._take(Frame.read(raw), raw, out)
-                    at += total
-                    self._covered = max(self._covered, at)
-                    continue
-            self._skip(at, at + 1, out)
+                raw = data[at:end]
+                reason = "" if raw[-2:] == END else "end"
+                if not reason:
+                    frame = Frame.read(raw)
+                    if sum(raw[2:-3]) & 0xFF == raw[-3]:
+                        self._skip(data[told:at], told, out, tell=True)
+                        out.append(frame if frame.command in self._commands else Rejected("command", raw, frame))
+                        at = told = end
+                        self._covered = max(self._covered, end)
+                        continue
+                    reason = "checksum"
+            if at >= self._covered and len(raw) >= len(
+                START
+            ):  # else it was shown with an earlier one; a lone @ is noise
+                self._skip(data[told:at], told, out, tell=True)
+                out.append(Rejected(reason, raw, frame))
+                self._covered, told = at + len(raw), at
             at += 1
+        self._skip(data[told:at], told, out, tell=False)
         self._forget(at)
 
-    def _take(self, frame: Frame, raw: bytes, out: list[Frame | Rejected]) -> None:
-        if self._noise:
+    @staticmethod
+    def _start(data: bytes, at: int) -> int:
+        """Where the next start mark is, or may be: its first byte alone at the end."""
+        start = data.find(START, at)
+        if start >= 0:
+            return start
+        return len(data) - 1 if len(data) > at and data[-1] == START[0] else len(data)
+
+    def _skip(self, skipped: bytes, at: int, out: list[Frame | Rejected], *, tell: bool) -> None:
+        """Bytes from `at` that are in no packet; what a refusal covers is not noise as well."""
+        self._noise += skipped[max(0, self._covered - at) :]
+        while len(self._noise) >= NOISE_BYTES_MAX:
+            out.append(Rejected("noise", bytes(self._noise[:NOISE_BYTES_MAX])))
+            del self._noise[:NOISE_BYTES_MAX]
+        if tell and self._noise:
             self._tell_noise(out)
-        out.append(frame if frame.command in self._commands else Rejected("command", raw, frame))
-
-    def _refuse(self, rejected: Rejected, at: int, out: list[Frame | Rejected]) -> None:
-        """Tell a refusal, unless the bytes were shown with an earlier one; what it covers is not noise as well."""
-        if at >= self._covered:
-            if self._noise:
-                self._tell_noise(out)
-            out.append(rejected)
-            self._covered = at + len(rejected.raw)
-
-    def _skip(self, at: int, end: int, out: list[Frame | Rejected]) -> None:
-        for piece in range(max(at, self._covered), end, NOISE_BYTES_MAX):
-            self._noise += self._buffer[piece : min(end, piece + NOISE_BYTES_MAX)]
-            while len(self._noise) >= NOISE_BYTES_MAX:
-                out.append(Rejected("noise", bytes(self._noise[:NOISE_BYTES_MAX])))
-                del self._noise[:NOISE_BYTES_MAX]
 
     def _tell_noise(self, out: list[Frame | Rejected]) -> None:
         out.append(Rejected("noise", bytes(self._noise)))
