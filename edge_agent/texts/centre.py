@@ -6,6 +6,31 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The reference centre: takes what gateways send, stores it exactly once, acknowledges it, lists what is missing.",
     ),
     "help_run": ("连接消息服务器并运行", "connect to the broker and run"),
+    "help_gb26875": (
+        "接收 GB/T 26875.3 用户信息传输装置, 显示上传, 可下发命令, 可故意出错",
+        "take GB/T 26875.3 devices, show their uploads, ask and command them, err on request",
+    ),
+    "gb_opt_host": ("监听地址", "address to listen at"),
+    "gb_opt_port": ("监听端口 (TCP)", "TCP port to listen at"),
+    "gb_opt_dialect": ("方言", "dialect"),
+    "gb_opt_address": ("本中心的地址", "this centre's address"),
+    "gb_opt_fault": (
+        "故意出错 (可多次): 名称, 或 名称=次数",
+        "err on purpose (may be given again): a name, or name=times",
+    ),
+    "gb_opt_ask": (
+        "向每个新出现的装置下发 (可多次): 类型标志, 或 类型标志:字段,字段",
+        "put to every device that appears (may be given again): a type, or type:field,field",
+    ),
+    "gb_opt_json": ("每行一个 JSON", "one JSON object a line"),
+    "gb_ready": (
+        "GB/T 26875.3 中心已就绪: {host}:{port}, 数据库 {db}。按 Ctrl-C 停止。",
+        "The GB/T 26875.3 centre is ready: {host}:{port}, database {db}. Ctrl-C stops it.",
+    ),
+    "gb_no_port": ("不能监听 {host}:{port}: {why}", "Cannot listen at {host}:{port}: {why}"),
+    "gb_answered": ("装置 {device} 对类型 {kind} 的应答:", "Device {device} answered type {kind}:"),
+    "gb_denied": ("装置 {device} 否认了类型 {kind}", "Device {device} denied type {kind}"),
+    "gb_unanswered": ("装置 {device} 没有应答类型 {kind}", "Device {device} did not answer type {kind}"),
     "help_gaps": (
         "缺号:待补传的和网关声明永久缺失的",
         "missing numbers: to be sent again, and declared lost by the gateway",

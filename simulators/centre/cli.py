@@ -64,7 +64,7 @@ def _parser(lang: str) -> argparse.ArgumentParser:
     parser.add_argument("-h", "--help", action="help", help=word("opt_help"))
     parser.add_argument("--lang", choices=LANGUAGES, help=word("opt_lang"))
     commands = parser.add_subparsers(dest="command", required=True, title=word("commands"), metavar="COMMAND")
-    for name in ("run", "gaps", "events", "stats", "gateways"):
+    for name in ("run", "gb26875", "gaps", "events", "stats", "gateways"):
         command = commands.add_parser(
             name, help=word(f"help_{name}"), description=word(f"help_{name}"), parents=[common], add_help=False
         )
@@ -79,6 +79,11 @@ def _parser(lang: str) -> argparse.ArgumentParser:
             command.add_argument("--packed-port", type=int, default=0, metavar="PORT", help=word("opt_packed_port"))
             command.add_argument("--packed-host", default="127.0.0.1", metavar="HOST", help=word("opt_packed_host"))
             command.add_argument("--packed-keys", type=Path, metavar="DIR", help=word("opt_packed_keys"))
+            continue
+        if name == "gb26875":
+            from simulators.centre import gb_cli
+
+            gb_cli.add_options(command, word)
             continue
         command.add_argument("--json", action="store_true", help=word("opt_json"))
         if name == "gaps":
@@ -112,6 +117,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     if options.command == "run" and options.packed_port and options.packed_keys is None:
         parser.error(text("centre.no_packed_keys", lang))
     try:
+        if options.command == "gb26875":
+            from simulators.centre import gb_cli
+
+            sys.exit(gb_cli.run(options, lang, _shown(options.db)))
         sys.exit(_run(options, lang) if options.command == "run" else _look(options, lang))
     except FileNotFoundError:
         print_lines([text("centre.no_db", lang, db=options.db)], err=True)

@@ -37,6 +37,7 @@ from drivers.codecs.gb26875 import (
 )
 from drivers.codecs.gb26875.objects import DeviceQuery, InformationObject
 from simulators.centre.check import VERSION
+from simulators.centre.check import Rejected as Unstorable
 from simulators.centre.gb_faults import FaultMenu, FaultName
 from simulators.centre.gb_records import EPOCH, gateway_name, records_of
 from simulators.centre.store import Database, Store, StoreFault, open_store
@@ -113,7 +114,7 @@ class GbCentre:
         """Addresses of the devices that are connected and have spoken."""
         return [link.source for link in self._links if link.source is not None]
 
-    async def until(self, settled: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    async def until(self, settled: Callable[[], bool], timeout_s: float | None = 30.0) -> None:
         """Wait until something that was received, connected or left makes `settled` true. Raise TimeoutError."""
         async with asyncio.timeout(timeout_s), self._news:
             await self._news.wait_for(settled)
@@ -238,12 +239,12 @@ class GbCentre:
                     gateway = gateway_name(one.source, self.dialect)
                     self._store.take_unnumbered(gateway, EPOCH, record.stream, [record.body])
             self._store.commit()
-        except StoreFault as fault:
+        except (StoreFault, Unstorable) as fault:
             self._give_up(fault)
             return False
         return True
 
-    def _give_up(self, fault: StoreFault) -> None:
+    def _give_up(self, fault: Exception) -> None:
         """Nothing since the last commit was stored."""
         self.counters["store_faults"] += 1
         log.error("store fault=%s", fault)

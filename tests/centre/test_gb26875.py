@@ -1,7 +1,10 @@
 """The GB/T 26875.3 centre over real sockets: takes and commits before it confirms, once whatever comes twice; each fault is one."""
 
+import argparse
 import asyncio
 import contextlib
+import re
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -24,9 +27,12 @@ from drivers.codecs.gb26875 import (
     encode_adu,
 )
 from drivers.codecs.gb26875 import objects as kinds
-from simulators.centre import query
+from simulators.centre import gb_cli
 from simulators.centre.gb26875 import Denied, GbCentre
 from simulators.centre.gb_faults import FAULTS, FaultMenu
+from simulators.centre.query import look
+from simulators.centre.store import Database
+from simulators.process import Program
 from tests.brokers import PATIENCE_S
 
 NOON = datetime(2026, 11, 25, 12, 0, 0)
@@ -92,24 +98,23 @@ async def device(centre: GbCentre) -> AsyncIterator[Device]:
 
 
 @pytest.mark.asyncio
-async def test_an_upload_is_stored_and_then_confirmed(tmp_path: Path) -> None:
-    db = tmp_path / "centre.db"
+async def test_an_upload_is_stored_and_then_confirmed(db: Database) -> None:
     async with running(db=db) as centre, device(centre) as box:
         box.send(upload(7, 2, fire()))
         confirm = await box.hear()
         assert isinstance(confirm, Frame)
         assert (confirm.serial, confirm.command, confirm.adu) == (7, Command.CONFIRM, b"")
         assert (confirm.source, confirm.target) == (CENTRE, DEVICE)
-        with query.opened(db) as database:  # committed before it was confirmed
-            (event,) = query.events(database)
-            (gateway,) = query.gateways(database)
+        with look(db) as ask:  # committed before it was confirmed
+            (event,) = ask.events()
+            (gateway,) = ask.gateways()
         assert (event["gateway"], event["kind"], event["active"], event["stream"]) == ("gb-889", "fire", True, "alarm")
         assert event["gb26875"]["description"] == "三楼"  # type: ignore[index]
         assert (gateway["gateway"], gateway["online"]) == ("gb-889", True)
         (received,) = centre.received
         assert (received.source, received.serial, received.unit.objects) == (DEVICE, 7, (fire(),))
-    with query.opened(db) as database:
-        assert query.gateways(database)[0]["online"] is False
+    with look(db) as ask:
+        assert ask.gateways()[0]["online"] is False
 
 
 def confirm_of(frame: Frame | Rejected) -> tuple[int, int, bytes, bytes]:
@@ -118,8 +123,7 @@ def confirm_of(frame: Frame | Rejected) -> tuple[int, int, bytes, bytes]:
 
 
 @pytest.mark.asyncio
-async def test_what_comes_twice_acts_once_and_is_confirmed_again(tmp_path: Path) -> None:
-    db = tmp_path / "centre.db"
+async def test_what_comes_twice_acts_once_and_is_confirmed_again(db: Database) -> None:
     async with running(db=db) as centre:
         async with device(centre) as box:
             box.send(upload(7, 2, fire()), upload(7, 2, fire()))
@@ -136,8 +140,8 @@ async def test_what_comes_twice_acts_once_and_is_confirmed_again(tmp_path: Path)
             box.send(upload(8, 2, fire()))  # a resend that got a new number: a new upload, yet the same event
             await box.hear()
             assert len(centre.received) == 4
-    with query.opened(db) as database:
-        found = [(event["gateway"], event["point"]) for event in query.events(database)]
+    with look(db) as ask:
+        found = [(event["gateway"], event["point"]) for event in ask.events()]
     assert sorted(found) == [("gb-889", "1-1/01000100"), ("gb-889", "1-1/01000200"), ("gb-890", "1-1/01000100")]
 
 
@@ -151,14 +155,13 @@ async def test_a_number_used_again_after_the_time_of_resends_is_a_new_upload() -
 
 
 @pytest.mark.asyncio
-async def test_a_centre_that_starts_again_knows_what_it_stored(tmp_path: Path) -> None:
-    db = tmp_path / "centre.db"
+async def test_a_centre_that_starts_again_knows_what_it_stored(db: Database) -> None:
     for _ in range(2):
         async with running(db=db) as centre, device(centre) as box:
             box.send(upload(7, 2, fire()))
             await box.hear()
-    with query.opened(db) as database:
-        assert (query.stats(database)["events"], query.stats(database)["duplicates"]) == (1, 1)
+    with look(db) as ask:
+        assert (ask.stats()["events"], ask.stats()["duplicates"]) == (1, 1)
 
 
 @pytest.mark.asyncio
@@ -179,11 +182,8 @@ async def test_every_object_is_stored_in_its_stream_with_what_it_says(tmp_path: 
             (serial, Command.CONFIRM) for serial in range(1, 7)
         ]
         assert [one.serial for one in centre.received] == [1, 2, 3, 4, 5, 6]
-    with query.opened(db) as database:
-        events = query.events(database)
-        (telemetry,) = database.execute(
-            "SELECT body FROM records JOIN streams USING (stream_id) WHERE stream = 'telemetry'"
-        ).fetchall()
+    with look(db) as ask:
+        events = ask.events()
     told = [(event["stream"], event["kind"], event["active"]) for event in events]
     assert sorted(told) == [
         ("alarm", "fire", True),
@@ -192,7 +192,11 @@ async def test_every_object_is_stored_in_its_stream_with_what_it_says(tmp_path: 
         ("status", "device_status", False),
         ("status", "user_type", False),
     ]
-    assert '"values":{"type_5":1600.0}' in telemetry[0]
+    with sqlite3.connect(db) as database:
+        ((telemetry,),) = database.execute(
+            "SELECT body FROM records JOIN streams USING (stream_id) WHERE stream = 'telemetry'"
+        ).fetchall()
+    assert '"values":{"type_5":1600.0}' in telemetry
     assert {event["at"]["wall_ns"] for event in events if "time" in event["gb26875"]} == {NOON_NS}  # type: ignore[index, operator, call-overload]
 
 
@@ -202,8 +206,8 @@ async def test_what_cannot_be_committed_is_not_confirmed(tmp_path: Path) -> None
     async with running(db=db) as centre, device(centre) as box:
         box.send(upload(1, 2, fire()))
         await box.hear()
-        with query.opened(db) as database:
-            before = query.stats(database)["events"]
+        with look(db) as ask:
+            before = ask.stats()["events"]
         store = centre._store
         assert store is not None
         store.close()
@@ -214,8 +218,8 @@ async def test_what_cannot_be_committed_is_not_confirmed(tmp_path: Path) -> None
         box.send(upload(2, 2, fire(2)))
         assert confirm_of(await box.hear())[:2] == (2, Command.CONFIRM)
         assert centre.counters["duplicates"] == 0
-    with query.opened(db) as database:
-        assert query.stats(database)["events"] == before == 1
+    with look(db) as ask:
+        assert ask.stats()["events"] == before == 1
 
 
 # --- checks
@@ -438,3 +442,74 @@ async def test_a_command_can_be_repeated_and_any_bytes_be_sent_and_the_connectio
             with pytest.raises(ConnectionError):
                 await box.hear()
         await centre.until(lambda: not centre.devices)
+
+
+# --- the command
+
+
+@pytest.mark.asyncio
+async def test_the_command_serves_shows_asks_and_errs_as_told(tmp_path: Path) -> None:
+    options = ["--port=0", f"--db={tmp_path / 'centre.db'}", "--fault=deny=1", "--ask=81", "--ask=62:1,1,0A000200"]
+    program = Program.python(
+        "centre", "simulators.centre", "gb26875", "--lang", "en", *options, log=tmp_path / "centre.log"
+    )
+    await program.start()
+
+    async def printed(pattern: str) -> str:
+        async with asyncio.timeout(PATIENCE_S):
+            while (found := re.search(pattern, program.log.read_text("utf-8"))) is None:
+                assert program.running, program.tail()
+                await asyncio.sleep(0.02)
+        return found[found.lastindex or 0]
+
+    try:
+        port = int(await printed(r"ready: 127\.0\.0\.1:(\d+)"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        box = Device(reader, writer)
+        box.send(upload(3, 2, fire()))
+        told: list[Frame] = []
+        while len(told) < 2:  # the deny, and the first question
+            item = await box.hear()
+            assert isinstance(item, Frame)
+            told.append(item)
+        assert {(one.serial, one.command) for one in told} == {(3, Command.DENY), (0, Command.REQUEST)}
+        box.send(next(one for one in told if one.command == Command.REQUEST).answer(Command.DENY, bytes(6)))
+        box.send(upload(3, 2, fire()))
+        while Command.CONFIRM not in {one.command for one in told}:
+            item = await box.hear()
+            assert isinstance(item, Frame)
+            told.append(item)
+            if item.command == Command.REQUEST:
+                box.send(answer_to(item) if item.adu[0] == 62 else item.answer(Command.DENY, bytes(6)))
+        await printed("send data .*serial=3 from=889")
+        await printed("smoke detector .* description=三楼")
+        while (item := await box.hear()) and not (isinstance(item, Frame) and item.adu[:1] == b"\x3e"):
+            assert isinstance(item, Frame)
+            box.send(item.answer(Command.DENY, bytes(6)))  # 81 is sent again as often as the standard has it
+        assert decode_adu(item.adu).objects == (kinds.ComponentQuery(1, 1, bytes.fromhex("0A000200")),)
+        box.send(answer_to(item))
+        await printed("889 denied type 81")
+        await printed("889 answered type 62:\n  facility component status")
+        writer.transport.abort()
+    finally:
+        assert await program.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "made"),
+    [
+        ("81", 81, kinds.DeviceQuery()),
+        ("61:1,2", 61, kinds.SystemQuery(1, 2)),
+        ("64:1,1,10,2026-11-25T12:00:00", 64, kinds.FacilityRecordQuery(1, 1, 10, NOON)),
+        ("90:2026-11-25T12:00:00", 90, kinds.ClockSetting(NOON)),
+        ("91:10", 91, kinds.DutyInspection(10)),
+    ],
+)
+def test_a_question_on_the_command_line_is_the_object_it_names(written: str, kind: int, made: Any) -> None:
+    assert gb_cli.question(written) == (kind, (made,))
+
+
+@pytest.mark.parametrize("written", ["", "1", "99", "62:1,1", "62:1,1,0A", "91:soon", "90"])
+def test_a_question_that_is_none_is_refused(written: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        gb_cli.question(written)

@@ -28,7 +28,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "README.zh.md", *DOCS.rglob("*.md")])
 DEVICES = [
     page
     for page in sorted((DOCS / "drivers").glob("*.md"))
-    if page.name.split(".")[0] not in ("profiles", "modbus", "catalogue")
+    if page.name.split(".")[0] not in ("profiles", "modbus", "catalogue", "gb26875")
 ]
 # Translated word by word here, so that code, numbers and examples can be held side by side.
 TWINS = [p for p in ENGLISH if p.parent != DOCS or p.name in ("install.md", "demo.md", "alarm.md")]

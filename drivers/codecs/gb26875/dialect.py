@@ -38,7 +38,7 @@ class Dialect:
     residual_current_step_ma: int = 1
     trailing_time: bool = False
     description: bool = True
-    keepalive: Keepalive = "none"
+    keepalive: Keepalive = "device-status"
     keepalive_s: float = 30.0
     extra_commands: frozenset[int] = frozenset()
 

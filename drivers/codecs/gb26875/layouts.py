@@ -35,8 +35,8 @@ class Layout:
     ) -> None:
         names = [field.name for field in dataclasses.fields(kind)]
         left_out = {"trailing", without, "text" if counted else ""}
-        self._kind: Callable[..., InformationObject] = kind
-        self._build = self._kind if not without else self._with_hole(names.index(without))
+        self.kind = kind
+        self._build: Callable[..., InformationObject] = kind if not without else self._with_hole(names.index(without))
         self._names = [name for name in names if name not in left_out]
         self._time_of = attrgetter(self._names[-1]) if timed else None
         self._without = without
@@ -71,7 +71,7 @@ class Layout:
 
     def write(self, item: InformationObject, *, bcd: bool) -> bytes:
         """The bytes of one object. Raise ValueError for a field that does not fit."""
-        if type(item) is not self._kind:
+        if type(item) is not self.kind:
             raise ValueError(f"{type(item).__name__} is no object of this type")
         if self._without and getattr(item, self._without):
             raise ValueError(f"{self._without} of one object and none of another")
@@ -95,7 +95,7 @@ class Layout:
 
     def _with_hole(self, at: int) -> Callable[..., InformationObject]:
         """The class of the objects, called without the field that is not on the wire."""
-        return lambda *values: self._kind(*values[:at], b"", *values[at:])
+        return lambda *values: self.kind(*values[:at], b"", *values[at:])
 
     def _read_counted(
         self, body: bytes, count: int, read_time: ReadTime, *, tailed: bool
@@ -108,7 +108,7 @@ class Layout:
                 return None
             end = text_at + body[text_at - 1]
             rest = (read_time(body[end : end + TAG_BYTES]),) if tailed and end + TAG_BYTES <= len(body) else ()
-            found.append(self._kind(*self._struct.unpack_from(body, at), body[text_at:end], *rest))
+            found.append(self.kind(*self._struct.unpack_from(body, at), body[text_at:end], *rest))
             at = end + TAG_BYTES * tailed
         return found if at == len(body) else None
 
