@@ -1,0 +1,413 @@
+"""Batches of the outbox as data units of GB/T 26875.3-2011, each with the records its confirm settles. Pure.
+
+Neighbours of one type share a unit as far as the centre takes that. A record that needs several units is settled by the last of
+them; one the standard has no place for is settled with its neighbours and counted.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from buffer.records import Priority
+from drivers.codecs.gb26875 import Dialect, encode_adu, join_component, room_for, write_description
+from drivers.codecs.gb26875.objects import (
+    AnalogueValue,
+    ComponentStatus,
+    DeviceOperation,
+    DeviceStatus,
+    FacilityOperation,
+    InformationObject,
+    SystemStatus,
+)
+from drivers.codecs.gb26875.times import NO_CLOCK, Time
+from edge_agent.china_time import CHINA
+from edge_agent.model import Instant
+from edge_agent.points.table import CONTACTS
+from edge_agent.uplink.contract import Batch
+from edge_agent.uplink.gb26875.forms import (
+    FIRE_KINDS,
+    Conditions,
+    Form,
+    Happened,
+    Key,
+    Member,
+    component_status,
+    device_status,
+    form_of,
+    operation_flags,
+    system_status,
+)
+from edge_agent.uplink.gb26875.places import Place, Places
+
+log = logging.getLogger("edge.gb26875")
+
+DEVICE: Final = ("device",)  # the key of the gateway's own conditions
+VALUES_OUT_MAX: Final = 1000  # values known to be out of range
+
+Notice = Callable[..., None]  # (what, **params): for people
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One data unit of a plan. Its confirm settles first..last (nothing if last < first).
+
+    `joined` is how many units before it carry parts of the same record.
+    """
+
+    adu: bytes
+    first: int
+    last: int
+    joined: int = 0
+    single: tuple["Unit", ...] = ()  # the same objects one by one, for a centre that declines them together
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to send of one batch. `without` are ranges with nothing to send, settled at once."""
+
+    units: tuple[Unit, ...]
+    without: tuple[tuple[int, int], ...] = ()
+
+    def __len__(self) -> int:
+        return sum(len(unit.adu) for unit in self.units)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What one record is on the wire."""
+
+    n: int
+    kind: int = 0  # type of the unit
+    objects: list[InformationObject] = field(default_factory=list)
+
+
+class Writer:
+    """Writes for one centre, and remembers what the centre thinks of each component."""
+
+    def __init__(
+        self,
+        places: Places,
+        dialect: Dialect,
+        *,
+        objects_max: int = 0,
+        now: Callable[[], Instant],
+        notice: Notice = lambda what, **params: None,
+    ) -> None:
+        """`notice` hears of values that cannot be sent; `objects_max` 0: as many objects in a unit as fit."""
+        self.places, self.dialect, self._now, self.notice = places, dialect, now, notice
+        self.objects_max = objects_max
+        self._conditions = Conditions()
+        self._own = Conditions()
+        self._shown: dict[Key, tuple[Form, Place, int]] = {}  # where the records of a batch left the centre's picture
+        self._out: dict[str, None] = {}
+        self.counters = {"without_form": 0, "out_of_range": 0}
+
+    # --- batches --------------------------------------------------------------------------------------------------------------
+
+    def write(self, batch: Batch) -> Plan:
+        """The units of a batch. What it tells of the present is remembered: call it once for each batch."""
+        self._shown.clear()
+        entries = [self._entry(batch, n, body) for n, body in batch.records]
+        self.counters["without_form"] += sum(not entry.objects for entry in entries)
+        units = _merged(self._pack(entries), batch.first, batch.last)
+        if not any(unit.adu for unit in units):
+            return Plan((), ((batch.first, batch.last),))
+        return Plan((*units, *self._corrections()))
+
+    def _entry(self, batch: Batch, n: int, body: bytes) -> _Entry:
+        try:
+            record = json.loads(body)
+            if not isinstance(record, dict) or "gap" in record:
+                return _Entry(n)
+            if batch.priority is Priority.TELEMETRY:
+                return _Entry(n, 3, list(self._readings(record)))
+            return self._event(batch, n, record)
+        except (ValueError, TypeError, KeyError, RecursionError, AttributeError) as fault:
+            log.error("record epoch=%s n=%d fault=%s", batch.epoch, n, ascii(fault)[:200])
+            self.notice("gb_unwritable", epoch=batch.epoch, stream=batch.priority.stream, n=n, why=ascii(fault)[:100])
+            return _Entry(n)
+
+    def _event(self, batch: Batch, n: int, record: Mapping[str, object]) -> _Entry:
+        told = record.get("fields")
+        told = told if isinstance(told, dict) else {}
+        event = Happened(
+            str(record["kind"]),
+            str(record["point"]),
+            str(record.get("source", "")),
+            record["active"] is True,
+            str(told.get("result", "")),
+        )
+        at = time_of(record.get("at"))
+        place = self.places.of(event.point, kind=event.kind, told=told, name=str(record.get("name", "")))
+        form = form_of(event, has_address=not place.is_panel)
+        if form is Form.NONE or (not event.own and not place.send):
+            return _Entry(n)
+        member, stamp = (event.point, event.kind), (f"{batch.epoch}/{batch.priority.stream}", n)
+        if form is Form.DEVICE_OPERATION:
+            return _Entry(n, 24, [DeviceOperation(operation_flags(event, form), _operator(told), at)])
+        if form is Form.FACILITY_OPERATION:
+            return _Entry(n, 4, [FacilityOperation(*place.system, operation_flags(event, form), _operator(told), at)])
+        key: Key = {Form.DEVICE: DEVICE, Form.SYSTEM: place.system}.get(form, place.key)
+        conditions = self._own if form is Form.DEVICE else self._conditions
+        then = conditions.feed(key, member, event.active and event.kind != "boot", stamp, replay=batch.replay)
+        status = self._status(form, place, then)
+        self._shown[key] = form, place, status
+        if event.active or self.dialect.recovery == "bit" or event.kind == "boot":
+            return _Entry(n, form.value, [self._object(form, place, status, at)])
+        kind = self.dialect.recovery_types[(Form.SYSTEM, Form.COMPONENT, Form.DEVICE).index(form)]
+        return _Entry(n, kind, [self._object(form, place, self._over(form, member), at)])
+
+    def _status(self, form: Form, place: Place, members: Iterable[Member]) -> int:
+        if form is Form.DEVICE:
+            return device_status(members, fire=self._conditions.any(FIRE_KINDS))
+        kinds = [kind for _, kind in members]
+        if form is Form.COMPONENT:
+            return component_status(kinds)
+        parts = self._conditions.under(place.system)  # whatever the panel itself says, its components burn or do not
+        own = [kind for _, kind in self._conditions.now(place.system)]
+        for kind in own:
+            parts.remove(kind)
+        return system_status([*kinds, *parts])
+
+    @staticmethod
+    def _over(form: Form, member: Member) -> int:
+        """What a recovery of a type of its own says is over."""
+        if form is Form.DEVICE:
+            return device_status([member], fire=False)
+        return system_status([member[1]]) if form is Form.SYSTEM else component_status([member[1]])
+
+    def _object(self, form: Form, place: Place, status: int, at: Time) -> InformationObject:
+        if form is Form.DEVICE:
+            return DeviceStatus(status, at)
+        return SystemStatus(*place.system, status, at) if form is Form.SYSTEM else self._component(place, status, at)
+
+    def _component(self, place: Place, status: int, at: Time) -> ComponentStatus:
+        return ComponentStatus(
+            place.system_type,
+            place.system_address,
+            place.component_type,
+            self.address(place),
+            status,
+            write_description(place.description) if self.dialect.description else b"",
+            at,
+        )
+
+    def address(self, place: Place) -> bytes:
+        """The four bytes of a component's address."""
+        return place.raw or join_component(place.loop, place.point, self.dialect.component_address)
+
+    def _corrections(self) -> Iterator[Unit]:
+        """Where replayed records left the centre with a picture that is over, the present one follows at once."""
+        at = time_of_instant(self._now())
+        stale: dict[Form, list[InformationObject]] = {}
+        for key, (form, place, shown) in self._shown.items():
+            conditions = self._own if form is Form.DEVICE else self._conditions
+            status = self._status(form, place, conditions.now(key))
+            if status != shown:
+                stale.setdefault(form, []).append(self._object(form, place, status, at))
+        for form, objects in stale.items():
+            yield from self._units(form.value, objects)
+
+    def _readings(self, record: Mapping[str, object]) -> Iterator[AnalogueValue]:
+        source, values, at = str(record["source"]), record["values"], time_of(record.get("at"))
+        assert isinstance(values, dict), "values"
+        for name, value in values.items():
+            if type(value) in (int, float):  # a switch has no quantity
+                point = str(name) if source == CONTACTS else f"{source}/{name}"
+                found = self.reading(point, value, at)
+                if found is not None:
+                    yield found
+
+    def reading(self, point: str, value: float, at: Time) -> AnalogueValue | None:
+        """One value as type 3; None where it has no quantity or does not fit (a fault, told once)."""
+        place = self.places.of(point)
+        if place.quantity is None or not place.send:
+            return None
+        raw = self.raw_of(place, value)
+        if raw is None:
+            self.counters["out_of_range"] += 1
+            if point not in self._out and len(self._out) < VALUES_OUT_MAX:
+                self._out[point] = None
+                self.notice("gb_out_of_range", point=point, value=f"{value:g}", quantity=place.quantity)
+            return None
+        self._out.pop(point, None)
+        return AnalogueValue(
+            place.system_type,
+            place.system_address,
+            place.component_type,
+            self.address(place),
+            place.quantity,
+            raw,
+            at,
+        )
+
+    def raw_of(self, place: Place, value: float) -> int | None:
+        """The number on the wire, None where it does not fit: a clamped value would be a lie."""
+        quantity = self.dialect.quantity(place.quantity) if place.quantity is not None else None
+        try:
+            if place.scale is not None:
+                raw = round(value * place.scale)
+            elif quantity is not None:
+                raw = quantity.raw_of(value * place.factor)
+            else:
+                raw = round(value)
+        except (ValueError, OverflowError):
+            return None
+        if quantity is not None:
+            return raw if quantity.value_of(raw) is not None else None
+        return raw if -0x8000 <= raw <= 0x7FFF else None
+
+    # --- the present ----------------------------------------------------------------------------------------------------------
+
+    def device_unit(self, *, core: bool = True) -> bytes:
+        """Type 21. Without a core nobody watches: a fault."""
+        status = device_status(self._own.now(DEVICE), fire=self._conditions.any(FIRE_KINDS)) | (0 if core else 1 << 2)
+        return encode_adu(21, [DeviceStatus(status, time_of_instant(self._now()))], self.dialect)
+
+    def present(self, snapshot: Mapping[str, object]) -> list[bytes]:
+        """Units that show what the core says is so now: every system, then every component that is not quiet, fires first."""
+        places = self._take(snapshot)
+        at = time_of_instant(self._now())
+        systems: list[InformationObject] = []
+        for system in dict.fromkeys(self.places.of_system(source).system for source in self.places.systems):
+            systems.append(SystemStatus(*system, system_status(self._conditions.under(system)), at))
+        loud = sorted(places.values(), key=lambda place: not FIRE_KINDS.intersection(self._kinds(place)))
+        components: list[InformationObject] = [
+            self._component(place, component_status(self._kinds(place)), at) for place in loud
+        ]
+        return [unit.adu for unit in (*self._units(1, systems), *self._units(2, components))]
+
+    def _kinds(self, place: Place) -> list[str]:
+        return [kind for _, kind in self._conditions.now(place.key)]
+
+    def _take(self, snapshot: Mapping[str, object]) -> dict[Key, Place]:
+        """Take over what is active; return the components among it."""
+        members: list[tuple[Key, Member]] = []
+        own: list[tuple[Key, Member]] = []
+        places: dict[Key, Place] = {}
+        for event, name in _active_of(snapshot):
+            member = event.point, event.kind
+            place = self.places.of(event.point, kind=event.kind, name=name)
+            form = form_of(event, has_address=not place.is_panel)
+            if form is Form.DEVICE:
+                own.append((DEVICE, member))
+            elif form is Form.SYSTEM and place.send:
+                members.append((place.system, member))
+            elif form is Form.COMPONENT and place.send:
+                members.append((place.key, member))
+                places[place.key] = place
+        loud, shown = snapshot.get("points_loud"), snapshot.get("points")
+        complete = isinstance(shown, list) and loud == len(shown)
+        self._conditions.snapshot(members, complete=complete)
+        self._own.snapshot(own, complete=complete)
+        return places
+
+    # --- packing --------------------------------------------------------------------------------------------------------------
+
+    def _pack(self, entries: Sequence[_Entry]) -> Iterator[Unit]:
+        """Units in order; one of no bytes stands for records with nothing to send."""
+        run: list[_Entry] = []
+        for entry in entries:
+            if run and (
+                entry.kind != run[0].kind or sum(len(e.objects) for e in (*run, entry)) > self.room(entry.kind)
+            ):
+                yield from self._unit(run)
+                run = []
+            run.append(entry)
+        if run:
+            yield from self._unit(run)
+
+    def _unit(self, run: Sequence[_Entry]) -> Iterator[Unit]:
+        kind, objects = run[0].kind, [item for entry in run for item in entry.objects]
+        if not objects:
+            yield Unit(b"", run[0].n, run[-1].n)
+        elif len(objects) <= self.room(kind):
+            adu = encode_adu(kind, objects, self.dialect)
+            single = tuple(self._single(entry) for entry in run) if len(run) > 1 else ()
+            yield Unit(adu, run[0].n, run[-1].n, single=single)
+        else:  # one record that needs several units
+            n, room = run[0].n, self.room(kind)
+            parts = [objects[start : start + room] for start in range(0, len(objects), room)]
+            for index, part in enumerate(parts):
+                is_last = index == len(parts) - 1
+                yield Unit(encode_adu(kind, part, self.dialect), n, n if is_last else n - 1, index if is_last else 0)
+
+    def _single(self, entry: _Entry) -> Unit:
+        adu = encode_adu(entry.kind, entry.objects, self.dialect) if entry.objects else b""
+        return Unit(adu, entry.n, entry.n)
+
+    def _units(self, kind: int, objects: Sequence[InformationObject]) -> Iterator[Unit]:
+        """Units that settle no record."""
+        room = self.room(kind)
+        for start in range(0, len(objects), room):
+            yield Unit(encode_adu(kind, objects[start : start + room], self.dialect), 1, 0)
+
+    def room(self, kind: int) -> int:
+        """How many objects one unit of this type may have for this centre."""
+        room = max(1, room_for(kind, self.dialect)) if kind else 1 << 30
+        return min(room, self.objects_max) if self.objects_max and kind else room
+
+
+def split(unit: Unit) -> list[Unit]:
+    """The same objects in units of their own; empty for a unit that has one record only."""
+    return _merged(unit.single, unit.first, unit.last)
+
+
+def _merged(units: Iterable[Unit], first: int, last: int) -> list[Unit]:
+    """The units that have bytes; what lies between and around them is settled with them."""
+    kept: list[Unit] = []
+    start = first
+    for unit in units:
+        if unit.adu:
+            if unit.last < unit.first:  # part of a record that the last of its units settles
+                kept.append(unit)
+                continue
+            kept.append(replace(unit, first=start))
+            start = unit.last + 1
+    if kept:
+        kept[-1] = replace(kept[-1], last=last)
+    return kept
+
+
+def _active_of(snapshot: Mapping[str, object]) -> Iterator[tuple[Happened, str]]:
+    """What a snapshot (UplinkProcess._snapshot) says is active, and its name."""
+    for key in ("alarms", "points"):
+        rows = snapshot.get(key)
+        for row in rows if isinstance(rows, list) else ():
+            kind = row.get("kind") if key == "alarms" else row.get("active")
+            point = str(row.get("id" if key == "points" else "point", ""))
+            if key == "alarms" and row.get("state") == "returned":
+                continue
+            if isinstance(kind, str) and not point.endswith("*"):
+                yield Happened(kind, point, str(row.get("source", "")), True), str(row.get("name", ""))
+            if key == "points" and row.get("fault"):
+                yield Happened("fault", point, str(row.get("source", "")), True), str(row.get("name", ""))
+
+
+def _operator(told: Mapping[str, object]) -> int:
+    number = told.get("operator")
+    return number if type(number) is int and 0 <= number <= 255 else 0
+
+
+def time_of(at: object) -> Time:
+    """The time of a record's `at`: naive China time, or no time where the clock had never been set."""
+    if not isinstance(at, Mapping) or type(at.get("wall_ns")) is not int or at.get("clock") == "unset":
+        return NO_CLOCK
+    return china(at["wall_ns"])
+
+
+def time_of_instant(at: Instant) -> Time:
+    """As `time_of`."""
+    return china(at.wall_ns) if at.clock != "unset" else NO_CLOCK
+
+
+def china(wall_ns: int) -> Time:
+    """UTC nanoseconds as the wire has them."""
+    try:
+        at = datetime.fromtimestamp(wall_ns // 1_000_000_000, CHINA).replace(tzinfo=None)
+    except (OverflowError, ValueError, OSError):
+        return NO_CLOCK
+    return at if 2000 <= at.year <= 2099 else NO_CLOCK
