@@ -57,7 +57,17 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the centre denies every frame: check addresses, user version and the rest of the dialect; nothing is lost",
     ),
     "commands_denied": ("消息服务器不许收发命令报文", "the broker denies our commands"),
-    "state_denied": ("消息服务器拒收状态报文", "the broker denies our state message"),
+    "state_denied": ("中心拒收状态报文", "our state message is denied"),
+    "unconfirmed": (
+        "中心未确认:按标准重发后仍无确认,已断开重连;数据仍保留",
+        "the centre confirms nothing, not even what was sent again as the standard asks: connecting anew, nothing is lost",
+    ),
+    "no_keepalive": ("心跳三次无应答", "three keep-alives went unanswered"),
+    "gb_out_of_range": (
+        "数值超出 GB/T 26875.3 的范围,未上传:检查测点的模拟量类型和倍率",
+        "a value does not fit its GB/T 26875.3 type and was not sent: check the point's analogue type and scale",
+    ),
+    "gb_unwritable": ("一条记录无法写成 GB/T 26875.3 数据单元", "a record cannot be written as a GB/T 26875.3 data unit"),
     "taken_over": ("另一台设备使用了相同的网关编号", "another device uses this gateway's id"),
     "disconnected": ("消息服务器主动断开", "the broker hung up"),
     "half_open": ("链路假连接:发出后无任何应答", "the link is half open: nothing that is sent is answered"),

@@ -39,6 +39,8 @@ SENT_SILENT_CODES: Final = (
     "half_open",
     "denied",
     "centre_denies",
+    "unconfirmed",
+    "no_keepalive",
 )  # a connection alone does not disprove these
 
 
@@ -514,6 +516,15 @@ class Destination:
         """What the centre did not take is due again."""
         self.outbox.back(flight)
         self._wake.set()
+
+    def alive(self) -> None:
+        """The centre answers, and has not said no to every record."""
+        if self._reason != "centre_denies":
+            self._say(True, "confirmed")
+
+    async def ask(self, do: str, **params: object) -> object:
+        """For what a centre wants to read."""
+        return await self._parts.ask(do, **params)
 
     def noticed(self, what: str, **params: object) -> None:
         """For people."""

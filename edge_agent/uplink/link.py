@@ -1,7 +1,7 @@
 """What a destination needs of a protocol: open a session, hand over batches, hear what became of them."""
 
 import asyncio
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from typing import Any, Protocol
 
 from buffer.records import Priority
@@ -57,6 +57,18 @@ class Receiver(Protocol):
 
     def finished(self, flight: Flight) -> None:
         """Nothing more of the batch is on the wire: what of it is not settled is due again."""
+        ...
+
+    def alive(self) -> None:
+        """The centre answered something that is no record: it is there."""
+        ...
+
+    async def ask(self, do: str, **params: object) -> object:
+        """One request to the core; None if it is absent, slow or refuses."""
+        ...
+
+    async def history(self, query: Mapping[str, object]) -> dict[str, object]:
+        """Records of the journal, newest first (edge_agent.uplink.history)."""
         ...
 
     def noticed(self, what: str, **params: object) -> None:

@@ -36,8 +36,12 @@ OnLedger = Callable[[str, str], None]
 MakeLink = Callable[[Config, Uplink, TimeSource, Dial], Link]
 
 
-def mqtt_link(config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> Link:
+def link_of(config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> Link:
     """The link of an [[uplink]] of the configuration, over the path `dial` belongs to."""
+    if uplink.protocol == "gb26875":
+        from edge_agent.uplink.gb26875.link import GbLink
+
+        return GbLink(config, uplink, clock, dial)
     from edge_agent.uplink.mqtt import MqttLink, MqttSettings
 
     settings = MqttSettings(
@@ -77,7 +81,7 @@ async def run_uplink(
     *,
     clock: TimeSource,
     rng: random.Random,
-    make_link: MakeLink = mqtt_link,
+    make_link: MakeLink = link_of,
     open_reader: Callable[[Path], Reader] = open_journal,
 ) -> None:
     """Deliver until cancelled. Raise OSError or sqlite3.Error only if delivery.db cannot even be made anew."""
@@ -94,7 +98,7 @@ class UplinkProcess:
         *,
         clock: TimeSource,
         rng: random.Random,
-        make_link: MakeLink = mqtt_link,
+        make_link: MakeLink = link_of,
         open_reader: Callable[[Path], Reader] = open_journal,
         open_ledger: Callable[[Path, OnLedger], Ledger] = Ledger.open,
         executor: Executor | None = None,

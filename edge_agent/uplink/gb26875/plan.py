@@ -54,12 +54,13 @@ Notice = Callable[..., None]  # (what, **params): for people
 class Unit:
     """One data unit of a plan. Its confirm settles first..last (nothing if last < first).
 
-    `joined` is how many units before it carry parts of the same record.
+    `joined` is how many units before it carry parts of the same record. `record` is the last one it tells of, 0 if none.
     """
 
     adu: bytes
     first: int
     last: int
+    record: int
     joined: int = 0
     single: tuple["Unit", ...] = ()  # the same objects one by one, for a centre that declines them together
 
@@ -181,10 +182,11 @@ class Writer:
 
     def _object(self, form: Form, place: Place, status: int, at: Time) -> InformationObject:
         if form is Form.DEVICE:
-            return DeviceStatus(status, at)
-        return SystemStatus(*place.system, status, at) if form is Form.SYSTEM else self._component(place, status, at)
+            return DeviceStatus(status, at, self.dialect.tail(at))
+        return SystemStatus(*place.system, status, at) if form is Form.SYSTEM else self.component(place, status, at)
 
-    def _component(self, place: Place, status: int, at: Time) -> ComponentStatus:
+    def component(self, place: Place, status: int, at: Time) -> ComponentStatus:
+        """A type 2 object."""
         return ComponentStatus(
             place.system_type,
             place.system_address,
@@ -262,29 +264,54 @@ class Writer:
 
     # --- the present ----------------------------------------------------------------------------------------------------------
 
-    def device_unit(self, *, core: bool = True) -> bytes:
+    def device(self, *, core: bool = True) -> DeviceStatus:
         """Type 21. Without a core nobody watches: a fault."""
         status = device_status(self._own.now(DEVICE), fire=self._conditions.any(FIRE_KINDS)) | (0 if core else 1 << 2)
-        return encode_adu(21, [DeviceStatus(status, time_of_instant(self._now()))], self.dialect)
+        at = time_of_instant(self._now())
+        return DeviceStatus(status, at, self.dialect.tail(at))
+
+    def device_unit(self, *, core: bool = True) -> bytes:
+        """The same, ready to go."""
+        return encode_adu(21, [self.device(core=core)], self.dialect)
 
     def present(self, snapshot: Mapping[str, object]) -> list[bytes]:
         """Units that show what the core says is so now: every system, then every component that is not quiet, fires first."""
         places = self._take(snapshot)
         at = time_of_instant(self._now())
-        systems: list[InformationObject] = []
-        for system in dict.fromkeys(self.places.of_system(source).system for source in self.places.systems):
-            systems.append(SystemStatus(*system, system_status(self._conditions.under(system)), at))
+        systems = self._systems(self._conditions, at)
         loud = sorted(places.values(), key=lambda place: not FIRE_KINDS.intersection(self._kinds(place)))
         components: list[InformationObject] = [
-            self._component(place, component_status(self._kinds(place)), at) for place in loud
+            self.component(place, component_status(self._kinds(place)), at) for place in loud
         ]
         return [unit.adu for unit in (*self._units(1, systems), *self._units(2, components))]
+
+    def systems_of(self, snapshot: Mapping[str, object]) -> list[SystemStatus]:
+        """The state of every system by a snapshot; what is remembered stays as it is."""
+        conditions = Conditions()
+        members, _, _ = self._active(snapshot)
+        conditions.snapshot(members, complete=True)
+        return self._systems(conditions, time_of_instant(self._now()))
+
+    def _systems(self, conditions: Conditions, at: Time) -> list[SystemStatus]:
+        systems = dict.fromkeys(self.places.of_system(source).system for source in self.places.systems)
+        return [SystemStatus(*system, system_status(conditions.under(system)), at) for system in systems]
 
     def _kinds(self, place: Place) -> list[str]:
         return [kind for _, kind in self._conditions.now(place.key)]
 
     def _take(self, snapshot: Mapping[str, object]) -> dict[Key, Place]:
         """Take over what is active; return the components among it."""
+        members, own, places = self._active(snapshot)
+        loud, shown = snapshot.get("points_loud"), snapshot.get("points")
+        complete = isinstance(shown, list) and loud == len(shown)
+        self._conditions.snapshot(members, complete=complete)
+        self._own.snapshot(own, complete=complete)
+        return places
+
+    def _active(
+        self, snapshot: Mapping[str, object]
+    ) -> tuple[list[tuple[Key, Member]], list[tuple[Key, Member]], dict[Key, Place]]:
+        """What is active in the facility and in the gateway, and the components among it."""
         members: list[tuple[Key, Member]] = []
         own: list[tuple[Key, Member]] = []
         places: dict[Key, Place] = {}
@@ -299,11 +326,7 @@ class Writer:
             elif form is Form.COMPONENT and place.send:
                 members.append((place.key, member))
                 places[place.key] = place
-        loud, shown = snapshot.get("points_loud"), snapshot.get("points")
-        complete = isinstance(shown, list) and loud == len(shown)
-        self._conditions.snapshot(members, complete=complete)
-        self._own.snapshot(own, complete=complete)
-        return places
+        return members, own, places
 
     # --- packing --------------------------------------------------------------------------------------------------------------
 
@@ -323,27 +346,27 @@ class Writer:
     def _unit(self, run: Sequence[_Entry]) -> Iterator[Unit]:
         kind, objects = run[0].kind, [item for entry in run for item in entry.objects]
         if not objects:
-            yield Unit(b"", run[0].n, run[-1].n)
+            yield Unit(b"", run[0].n, run[-1].n, 0)
         elif len(objects) <= self.room(kind):
             adu = encode_adu(kind, objects, self.dialect)
             single = tuple(self._single(entry) for entry in run) if len(run) > 1 else ()
-            yield Unit(adu, run[0].n, run[-1].n, single=single)
+            yield Unit(adu, run[0].n, run[-1].n, run[-1].n, single=single)
         else:  # one record that needs several units
             n, room = run[0].n, self.room(kind)
             parts = [objects[start : start + room] for start in range(0, len(objects), room)]
             for index, part in enumerate(parts):
-                is_last = index == len(parts) - 1
-                yield Unit(encode_adu(kind, part, self.dialect), n, n if is_last else n - 1, index if is_last else 0)
+                last, joined = (n, index) if index == len(parts) - 1 else (n - 1, 0)
+                yield Unit(encode_adu(kind, part, self.dialect), n, last, n, joined)
 
     def _single(self, entry: _Entry) -> Unit:
         adu = encode_adu(entry.kind, entry.objects, self.dialect) if entry.objects else b""
-        return Unit(adu, entry.n, entry.n)
+        return Unit(adu, entry.n, entry.n, entry.n)
 
     def _units(self, kind: int, objects: Sequence[InformationObject]) -> Iterator[Unit]:
         """Units that settle no record."""
         room = self.room(kind)
         for start in range(0, len(objects), room):
-            yield Unit(encode_adu(kind, objects[start : start + room], self.dialect), 1, 0)
+            yield Unit(encode_adu(kind, objects[start : start + room], self.dialect), 1, 0, 0)
 
     def room(self, kind: int) -> int:
         """How many objects one unit of this type may have for this centre."""

@@ -1,0 +1,268 @@
+"""What the centre asks for (types 61-68, 81-91) and what it is answered. Reading asks the core; acting goes to the command desk.
+
+A refusal is a denial (6). What the gateway cannot know it does not make up: the software version and the clock of a panel (65, 68)
+are denied.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from drivers.codecs.gb26875 import ANSWERS, Command, Time, cut, decode_adu, encode_adu, write_description
+from drivers.codecs.gb26875 import objects as of
+from drivers.codecs.gb26875.objects import InformationObject
+from drivers.codecs.gb26875.texts import TEXT_BYTES_MAX
+from edge_agent import __version__
+from edge_agent.china_time import CHINA
+from edge_agent.clock import TimeSource
+from edge_agent.config.model import Config
+from edge_agent.uplink.commands import Command as Order
+from edge_agent.uplink.gb26875.forms import Form, Happened, component_status, form_of, operation_flags
+from edge_agent.uplink.gb26875.places import Place
+from edge_agent.uplink.gb26875.plan import Writer, time_of, time_of_instant
+from edge_agent.uplink.link import Receiver
+
+log = logging.getLogger("edge.gb26875")
+
+OPERATION_KINDS: Final = ("reset", "silence", "acknowledge", "test", "duty_check")
+HISTORY_MAX: Final = 200  # records one query of the journal gives
+DONE: Final = "done"
+
+Reply = tuple[Command, bytes]
+Rows = Sequence[Mapping[str, object]]
+
+
+class Downlink:
+    """The answers of one gateway to one centre."""
+
+    def __init__(self, config: Config, clock: TimeSource) -> None:
+        self._config, self._clock = config, clock
+        self._orders = 0
+
+    async def answer(self, adu: bytes, receiver: Receiver, writer: Writer) -> Reply:
+        """Command and data unit of the answer to one request or control."""
+        asked = decode_adu(adu, writer.dialect, uplink=False)
+        if asked.type in _ORDERS and len(asked.objects) == 1:
+            order = _ORDERS[asked.type](asked.objects[0])
+            return (Command.CONFIRM, b"") if order and await self._carry_out(receiver, *order) else (Command.DENY, b"")
+        read = self._readers().get(asked.type)
+        if read is None or not asked.objects or any(isinstance(item, of.Opaque) for item in asked.objects):
+            return Command.DENY, b""
+        found = await read(asked.objects, receiver, writer)
+        kind = ANSWERS[asked.type]
+        found = found[: writer.room(kind)]
+        return (Command.RESPONSE, encode_adu(kind, found, writer.dialect)) if found else (Command.DENY, b"")
+
+    async def _carry_out(self, receiver: Receiver, name: str, params: Mapping[str, object]) -> bool:
+        """Repeats never come this far: the session answers them."""
+        self._orders += 1
+        now = self._clock.now()
+        command_id = f"gb-{now.boot_id}-{now.mono_ns:x}-{self._orders}"
+        answer = await receiver.desk.run(Order(id=command_id, name=name, params=params, by="gb26875"))
+        if answer.status != DONE:
+            log.warning("command=%s status=%s code=%s", name, answer.status, answer.code)
+        return answer.status == DONE
+
+    def _readers(
+        self,
+    ) -> Mapping[int, Callable[[Sequence[InformationObject], Receiver, Writer], Awaitable[list[InformationObject]]]]:
+        return {
+            61: self._systems,
+            62: self._components,
+            63: self._values,
+            64: self._facility_operations,
+            66: self._system_texts,
+            67: self._component_texts,
+            81: self._device_status,
+            84: self._device_operations,
+            85: self._device_version,
+            86: self._device_text,
+            88: self._device_time,
+        }
+
+    # --- the facility -----------------------------------------------------------------------------------------------------------
+
+    async def _systems(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        snapshot = await _snapshot(receiver)
+        if snapshot is None:
+            return []
+        present = {(s.system_type, s.system_address): s for s in writer.systems_of(snapshot)}
+        wanted = [(q.system_type, q.system_address) for q in asked if isinstance(q, of.SystemQuery)]
+        return [present[system] for system in wanted if system in present]
+
+    async def _components(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        found: list[InformationObject] = []
+        at = time_of_instant(self._clock.now())
+        for place, rows in await _asked_points(asked, receiver, writer):
+            kinds = [str(row["active"]) for row in rows if row.get("active")]
+            kinds += ["fault" for row in rows if row.get("fault")]
+            found.append(writer.component(place, component_status(kinds), at))
+        return found
+
+    async def _values(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        found: list[InformationObject] = []
+        at = time_of_instant(self._clock.now())
+        for _, rows in await _asked_points(asked, receiver, writer):
+            for row in rows:
+                value = row.get("value")
+                if type(value) in (int, float):
+                    reading = writer.reading(str(row["id"]), float(str(value)), at)
+                    found += [reading] if reading is not None else []
+        return found
+
+    async def _system_texts(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        """Name and profile of a panel, meter or the contacts."""
+        config, found = self._config, list[InformationObject]()
+        named = {panel.id: f"{panel.name} {panel.profile}" for panel in config.panels}
+        named |= {device.id: f"{device.name} {device.profile}" for bus in config.buses for device in bus.devices}
+        for source in writer.places.systems:
+            system = writer.places.of_system(source).system
+            if any(isinstance(q, of.SystemQuery) and (q.system_type, q.system_address) == system for q in asked):
+                text = cut(f"{source} {named.get(source, '')}".strip(), TEXT_BYTES_MAX)
+                found.append(of.SystemConfiguration(*system, text, _trailing(writer, self._clock)))
+        return found
+
+    async def _component_texts(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        return [
+            of.ComponentConfiguration(
+                place.system_type,
+                place.system_address,
+                place.component_type,
+                writer.address(place),
+                write_description(place.description),
+                _trailing(writer, self._clock),
+            )
+            for place, _ in await _asked_points(asked, receiver, writer)
+        ]
+
+    async def _facility_operations(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        query = asked[0]
+        assert isinstance(query, of.FacilityRecordQuery), "type 64"
+        found: list[InformationObject] = []
+        for event, record in await self._operations(receiver, query.start):
+            place = writer.places.of(event.point, kind=event.kind)
+            if form_of(event, has_address=not place.is_panel) is not Form.FACILITY_OPERATION:
+                continue
+            if place.system == (query.system_type, query.system_address):
+                flags = operation_flags(event, Form.FACILITY_OPERATION)
+                found.append(of.FacilityOperation(*place.system, flags, _operator(record), time_of(record.get("at"))))
+        return found[: query.count]
+
+    # --- this device ------------------------------------------------------------------------------------------------------------
+
+    async def _device_status(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        return [writer.device(core=await receiver.ask("status") is not None)]
+
+    async def _device_operations(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        query = asked[0]
+        assert isinstance(query, of.DeviceRecordQuery), "type 84"
+        found: list[InformationObject] = []
+        for event, record in await self._operations(receiver, query.start):
+            if form_of(event, has_address=True) is Form.DEVICE_OPERATION:
+                flags = operation_flags(event, Form.DEVICE_OPERATION)
+                found.append(of.DeviceOperation(flags, _operator(record), time_of(record.get("at"))))
+        return found[: query.count]
+
+    async def _operations(self, receiver: Receiver, start: Time) -> list[tuple[Happened, Mapping[str, object]]]:
+        """Operations the journal has from `start` on, oldest first. Of very many the newest are there."""
+        query: dict[str, object] = {"limit": HISTORY_MAX, "streams": ["status"], "kinds": list(OPERATION_KINDS)}
+        if isinstance(start, datetime):
+            query["since_wall_ns"] = wall_ns(start)
+        page = (await receiver.history(query)).get("records")
+        records = [record for record in reversed(page) if isinstance(record, dict)] if isinstance(page, list) else []
+        return [(_happened(record), record) for record in records]
+
+    async def _device_version(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        major, minor = (int(part) for part in __version__.split(".")[:2])
+        return [of.DeviceVersion(major, minor, _trailing(writer, self._clock))]
+
+    async def _device_text(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        gateway = self._config.gateway
+        text = cut(f"{gateway.id} {gateway.name} edge-agent {__version__}", TEXT_BYTES_MAX)
+        return [of.DeviceConfiguration(text, _trailing(writer, self._clock))]
+
+    async def _device_time(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        return [of.DeviceTime(time_of_instant(self._clock.now()), _trailing(writer, self._clock))]
+
+
+def _initialise(item: InformationObject) -> tuple[str, Mapping[str, object]] | None:
+    return ("initialise", {}) if isinstance(item, of.DeviceQuery) else None
+
+
+def _set_clock(item: InformationObject) -> tuple[str, Mapping[str, object]] | None:
+    if not isinstance(item, of.ClockSetting) or not isinstance(item.time, datetime):
+        return None
+    return "set_clock", {"wall_ns": wall_ns(item.time), "uncertainty_ms": 1000}  # the wire has whole seconds
+
+
+def _duty_check(item: InformationObject) -> tuple[str, Mapping[str, object]] | None:
+    return ("duty_check", {"minutes": item.minutes}) if isinstance(item, of.DutyInspection) else None
+
+
+_ORDERS: Final = {89: _initialise, 90: _set_clock, 91: _duty_check}
+
+
+async def _snapshot(receiver: Receiver) -> dict[str, object] | None:
+    alarms, points = await receiver.ask("alarms"), await receiver.ask("points")
+    if not isinstance(alarms, list) or not isinstance(points, list):
+        return None
+    return {"alarms": alarms, "points": points, "points_loud": len(points)}
+
+
+async def _asked_points(
+    asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+) -> list[tuple[Place, Rows]]:
+    """The components a query names, in its order, each with its points."""
+    rows = await receiver.ask("points")
+    by_key: dict[tuple[int, int, bytes], tuple[Place, list[Mapping[str, object]]]] = {}
+    for row in rows if isinstance(rows, list) else []:
+        place = writer.places.of(str(row["id"]), kind=str(row.get("kind") or ""), name=str(row.get("name") or ""))
+        if place.send and not place.is_panel:
+            by_key.setdefault((*place.system, writer.address(place)), (place, []))[1].append(row)
+    wanted = [(q.system_type, q.system_address, q.address) for q in asked if isinstance(q, of.ComponentQuery)]
+    return [by_key[key] for key in wanted if key in by_key]
+
+
+def _happened(record: Mapping[str, object]) -> Happened:
+    told = record.get("fields")
+    result = str(told.get("result", "")) if isinstance(told, dict) else ""
+    kind, point, source = (str(record.get(key, "")) for key in ("kind", "point", "source"))
+    return Happened(kind, point, source, record.get("active") is True, result)
+
+
+def _operator(record: Mapping[str, object]) -> int:
+    told = record.get("fields")
+    number = told.get("operator") if isinstance(told, dict) else None
+    return number if type(number) is int and 0 <= number <= 255 else 0
+
+
+def _trailing(writer: Writer, clock: TimeSource) -> Time | None:
+    return writer.dialect.tail(time_of_instant(clock.now()))
+
+
+def wall_ns(at: datetime) -> int:
+    """UTC nanoseconds of a naive China time."""
+    return int(at.replace(tzinfo=CHINA).timestamp()) * 1_000_000_000

@@ -1,0 +1,370 @@
+"""One connection to a GB/T 26875.3-2011 centre: frames over a socket, on the loop. The order of things is in `exchange`."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from buffer.records import Priority
+from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, Rejected, write_time
+from edge_agent.clock import TimeSource
+from edge_agent.uplink.contract import Batch
+from edge_agent.uplink.gb26875.downlink import Downlink
+from edge_agent.uplink.gb26875.exchange import Exchange, Exchanges, Seen, Serials
+from edge_agent.uplink.gb26875.plan import Plan, Unit, Writer, split, time_of_instant
+from edge_agent.uplink.link import LinkError, Receiver
+from edge_agent.uplink.outbox import Flight
+
+log = logging.getLogger("edge.gb26875")
+
+# What goes first. An alarm of this moment overtakes all but the frame that tells the centre who speaks.
+HELLO, FRESH, SNAPSHOT, RECORDS, KEEPALIVE = -3.0, -2.0, -1.0, 0.0, 9.0
+KEEPALIVE_MISSES: Final = 3
+PLAN_BYTES_MAX: Final = 1 << 20
+REQUESTS_MAX: Final = 8  # of the centre, worked on at once
+DECLINED: Final = "denied by the centre"
+ONE_BYTE: Final = b"\x16"
+COMMAND_7: Final = 7
+CLOSE_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GbSettings:
+    """How one centre is spoken to, beside its dialect."""
+
+    source: bytes
+    target: bytes
+    any_address: bool = False
+    timeout_s: float = 10.0
+    resends: int = 3
+    open_exchanges: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the connections to one centre have in common: it outlives each of them."""
+
+    settings: GbSettings
+    writer: Writer
+    clock: TimeSource
+    downlink: Downlink
+    serials: Serials = field(default_factory=Serials)
+    seen: Seen = field(default_factory=Seen)
+
+
+@dataclass(slots=True)
+class _Sending:
+    """A batch on its way."""
+
+    flight: Flight
+    left: int = 0  # units not answered yet
+    confirmed: set[int] = field(default_factory=set)  # units, by index
+    declined: set[int] = field(default_factory=set)  # records, by n
+
+
+class GbSession(asyncio.Protocol):
+    """`edge_agent.uplink.link.Session`."""
+
+    brief, max_bytes, waits_s = False, PLAN_BYTES_MAX, math.inf
+
+    def __init__(self, shared: Shared, receiver: Receiver) -> None:
+        self._settings, self._writer, self._clock = shared.settings, shared.writer, shared.clock
+        self._seen, self._downlink, self._receiver = shared.seen, shared.downlink, receiver
+        self._dialect: Dialect = shared.writer.dialect
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[LinkError] = self._loop.create_future()
+        self.window = self._settings.open_exchanges + 1  # the one on the wire, and the next at hand
+        self._exchanges = Exchanges(shared.serials, self._settings.open_exchanges)
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._reader = FrameReader(extra_commands=self._dialect.extra_commands)
+        self._transport: asyncio.Transport | None = None
+        self._requests: set[asyncio.Task[None]] = set()
+        self._heard_s = self._loop.time()
+        self._keeping: asyncio.TimerHandle | None = None
+        self._singly = False  # the centre declined objects together and took them one by one
+        self.counters = {"frames": 0, "resent": 0, "foreign": 0, "rejected": 0, "denied": 0}
+
+    # --- asyncio.Protocol -------------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is ours."""
+        assert isinstance(transport, asyncio.Transport), "a stream"
+        self._transport = transport
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Whatever the centre sends."""
+        for item in self._reader.feed(data, round(self._loop.time() * 1e9)):
+            if isinstance(item, Rejected):
+                self._rejected(item)
+            else:
+                self._take(item)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self._end(LinkError("lost", repr(exc) if exc is not None else "closed by the centre"))
+
+    # --- edge_agent.uplink.link.Session -----------------------------------------------------------------------------------------
+
+    def encode(self, batch: Batch) -> Plan:
+        """The units of a batch."""
+        return self._writer.write(batch)
+
+    def send(self, flight: Flight, payload: Plan) -> None:
+        """Queue the units of a batch; what needs none is settled."""
+        for first, last in payload.without:
+            self._loop.call_soon(self._receiver.settled, flight, first, last)
+        if not payload.units:
+            self._loop.call_soon(self._receiver.finished, flight)
+            return
+        batch = flight.batch
+        rank = FRESH if batch.priority is Priority.ALARM and not batch.replay else RECORDS + batch.priority
+        sending = _Sending(flight)
+        units = [part for unit in payload.units for part in (split(unit) if self._singly and unit.single else [unit])]
+        for index, unit in enumerate(units):
+            self._send_unit(sending, index, unit, rank)
+        self._pump()
+
+    def send_state(self, snapshot: dict[str, object] | None) -> None:
+        """Type 21, so that the centre knows who speaks, then what the core says is so now."""
+        self._exchanges.drop_state()
+        units = self._writer.present(snapshot) if snapshot is not None else []
+        core = snapshot is not None
+        self._state(HELLO, lambda: self._writer.device_unit(core=core))
+        for adu in units:
+            self._state(SNAPSHOT, lambda adu=adu: adu)  # type: ignore[misc]  # a constant
+        self._pump()
+
+    async def close(self) -> None:
+        """Let go. The protocol has no farewell."""
+        self._end(LinkError("closed"))
+        transport = self._transport
+        if transport is not None:
+            transport.abort()
+        for task in list(self._requests):
+            task.cancel()
+        if self._requests:
+            await asyncio.wait(self._requests, timeout=CLOSE_S)
+
+    # --- exchanges we begin -----------------------------------------------------------------------------------------------------
+
+    def _send_unit(self, sending: _Sending, index: int, unit: Unit, rank: float) -> None:
+        sending.left += 1
+        self._exchanges.add(
+            Exchange(
+                rank=rank,
+                command=Command.SEND,
+                make=lambda: unit.adu,
+                confirmed=lambda: self._unit_confirmed(sending, index, unit),
+                denied=lambda: self._unit_denied(sending, index, unit, rank),
+                transmissions=1 + self._settings.resends,
+            )
+        )
+
+    def _unit_confirmed(self, sending: _Sending, index: int, unit: Unit) -> None:
+        sending.confirmed.add(index)
+        if unit.last >= unit.first and all(index - part in sending.confirmed for part in range(1, unit.joined + 1)):
+            self._receiver.settled(sending.flight, unit.first, unit.last)
+        else:
+            self._receiver.alive()
+        self._unit_over(sending)
+
+    def _unit_denied(self, sending: _Sending, index: int, unit: Unit, rank: float) -> None:
+        self.counters["denied"] += 1
+        if unit.single:
+            self._singly = True  # perhaps it takes no two objects in one frame
+            for part in split(unit):
+                self._send_unit(sending, index, part, rank)
+        elif unit.record and unit.record not in sending.declined:
+            sending.declined.add(unit.record)
+            self._receiver.declined(sending.flight, unit.record, DECLINED)
+        self._unit_over(sending)
+
+    def _unit_over(self, sending: _Sending) -> None:
+        sending.left -= 1
+        if not sending.left:
+            self._receiver.finished(sending.flight)
+
+    def _state(self, rank: float, make: Callable[[], bytes]) -> None:
+        self._exchanges.add(
+            Exchange(
+                rank=rank,
+                command=Command.SEND,
+                make=make,
+                confirmed=self._receiver.alive,
+                denied=lambda: self._receiver.state_denied(Command.DENY, "type 1, 2 or 21"),
+                transmissions=1 + self._settings.resends,
+                state=True,
+            )
+        )
+
+    def _pump(self) -> None:
+        while not self.closed.done() and (exchange := self._exchanges.next()) is not None:
+            self._transmit(exchange)
+
+    def _transmit(self, exchange: Exchange) -> None:
+        if exchange.adu is None:
+            exchange.adu = exchange.make()
+        assert exchange.serial is not None, "the queue gave it one"
+        self.counters["frames"] += 1
+        self.counters["resent"] += exchange.sent > 1
+        frame = Frame(
+            serial=exchange.serial,
+            version=self._dialect.version,
+            user_version=self._dialect.user_version,
+            sent=self._tag(),  # of this transmission; what happened has its own time in the unit
+            source=self._settings.source,
+            target=self._settings.target,
+            command=exchange.command,
+            adu=exchange.adu,
+        )
+        self._write(frame.encode())
+        self._timers[exchange.serial] = self._loop.call_later(self._settings.timeout_s, self._timed_out, exchange)
+
+    def _timed_out(self, exchange: Exchange) -> None:
+        assert exchange.serial is not None, "it was sent"
+        self._timers.pop(exchange.serial, None)
+        if not self._exchanges.timed_out(exchange):
+            waited_s = exchange.sent * self._settings.timeout_s
+            hint = f", {self.counters['foreign']} answers that fit nothing" if self.counters["foreign"] else ""
+            reason = "no_keepalive" if exchange.keepalive else "unconfirmed"
+            self._end(LinkError(reason, f"{exchange.sent} transmissions in {waited_s:.0f} s{hint}"))
+            return
+        self._pump()
+
+    # --- what the centre sends --------------------------------------------------------------------------------------------------
+
+    def _take(self, frame: Frame) -> None:
+        if frame.command == Command.CONFIRM or (
+            frame.command == COMMAND_7 and COMMAND_7 in self._dialect.extra_commands
+        ):
+            self._confirmed(frame)
+        elif frame.command == Command.DENY:
+            self._denied(frame)
+        elif frame.command in (Command.REQUEST, Command.CONTROL):
+            self._requested(frame)
+        elif frame.command != Command.RESPONSE:
+            self._answer(frame, Command.DENY)
+
+    def _rejected(self, item: Rejected) -> None:
+        """A check error is denied (6.5), unless it was itself an answer: denials of denials have no end."""
+        self.counters["rejected"] += 1
+        log.warning("rejected reason=%s bytes=%d", item.reason, len(item.raw))
+        frame = item.frame
+        if frame is not None and frame.command not in (Command.CONFIRM, Command.DENY, Command.RESPONSE):
+            self._answer(frame, Command.DENY)
+
+    def _ours(self, frame: Frame) -> bool:
+        if self._settings.any_address or frame.target == self._settings.source:
+            return True
+        self.counters["foreign"] += 1
+        return False
+
+    def _confirmed(self, frame: Frame) -> None:
+        if not self._ours(frame):
+            return
+        exchange = self._exchanges.confirm(frame.serial)
+        if exchange is None:
+            self.counters["foreign"] += 1
+            return
+        self._stop_timer(frame.serial)
+        self._heard_s = self._loop.time()
+        exchange.confirmed()
+        self._pump()
+
+    def _denied(self, frame: Frame) -> None:
+        if not self._ours(frame):
+            return
+        exchange, is_over = self._exchanges.deny(frame.serial)
+        if exchange is None:
+            self.counters["foreign"] += 1
+            return
+        self._stop_timer(frame.serial)
+        self._heard_s = self._loop.time()
+        if is_over:
+            exchange.denied()
+        self._pump()
+
+    def _stop_timer(self, serial: int) -> None:
+        timer = self._timers.pop(serial, None)
+        if timer is not None:
+            timer.cancel()
+
+    # --- requests and controls of the centre --------------------------------------------------------------------------------------
+
+    def _requested(self, frame: Frame) -> None:
+        key = frame.serial, frame.source, frame.command, frame.adu
+        answered = self._seen.find(key, self._loop.time())
+        if answered is not None:
+            if answered:  # else the first is still being worked on, and its answer is this one's
+                self._write(answered)
+            return
+        if len(self._requests) >= REQUESTS_MAX:
+            self._answer(frame, Command.DENY)
+            return
+        self._seen.put(key, b"", self._loop.time())
+        task = self._loop.create_task(self._work(frame, key), name="gb-request")
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    async def _work(self, frame: Frame, key: tuple[int, bytes, int, bytes]) -> None:
+        try:
+            command, adu = await self._downlink.answer(frame.adu, self._receiver, self._writer)
+        except Exception:
+            log.exception("request type=%s", frame.adu[:1].hex())
+            command, adu = Command.DENY, b""
+        answer = frame.answer(command, self._tag(), adu).encode()
+        self._seen.put(key, answer, self._loop.time())
+        self._write(answer)
+
+    def _answer(self, frame: Frame, command: Command) -> None:
+        self._write(frame.answer(command, self._tag()).encode())
+
+    # --- the line ---------------------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """The keep-alive: when nothing was confirmed for its period and nothing is on the wire that would show."""
+        if self.closed.done() or self._dialect.keepalive == "none":
+            return
+        now_s = self._loop.time()
+        due_s = self._heard_s + self._dialect.keepalive_s
+        if now_s >= due_s and not len(self._exchanges):
+            self._exchanges.add(self._keepalive())
+            self._pump()
+        if now_s >= due_s:
+            due_s = now_s + 1.0
+        self._keeping = self._loop.call_at(due_s, self._watch)
+
+    def _keepalive(self) -> Exchange:
+        forms: Mapping[str, tuple[int, Callable[[], bytes]]] = {
+            "empty-send-data": (Command.SEND, lambda: b""),
+            "device-status": (Command.SEND, self._writer.device_unit),
+            "one-byte": (Command.SEND, lambda: ONE_BYTE),
+            "command-7": (COMMAND_7, lambda: b""),
+        }
+        command, make = forms[self._dialect.keepalive]
+        return Exchange(
+            rank=KEEPALIVE,
+            command=command,
+            make=make,
+            confirmed=self._receiver.alive,
+            denied=self._receiver.alive,  # it answers
+            transmissions=KEEPALIVE_MISSES,
+            keepalive=True,
+        )
+
+    def _tag(self) -> bytes:
+        return write_time(time_of_instant(self._clock.now()), bcd=self._dialect.bcd)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self.closed.done():
+            self._transport.write(data)
+
+    def _end(self, why: LinkError) -> None:
+        for timer in (*self._timers.values(), *([self._keeping] if self._keeping is not None else [])):
+            timer.cancel()
+        self._timers.clear()
+        if not self.closed.done():
+            self.closed.set_result(why)
