@@ -1,0 +1,322 @@
+"""The wire to a GB/T 26875.3 centre over real sockets, against the reference centre and everything it can do wrong."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from buffer.records import Priority
+from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, decode_adu
+from drivers.codecs.gb26875.objects import DeviceStatus
+from edge_agent.model import Kind
+from edge_agent.uplink.main import UplinkProcess
+from simulators.centre.gb26875 import GbCentre
+from simulators.centre.gb_faults import FAULTS, FaultName
+from tests.uplink.gb26875.site import SOURCE, TIMEOUT_S, body, fires, gb_centre, gb_config, gb_uplink, units
+from tests.uplink.site import MemoryJournal, running_uplink, until
+
+pytestmark = pytest.mark.asyncio
+
+
+def journal_of(count: int, kind: Kind = Kind.FIRE, priority: Priority = Priority.ALARM) -> MemoryJournal:
+    journal = MemoryJournal()
+    for n in range(1, count + 1):
+        journal.append(priority, body(n, kind))
+    return journal
+
+
+def done(process: UplinkProcess, priority: Priority = Priority.ALARM) -> Callable[[], bool]:
+    """Whether the first centre has confirmed all there is."""
+    outbox = process.destinations[0].outbox
+
+    def all_done() -> bool:
+        stream = outbox.get("e1", priority)
+        return stream is not None and stream.head > 0 and stream.done.through == stream.head
+
+    return all_done
+
+
+async def test_a_connection_begins_with_the_device_then_alarms_and_each_is_confirmed(tmp_path: Path) -> None:
+    async with (
+        gb_centre() as centre,
+        running_uplink(gb_config(tmp_path, gb_uplink(centre.port)), journal_of(3)) as process,
+    ):
+        await until(done(process))
+        first = centre.received[0]
+        assert first.unit.type == 21
+        assert first.source == SOURCE
+        assert fires(centre) == [1, 2, 3]
+        assert [one.serial for one in centre.received] == list(range(len(centre.received)))
+
+
+@pytest.mark.parametrize("fault", [name for name in FAULTS if name != "no-swap"])
+@pytest.mark.parametrize("times", [1, 3])
+async def test_whatever_a_centre_does_wrong_every_alarm_arrives_and_none_is_credited_falsely(
+    tmp_path: Path, fault: FaultName, times: int
+) -> None:
+    """Matrix row N4. Once is mended within the exchange; three times takes all resends."""
+    async with gb_centre() as centre:
+        centre.faults.slow_s = 1.5 * TIMEOUT_S
+        centre.faults.add(fault, times=times, types=frozenset({2}))
+        config = gb_config(tmp_path, gb_uplink(centre.port, objects_max=1))
+        async with running_uplink(config, journal_of(4)) as process:
+            await until(done(process), fault)
+            assert centre.faults.struck[fault] == times
+            assert sorted(set(fires(centre))) == [1, 2, 3, 4]
+            connections = process.destinations[0].counters["connections"]
+            assert (connections == 1) == (fault != "reset"), "three resends are enough for all but a reset"
+            assert process.destinations[0].counters["confirmed"] == 4
+
+
+@pytest.mark.parametrize("fault", ["no-confirm", "silent", "wrong-serial", "wrong-checksum", "half", "no-swap"])
+async def test_without_a_true_confirm_the_exchange_fails_the_link_says_why_and_nothing_is_lost(
+    tmp_path: Path, fault: FaultName
+) -> None:
+    async with gb_centre() as centre:
+        centre.faults.add(fault, types=frozenset({2}))
+        config = gb_config(tmp_path, gb_uplink(centre.port, timeout_s=0.2))
+        async with running_uplink(config, journal_of(2)) as process:
+            destination = process.destinations[0]
+            await until(lambda: destination._reason == "unconfirmed", "down")
+            assert destination.outbox.pending(Priority.ALARM) == 2
+            sent = centre.faults.struck[fault]
+            assert sent == 4, "one transmission and three resends"
+            frames = [one.frame for one in centre.received if one.unit.type == 2]
+            assert len({frame.serial for frame in frames}) <= 1, "a resend keeps its serial number"
+            centre.faults.clear()
+            await until(done(process))
+            assert set(fires(centre)) == {1, 2}
+            assert destination._up
+
+
+async def test_a_centre_that_confirms_to_a_wrong_address_is_believed_only_if_configured(tmp_path: Path) -> None:
+    async with gb_centre() as centre:
+        centre.faults.add("no-swap")
+        config = gb_config(tmp_path, gb_uplink(centre.port, any_address=True))
+        async with running_uplink(config, journal_of(2)) as process:
+            await until(done(process))
+            assert process.destinations[0].counters["connections"] == 1
+
+
+async def test_a_resend_keeps_the_serial_number_and_renews_the_time_of_the_frame(tmp_path: Path) -> None:
+    async with (
+        scripted() as (peer, port),
+        running_uplink(gb_config(tmp_path, gb_uplink(port, timeout_s=1.1)), MemoryJournal()),
+    ):
+        first, second = await peer.frame(), await peer.frame()
+        assert (first.serial, first.adu, first.command) == (second.serial, second.adu, second.command)
+        assert first.sent != second.sent
+
+
+async def test_a_late_confirm_of_the_last_connection_is_not_credited_in_this_one(tmp_path: Path) -> None:
+    async with (
+        scripted() as (peer, port),
+        running_uplink(gb_config(tmp_path, gb_uplink(port, resends=0)), journal_of(1)) as process,
+    ):
+        hello = await peer.frame()
+        peer.answer(hello)
+        alarm = await peer.frame()
+        assert alarm.adu[0] == 2
+        await peer.gone()  # not confirmed: the gateway gives the connection up
+        hello = await peer.frame()
+        peer.answer(alarm)  # what the last connection waited for
+        peer.answer(hello)
+        again = await peer.frame()
+        assert again.adu == alarm.adu
+        assert again.serial != alarm.serial
+        assert not done(process)()
+        peer.answer(again)
+        await until(done(process))
+
+
+async def test_an_alarm_waits_for_no_more_than_the_one_open_exchange(tmp_path: Path) -> None:
+    journal = journal_of(60, Kind.FEEDBACK, Priority.STATUS)
+    async with (
+        scripted() as (peer, port),
+        running_uplink(gb_config(tmp_path, gb_uplink(port, objects_max=1, timeout_s=5.0)), journal) as process,
+    ):
+        peer.answer(await peer.frame())
+        open_exchange = await peer.frame()
+        journal.append(Priority.ALARM, body(1))
+        process._on_record("e1", Priority.ALARM, 1, body(1))
+        await asyncio.sleep(0.1)
+        assert peer.empty(), "one open exchange"
+        peer.answer(open_exchange)
+        fire = await peer.frame()
+        assert decode_adu(fire.adu).objects[0].status & 0b10  # type: ignore[union-attr]
+
+
+async def test_a_resend_gives_way_to_an_alarm(tmp_path: Path) -> None:
+    journal = journal_of(5, Kind.FEEDBACK, Priority.STATUS)
+    async with (
+        scripted() as (peer, port),
+        running_uplink(gb_config(tmp_path, gb_uplink(port, objects_max=1, timeout_s=0.5)), journal) as process,
+    ):
+        peer.answer(await peer.frame())
+        status = await peer.frame()
+        process._on_record("e1", Priority.ALARM, 1, body(1))
+        fire = await peer.frame()
+        assert fire.serial != status.serial, "the status timed out, and the fire went before its resend"
+        peer.answer(fire)
+        again = await peer.frame()
+        assert (again.serial, again.adu) == (status.serial, status.adu)
+
+
+async def test_a_centre_that_takes_no_two_objects_in_a_frame_gets_them_one_by_one(tmp_path: Path) -> None:
+    async with (
+        scripted() as (peer, port),
+        running_uplink(gb_config(tmp_path, gb_uplink(port)), journal_of(5)) as process,
+    ):
+        singles = 0
+        while not done(process)():
+            frame = await peer.frame()
+            many = frame.adu[0] == 2 and frame.adu[1] > 1
+            singles += frame.adu[0] == 2 and not many
+            peer.answer(frame, Command.DENY if many else Command.CONFIRM)
+            await asyncio.sleep(0.01)
+        assert singles == 5
+        assert process.destinations[0].counters["refused"] == 0
+
+
+async def test_one_record_the_centre_denies_holds_up_nothing(tmp_path: Path) -> None:
+    async with (
+        scripted() as (peer, port),
+        running_uplink(gb_config(tmp_path, gb_uplink(port, objects_max=1)), journal_of(4)) as process,
+    ):
+        stream = None
+        while stream is None or stream.done.count() < 3:
+            frame = await peer.frame()
+            is_second = frame.adu[0] == 2 and frame.adu[7:9] == b"\x02\x00"
+            peer.answer(frame, Command.DENY if is_second else Command.CONFIRM)
+            await asyncio.sleep(0.005)
+            stream = process.destinations[0].outbox.get("e1", Priority.ALARM)
+        assert 2 not in stream.done
+        assert process.destinations[0].counters["refused"] == 0
+
+
+@pytest.mark.parametrize("form", ["empty-send-data", "device-status", "one-byte", "command-7"])
+async def test_each_keepalive_is_sent_when_nothing_else_is_and_three_misses_end_the_link(
+    tmp_path: Path, form: str
+) -> None:
+    expected = {"empty-send-data": (2, b""), "one-byte": (2, b"\x16"), "command-7": (7, b"")}
+    async with (
+        scripted() as (peer, port),
+        running_uplink(
+            gb_config(tmp_path, gb_uplink(port, keepalive=form, keepalive_s=0.3, timeout_s=0.2)), MemoryJournal()
+        ) as process,
+    ):
+        peer.answer(await peer.frame())
+        beat = await peer.frame()
+        assert expected.get(form, (2, beat.adu)) == (beat.command, beat.adu)
+        if form == "device-status":
+            assert isinstance(decode_adu(beat.adu).objects[0], DeviceStatus)
+        peer.answer(beat, Command.CONFIRM if form != "command-7" else 7)
+        destination = process.destinations[0]
+        await until(lambda: destination._up, "the centre answers")
+        missed = [await peer.frame() for _ in range(3)]
+        assert len({frame.serial for frame in missed}) == 1
+        await peer.gone()
+        await until(lambda: destination._reason in ("no_keepalive", "connected"))
+
+
+async def test_a_bcd_centre_with_other_addresses_and_versions_is_spoken_to_its_way(tmp_path: Path) -> None:
+    dialect = Dialect(time="bcd", component_address="point-loop", user_version=3, version=2)
+    async with gb_centre(dialect) as centre:
+        more = {"time": "bcd", "component_address": "point-loop", "user_version": 3, "version": 2}
+        uplink = gb_uplink(centre.port, source="C0A801046D1D", target="FFFFFFFFFFFF", address_style="wire", **more)
+        async with running_uplink(gb_config(tmp_path, uplink), journal_of(1)) as process:
+            await until(done(process))
+        frame = centre.received[-1].frame
+        assert (frame.version, frame.user_version, frame.source.hex()) == (2, 3, "c0a801046d1d")
+        assert frame.target == b"\xff" * 6
+        (item,) = units(centre, 2)
+        assert item.address == b"\x01\x00\x01\x00"  # type: ignore[union-attr]
+        assert centre.received[-1].unit.problems == ()
+
+
+async def test_a_frame_with_a_check_error_is_denied_and_a_denial_never_is(tmp_path: Path) -> None:
+    async with (
+        scripted() as (peer, port),
+        running_uplink(gb_config(tmp_path, gb_uplink(port, timeout_s=5.0)), MemoryJournal()),
+    ):
+        hello = await peer.frame()
+        question = replace(hello.answer(Command.REQUEST, hello.sent, bytes((88, 1, 0))), serial=500)
+        raw = bytearray(question.encode())
+        raw[-3] ^= 0xFF
+        peer.write(bytes(raw))
+        denial = await peer.frame()
+        assert (denial.command, denial.serial) == (Command.DENY, question.serial)
+        peer.write(denial.answer(Command.DENY, hello.sent).encode())
+        for command in (Command.CONFIRM, Command.DENY):
+            broken = bytearray(hello.answer(command, hello.sent).encode())
+            broken[-3] ^= 0xFF
+            peer.write(bytes(broken))
+        peer.write(question.encode())
+        assert (await peer.frame()).command == Command.RESPONSE, "nothing was said in between"
+
+
+# --- a peer that does only what it is told ---------------------------------------------------------------------------------------
+
+
+class Peer:
+    """One end of a connection, frame by frame."""
+
+    def __init__(self) -> None:
+        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        frames = FrameReader(extra_commands=frozenset({7}))
+        self._writer = writer
+        try:
+            while data := await reader.read(65536):
+                for item in frames.feed(data, 0):
+                    assert isinstance(item, Frame)
+                    self._frames.put_nowait(item)
+        except ConnectionError:
+            pass
+        finally:
+            self._frames.put_nowait(None)
+            writer.transport.abort()
+
+    async def frame(self) -> Frame:
+        async with asyncio.timeout(20):
+            found = await self._frames.get()
+        assert found is not None, "the connection ended"
+        return found
+
+    async def gone(self) -> None:
+        async with asyncio.timeout(20):
+            while await self._frames.get() is not None:
+                pass
+
+    def empty(self) -> bool:
+        return self._frames.empty()
+
+    def answer(self, frame: Frame, command: int = Command.CONFIRM) -> None:
+        self.write(frame.answer(command, frame.sent).encode())
+
+    def write(self, raw: bytes) -> None:
+        assert self._writer is not None
+        self._writer.write(raw)
+
+
+class scripted:
+    """A peer and its port."""
+
+    async def __aenter__(self) -> tuple[Peer, int]:
+        peer = Peer()
+        self._server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, family=socket.AF_INET)
+        return peer, self._server.sockets[0].getsockname()[1]
+
+    async def __aexit__(self, *why: object) -> None:
+        self._server.close()
+
+
+async def test_the_reference_centre_is_what_these_tests_think_it_is() -> None:
+    """The fault menu has what matrix row N4 names."""
+    assert {"no-confirm", "deny", "wrong-serial", "half", "glued", "dripped"} <= set(FAULTS)
+    assert GbCentre().faults.strike(2) is None
