@@ -46,25 +46,7 @@ fault_lamp
 link_lamp
 yes_no
 paths
-# [uplink.gb26875] and [[gb26875_point]]: read by edge_agent.uplink.gb26875, which lands next
 wholes
-address_style
-adu_max
-analogue_type
-any_address
-component_address
-component_type
-description
-objects_max
-open_exchanges
-recovery_types
-resends
-residual_current_step_ma
-residual_current_type
-system_address
-system_type
-trailing_time
-user_version
 # named by the registry of codecs
 decode_dialects
 decode_packets
@@ -72,11 +54,11 @@ decode_units
 # fields packed and shown by their place (drivers/codecs/gb26875/layouts.py, meaning.py)
 minor
 minutes
-system_address
-system_type
 # the modem's power pin: lands with the core's half
 modem_power_idle
 modem_power_pulse_s
 power_pin
 boots
 power_cuts
+# of a GB/T 26875.3 place: `edge-agent gb26875 map`, which lands next
+addressed

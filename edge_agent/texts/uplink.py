@@ -67,7 +67,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "数值超出 GB/T 26875.3 的范围,未上传:检查测点的模拟量类型和倍率",
         "a value does not fit its GB/T 26875.3 type and was not sent: check the point's analogue type and scale",
     ),
-    "gb_unwritable": ("一条记录无法写成 GB/T 26875.3 数据单元", "a record cannot be written as a GB/T 26875.3 data unit"),
+    "gb_unwritable": (
+        "一条记录无法写成 GB/T 26875.3 数据单元",
+        "a record cannot be written as a GB/T 26875.3 data unit",
+    ),
     "taken_over": ("另一台设备使用了相同的网关编号", "another device uses this gateway's id"),
     "disconnected": ("消息服务器主动断开", "the broker hung up"),
     "half_open": ("链路假连接:发出后无任何应答", "the link is half open: nothing that is sent is answered"),

@@ -106,10 +106,6 @@ class Exchanges:
         """No answer came in time. False: that was the last time."""
         return self._again(exchange)
 
-    def is_waiting(self, exchange: Exchange) -> bool:
-        """Whether its timer should run."""
-        return exchange.serial in self._waiting
-
     def _again(self, exchange: Exchange) -> bool:
         assert exchange.serial is not None, "it was sent"
         self._waiting.discard(exchange.serial)

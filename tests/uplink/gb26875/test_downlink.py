@@ -1,0 +1,220 @@
+"""A county centre, a real core and a real uplink: what the centre reads and orders over GB/T 26875.3."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from drivers.codecs.gb26875 import Command
+from drivers.codecs.gb26875 import objects as of
+from edge_agent import __version__
+from edge_agent.china_time import CHINA
+from edge_agent.config.model import Gb26875Point, Uplink
+from edge_agent.uplink.main import UplinkProcess
+from simulators.centre.gb26875 import Denied, GbCentre
+from tests.core.house import ACK, CONTACT, House, Site
+from tests.uplink.gb26875.site import gb_centre, gb_uplink, units
+from tests.uplink.site import CLOCK, until
+
+pytestmark = pytest.mark.asyncio
+
+ALL = ("read_state", "history", "duty_check", "set_clock", "initialise")
+ROOM = of.ComponentQuery(1, 1, b"\x00\x00\x0c\x00")  # the contact on line 12
+
+
+class County:
+    """The three of them."""
+
+    def __init__(self, house: House, uplink: UplinkProcess, centre: GbCentre) -> None:
+        self.house, self.uplink, self.centre = house, uplink, centre
+
+    async def send(self, kind: int, *objects: of.InformationObject, **more: int) -> tuple[of.InformationObject, ...]:
+        return (await self.centre.send(kind, *objects, **more)).objects
+
+
+@asynccontextmanager
+async def county(commands: tuple[str, ...] = ALL, **agreed: object) -> AsyncIterator[County]:
+    site = Site()
+    async with gb_centre(resends=0) as centre:
+        uplink: Uplink = replace(gb_uplink(centre.port, timeout_s=5.0, **agreed), commands=commands)
+        config = site.set(uplinks=(uplink,)).config
+        try:
+            async with site.running() as house:
+                process = UplinkProcess(config, clock=CLOCK, rng=random.Random(1))
+                task = asyncio.create_task(process.run())
+                try:
+                    await until(lambda: process.core.present and centre.devices, "connected")
+                    await until(lambda: units(centre, 1), "the snapshot of a core that is there")
+                    yield County(house, process, centre)
+                finally:
+                    task.cancel()
+                    await asyncio.gather(task, return_exceptions=True)
+        finally:
+            site.remove()
+
+
+async def test_what_a_centre_reads_of_the_facility_and_of_the_device() -> None:
+    async with county() as here:
+        assert await here.send(61, of.SystemQuery(1, 1)) == (of.SystemStatus(1, 1, 1, _any(here.centre)),)
+        (quiet,) = await here.send(62, ROOM)
+        assert isinstance(quiet, of.ComponentStatus)
+        assert quiet.status == 1
+        here.house.gpio.wire({CONTACT: True})
+        await until(lambda: any(item.status & 2 for item in units(here.centre, 2)))  # type: ignore[union-attr]
+        (burning,) = await here.send(62, ROOM)
+        assert isinstance(burning, of.ComponentStatus)
+        assert (burning.status, burning.component_type) == (3, 25)
+        (system,) = await here.send(61, of.SystemQuery(1, 1))
+        assert isinstance(system, of.SystemStatus)
+        assert system.status == 3
+        (component,) = await here.send(67, ROOM)
+        assert isinstance(component, of.ComponentConfiguration)
+        assert component.description.startswith(b"pump-room")
+        (text,) = await here.send(66, of.SystemQuery(1, 1))
+        assert isinstance(text, of.SystemConfiguration)
+        assert text.text == b"contacts"
+        (device,) = await here.send(81, of.DeviceQuery())
+        assert isinstance(device, of.DeviceStatus)
+        assert device.status & 3 == 3
+        (version,) = await here.send(85, of.DeviceQuery())
+        assert isinstance(version, of.DeviceVersion)
+        assert __version__.startswith(f"{version.major}.{version.minor}.")
+        (about,) = await here.send(86, of.DeviceQuery())
+        assert isinstance(about, of.DeviceConfiguration)
+        assert about.text.startswith(b"ZG-CORE-0001")
+        (clock,) = await here.send(88, of.DeviceQuery())
+        assert isinstance(clock, of.DeviceTime)
+        assert isinstance(clock.time, datetime)
+        now = datetime.now(CHINA).replace(tzinfo=None)
+        assert abs(clock.time - now) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "item"),
+    [
+        (61, of.SystemQuery(1, 77)),
+        (62, of.ComponentQuery(1, 1, b"\x09\x09\x09\x09")),
+        (63, ROOM),
+        (65, of.SystemQuery(1, 1)),
+        (68, of.SystemQuery(1, 1)),
+        (84, of.DeviceRecordQuery(10, datetime(2026, 1, 1))),
+    ],
+)
+async def test_what_is_not_there_or_not_known_is_denied_and_not_made_up(kind: int, item: of.InformationObject) -> None:
+    async with county() as here:
+        with pytest.raises(Denied):
+            await here.send(kind, item)
+
+
+async def test_operation_records_are_given_from_a_time_on_oldest_first() -> None:
+    async with county() as here:
+        here.house.gpio.wire({CONTACT: True})
+        await here.house.until(here.house.alarms, "a fire")
+        start = datetime.now(CHINA).replace(tzinfo=None, microsecond=0) - timedelta(seconds=5)
+        here.house.core.silence("test")
+        here.house.core.acknowledge(None, "test")
+        await until(lambda: units(here.centre, 24) and units(here.centre, 4), "told as they happen")
+        (mute,) = await here.send(84, of.DeviceRecordQuery(10, start))
+        assert isinstance(mute, of.DeviceOperation)
+        assert mute.flags == 1 << 1
+        (seen,) = await here.send(64, of.FacilityRecordQuery(1, 1, 10, start))
+        assert isinstance(seen, of.FacilityOperation)
+        assert seen.flags == 1 << 5
+        with pytest.raises(Denied):
+            await here.send(64, of.FacilityRecordQuery(1, 1, 10, start + timedelta(days=1)))
+
+
+async def test_a_duty_check_is_confirmed_at_once_and_answered_by_the_button_as_type_24() -> None:
+    async with county() as here:
+        assert await here.send(91, of.DutyInspection(10)) == ()
+        assert units(here.centre, 24) == []
+        await here.house.push(ACK)
+        await until(lambda: units(here.centre, 24), "the answer goes up")
+        (reply,) = units(here.centre, 24)
+        assert isinstance(reply, of.DeviceOperation)
+        assert reply.flags == 1 << 5
+
+
+async def test_the_same_order_again_is_confirmed_again_and_carried_out_once() -> None:
+    async with county() as here:
+        for _ in range(3):
+            await here.send(91, of.DutyInspection(10), serial=7)
+        asked = [a for a in here.house.core.alarms.alarms() if a.kind == "duty_check"]
+        records = here.house.core.journal.stats()
+        await here.house.push(ACK)
+        await until(lambda: units(here.centre, 24))
+        await asyncio.sleep(0.3)
+        assert len(units(here.centre, 24)) == 1, (asked, records)
+
+
+async def test_initialise_shows_the_present_again_and_wipes_nothing() -> None:
+    async with county() as here:
+        here.centre.faults.add("silent", types=frozenset({2}))
+        here.house.gpio.wire({CONTACT: True})
+        await until(lambda: here.uplink.destinations[0].outbox.alarm_pending)
+        await until(lambda: here.centre.faults.struck["silent"], "on its way, and not confirmed")
+        assert await here.send(89, of.DeviceQuery()) == ()
+        assert here.uplink.destinations[0].outbox.alarm_pending
+        here.centre.faults.clear()
+        await until(lambda: not here.uplink.destinations[0].outbox.alarm_pending, "it came after all")
+        assert any(isinstance(item, of.ComponentStatus) and item.status == 3 for item in units(here.centre, 2))
+
+
+async def test_orders_a_centre_may_not_give_and_times_that_are_none_are_denied() -> None:
+    async with county(("read_state", "set_clock")) as here:
+        with pytest.raises(Denied):
+            await here.send(91, of.DutyInspection(5))
+        with pytest.raises(Denied):
+            await here.send(90, of.ClockSetting(bytes(6)))
+
+
+async def test_an_unknown_type_is_denied_whatever_the_command() -> None:
+    async with county() as here:
+        for kind in (69, 127, 200):
+            with pytest.raises(Denied):
+                await here.centre.send(kind, of.Opaque(1, b"\0"), command=Command.CONTROL)
+
+
+async def test_a_fire_goes_before_the_answers_to_a_centre_that_asks_without_end() -> None:
+    """Matrix row A3: questions and duty checks while a fire begins; the fire is told first and all are answered."""
+    async with county() as here:
+        questions = [asyncio.create_task(here.send(62, ROOM)) for _ in range(6)]
+        questions.append(asyncio.create_task(here.send(91, of.DutyInspection(10))))
+        here.house.gpio.wire({CONTACT: True})
+        await until(lambda: any(item.status & 2 for item in units(here.centre, 2)))  # type: ignore[union-attr]
+        answers = await asyncio.gather(*questions)
+        assert all(answer or index == 6 for index, answer in enumerate(answers))
+
+
+async def test_points_the_site_keeps_to_itself_cannot_be_read_either() -> None:
+    site = Site()
+    async with gb_centre(resends=0) as centre:
+        config = site.set(
+            uplinks=(gb_uplink(centre.port),), gb26875_points=(Gb26875Point(points=("pump-room",), send=False),)
+        ).config
+        async with site.running():
+            process = UplinkProcess(config, clock=CLOCK, rng=random.Random(1))
+            task = asyncio.create_task(process.run())
+            await until(lambda: process.core.present and centre.devices)
+            with pytest.raises(Denied):
+                await centre.send(62, ROOM)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    site.remove()
+
+
+class _Any:
+    """Equal to any time."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _any(centre: GbCentre) -> datetime:
+    return _Any()  # type: ignore[return-value]
