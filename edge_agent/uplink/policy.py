@@ -33,9 +33,13 @@ IDLE_BYTES: Final = 500  # a minute of keep-alive
 TICK_S: Final = 1.0
 PROBE_WIDE_S: Final = 60.0
 PROBE_NBIOT_S: Final = 100.0
+# Reasons of a path. "unconfirmed" and "no_keepalive" are those of GB/T 26875.3: there the confirms come from the centre itself.
 SILENT: Final = frozenset(
-    {"half_open", "no_route", "connect_timeout", "no_interface", "no_name", "no_socket"}
-)  # a path's reasons
+    {
+        *("half_open", "no_route", "connect_timeout", "no_interface", "no_name", "no_socket"),
+        *("unconfirmed", "no_keepalive"),
+    }
+)
 ORDER: Final = {"ethernet": 10, "wifi": 20, "cellular": 30, "nbiot": 40}
 
 Probe = Callable[[], Awaitable[bool]]

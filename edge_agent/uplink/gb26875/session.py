@@ -67,7 +67,9 @@ class _Sending:
 class GbSession(asyncio.Protocol):
     """`edge_agent.uplink.link.Session`."""
 
-    brief, max_bytes, waits_s = False, PLAN_BYTES_MAX, math.inf
+    brief = sparing = False
+    withheld = frozenset[Priority]()
+    max_bytes, waits_s = PLAN_BYTES_MAX, math.inf
 
     def __init__(self, shared: Shared, receiver: Receiver) -> None:
         self._settings, self._writer, self._clock = shared.settings, shared.writer, shared.clock
