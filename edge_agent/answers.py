@@ -9,6 +9,7 @@ from buffer.records import Priority
 from edge_agent import __version__
 from edge_agent.alarm.duty import OPERATOR_MAX
 from edge_agent.local_api import ApiError, Handler, Peer
+from edge_agent.modem_power import OUTPUT
 
 if TYPE_CHECKING:
     from edge_agent.core import Core
@@ -48,6 +49,7 @@ class Answers:
             "uplink_state": self._uplink_state,
             "uplink_fault": self._uplink_fault,
             "link_state": self._link_state,
+            "modem_power": self._modem_power,
             "alive": lambda request, peer: {},
         }
 
@@ -65,7 +67,7 @@ class Answers:
             "uptime_s": round((now.mono_ns - core.started.mono_ns) / 1e9, 1),
             "clock": now.clock.value,
             "wall_ns": now.wall_ns,
-            "outputs": core.annunciator.levels(),
+            "outputs": core.annunciator.levels() | ({OUTPUT: True} if core.modem_power.off else {}),
             "board": {"code": fault.code, "params": fault.params} if (fault := core.board_fault) else None,
             "loop_lag_ms": round(core.lag.take_worst_s() * 1000, 2),
             "stuck": core.supervisor.stuck(),
@@ -146,6 +148,11 @@ class Answers:
         if isinstance(up, bool):
             self._core.link_state(name, up, reason)
         return {}
+
+    def _modem_power(self, request: Request, peer: Peer) -> object:
+        """The uplink's last means against a wedged modem."""
+        link = str(request.get("link", ""))[:40]
+        return {"pulse_s": self._core.cycle_modem(link, f"uplink:{peer.label}")}
 
     def _known(self, destination: str) -> dict[str, object]:
         uplink = self._uplinks.get(destination)

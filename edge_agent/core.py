@@ -29,8 +29,9 @@ from edge_agent.clock import SystemClock, TimeSource
 from edge_agent.commander import Commander
 from edge_agent.config.model import Config
 from edge_agent.keeper import Keeper
-from edge_agent.local_api import LocalServer
+from edge_agent.local_api import ApiError, LocalServer
 from edge_agent.model import KINDS, Event, Kind, Sound
+from edge_agent.modem_power import ModemPower
 from edge_agent.opening import OpenJournal, open_board, open_journal
 from edge_agent.points.table import PointTable
 from edge_agent.site import (
@@ -112,6 +113,7 @@ class Core:
         self.gpio, self.board_fault = open_board(config)
         self._board_told = False
         self.annunciator = Annunciator(self.gpio, config.board.outputs, self._board_fault)
+        self.modem_power = ModemPower(self.gpio, config.board, self._modem_power_done)
         contacts, self._button_lines = build_contacts(config, self.gpio), build_buttons(config, self.gpio)
         self._buttons = Buttons(self._push_button, self._button_stuck, self.take)
         wires, self._unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs), open_port)
@@ -372,6 +374,19 @@ class Core:
         point = uplink_source(destination) if destination else "uplink"
         self._once(Kind.FAULT, f"{point}/{code}", {"code": code, **params})
 
+    def cycle_modem(self, link: str, who: str) -> float:
+        """Cut the modem's power for a moment; return for how many seconds. Raise ApiError. Every pulse is in the records."""
+        try:
+            self.modem_power.cycle()
+        except ApiError as refused:
+            log.warning("modem_power link=%s refused code=%s", ascii(link), refused.code)
+            raise
+        self._modem_power_done("started", link=link, who=who)
+        return self.modem_power.pulse_s
+
+    def _modem_power_done(self, result: str, **more: object) -> None:
+        self._own_event(Kind.COMMAND, "modem/power", False, {"name": "modem_power", "result": result, **more})
+
     def _push_button(self, name: str) -> None:
         """One push is one act: a fire nobody has seen first, then who is asked for (查岗), then whatever else is news."""
         if name == "ack":
@@ -464,6 +479,7 @@ class Core:
                 self._keep_some()
             await self.server.close()
             self.annunciator.close()
+            self.modem_power.close()
             self.gpio.close()
             await asyncio.to_thread(self.journal.close)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from buffer.journal import Journal, JournalError, JournalSettings, StoreFault
 from drivers.gpio import Gpio, GpioError, open_gpio
 from edge_agent.config.model import Config
+from edge_agent.modem_power import OUTPUT
 from edge_agent.no_journal import NoJournal
 from edge_agent.site import board_inputs
 
@@ -59,7 +60,10 @@ def open_board(config: Config) -> tuple[Gpio, GpioError | None]:
     gpio = open_gpio("none")
     try:
         gpio = open_gpio(board.gpio, chip_label=board.chip_label, fake_socket=board.fake_socket)
-        gpio.open(inputs=board_inputs(config), outputs=dict.fromkeys(board.outputs.values(), False))
+        levels = dict.fromkeys(board.outputs.values(), False)
+        if (line := board.outputs.get(OUTPUT)) is not None:
+            levels[line] = board.modem_power_idle  # a modem must not be cut off by our restart
+        gpio.open(inputs=board_inputs(config), outputs=levels)
     except GpioError as fault:
         log.error("board %s", fault)
         return gpio, fault
