@@ -385,7 +385,7 @@ class Core:
         return self.modem_power.pulse_s
 
     def _modem_power_done(self, result: str, **more: object) -> None:
-        self._own_event(Kind.COMMAND, "modem/power", False, {"name": "modem_power", "result": result, **more})
+        self.tell(Kind.COMMAND, "command/modem_power", {"status": result, **more}, {})
 
     def _push_button(self, name: str) -> None:
         """One push is one act: a fire nobody has seen first, then who is asked for (查岗), then whatever else is news."""

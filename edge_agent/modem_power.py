@@ -1,4 +1,4 @@
-"""The modem's supply, switched by a line of the board: one pulse at a time, and never often. The uplink asks, the core owns the pin."""
+"""The modem's supply, switched by a line of the board: one pulse at a time, never often. The uplink asks, the core owns the pin."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ class ModemPower:
         return self._timer is not None
 
     def cycle(self) -> None:
-        """Take the supply away for `pulse_s`. Raise ApiError: no_modem_power, modem_power_busy, modem_power_too_soon, board_fault."""
+        """Take the supply away for `pulse_s`. ApiError: no_modem_power, modem_power_busy, modem_power_too_soon, board_fault."""
         loop = asyncio.get_running_loop()
         if self.line is None:
             raise ApiError("no_modem_power")

@@ -54,11 +54,8 @@ decode_units
 # fields packed and shown by their place (drivers/codecs/gb26875/layouts.py, meaning.py)
 minor
 minutes
-# the modem's power pin: lands with the core's half
-modem_power_idle
-modem_power_pulse_s
-power_pin
-boots
-power_cuts
 # of a GB/T 26875.3 place: `edge-agent gb26875 map`, which lands next
 addressed
+# a [[link]] with a modem: built by edge_agent.uplink.policy, which lands next
+modem_path
+PROGRESS_S

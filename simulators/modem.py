@@ -68,7 +68,6 @@ class ModemSim:
         self.nitz = True
         # what happened
         self.heard: deque[str] = deque(maxlen=HEARD_MAX)
-        self.boots = 0
         self.power_cuts = 0
         self.echo = True
         self.powered = True
@@ -107,7 +106,6 @@ class ModemSim:
         self._booted_s = asyncio.get_running_loop().time() + self.boot_s
         await asyncio.sleep(self.boot_s)
         if self.powered and not self.hung:
-            self.boots += 1
             for line in self._talk.boot_lines:
                 self.say(line, urc=False)
 

@@ -178,6 +178,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "各种办法都试过,模组仍不通;每半小时再试,期间走下一条链路",
         "everything was tried and the modem is still dead; tried again every half hour, the next link serves meanwhile",
     ),
+    "modem_no_manager": (
+        "系统总线或 ModemManager 没有运行",
+        "the system bus or ModemManager is not running",
+    ),
     "modem_refused": ("模组拒绝了指令", "the modem refused a command"),
     "modem_step": ("正在尝试救回模组", "the modem is being recovered"),
     "no_socket": ("模组没有空闲套接字", "the modem has no free socket"),

@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from edge_agent.config.model import Link
 from edge_agent.config.model import Modem as Settings
-from edge_agent.uplink.modem.driver import Hooks, Modem, Timing
+from edge_agent.uplink.modem.driver import Modem, Timing
+from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.ladder import RUNGS, Ladder, Rung, Waits
 from edge_agent.uplink.modem.pin import PinMemory
 from edge_agent.uplink.modem.pump import Pace
@@ -21,6 +22,7 @@ FAMILIES = ("quectel", "bc26", "bc95", "sim7600", "sim7020")
 NB = ("bc26", "bc95", "sim7020")
 FAST = Timing(
     poll_s=0.1,
+    command_s=2.0,
     answer_s=1.0,
     boot_s=1.0,
     signal_s=0.2,
@@ -31,10 +33,10 @@ FAST = Timing(
 WAIT_S = 20.0  # for a condition, on a busy machine
 
 
-async def until(condition: Callable[[], object], what: str = "") -> None:
+async def until(condition: Callable[[], object], what: str = "", *, within_s: float = WAIT_S) -> None:
     """Return when `condition()` holds."""
     try:
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(within_s):
             while not condition():
                 await asyncio.sleep(0.01)
     except TimeoutError:
@@ -52,7 +54,7 @@ class Bench:
     power_asked: int = 0
 
     async def up(self) -> None:
-        await until(lambda: self.modem.up, f"up, is {self.modem.reason}")
+        await until(lambda: self.modem.health.up, f"up, is {self.modem.health.reason}")
         self.modem.port.gap_s = 0.0  # the simulated BC95 needs no rest between commands
 
 
@@ -61,7 +63,7 @@ def quick_ladder(**more: Any) -> Ladder:
     return Ladder(
         rungs=tuple(Rung(rung.action, 0.4) for rung in RUNGS),
         enabled=more.pop("enabled", frozenset({"reopen", "bearer", "radio", "restart", "power"})),
-        waits=Waits(retry_held_s=1.0, again_s=1.0, host_uptime_s=0.0),
+        waits=Waits(patience=0.02, retry_held_s=1.0, again_s=1.0, host_uptime_s=0.0),
         **more,
     )
 
@@ -100,10 +102,13 @@ async def bench(
             await sim.power(True)
             return True
 
+        async def offer(utc_ns: int) -> None:
+            times_ns.append(utc_ns)
+
         hooks = Hooks(
             power=cycle,
             report=lambda reason, active, fields: reports.append((reason, active)),
-            offer_time=times_ns.append,
+            offer_time=offer,
             wall_ns=wall_ns,
         )
         modem = Modem(link, hooks=hooks, ladder=ladder or quick_ladder(), pin=PinMemory(tmp_path / "pin"), timing=FAST)

@@ -103,7 +103,7 @@ async def test_nobody_there_is_an_error_that_says_so(family: str, tmp_path: Path
             await on.modem.tcp("127.0.0.1", 1)
         assert refused.value.reason in ("refused", "no_route")
         assert on.modem.counts["open_failed"] == 1
-        assert on.modem.up
+        assert on.modem.health.up
 
 
 @pytest.mark.parametrize(("family", "count"), [("bc95", 1000), ("quectel", 200), ("sim7020", 200)])
@@ -187,7 +187,7 @@ async def test_a_dropped_context_closes_every_socket_and_comes_back(family: str,
             assert await datagram(sock) == b""
             sock.close()
         await until(lambda: on.modem.counters()["sockets"] == 0, "sockets gone")
-        await until(lambda: on.modem.up and on.modem.ladder.reasons == (), "up again")
+        await until(lambda: on.modem.health.up and on.modem.ladder.reasons == (), "up again")
         await _works(on, port)
 
 
@@ -207,5 +207,5 @@ async def test_leaked_numbers_are_closed_and_if_that_does_not_help_the_modem_is_
         with pytest.raises(LinkError, match="modem_sockets_leaked"):
             await on.modem.udp("127.0.0.1", port)
         await until(lambda: "AT+NRB" in on.sim.heard, "restart")
-        await until(lambda: on.modem.up and not on.sim.leaked, "up again")
+        await until(lambda: on.modem.health.up and not on.sim.leaked, "up again")
         await _works(on, port)

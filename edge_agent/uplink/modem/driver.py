@@ -10,7 +10,6 @@ import logging
 import re
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
@@ -19,7 +18,9 @@ from drivers.serial_link import LinkDown, SerialLink
 from edge_agent.config.model import Link
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.families import FAMILIES, Family, family_of
-from edge_agent.uplink.modem.ladder import HELD, Ladder
+from edge_agent.uplink.modem.health import Health
+from edge_agent.uplink.modem.hooks import Hooks
+from edge_agent.uplink.modem.ladder import Ladder
 from edge_agent.uplink.modem.network_time import utc_ns
 from edge_agent.uplink.modem.pin import PinMemory, read_pin
 from edge_agent.uplink.modem.port import Answer, AtPort, AtTimeout
@@ -42,29 +43,13 @@ class Timing:
     """How often and how long, in seconds."""
 
     poll_s: float = 10.0
+    command_s: float = 5.0  # an ordinary command
     answer_s: float = 10.0  # AT every 300 ms for this long after the port opened
     boot_s: float = 20.0  # after a restart nothing is asked for this long, or until it says that it is there
     signal_s: float = 60.0
     clock_s: float = 6 * 3600.0
     searching_s: float = 600.0  # searching for so long: tell a person
     pace: Pace = field(default_factory=Pace)
-
-
-async def _no_power() -> bool:
-    return False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
-    """What the modem asks of the house. `power`: cycle its supply, False if that cannot be done now. `offer_time`: UTC in ns, now.
-    `report`: a reason and whether it stands. `wall_ns`: what we believe the time is, None while unset.
-    """
-
-    power: Callable[[], Awaitable[bool]] = _no_power
-    reboot_host: Callable[[], Awaitable[bool]] = _no_power
-    offer_time: Callable[[int], None] = lambda wall_ns: None
-    report: Callable[[str, bool, Mapping[str, object]], None] = lambda reason, active, fields: None
-    wall_ns: Callable[[], int | None] = lambda: None
 
 
 @dataclass(slots=True)
@@ -96,9 +81,9 @@ class Modem:
         baud = self.settings.baud or (self.family.baud if self.family is not None else 115200)
         self.serial = SerialLink(str(self.settings.port), baud=baud)
         self.port = AtPort(self.serial, on_urc=self._urc)
+        self.port.answer_s = self.timing.command_s
         self.seen = _Seen()
-        self.reason = "modem_starting"
-        self.up = False
+        self.health = Health(link.id, hooks, ladder)
         self.counts: Counter[str] = Counter()
         self._pin = pin
         self._sockets: Sockets | None = None
@@ -123,12 +108,12 @@ class Modem:
 
     def echo_ok(self) -> None:
         """The centre answered over this path."""
-        self.ladder.clear("modem_echo_lost")
+        self.health.clear("modem_echo_lost")
 
     def echo_lost(self) -> None:
         """It did not, although it should have: the ladder begins to climb."""
-        if self.up:  # else the modem's own reason says more
-            self.ladder.trouble("modem_echo_lost", self._now_s())
+        if self.health.up:  # else the modem's own reason says more
+            self.health.note("modem_echo_lost")
             self._wake.set()
 
     def progress(self) -> int:
@@ -139,9 +124,7 @@ class Modem:
         """For people: what the modem is, sees and suffers. Numbers of SIM and modem are masked."""
         seen = self.seen
         return {
-            "id": self.id,
-            "up": self.up,
-            "reason": self.reason,
+            **self.health.snapshot(),
             "family": self.family.name if self.family is not None else None,
             "model": seen.model,
             "imei": masked(seen.imei),
@@ -151,18 +134,14 @@ class Modem:
             "rat": seen.rat,
             "address": seen.address,
             "signal": dict(seen.signal),
-            "troubles": list(self.ladder.reasons),
-            "modem_given_up": self.ladder.given_up,
             "counters": self.counters(),
         }
 
     def counters(self) -> dict[str, int]:
         """Bytes up and down, sockets opened, failed and lost, timeouts, noise, and every step of the ladder."""
-        steps = {f"step_{action}": count for action, count in self.ladder.steps.items()}
-        mended = {f"mended_{action}": count for action, count in self.ladder.mended.items()}
         heard = {"timeouts": self.port.timeouts, "noise": self.port.refused, "stray": self.port.stray}
-        more = {"reopened": self.serial.reopened, "gave_up": self.ladder.gave_up, "sockets": len(self._pumps)}
-        return {**self.counts, **heard, **steps, **mended, **more}
+        more = {"reopened": self.serial.reopened, "sockets": len(self._pumps)}
+        return {**self.counts, **heard, **more, **self.health.counters()}
 
     async def run(self) -> NoReturn:
         """Keep the modem up until cancelled."""
@@ -189,26 +168,21 @@ class Modem:
                 self._silent += 1
                 log.info("modem=%s no answer to %s, %d in a row", self.id, fault, self._silent)
                 if self._silent >= SILENT_TIMES or not self._started:
-                    self._trouble("modem_no_answer")
+                    self.health.trouble("modem_no_answer")
             except LinkDown as down:
                 log.info("modem=%s port %s", self.id, down)
             except LinkError as fault:
                 log.info("modem=%s %s", self.id, fault)
-                self._trouble(_REFUSALS.get(fault.reason, "modem_no_address"))
+                self.health.trouble(_REFUSALS.get(fault.reason, "modem_no_address"))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pause_s()):
+                async with asyncio.timeout(self.health.pause_s(self.timing.poll_s)):
                     await self._wake.wait()
-
-    def _pause_s(self) -> float:
-        due_s = self.ladder.due_s()
-        wait_s = self.timing.poll_s if due_s is None else min(self.timing.poll_s, due_s - self._now_s())
-        return max(0.05, wait_s)
 
     async def _turn(self) -> None:
         """One look at everything, after the step of the ladder that is due."""
         if not self.serial.up:
-            self._trouble("modem_no_port")
-        if (action := self.ladder.due(self._now_s())) is not None:
+            self.health.trouble("modem_no_port")
+        if (action := self.health.due()) is not None:
             await self._act(action)
         if not self.serial.up:
             return
@@ -216,12 +190,12 @@ class Modem:
             await self._start()
         if not await self._sim() or not await self._registered() or not await self._bearer():
             return
-        self._healthy()
+        self.health.healthy()
         await self._look_around()
 
     async def _start(self) -> None:
         """AT until it answers, echo off, errors by number, which modem it is, what its family wants set."""
-        self._say_down("modem_starting")
+        self.health.down("modem_starting")
         self._started = False
         if not await self.port.probe(self.timing.answer_s):
             raise AtTimeout("AT")
@@ -242,13 +216,12 @@ class Modem:
         await self._sockets.close_all()
         self._started = True
         self._silent = 0
-        self.ladder.clear("modem_no_answer")
-        self.ladder.clear("modem_no_port")
+        self.health.clear("modem_no_answer", "modem_no_port")
 
     async def _identify(self) -> None:
         said = []
         for command in ("I", "+CGMM", "+CGMR"):
-            answer = await self.port.ask(command, timeout_s=5)
+            answer = await self.port.ask(command)
             said += [line.text for line in answer.lines]
             if self.settings.family == "auto" and (known := family_of(" ".join(said))) is not None:
                 self.family = known
@@ -264,7 +237,7 @@ class Modem:
 
     async def _sim(self) -> bool:
         """Whether the SIM is there and unlocked. The PIN is tried once for each content of its file: a third miss locks the SIM."""
-        answer = await self.port.ask("+CPIN?", timeout_s=5)
+        answer = await self.port.ask("+CPIN?")
         reading = answer.first("CPIN?")
         lock = reading.text("lock") if reading is not None else ""
         if self.family is not None and self.family.name == "bc95" and answer.code in ("error", "cme_4"):
@@ -272,21 +245,12 @@ class Modem:
         if lock == "sim_pin":
             return await self._enter_pin()
         if answer.code in SIM_BUSY:
-            self._say_down("modem_starting")
+            self.health.down("modem_starting")
             return False
         if lock != "none":
-            absent = answer.code in SIM_ABSENT or lock == "not_inserted"
-            self._trouble(
-                "modem_no_sim"
-                if absent
-                else "modem_sim_puk"
-                if "puk" in lock
-                else "modem_sim_pin"
-                if lock
-                else "modem_sim_error"
-            )
+            self.health.trouble(_sim_reason(lock, answer.code))
             return False
-        self._clear("modem_no_sim", "modem_sim_pin", "modem_sim_puk", "modem_pin_wrong", "modem_sim_error")
+        self.health.clear("modem_no_sim", "modem_sim_pin", "modem_sim_puk", "modem_pin_wrong", "modem_sim_error")
         if not self.seen.iccid and self.family is not None:
             found = (await self.port.ask(self.family.iccid)).first("CCID")
             self.seen.iccid = found.text("value") if found is not None else ""
@@ -294,19 +258,13 @@ class Modem:
 
     async def _enter_pin(self) -> bool:
         pin = read_pin(self.settings.pin_file)
-        if not pin or self._pin.was_refused(pin):
-            self._trouble("modem_pin_wrong" if pin else "modem_sim_pin")
-            return False
-        try:
-            self._pin.about_to_try(pin)  # before it is sent: a power cut now must not make it a second try
-        except OSError as fault:
-            log.error("modem=%s PIN not sent: cannot be noted errno=%s", self.id, fault.errno)
-            self._trouble("modem_sim_pin")
+        if not pin or not self._pin.may_try(pin):
+            self.health.trouble("modem_pin_wrong" if pin else "modem_sim_pin")
             return False
         answer = await self.port.ask(f'+CPIN="{pin}"', timeout_s=20)
         if not answer.ok:
             log.warning("modem=%s PIN refused code=%s", self.id, answer.code)
-            self._trouble("modem_pin_wrong")
+            self.health.trouble("modem_pin_wrong")
             return False
         self._pin.accepted()
         self._wake.set()  # registration takes a moment
@@ -322,20 +280,20 @@ class Modem:
         self._note_registration(states)
         if is_registered(readings):
             self._searching_since_s = None
-            self._clear("modem_denied", "modem_no_network", "modem_emergency_only")
+            self.health.clear("modem_denied", "modem_no_network", "modem_emergency_only")
             return await self._attached()
         stats = {one.text("state") for one in states}
         now_s = self._now_s()
         if self._searching_since_s is None:
             self._searching_since_s = now_s
         if "denied" in stats:
-            self._trouble("modem_denied")
+            self.health.trouble("modem_denied")
         elif "emergency" in stats:
-            self._trouble("modem_emergency_only")
+            self.health.trouble("modem_emergency_only")
         elif now_s - self._searching_since_s >= self.timing.searching_s:
-            self._trouble("modem_no_network")
+            self.health.trouble("modem_no_network")
         else:
-            self._say_down("modem_searching")
+            self.health.down("modem_searching")
         return False
 
     async def _attached(self) -> bool:
@@ -344,21 +302,21 @@ class Modem:
         if reading is None or not reading.fields.get("attached"):
             attach = await self.port.ask("+CGATT=1", timeout_s=140)
             if not attach.ok:
-                self._trouble("modem_blocked" if attach.code in BLOCKED else "modem_detached")
+                self.health.trouble("modem_blocked" if attach.code in BLOCKED else "modem_detached")
                 return False
-        self._clear("modem_detached", "modem_blocked")
+        self.health.clear("modem_detached", "modem_blocked")
         return True
 
     async def _bearer(self) -> bool:
         assert self._sockets is not None
         address = await self._sockets.address()
         if address is None:
-            self._say_down("modem_connecting")
+            self.health.down("modem_connecting")
             await self._sockets.bearer_up(self.settings.apn)
             address = await self._sockets.address()
         self.seen.address = address or ""
         if address is None:
-            self._trouble("modem_no_address")
+            self.health.trouble("modem_no_address")
             return False
         return True
 
@@ -378,7 +336,7 @@ class Modem:
             )
             wall_ns = utc_ns(told, self.family.clock_utc, self.hooks.wall_ns())
             if wall_ns is not None:
-                self.hooks.offer_time(wall_ns)
+                await self.hooks.offer_time(wall_ns)
             else:
                 self._clock_due_s = now_s + self.timing.signal_s  # no NITZ yet
 
@@ -389,21 +347,15 @@ class Modem:
 
     # -- the ladder ----------------------------------------------------------------------------------------------
     async def _act(self, action: str) -> None:
-        self.counts["steps"] += 1
-        log.warning("modem=%s step=%s for=%s", self.id, action, ",".join(self.ladder.reasons))
-        self.hooks.report("modem_step", True, {"step": action, "reasons": ",".join(self.ladder.reasons)})
         if action == "reopen":
             self._drop_sockets("modem_echo_lost")
-        elif action == "give_up":
-            self._say_down("modem_given_up")
         elif action == "power":
             await self._power_cycle()
         elif action == "host":
             await self.hooks.reboot_host()
-        elif self.serial.up:
-            await {"bearer": self._step_bearer, "radio": self._step_radio, "restart": self._step_restart}.get(
-                action, self._step_retry
-            )()
+        elif self.serial.up and action != "give_up":
+            steps = {"bearer": self._step_bearer, "radio": self._step_radio, "restart": self._step_restart}
+            await steps.get(action, self._step_retry)()
 
     async def _step_bearer(self) -> None:
         self._drop_sockets("modem_pdp_lost")
@@ -427,7 +379,7 @@ class Modem:
     async def _power_cycle(self) -> None:
         self._drop_sockets("modem_power_cycled")
         self._started = False
-        self._say_down("modem_power_cycling")
+        self.health.down("modem_power_cycling")
         if await self.hooks.power():
             await self._until_booted()
         else:
@@ -445,8 +397,8 @@ class Modem:
 
     # -- sockets -------------------------------------------------------------------------------------------------
     async def _open(self, kind: str, host: str, port: int) -> socket.socket:
-        if not self.up or self._sockets is None:
-            raise LinkError(self.reason)
+        if not self.health.up or self._sockets is None:
+            raise LinkError(self.health.reason)
         async with self._opening:
             sockets = self._sockets
             try:
@@ -458,7 +410,7 @@ class Modem:
             except LinkError as fault:
                 self.counts["open_failed"] += 1
                 if fault.reason == "modem_sockets_leaked":
-                    self._trouble("modem_sockets_leaked", down=False)
+                    self.health.note("modem_sockets_leaked")
                 raise
             theirs, ours = pair(kind)
             pump = self._pumps[number] = Pump(
@@ -499,37 +451,10 @@ class Modem:
     def _lost(self, reason: str) -> None:
         """The context is gone, and every socket with it."""
         self._drop_sockets(reason)
-        self._trouble(reason)
+        self.health.trouble(reason)
         self._wake.set()
 
-    # -- states --------------------------------------------------------------------------------------------------
-    def _trouble(self, reason: str, *, down: bool = True) -> None:
-        news = reason not in self.ladder.reasons
-        self.ladder.trouble(reason, self._now_s())
-        if down:
-            self._say_down(reason)
-        if news and reason in HELD:
-            log.error("modem=%s reason=%s: a person has to look", self.id, reason)
-            self.hooks.report(reason, True, {})
-
-    def _clear(self, *reasons: str) -> None:
-        for reason in reasons:
-            if reason in self.ladder.reasons:
-                self.ladder.clear(reason)
-                if reason in HELD:
-                    self.hooks.report(reason, False, {})
-
-    def _healthy(self) -> None:
-        self._clear(*(reason for reason in self.ladder.reasons if reason != "modem_echo_lost"))
-        if not self.up:
-            self.up, self.reason = True, "connected"
-            log.info("modem=%s up rat=%s operator=%s", self.id, self.seen.rat, self.seen.operator)
-
-    def _say_down(self, reason: str) -> None:
-        if self.up or self.reason != reason:
-            log.info("modem=%s down reason=%s", self.id, reason)
-        self.up, self.reason = False, reason
-
+    # -- what it sees ----------------------------------------------------------------------------------------------
     def _note_registration(self, states: list[Reading]) -> None:
         best = next((one for one in states if is_registered([one])), states[0] if states else None)
         self.seen.registration = best.text("state") if best is not None else ""
@@ -541,13 +466,14 @@ class Modem:
             self.port.closed()
             self._started = False
             self._drop_sockets("modem_no_port")
-            self._say_down("modem_no_port")
+            self.health.down("modem_no_port")
         self._wake.set()
 
     def _urc(self, reading: Reading, payload: bytes | None) -> None:
         if reading.command == "boot" and self._started:  # it restarted by itself
             self.counts["restarted_itself"] += 1
             self._started = False
+            self.health.down("modem_restarted")
             self._drop_sockets("modem_restarted")
             self._wake.set()
         elif reading.command in ("boot", "ready"):
@@ -581,9 +507,17 @@ SIGNAL_FIELDS: Final = frozenset(
 )
 _REFUSALS: Final = {
     "modem_no_context": "modem_no_address",
-    "modem_unknown": "modem_no_answer",
+    "modem_unknown": "modem_unknown",
     "not_allowed_apn": "modem_apn_refused",
 }
+
+
+def _sim_reason(lock: str, code: str) -> str:
+    if code in SIM_ABSENT or lock == "not_inserted":
+        return "modem_no_sim"
+    if not lock:
+        return "modem_sim_error"
+    return "modem_sim_puk" if "puk" in lock else "modem_sim_pin"
 
 
 def _digits(answer: Answer) -> str:

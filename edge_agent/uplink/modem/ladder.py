@@ -20,8 +20,11 @@ HELD: Final = frozenset(
         "modem_blocked",
         "modem_apn_refused",
         "modem_emergency_only",
+        "modem_unknown",
     }
 )
+# A modem that is not there has no say in whether its SIM is.
+STRONGER: Final = frozenset({"modem_no_answer", "modem_no_port"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Waits:
 
     retry_held_s: float = 3600.0
     again_s: float = 1800.0  # after giving up: the power rung again this often
+    patience: float = 1.0  # factor on the patience of ENTRY
     host_uptime_s: float = 6 * 3600.0  # the host is restarted only if it has been up for so long: at most once in 6 h
 
 
@@ -71,7 +75,6 @@ class Ladder:
     waits: Waits = field(default_factory=Waits)
     steps: dict[str, int] = field(default_factory=dict)  # action -> how often it was taken
     mended: dict[str, int] = field(default_factory=dict)  # action -> how often the trouble was over after it
-    gave_up: int = 0
     given_up: bool = False
     _troubles: dict[str, float] = field(default_factory=dict)  # reason -> since when
     _next: int = 0  # index of the next rung
@@ -87,7 +90,7 @@ class Ladder:
     @property
     def held(self) -> bool:
         """Whether a reason stands that no reset mends."""
-        return not HELD.isdisjoint(self._troubles)
+        return not HELD.isdisjoint(self._troubles) and STRONGER.isdisjoint(self._troubles)
 
     def trouble(self, reason: str, now_s: float) -> None:
         """Something is wrong. Telling it again changes nothing. Raises KeyError for a reason nobody knows."""
@@ -102,13 +105,12 @@ class Ladder:
         index = next(i for i, rung in enumerate(self.rungs) if rung.action == entry)
         if self._due_s is None or index > self._next:
             self._next = max(index, self._next)
-            self._due_s = now_s + patience_s
+            self._due_s = now_s + patience_s * self.waits.patience
 
-    def clear(self, reason: str | None = None) -> None:
-        """A reason is gone; None: all but those only the centre's echo can clear."""
-        for name in list(self._troubles):
-            if name == reason or (reason is None and name != "modem_echo_lost"):
-                del self._troubles[name]
+    def clear(self, reason: str) -> None:
+        """A reason is gone."""
+        if self._troubles.pop(reason, None) is None:
+            return
         if HELD.isdisjoint(self._troubles):
             self._held_due_s = None
         if HELD.issuperset(self._troubles):
@@ -135,7 +137,6 @@ class Ladder:
             return self._count(rung.action)
         if not self.given_up:
             self.given_up = True
-            self.gave_up += 1
             self._due_s = now_s + self.waits.again_s
             return self._count("give_up")
         # Slowly, for ever: the strongest thing short of the host.

@@ -31,16 +31,18 @@ class PinMemory:
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def was_refused(self, pin: str) -> bool:
-        """Whether this PIN was sent once and never accepted. A changed PIN file may be tried."""
+    def may_try(self, pin: str) -> bool:
+        """Whether this PIN was never sent without being accepted; noted before it is sent, so that a power cut makes no second
+        try of it. False where it cannot be noted. A changed PIN file may be tried.
+        """
         try:
-            return self._file.read_text("ascii").strip() == _hash(pin)
-        except (OSError, UnicodeDecodeError):
+            if self._file.exists() and self._file.read_text("ascii").strip() == _hash(pin):
+                return False
+            self._file.write_text(_hash(pin), "ascii")
+        except (OSError, UnicodeDecodeError) as fault:
+            log.error("pin not sent: it cannot be noted fault=%s", ascii(fault))
             return False
-
-    def about_to_try(self, pin: str) -> None:
-        """Note it before it is sent. Raises OSError where it cannot be noted: then it must not be sent."""
-        self._file.write_text(_hash(pin), "ascii")
+        return True
 
     def accepted(self) -> None:
         """The SIM is open."""

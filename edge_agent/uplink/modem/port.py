@@ -59,6 +59,7 @@ class AtPort:
     def __init__(self, link: SerialLink, *, on_urc: OnUrc) -> None:
         self.link, self._on_urc = link, on_urc
         self.gap_s = 0.0
+        self.answer_s = 5.0  # how long an ordinary command may take
         self.answered = 0  # grows with every answer: progress
         self.timeouts = 0
         self.refused = 0  # lines that were noise
@@ -73,9 +74,10 @@ class AtPort:
         self._finals = 0
         self._free_s = 0.0  # when the next command may go
 
-    async def ask(self, command: str, *, timeout_s: float = 5.0, wants: str = "", data: bytes | None = None) -> Answer:
-        """Send AT`command` and return its answer; an error is an answer too. `wants`: a reading it must have. `data` follows the
-        prompt. Raise AtTimeout, or LinkDown when the port is closed.
+    async def ask(self, command: str, *, timeout_s: float = 0.0, wants: str = "", data: bytes | None = None) -> Answer:
+        """Send AT`command` and return its answer; an error is an answer too. Raise AtTimeout, or LinkDown when the port is closed.
+
+        `timeout_s`: 0 is `answer_s`. `wants`: a reading it must have. `data` follows the prompt.
         """
         async with self._lock:
             if self._stale:
@@ -87,7 +89,9 @@ class AtPort:
             self._stale = True
             try:
                 self.link.write(f"AT{command}\r".encode("ascii", "replace"))
-                async with asyncio.timeout(timeout_s + self.link.char_s(2 * len(command) + 2 * len(data or b""))):
+                async with asyncio.timeout(
+                    (timeout_s or self.answer_s) + self.link.char_s(2 * len(command) + 2 * len(data or b""))
+                ):
                     answer = await pending.done
             except TimeoutError:
                 self.timeouts += 1

@@ -1,0 +1,237 @@
+"""Every mood of a modem: what the driver makes of it, what it tells, what it never does, and that it comes back."""
+
+import asyncio
+import calendar
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from drivers.codecs.at.readings import Reading, read
+from edge_agent.uplink.link import LinkError
+from edge_agent.uplink.modem.network_time import utc_ns
+from simulators.modem import ICCID, IMEI, ModemSim
+from tests.modem.bench import Bench, bench, datagram, quick_ladder, udp_echo, until
+
+pytestmark = pytest.mark.asyncio
+
+RESETS = ("AT+NRB", "AT+CFUN=1,1", "AT+QRST=1", "AT+CFUN=4")
+
+
+async def echoes(on: Bench, port: int, data: bytes = b"ping") -> None:
+    sock = await on.modem.udp("127.0.0.1", port)
+    await asyncio.get_running_loop().sock_sendall(sock, data)
+    assert await datagram(sock) == data
+    sock.close()
+
+
+def reset_of(sim: ModemSim) -> list[str]:
+    return [line for line in sim.heard if line in RESETS]
+
+
+HELD = [
+    ("quectel", {"sim": "absent"}, "modem_no_sim"),
+    ("sim7600", {"sim": "pin"}, "modem_sim_pin"),
+    ("bc26", {"sim": "puk"}, "modem_sim_puk"),
+    ("bc95", {"network": "denied"}, "modem_denied"),
+    ("quectel", {"network": "emergency"}, "modem_emergency_only"),
+    ("sim7020", {"network": "searching"}, "modem_no_network"),
+    ("bc95", {"network": "blocked", "attached": False}, "modem_blocked"),
+]
+
+
+@pytest.mark.parametrize(("family", "mood", "reason"), HELD)
+async def test_what_a_person_has_to_mend_is_told_once_and_never_answered_with_a_reset(
+    family: str, mood: dict[str, str], reason: str, tmp_path: Path
+) -> None:
+    def set_mood(sim: ModemSim) -> None:
+        for name, value in mood.items():
+            setattr(sim, name, value)
+
+    async with bench(tmp_path, family, start=set_mood) as on:
+        await until(lambda: on.modem.health.reason == reason, reason)
+        with pytest.raises(LinkError, match=reason):
+            await on.modem.udp("127.0.0.1", 9)
+        await until(lambda: on.modem.ladder.steps.get("retry", 0) >= 2, "tried again, slowly")
+        assert (reset_of(on.sim), on.power_asked) == ([], 0)
+        assert on.reports.count((reason, True)) == 1
+        on.sim.sim, on.sim.network = "ready", "home"
+        await on.up()
+        assert (reason, False) in on.reports
+
+
+async def test_a_right_pin_opens_the_sim(tmp_path: Path) -> None:
+    (tmp_path / "sim.pin").write_text("1234\n")
+    async with bench(tmp_path, "quectel", start=locked, pin_file=tmp_path / "sim.pin") as on:
+        await on.up()
+        assert not (tmp_path / "pin").exists()
+
+
+async def test_a_wrong_pin_is_tried_once_also_across_restarts_until_its_file_changes(tmp_path: Path) -> None:
+    file = tmp_path / "sim.pin"
+    file.write_text("9999")
+    for _ in range(4):  # as often as the service is restarted
+        async with bench(tmp_path, "quectel", start=locked, pin_file=file) as on:
+            await until(lambda: on.modem.health.reason == "modem_pin_wrong", "pin wrong")
+            tries = [line for line in on.sim.heard if line.startswith("AT+CPIN=")]
+            assert len(tries) <= 1
+            total = on.sim.pin_tries
+    assert total == 3  # the last simulated SIM was not even asked
+    async with bench(tmp_path, "quectel", start=locked, pin_file=file) as on:
+        await until(lambda: on.modem.health.reason == "modem_pin_wrong", "pin wrong")
+        file.write_text("1234")
+        await on.up()
+
+
+def locked(sim: ModemSim) -> None:
+    sim.sim = "pin"
+
+
+@pytest.mark.parametrize("family", ["bc95", "quectel"])
+async def test_a_hung_modem_climbs_to_the_power_pin_and_comes_back(family: str, tmp_path: Path) -> None:
+    async with bench(tmp_path, family) as on, udp_echo() as (port, _):
+        await on.up()
+        sock = await on.modem.udp("127.0.0.1", port)
+        on.sim.hung = True
+        await until(lambda: on.power_asked, "the power pin is asked for", within_s=60)
+        assert await datagram(sock) == b""  # the socket ends, it does not wait for ever
+        sock.close()
+        await on.up()
+        assert on.sim.power_cuts >= 1
+        assert on.modem.ladder.mended.get("power") == 1
+        await echoes(on, port)
+
+
+async def test_without_a_power_pin_the_path_is_given_up_and_tried_again_slowly(tmp_path: Path) -> None:
+    ladder = quick_ladder(enabled=frozenset({"reopen", "bearer", "radio", "restart"}))
+    async with bench(tmp_path, "bc95", ladder=ladder, start=lambda sim: setattr(sim, "hung", True)) as on:
+        await until(lambda: ladder.given_up, "given up", within_s=60)
+        assert on.power_asked == 0
+        on.sim.hung = False
+        await on.up()
+        assert not ladder.given_up
+
+
+async def test_a_port_that_vanishes_with_the_power_and_returns_is_taken_again(tmp_path: Path) -> None:
+    async with bench(tmp_path, "quectel", usb=True) as on, udp_echo() as (port, _):
+        await on.up()
+        await on.sim.power(False)
+        await until(lambda: on.modem.health.reason == "modem_no_port", "port gone")
+        await on.sim.power(True)
+        await on.up()
+        assert on.modem.counters()["reopened"] == 1
+        await echoes(on, port)
+
+
+async def test_a_lost_echo_climbs_the_ladder_and_an_echo_ends_it(tmp_path: Path) -> None:
+    async with bench(tmp_path, "quectel") as on, udp_echo() as (port, _):
+        await on.up()
+        sock = await on.modem.udp("127.0.0.1", port)
+        on.sim.deaf = True  # registered, connected, five bars, no traffic
+        on.modem.echo_lost()
+        assert await datagram(sock) == b""  # rung 1: the uplink opens a new one
+        sock.close()
+        await until(lambda: "AT+QIDEACT=1" in on.sim.heard, "rung 2")
+        await until(lambda: "AT+CFUN=4" in on.sim.heard, "rung 3")
+        await until(lambda: "AT+CFUN=1,1" in on.sim.heard, "rung 4")
+        await until(lambda: on.power_asked == 1, "rung 5")
+        await on.up()
+        await echoes(on, port)
+        on.modem.echo_ok()
+        assert on.modem.ladder.reasons == ()
+        assert on.modem.ladder.mended == {"power": 1}
+        steps = on.modem.ladder.steps
+        assert [steps.get(name) for name in ("reopen", "bearer", "radio", "restart", "power")] == [1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("family", ["bc95", "quectel", "sim7600"])
+async def test_noise_and_announcements_inside_answers_cost_nothing(family: str, tmp_path: Path) -> None:
+    def stormy(sim: ModemSim) -> None:
+        sim.garbage, sim.storm = 0.3, True
+
+    async with bench(tmp_path, family, start=stormy) as on, udp_echo() as (port, _):
+        await on.up()
+        for n in range(8):
+            await echoes(on, port, b"%d" % n * 50)
+        assert on.modem.counters()["noise"] > 10
+        assert on.power_asked == 0
+
+
+@pytest.mark.parametrize("family", ["bc95", "sim7600"])
+async def test_without_announcements_data_is_found_by_looking(family: str, tmp_path: Path) -> None:
+    async with bench(tmp_path, family) as on, udp_echo() as (port, _):
+        await on.up()
+        on.sim.mute = True
+        await echoes(on, port)
+
+
+async def test_a_slow_modem_and_a_slow_lossless_network_are_borne(tmp_path: Path) -> None:
+    async with bench(tmp_path, "bc95", start=lambda sim: setattr(sim, "slow_s", 0.1)) as on, udp_echo() as (port, _):
+        await on.up()
+        on.sim.delay_s = 0.5
+        await echoes(on, port)
+
+
+async def test_an_answer_that_comes_too_late_is_never_credited_to_the_next_command(tmp_path: Path) -> None:
+    async with bench(tmp_path, "quectel") as on:
+        await on.up()
+        on.sim.slow_s = 1.0
+        port = on.modem.port
+        with pytest.raises(Exception, match="CSQ"):
+            await port.ask("+CSQ", timeout_s=0.2)
+        on.sim.slow_s = 0.0
+        answer = await port.ask("+CGMM")
+        assert [line.text for line in answer.lines] == ["Revision: EC200TCNHAR02A09M16"]
+
+
+async def test_a_modem_that_restarts_by_itself_is_set_up_again(tmp_path: Path) -> None:
+    async with bench(tmp_path, "bc95") as on, udp_echo() as (port, _):
+        await on.up()
+        sock = await on.modem.udp("127.0.0.1", port)
+        await on.sim.restart()
+        assert await datagram(sock) == b""
+        sock.close()
+        await until(lambda: on.modem.counts["restarted_itself"] == 1, "seen")
+        await on.up()
+        await echoes(on, port)
+        assert list(on.sim.heard).count("AT+CPSMS=0") == 2
+
+
+async def test_no_number_of_sim_or_modem_reaches_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    async with bench(tmp_path, "quectel") as on:
+        await on.up()
+        await until(lambda: on.modem.seen.iccid, "ICCID read")
+        assert on.modem.seen.iccid == ICCID
+        assert (ICCID in caplog.text, IMEI in caplog.text) == (False, False)
+        assert (ICCID in str(on.modem.snapshot()), IMEI in str(on.modem.snapshot())) == (False, False)
+
+
+# --- time ---------------------------------------------------------------------------------------------------------------------
+
+NOON_NS = calendar.timegm((2026, 11, 25, 4, 0, 0)) * 10**9  # 12:00 in China
+AT_NOON = datetime(2026, 11, 25, 4, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("family", ["quectel", "bc95"])
+async def test_network_time_is_offered_as_utc(family: str, tmp_path: Path) -> None:
+    async with bench(tmp_path, family, start=lambda sim: setattr(sim, "utc", lambda: AT_NOON)) as on:
+        await until(lambda: on.times_ns, "offered")
+        assert set(on.times_ns) == {NOON_NS}
+
+
+async def test_a_modem_without_network_time_offers_nothing_until_it_has_it(tmp_path: Path) -> None:
+    async with bench(tmp_path, "quectel", start=lambda sim: setattr(sim, "nitz", False)) as on:
+        await until(lambda: list(on.sim.heard).count("AT+QLTS=1") >= 2, "asked twice")
+        assert on.times_ns == []
+        on.sim.utc, on.sim.nitz = (lambda: AT_NOON), True
+        await until(lambda: on.times_ns, "offered")
+
+
+@pytest.mark.parametrize("told", ['+CCLK: "26/11/25,12:00:00+32"', '+CCLK: "26/11/25,04:00:00+32"'])
+async def test_local_or_utc_is_decided_by_what_we_believe_and_by_nothing_else(told: str) -> None:
+    reading = read(told)
+    assert isinstance(reading, Reading)
+    assert utc_ns(reading, None, NOON_NS + 60 * 10**9) == NOON_NS
+    assert utc_ns(reading, None, None) is None
+    assert utc_ns(reading, None, NOON_NS + 86400 * 10**9) is None  # neither is near: say nothing
