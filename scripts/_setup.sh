@@ -33,6 +33,7 @@ has() {
   case $1 in
     python3) venv_sound || find_python ;;
     python3-venv) venv_sound || { find_python && "$python" -c 'import ensurepip, venv' 2>/dev/null; } ;;
+    dbus) has dbus-daemon ;;
     fuse3) has fusermount3 ;;
     e2fsprogs) has mke2fs ;;
     iproute2) has ip ;;

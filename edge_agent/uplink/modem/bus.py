@@ -66,15 +66,21 @@ class Bus:
             raise BusFault(name, ascii(reply.body)[:200])
         return tuple(reply.body)
 
+    async def ask(self, path: str, interface: str, method: str, signature: str = "", *body: object) -> Any:
+        """Call a method that gives one value. Raise BusFault."""
+        answer = await self.call(path, interface, method, signature, *body)
+        if len(answer) != 1:
+            raise BusFault("bad_answer", method)
+        return answer[0]
+
     async def objects(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Every object: path -> interface without its common prefix -> property -> value."""
-        (found,) = await self.call(ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
+        found = await self.ask(ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")
         return {path: {_short(name): plain(values) for name, values in kinds.items()} for path, kinds in found.items()}
 
     async def properties(self, path: str, interface: str) -> dict[str, Any]:
         """All properties of one interface."""
-        (found,) = await self.call(path, "org.freedesktop.DBus.Properties", "GetAll", "s", interface)
-        return plain(found)
+        return plain(await self.ask(path, "org.freedesktop.DBus.Properties", "GetAll", "s", interface))
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:

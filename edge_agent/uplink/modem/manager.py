@@ -239,7 +239,7 @@ class ManagedModem:
             return
         self._clock_due_s = now_s + self._pace.clock_s
         with contextlib.suppress(BusFault):  # not every modem or network tells it
-            (told,) = await bus.call(self._path, f"{MODEM}.Time", "GetNetworkTime")
+            told = await bus.ask(self._path, f"{MODEM}.Time", "GetNetworkTime")
             if (utc_ns := network_utc_ns(str(told))) is not None:
                 await self.hooks.offer_time(utc_ns)
 
