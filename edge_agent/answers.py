@@ -144,7 +144,9 @@ class Answers:
             raise ApiError("no_such_link", link=name[:40])
         up, reason = request.get("up"), str(request.get("reason", ""))[:80]
         link.update(up=up, reason=reason)
-        link.update({key: request[key] for key in ("used_by", "bytes", "monthly_mb", "month") if key in request})
+        link.update(
+            {key: request[key] for key in ("used_by", "bytes", "monthly_mb", "month", "modem") if key in request}
+        )
         if isinstance(up, bool):
             self._core.link_state(name, up, reason)
         return {}

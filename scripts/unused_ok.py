@@ -56,6 +56,3 @@ minor
 minutes
 # of a GB/T 26875.3 place: `edge-agent gb26875 map`, which lands next
 addressed
-# a [[link]] with a modem: built by edge_agent.uplink.policy, which lands next
-modem_path
-PROGRESS_S

@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Final, NoReturn
 
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config, Uplink
 from edge_agent.config.model import Link as LinkTable
+from edge_agent.model import Clock
 from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.link import Link, LinkError
+from edge_agent.uplink.modem.build import modem_path
 from edge_agent.uplink.packed import read_key
 from edge_agent.uplink.packed_link import PackedLink, PackedSettings
 from edge_agent.uplink.path import Dial, Path, RoutedPath
@@ -32,7 +34,18 @@ class Paths:
     def __init__(self, config: Config, clock: TimeSource, ledger: Ledger, core: CoreLink, rng: random.Random) -> None:
         self._config, self._core, self._rng = config, core, rng
         self._links = sorted(config.links, key=preference)
-        self._paths: dict[str, Path] = {link.id: RoutedPath(link) for link in self._links}
+        self._modems = {
+            link.id: modem_path(
+                link,
+                data_dir=config.gateway.data_dir,
+                ask=core.ask,
+                report=self._modem_says,
+                wall_ns=partial(_believed_ns, clock),
+            )
+            for link in self._links
+            if link.modem is not None
+        }
+        self._paths: dict[str, Path] = {link.id: self._modems.get(link.id) or RoutedPath(link) for link in self._links}
         self._traffic = Traffic(self._links, ledger, clock, self._warn)
         self._policies: dict[str, PolicyLink] = {}
         self._says: dict[str, dict[str, bool]] = {link.id: {} for link in self._links}  # by destination
@@ -61,6 +74,8 @@ class Paths:
 
     def workers(self) -> Iterator[Worker]:
         """What has to run beside the destinations: name, work, progress."""
+        for name, modem in self._modems.items():
+            yield f"modem:{name}", modem.run, modem.progress
         for destination, policy in self._policies.items():
             yield f"paths:{destination}", policy.run, policy.progress
         if self._links:
@@ -111,10 +126,15 @@ class Paths:
         said = self._says[link]
         up = any(said.values()) if said else None
         reason = "answered" if up else "starting" if up is None else "no_answer"
+        detail: dict[str, object] = {}
+        if (modem := self._modems.get(link)) is not None:
+            seen = detail["modem"] = modem.snapshot()
+            reason = reason if up or seen["up"] else str(seen["reason"])  # why, not only that nobody answered
         used_by = sorted(dest for dest, name in self._uses.items() if name == link)
         table = next(table for table in self._links if table.id == link)
         month, used = self._traffic.used(link)
-        self._core.link_state(link, up, reason, used_by=used_by, month=month, bytes=used, monthly_mb=table.monthly_mb)
+        detail |= {"used_by": used_by, "month": month, "bytes": used, "monthly_mb": table.monthly_mb}
+        self._core.link_state(link, up, reason, **detail)
 
     async def _tell_for_ever(self) -> None:
         """Counts change without anybody's doing: they are told now and then, and kept."""
@@ -122,16 +142,28 @@ class Paths:
         while True:
             self._turns += 1
             for table in self._links:
-                counted = self._traffic.used(table.id)
+                modem = self._modems.get(table.id)
+                counted = self._traffic.used(table.id), modem.snapshot() if modem is not None else None
                 if told.get(table.id) != counted:
                     told[table.id] = counted
                     self._tell(table.id)
             self._traffic.keep_now_and_then()
             await asyncio.sleep(TELL_EVERY_S)
 
+    def _modem_says(self, link: str, reason: str, active: bool, fields: Mapping[str, object]) -> None:
+        """A step of its ladder, or a reason a person has to mend."""
+        if active:
+            self._core.fault("", reason, link=link, **fields)
+        self._tell(link)
+
     def _warn(self, link: str, percent: int) -> None:
         log.warning("link=%s budget used percent=%d", link, percent)
         self._core.fault("", f"budget_{percent}", link=link)
+
+
+def _believed_ns(clock: TimeSource) -> int | None:
+    now = clock.now()
+    return None if now.clock is Clock.UNSET else now.wall_ns
 
 
 class _NoWay:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from edge_agent.config.model import Link
-from edge_agent.uplink.modem.driver import Modem
 from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.ladder import Ladder
 from edge_agent.uplink.modem.pin import PinMemory
@@ -16,7 +15,6 @@ from edge_agent.uplink.path import Path as NetworkPath
 log = logging.getLogger("edge.modem")
 
 NITZ_UNCERTAIN_NS: Final = 2 * 10**9  # whole seconds, and the way through a busy port
-PROGRESS_S: Final = 600.0  # a modem may take 180 s for one command: watch its progress with this limit
 REBOOT_FILE: Final = "reboot-host"  # systemd/edge-agent-reboot.path waits for it
 
 Ask = Callable[
@@ -58,6 +56,8 @@ def modem_path(
         from edge_agent.uplink.modem.manager import ManagedModem  # its D-Bus library only where it is used
 
         return ManagedModem(link, hooks=hooks, ladder=ladder_of(link), pin=pin)
+    from edge_agent.uplink.modem.driver import Modem  # a site without a modem loads none of this
+
     return Modem(link, hooks=hooks, ladder=ladder_of(link), pin=pin)
 
 

@@ -18,7 +18,7 @@ from drivers.serial_link import LinkDown, SerialLink
 from edge_agent.config.model import Link
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.families import FAMILIES, Family, family_of
-from edge_agent.uplink.modem.health import Health
+from edge_agent.uplink.modem.health import Health, in_time
 from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.ladder import Ladder
 from edge_agent.uplink.modem.network_time import utc_ns
@@ -162,13 +162,15 @@ class Modem:
             self._loops += 1
             self._wake.clear()
             try:
-                await self._turn()
+                await in_time(self._turn(), self._tick)
                 self._silent = 0
             except AtTimeout as fault:
                 self._silent += 1
                 log.info("modem=%s no answer to %s, %d in a row", self.id, fault, self._silent)
                 if self._silent >= SILENT_TIMES or not self._started:
                     self.health.trouble("modem_no_answer")
+            except TimeoutError:
+                self.health.trouble("modem_no_answer")
             except LinkDown as down:
                 log.info("modem=%s port %s", self.id, down)
             except LinkError as fault:
@@ -177,6 +179,9 @@ class Modem:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.health.pause_s(self.timing.poll_s)):
                     await self._wake.wait()
+
+    def _tick(self) -> None:
+        self._loops += 1
 
     async def _turn(self) -> None:
         """One look at everything, after the step of the ladder that is due."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 from edge_agent.uplink.modem.hooks import Hooks
@@ -10,6 +11,22 @@ from edge_agent.uplink.modem.ladder import HELD, Ladder
 log = logging.getLogger("edge.modem")
 
 PAUSE_MIN_S: Final = 0.05
+TURN_S: Final = 600.0  # one look takes at most this long: choosing a network alone may take a modem 180 s
+TICK_S: Final = 5.0
+
+
+async def in_time(work: Coroutine[object, object, None], tick: Callable[[], None]) -> None:
+    """Await `work`, calling `tick` while it waits for the modem: a slow one is no dead worker. Raise TimeoutError after TURN_S."""
+    task = asyncio.ensure_future(work)
+    try:
+        async with asyncio.timeout(TURN_S):
+            while not task.done():
+                await asyncio.wait({task}, timeout=TICK_S)
+                tick()
+        task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class Health:

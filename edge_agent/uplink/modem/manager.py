@@ -17,7 +17,7 @@ from drivers.codecs.at.readings import masked
 from edge_agent.config.model import Link
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.bus import ROOT, Bus, BusFault
-from edge_agent.uplink.modem.health import Health
+from edge_agent.uplink.modem.health import Health, in_time
 from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.ladder import Ladder
 from edge_agent.uplink.modem.pin import PinMemory, read_pin
@@ -118,10 +118,10 @@ class ManagedModem:
             try:
                 async with Bus(self._address) as bus:
                     while True:
-                        await self._turn(bus)
+                        await in_time(self._turn(bus), self._tick)
                         await self._pause()
-            except BusFault as fault:
-                log.info("modem=%s bus %s", self.id, fault)
+            except (BusFault, TimeoutError) as fault:
+                log.info("modem=%s bus %s", self.id, ascii(fault))
                 self.health.down("modem_no_manager")
             await self._pause()
 
@@ -131,6 +131,9 @@ class ManagedModem:
             async with asyncio.timeout(self.health.pause_s(self._pace.poll_s)):
                 await self._wake.wait()
         self._wake.clear()
+
+    def _tick(self) -> None:
+        self._loops += 1
 
     async def _turn(self, bus: Bus) -> None:
         objects = await bus.objects()
