@@ -47,6 +47,8 @@ BOUNDS = (
     Bound("CPU, core + uplink, s/min", "footprint", "cpu.core_plus_uplink_s_per_min", 1.0),
     Bound("start to first poll, s", "footprint", "start.first_poll_s.median", 1.0),
     Bound("start to first poll, 1 000 000 pending, s", "footprint", "start.first_poll_with_pending_s", 2.0),
+    Bound("alarm confirmed over NB-IoT, 5 % loss, p99 s", "nbiot", "confirmed_s.p99", 30),
+    Bound("one fire event packed, bytes on the wire, headers aside", "nbiot", "event_bytes", 64),
     Bound("10 000 gateways after any outage, all back, s", "herd", "worst.back_s", 120),
     Bound("the same, peak of connects over what the broker takes", "herd", "worst.peak_factor", 2.0),
     Bound("the same check on naive policies: they fail it", "herd", "naive_all_fail", 1, False),

@@ -242,9 +242,10 @@ class Destination:
                     self.outbox.back_all()
                     await session.close()
                 self._lost_s = loop.time()
-                self._down(why)
                 backoff.lasted(loop.time() - started_s)
                 again = why.again
+                if not again:  # else another path takes over: the link that failed is told as such
+                    self._down(why)
             finally:
                 if opening is not None and not opening.done():
                     opening.cancel()
@@ -302,13 +303,14 @@ class Destination:
                 raise bug
             self._fill(session)
             if (fault := self._too_old(session, loop.time())) is not None:
-                return fault
+                session.end(fault)
+                break
             try:
                 async with asyncio.timeout(TICK_S):
                     await self._wake.wait()
             except TimeoutError:
                 pass
-        return session.closed.result()
+        return await session.closed
 
     def _too_old(self, session: Session, now_s: float) -> LinkError | None:
         oldest_s = self.outbox.oldest_s()

@@ -108,6 +108,10 @@ class Session(Protocol):
         """Say that the gateway is here, with what the core knows."""
         ...
 
+    def end(self, why: LinkError) -> None:
+        """It is over: `closed` is done, soon if not at once. The first reason counts."""
+        ...
+
     async def close(self) -> None:
         """Say goodbye if the wire still listens, and let go."""
         ...

@@ -266,7 +266,7 @@ class _MqttSession:
         self, client: paho.Client, userdata: object, flags: Any, reason: ReasonCode, properties: Properties | None
     ) -> None:
         if reason.is_failure:
-            self._end(LinkError("connack", f"0x{reason.value:02x} {reason}"))
+            self.end(LinkError("connack", f"0x{reason.value:02x} {reason}"))
             return
         limits: Any = properties
         self._receive_maximum = int(getattr(limits, "ReceiveMaximum", 65535))
@@ -274,10 +274,10 @@ class _MqttSession:
         self.max_bytes = min(packet_bytes, contract.BATCH_BYTES_MAX) - contract.packet_overhead(self._settings.gateway)
         self._retain = bool(getattr(limits, "RetainAvailable", 1))
         if getattr(limits, "MaximumQoS", 1) < 1:
-            self._end(LinkError("no_qos1"))
+            self.end(LinkError("no_qos1"))
             return
         if self.max_bytes < 1024:
-            self._end(LinkError("packets_too_small", str(packet_bytes)))
+            self.end(LinkError("packets_too_small", str(packet_bytes)))
             return
         self._connected = True
         log.info("connected host=%s session_present=%s", self._settings.host, flags.session_present)
@@ -296,7 +296,7 @@ class _MqttSession:
             if denied:
                 self._receiver.commands_denied(denied)
         elif denied:
-            self._end(LinkError("ack_topic_denied", denied))
+            self.end(LinkError("ack_topic_denied", denied))
         elif not self._granted.done():
             self._granted.set_result(None)
 
@@ -350,7 +350,7 @@ class _MqttSession:
                 packet.topic, packet.payload, qos=1, retain=packet.retain, properties=packet.properties
             )
             if info.rc != paho.MQTT_ERR_SUCCESS:
-                self._end(LinkError("lost", f"publish {info.rc}"))
+                self.end(LinkError("lost", f"publish {info.rc}"))
                 return
             self._on_wire[info.mid] = packet
             self._client.loop_write()
@@ -404,7 +404,7 @@ class _MqttSession:
             if client.socket() is None:
                 return
             if client._in_packet["remaining_length"] > PACKET_BYTES_MAX:  # a broker that ignores what we asked for
-                self._end(LinkError("lost", "packet too large"))
+                self.end(LinkError("lost", "packet too large"))
                 return
             pending = getattr(sock, "pending", None)  # decrypted bytes do not make the socket readable
             if pending is None or not pending():
@@ -435,13 +435,13 @@ class _MqttSession:
         self, client: paho.Client, userdata: object, flags: Any, reason: ReasonCode, properties: object
     ) -> None:
         if reason.value == KEEP_ALIVE_TIMEOUT and not flags.is_disconnect_packet_from_server:
-            self._end(LinkError("half_open", "no answer to a ping"))
+            self.end(LinkError("half_open", "no answer to a ping"))
             return
         if flags.is_disconnect_packet_from_server:
             taken_over = reason.value == 0x8E
-            self._end(LinkError("taken_over" if taken_over else "disconnected", f"0x{reason.value:02x} {reason}"))
+            self.end(LinkError("taken_over" if taken_over else "disconnected", f"0x{reason.value:02x} {reason}"))
             return
-        self._end(self._why_lost())
+        self.end(self._why_lost())
 
     def _why_lost(self) -> LinkError:
         said = self._last_error.text
@@ -454,7 +454,8 @@ class _MqttSession:
 
     # --- the end --------------------------------------------------------------------------------------------------------------
 
-    def _end(self, why: LinkError) -> None:
+    def end(self, why: LinkError) -> None:
+        """It is over."""
         if not self.closed.done():
             self.closed.set_result(why)
 
@@ -470,7 +471,7 @@ class _MqttSession:
                 client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=WILL_DISCONNECT))
                 client.loop_write()
             client._sock_close()
-        self._end(LinkError("closed"))
+        self.end(LinkError("closed"))
         if not self._granted.done():
             self._granted.cancel()
         client.on_publish = client.on_message = client.on_connect = client.on_disconnect = (

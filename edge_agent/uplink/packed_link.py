@@ -164,7 +164,7 @@ class _PackedSession:
         sent = self._open[sequence]
         most = TRIES_MAX if sent.flight else HELLO_TRIES if self._answered else self._settings.misses
         if sent.tries >= most:
-            self._end(LinkError("half_open", f"no answer to {sent.tries} frames"))
+            self.end(LinkError("half_open", f"no answer to {sent.tries} frames"))
             return
         sent.tries += 1
         self.counters["resent"] += 1
@@ -186,7 +186,7 @@ class _PackedSession:
         except ConnectionRefusedError:
             pass  # somebody says that nobody listens there: the timer finds out whether it is so
         except OSError as fault:
-            self._end(LinkError("no_route", str(fault)))
+            self.end(LinkError("no_route", str(fault)))
 
     # --- hearing ----------------------------------------------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class _PackedSession:
             except (BlockingIOError, ConnectionRefusedError):
                 return
             except OSError as fault:
-                self._end(LinkError("lost", str(fault)))
+                self.end(LinkError("lost", str(fault)))
                 return
             try:
                 if packed.tag_in(frame) != self._tag:
@@ -232,7 +232,8 @@ class _PackedSession:
 
     # --- the end ----------------------------------------------------------------------------------------------------------------
 
-    def _end(self, why: LinkError) -> None:
+    def end(self, why: LinkError) -> None:
+        """It is over."""
         if not self.closed.done():
             self.closed.set_result(why)
 
@@ -243,6 +244,6 @@ class _PackedSession:
         self._open.clear()
         if self._idle is not None:
             self._idle.cancel()
-        self._end(LinkError("closed"))
+        self.end(LinkError("closed"))
         self._loop.remove_reader(self._sock)
         self._sock.close()

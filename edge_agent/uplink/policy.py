@@ -168,7 +168,7 @@ class PolicyLink:
         self._tell_changes()
         self._moved(None)
         again = silent and self.choice.elsewhere(session.path, now_s)
-        session.end(LinkError(why.reason, why.detail, again=again))
+        session.over(LinkError(why.reason, why.detail, again=again))
 
     # --- beside the session -----------------------------------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class PolicyLink:
                 if self._session is session:
                     self._session, self._ready = None, (name, opened)
                     self.choice.ended(session.path, self._loop.time(), silent=False)
-                    session.end(LinkError("path_changed", f"{session.path} -> {name}", again=True))
+                    session.over(LinkError("path_changed", f"{session.path} -> {name}", again=True))
                 else:
                     await opened.close()
         except LinkError as fault:
@@ -265,11 +265,15 @@ class _PathSession:
         self._inner.send_state(snapshot)
 
     def end(self, why: LinkError) -> None:
-        """It is over."""
+        """The inner session is over; whoever opened it decides what comes next, and then this one is."""
+        self._inner.end(why)
+
+    def over(self, why: LinkError) -> None:
+        """This one is over."""
         if not self.closed.done():
             self.closed.set_result(why)
 
     async def close(self) -> None:
         """As the inner session."""
         await self._inner.close()
-        self.end(LinkError("closed"))
+        self.over(LinkError("closed"))

@@ -106,8 +106,10 @@ class TwoWays:
         self._remove()
 
     def _remove(self) -> None:
-        with contextlib.suppress(AssertionError):
-            ip("netns", "del", self.namespace)  # takes the pairs with it
+        for number in range(3):  # the namespace would take them with it, some time later
+            with contextlib.suppress(AssertionError):
+                ip("link", "del", f"{self.namespace}{number}")
+        ip("netns", "del", self.namespace)
 
     def _way(self, number: int) -> Way:
         return Way(self.namespace, number, self._net, self.centre)

@@ -106,7 +106,7 @@ class GbSession(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        self._end(LinkError("lost", repr(exc) if exc is not None else "closed by the centre"))
+        self.end(LinkError("lost", repr(exc) if exc is not None else "closed by the centre"))
 
     # --- edge_agent.uplink.link.Session -----------------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class GbSession(asyncio.Protocol):
 
     async def close(self) -> None:
         """Let go. The protocol has no farewell."""
-        self._end(LinkError("closed"))
+        self.end(LinkError("closed"))
         transport = self._transport
         if transport is not None:
             transport.abort()
@@ -232,7 +232,7 @@ class GbSession(asyncio.Protocol):
             waited_s = exchange.sent * self._settings.timeout_s
             hint = f", {self.counters['foreign']} answers that fit nothing" if self.counters["foreign"] else ""
             reason = "no_keepalive" if exchange.keepalive else "unconfirmed"
-            self._end(LinkError(reason, f"{exchange.sent} transmissions in {waited_s:.0f} s{hint}"))
+            self.end(LinkError(reason, f"{exchange.sent} transmissions in {waited_s:.0f} s{hint}"))
             return
         self._pump()
 
@@ -364,7 +364,8 @@ class GbSession(asyncio.Protocol):
         if self._transport is not None and not self.closed.done():
             self._transport.write(data)
 
-    def _end(self, why: LinkError) -> None:
+    def end(self, why: LinkError) -> None:
+        """It is over."""
         for timer in (*self._timers.values(), *([self._keeping] if self._keeping is not None else [])):
             timer.cancel()
         self._timers.clear()
