@@ -109,6 +109,12 @@ class Postgres:
         self.start()
 
     @property
+    def pid(self) -> int:
+        """Of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it takes connections."""
         try:

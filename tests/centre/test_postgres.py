@@ -4,7 +4,9 @@ import concurrent.futures
 import contextlib
 import json
 import random
+import re
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,6 +22,7 @@ from tests.centre.test_store import batch, bodies, take
 from tests.postgres import Postgres
 from tests.proof.disks import fill, small_disk
 
+DOCS = Path(__file__).parents[2] / "docs"
 STREAMS = [(f"gw-{g}", "e1", stream) for g in range(3) for stream in ("alarm", "status")]
 
 
@@ -243,3 +246,20 @@ def _try(store: PostgresStore, done: list[object]) -> bool:
     with contextlib.suppress(StoreFault):
         done.append(json.dumps(take(store, batch(1, 60))))
     return bool(done)
+
+
+@pytest.mark.parametrize("page", ["city.md", "city.zh.md"])
+def test_the_retention_of_the_page_deletes_old_readings_and_nothing_is_asked_for_again(city: str, page: str) -> None:
+    [statement] = re.findall(r"^```sql\n(.*?)^```", (DOCS / page).read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    store = PostgresStore(city)
+    take(store, batch(1, 20))
+    take(store, batch(1, 20, stream="telemetry"), "telemetry")
+    with psycopg.connect(city, autocommit=True) as admin:
+        admin.execute("UPDATE records SET received_ns = 1 WHERE n <= 10")
+        assert admin.execute(statement.encode()).rowcount == 10
+        assert admin.execute(statement.encode()).rowcount == 0
+    assert take(store, batch(21, 21, stream="telemetry"), "telemetry")["through"] == 21
+    with look(city) as asked:
+        assert asked.gaps() == []
+        assert {g["stream"] for g in asked.gaps(recount=True)} == {"telemetry"}
+    store.close()

@@ -2,6 +2,7 @@
 
 import json
 import queue
+import re
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from simulators.centre import query, service, worker
+from simulators.centre import cli, query, service, worker
 from simulators.centre.sqlite_store import SqliteStore
 from tests.brokers import PATIENCE_S, Broker, eventually
 from tests.centre.test_store import batch
@@ -239,3 +240,13 @@ def test_run_stops_in_order_on_sigterm(tmp_path: Path, broker: Broker) -> None:
     assert process.wait(PATIENCE_S) == 0
     assert "stopped" in process.stdout.read()
     process.stdout.close()
+
+
+@pytest.mark.parametrize("page", ["contract.md", "contract.zh.md", "city.md", "city.zh.md"])
+def test_every_command_of_a_page_is_one(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text("utf-8")
+    lines = [line.partition("#")[0].split() for line in text.splitlines() if line.startswith("edge-centre ")]
+    lines += [line.split() for line in re.findall(r"^ExecStart=\S*/(edge-centre .*)$", text, re.MULTILINE)]
+    assert len(lines) >= 2
+    for words in lines:
+        assert cli._parser("en").parse_args(words[1:]).command == words[1]

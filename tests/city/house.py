@@ -46,9 +46,16 @@ class Consumer:
         assert self.process.stdout is not None
         assert "ready" in self.process.stdout.readline(), self._log.read_text()[-3000:]
 
+    def tend(self) -> None:
+        """What systemd does (Restart=always): one that ended, for example because it found no server, is started again."""
+        if self.process is not None and self.process.poll() is not None:
+            self.kill()
+            self.start(wait=False)
+
     @property
-    def running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+    def bugs(self) -> int:
+        """Exceptions nobody expected, in all its lives."""
+        return self._log.read_text(errors="replace").count("Traceback")
 
     def send(self, number: signal.Signals) -> None:
         assert self.process is not None
@@ -116,11 +123,13 @@ class Crowd:
 class City:
     """Broker, server, consumers."""
 
-    def __init__(self, directory: Path, consumers: int, *, module: str = "simulators.centre") -> None:
+    def __init__(
+        self, directory: Path, consumers: int, *, module: str = "simulators.centre", data: Path | None = None
+    ) -> None:
         self.directory = directory
         self._close = contextlib.ExitStack()
         try:
-            self.server = self._close.enter_context(Postgres())
+            self.server = self._close.enter_context(Postgres(data))
             self.broker = self._close.enter_context(Broker(directory, config=BROKER))
             self.consumers = [
                 Consumer(n, self.broker, self.server.url, directory, module) for n in range(1, consumers + 1)
@@ -181,4 +190,10 @@ class City:
 
     def settle(self, crowds: Sequence[Crowd], within_s: float) -> None:
         """Wait until every gateway is told that all it had is stored."""
-        eventually(lambda: all(crowd.done for crowd in crowds), f"{[c.last for c in crowds]}", within_s)
+
+        def settled() -> bool:
+            for consumer in self.consumers:
+                consumer.tend()
+            return all(crowd.done for crowd in crowds)
+
+        eventually(settled, f"{[c.last for c in crowds]}", within_s)
