@@ -209,6 +209,8 @@ class PanelDriver:
         loop = fields.get("zone") if fields.get("loop") is None else fields["loop"]
         if event in PANEL_EVENTS:
             pass
+        elif isinstance(named := fields.get("point_id"), str) and named:
+            where = named
         elif isinstance(code, str) and code.isdecimal():  # AA AA AA is the panel itself
             where = code
         elif loop is not None and point is not None and (loop, point) != (0, 0):

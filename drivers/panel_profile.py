@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from drivers.profile import FIRE_KINDS, Profile, ProfileError, ProfileFinding
+from drivers.profile import ALARM_KINDS, Profile, ProfileError, ProfileFinding
 from drivers.vocabulary import EVENTS, Meaning
 
 EXAMPLES_MAX: Final = 200
+_LAYOUT_TABLES: Final = ("frame", "code")  # of [meaning]: where things stand, not what they mean
 _PANEL_KEYS: Final = frozenset(
     (
         *("schema", "kind", "evidence", "source", "brand", "product", "caveat"),
@@ -47,7 +48,7 @@ def _check_events(profile: Profile) -> list[ProfileFinding]:
     meaning = profile.data.get("meaning")
     named: list[tuple[str, str]] = []
     for key, table in (meaning if isinstance(meaning, dict) else {}).items():
-        if isinstance(table, dict):
+        if isinstance(table, dict) and key not in _LAYOUT_TABLES:
             for code, event in table.items():
                 name = event.get("event") if isinstance(event, dict) else event
                 named.append((f"meaning.{key}.{code}", str(name)))
@@ -56,7 +57,7 @@ def _check_events(profile: Profile) -> list[ProfileFinding]:
         for key, event in named
         if event not in EVENTS
     ]
-    if named and not any(EVENTS.get(event, Meaning("")).kind in FIRE_KINDS for _, event in named):
+    if named and not any(EVENTS.get(event, Meaning("")).kind in ALARM_KINDS for _, event in named):
         findings.append(ProfileFinding("no_fire", {}))
     return findings
 

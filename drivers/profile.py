@@ -28,6 +28,7 @@ EVIDENCE: Final = ("captured", "document", "unproven")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FRAMING: Final = re.compile(r"[5-8][NEOMS][12]")
 FIRE_KINDS: Final = frozenset({"fire", "fire_manual"})
+ALARM_KINDS: Final = FIRE_KINDS | {"gas", "electrical"}
 
 # Keys of [link] of a panel profile: the least and the most, or the type.
 _LINK_NUMBERS: Final[Mapping[str, tuple[float, float]]] = {

@@ -45,6 +45,7 @@ EVENTS: Final[Mapping[str, Meaning]] = {
     "feedback": Meaning("feedback"),
     "action": Meaning("feedback"),  # an output or module acted; not a fire
     "feedback_restore": Meaning("feedback", active=False),
+    "active_restore": Meaning("feedback", active=False),  # whatever it was that was "active" is over
     "link_request": Meaning("link_request"),
     "delay": Meaning("delay"),
     "delay_restore": Meaning("delay", active=False),

@@ -28,7 +28,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from simulators.panel_talk import TALKS
+from drivers.profile import load_profiles
+from simulators.panel_talk import talk_of
 
 HEARD_BYTES: Final = 4096
 REATTACH_S: Final = 0.02  # how often an unopened pty is looked at
@@ -41,7 +42,7 @@ class PanelSim:
         self.link = link
         self.silent = False
         self.heard = bytearray()  # the last bytes the host sent
-        self._talk = TALKS[protocol]()
+        self._talk = talk_of(protocol)
         self._char_s = self._talk.line.char_bits / (baud or self._talk.line.baud) if paced else 0.0
         self._master = -1
         self._inbox = bytearray()
@@ -241,7 +242,9 @@ async def _main(protocol: str, link: Path, paced: bool) -> None:
 def main() -> None:
     """Run one panel until stdin ends."""
     parser = argparse.ArgumentParser(prog="python -m simulators.panel", description="A fire panel on a pty.")
-    parser.add_argument("protocol", choices=TALKS)
+    parser.add_argument(
+        "protocol", choices=[profile.name for profile in load_profiles(()).list() if profile.kind == "panel"]
+    )
     parser.add_argument("--link", type=Path, required=True, help="path of the symlink to the pty")
     parser.add_argument("--fast", action="store_true", help="write at once instead of at line speed")
     given = parser.parse_args()

@@ -18,6 +18,7 @@ from drivers.codecs import (
     jbf_193k,
     lida_ld128e,
 )
+from drivers.profile import load_profiles
 
 _T = TypeVar("_T")
 COPIES: Final = 3  # the GST bus sends every frame three times
@@ -272,6 +273,30 @@ class _Jbf193k(_Polled):
             return None
         del heard[: at + len(jbf_193k.POLL)]
         return waiting.popleft() if waiting else jbf_193k.encode_event(jbf_193k.VERSION, 0, 0)
+
+
+class _Examples(Talk):
+    """A panel nobody has written a class for: it says the examples of its profile, whatever the address."""
+
+    def __init__(self, name: str) -> None:
+        profile = load_profiles(()).get(name)
+        link = profile.link
+        self.line = Line(link.baud, round(profile.char_s * link.baud))
+        examples = profile.data.get("example", [])
+        self._frames = {
+            str(one["expect"].get("event")): bytes.fromhex(str(one["hex"]))
+            for one in (examples if isinstance(examples, list) else [])
+            if isinstance(one, dict) and isinstance(one.get("expect"), dict)
+        }
+
+    def event(self, event: str, address: str) -> bytes:
+        return _pick(self._frames, event)
+
+
+def talk_of(protocol: str) -> Talk:
+    """How `protocol` (a panel profile) speaks. Raises ProfileError for one there is not."""
+    made = TALKS.get(protocol)
+    return made() if made is not None else _Examples(protocol)
 
 
 TALKS: Final[Mapping[str, Callable[[], Talk]]] = {

@@ -66,6 +66,7 @@ class Codec(ABC):
 
     quiet_s: float = 0.3
     filler: bytes = b""  # bytes that mean nothing between frames
+    seven_bits: bool = False  # a port opened with eight bits brings the parity along
     shown: ClassVar[tuple[str, ...]] = ()  # fields decode shows as None where a frame has them not
 
     def __init__(self, *, dedupe_s: float = 0.0) -> None:
@@ -81,6 +82,8 @@ class Codec(ABC):
     def feed(self, data: bytes, now_ns: int) -> list[Frame | Refused]:
         """Take bytes read at `now_ns`; return what they settled, in order."""
         out: list[Frame | Refused] = self.tick(now_ns)
+        if self.seven_bits:
+            data = bytes(byte & 0x7F for byte in data)
         for at in range(0, len(data), PIECE_BYTES):
             self._buf += data[at : at + PIECE_BYTES]
             self._last_ns = now_ns

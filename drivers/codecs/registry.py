@@ -1,8 +1,9 @@
 """Which protocols there are: by name for `edge-agent decode`, and the codec of a panel profile. Loaded when first used.
 
-To add one: a panel protocol gets a line in `_BUILDERS` and a profile of the same name, anything else a line in `_OTHERS`.
+To add one: a panel protocol gets a line in `_BUILDERS` and a profile that names it, anything else a line in `_OTHERS`.
 """
 
+import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from drivers.codecs.base import Codec, decode_stream
 
 if TYPE_CHECKING:
+    from drivers.codecs.frame_fields import Field
+    from drivers.codecs.text_lines import Pattern
     from drivers.profile import Profile
 
 Decode = Callable[[bytes], list[dict[str, object]]]
@@ -67,6 +70,13 @@ class Tables:
         if not found:
             raise ValueError(f"meaning.{key} is missing")
         return {word: str(event) for word, event in found.items()}
+
+    def tables(self, key: str) -> list[dict[str, object]]:
+        """[[meaning.<key>]]."""
+        value = self._meaning.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise ValueError(f"meaning.{key} is no list of tables")
+        return value
 
     def hex_texts(self, key: str) -> dict[int, str]:
         """[<key>] at the top: hexadecimal byte -> the maker's word."""
@@ -211,8 +221,126 @@ def _aorina(tables: Tables) -> Codec:
     return AorinaOxx20(tags=tables.events("tags"))
 
 
+def _text_lines(tables: Tables) -> Codec:
+    from drivers.codecs.text_lines import Layout, TextLines
+    from drivers.regex_guard import UnsafeRegex, compile_safely
+
+    start = tables.text("start", "")
+    terminator = tables.text("terminator", "")
+    if len(terminator) > 8 or not terminator.isascii():
+        raise ValueError("meaning.terminator is longer than 8 characters or not ASCII")
+    try:
+        strip = tuple(bytes.fromhex(sequence) for sequence in tables.texts("strip"))
+    except ValueError:
+        raise ValueError("meaning.strip has something that is not hex") from None
+    try:
+        layout = Layout(
+            encoding=tables.text("encoding", "gb18030"),
+            terminator=terminator,
+            start=compile_safely(start) if start else None,
+            lines=int(tables.number("lines", 1)),
+            idle_s=tables.number("idle_s", 1.0),
+            strip=strip,
+        )
+        "".encode(layout.encoding)
+        patterns = [_pattern(table) for table in tables.tables("pattern")]
+    except UnsafeRegex as fault:
+        raise ValueError(f"meaning: a regular expression is not safe, {fault}") from None
+    except LookupError:
+        raise ValueError("meaning.encoding is no encoding") from None
+    return TextLines(
+        words=tables.events("words"),
+        patterns=patterns,
+        layout=layout,
+        point_id=tables.text("point_id", ""),
+        fire_words=tables.texts("fire_words"),
+        manual_texts=tables.texts("manual_texts"),
+    )
+
+
+def _pattern(table: Mapping[str, object]) -> "Pattern":
+    from drivers.codecs.text_lines import Pattern
+    from drivers.regex_guard import compile_safely
+
+    regex, fixed, whole = table.get("regex"), table.get("fixed", {}), table.get("whole", [])
+    if not isinstance(regex, str) or not isinstance(fixed, dict) or not isinstance(whole, list):
+        raise ValueError("meaning.pattern wants regex, and may have fixed (a table) and whole (a list of names)")
+    compiled = compile_safely(regex)
+    if "event" not in compiled.groupindex:
+        raise ValueError("meaning.pattern.regex has no group named event")
+    return Pattern(compiled, fixed, frozenset(str(name) for name in whole))
+
+
+def _ct11(tables: Tables) -> Codec:
+    from drivers.codecs.siemens_ct11 import SiemensCt11
+
+    return SiemensCt11(sectors=tables.events("sectors"), codes=tables.events("codes"))
+
+
+def _simplex_cpi(tables: Tables) -> Codec:
+    from drivers.codecs.simplex_cpi import SimplexCpi
+
+    return SimplexCpi(types=tables.events("types"), dedupe_s=tables.number("dedupe_s", 10.0))
+
+
+def _v3818(tables: Tables) -> Codec:
+    from drivers.codecs.fse_v3818 import FseV3818
+
+    return FseV3818(commands=tables.codes("commands"))
+
+
+def _frame_fields(tables: Tables) -> Codec:
+    from drivers.codecs.frame_fields import CHECKS, FRAME_BYTES_MAX, FrameFields, Shape
+
+    frame = tables.table("frame")
+    known = {"start", "end", "length", "length_at", "length_plus", "length_max", "check", "check_from"}
+    if unknown := set(frame) - known:
+        raise ValueError(f"meaning.frame has an unknown key {min(unknown)}; known: {', '.join(sorted(known))}")
+    numbers = {key: frame.get(key, default) for key, default in _FRAME_NUMBERS.items()}
+    if wrong := [
+        k for k, v in numbers.items() if isinstance(v, bool) or not isinstance(v, int) or not -1 <= v <= FRAME_BYTES_MAX
+    ]:
+        raise ValueError(f"meaning.frame.{wrong[0]} is no number from 0 to {FRAME_BYTES_MAX}")
+    check = str(frame.get("check", "none"))
+    if check not in CHECKS:
+        raise ValueError(f"meaning.frame.check is one of {', '.join(CHECKS)}")
+    try:
+        start, end = bytes.fromhex(str(frame.get("start", ""))), bytes.fromhex(str(frame.get("end", "")))
+    except ValueError:
+        raise ValueError("meaning.frame.start and end are hex") from None
+    if not start or not (end or numbers["length"] or numbers["length_at"] >= 0):
+        raise ValueError("meaning.frame wants a start, and an end, a length or length_at")
+    shape = Shape(start=start, end=end, check=check, **numbers)
+    ignored = tables.texts("ignored")
+    return FrameFields(
+        shape,
+        _frame_field({"name": "code", **tables.table("code")}),
+        [_frame_field(table) for table in tables.tables("field")],
+        {code.upper(): event for code, event in tables.events("events").items()},
+        frozenset(code.upper() for code in ignored),
+        tables.number("dedupe_s", 0.0),
+    )
+
+
+_FRAME_NUMBERS: Final = {"length": 0, "length_at": -1, "length_plus": 0, "length_max": 64, "check_from": 0}
+
+
+def _frame_field(table: Mapping[str, object]) -> "Field":
+    from drivers.codecs.frame_fields import SHAPES, Field
+
+    name, at, size, scale = table.get("name"), table.get("at"), table.get("size", 1), table.get("scale", 1)
+    shape = str(table.get("as", "byte"))
+    if not isinstance(name, str) or not name.isidentifier() or not isinstance(at, int) or not isinstance(size, int):
+        raise ValueError(f"meaning.field {name}: wants name, at, and perhaps size, as, scale")
+    if shape not in SHAPES or not 1 <= size <= 64 or isinstance(scale, bool) or not isinstance(scale, int | float):
+        raise ValueError(f"meaning.field {name}: as is one of {', '.join(SHAPES)}, size 1 to 64, scale a number")
+    return Field(name, at, size, shape, scale)
+
+
 _BUILDERS: Final[Mapping[str, Callable[[Tables], Codec]]] = {
     "aorina-oxx20": _aorina,
+    "frame-fields": _frame_fields,
+    "fse-v3818": _v3818,
     "fuan-fs5101w": _fuan,
     "gst-crt500": _crt500,
     "gst-layer-bus": _layer_bus,
@@ -223,6 +351,9 @@ _BUILDERS: Final[Mapping[str, Callable[[Tables], Codec]]] = {
     "jbf-11s-old": _jbf,
     "jbf-193k": _jbf_193k,
     "lida-ld128e": _lida,
+    "siemens-ct11": _ct11,
+    "simplex-4100-cpi": _simplex_cpi,
+    "text-lines": _text_lines,
 }
 CODECS: Final = tuple(_BUILDERS)
 
@@ -250,11 +381,11 @@ def decode_with(profile: "Profile", data: bytes) -> list[dict[str, object]]:
     return decode_stream(codec, data, byte_ns=byte_ns)
 
 
-def _decode_panel(name: str) -> Decode:
+def _decode_profile(name: str) -> Decode:
     def decode(data: bytes) -> list[dict[str, object]]:
-        from drivers.profile import load_profiles
+        from drivers.profile import load_profiles, try_capture
 
-        return decode_with(load_profiles(()).get(name), data)
+        return try_capture(load_profiles(()).get(name), data)
 
     return decode
 
@@ -268,16 +399,27 @@ def _decode_other(module: str, function: str) -> Decode:
 
 
 class _Protocols(Mapping[str, Decode]):
+    """Every shipped profile decodes what its device says; the rest stand alone."""
+
     def __getitem__(self, name: str) -> Decode:
-        if name in _BUILDERS:
-            return _decode_panel(name)
-        return _decode_other(*_OTHERS[name])
+        if name in _OTHERS:
+            return _decode_other(*_OTHERS[name])
+        if name in self._profiles():
+            return _decode_profile(name)
+        raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted((*_BUILDERS, *_OTHERS)))
+        return iter(sorted({*self._profiles(), *_OTHERS}))
 
     def __len__(self) -> int:
-        return len(_BUILDERS) + len(_OTHERS)
+        return len({*self._profiles(), *_OTHERS})
+
+    @staticmethod
+    @functools.cache
+    def _profiles() -> frozenset[str]:
+        from drivers.profile import load_profiles
+
+        return frozenset(load_profiles(()).names())
 
 
 PROTOCOLS: Final[Mapping[str, Decode]] = _Protocols()

@@ -67,6 +67,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "event_battery_fault": ("备电故障", "standby fault"),
     "event_battery_ok": ("备电恢复", "standby restored"),
     "event_burglar": ("防盗报警", "burglar alarm"),
+    "event_active_restore": ("动作恢复", "activation restored"),
     "event_action": ("动作", "acted"),
     "event_leak": ("泄漏", "leak"),
     "event_register": ("注册", "registered"),

@@ -1,4 +1,4 @@
-"""Every capture of the five panel protocols decodes to what is on file for it."""
+"""Every capture of the panel protocols decodes to what is on file for it."""
 
 import json
 from pathlib import Path
@@ -7,20 +7,31 @@ from typing import Any
 import pytest
 
 from drivers.codecs.registry import PROTOCOLS
+from drivers.profile import load_profiles
 
 CAPTURES = Path(__file__).parents[1] / "captures"
-PANELS = (
-    *("aorina-oxx20", "fuan-fs5101w", "gst-crt500", "gst-layer-bus", "gst-utd-digit", "gst100-microprinter"),
-    *("gst9000-printer", "jb3208-crt", "jbf-11s-old", "jbf-193k", "lida-ld128e"),
-)
+PANELS = [profile.name for profile in load_profiles(()).list() if profile.kind == "panel"]
 VECTORS: list[dict[str, Any]] = [
-    v for name in PANELS for v in json.loads((CAPTURES / f"{name}.json").read_text("utf-8"))
+    vector
+    for name in PANELS
+    if (CAPTURES / f"{name}.json").is_file()
+    for vector in json.loads((CAPTURES / f"{name}.json").read_text("utf-8"))
 ]
+
+
+def wire(vector: dict[str, Any]) -> bytes:
+    """The bytes of a capture."""
+    data, encoding = vector["data"], vector["encoding"]
+    return bytes.fromhex(data) if encoding == "hex" else data.encode(encoding)
+
+
+def test_every_panel_protocol_that_was_captured_is_looked_at() -> None:
+    assert len({vector["protocol"] for vector in VECTORS}) >= 17
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_a_capture_decodes_to_its_meaning(vector: dict[str, Any]) -> None:
-    shown = PROTOCOLS[vector["protocol"]](bytes.fromhex(vector["data"]))
+    shown = PROTOCOLS[vector["protocol"]](wire(vector))
     wanted = {key: value for key, value in vector["meaning"].items() if key != "note"}
     assert {key: shown[0].get(key, "absent") for key in wanted} == wanted
     assert len(shown) == vector["meaning"].get("frames", 1)

@@ -24,7 +24,7 @@ CAPTURES = Path(__file__).parents[1] / "captures"
 PROFILES = load_profiles(())
 VECTORS: list[dict[str, Any]] = [
     vector
-    for name in PROTOCOLS
+    for name in (*PROTOCOLS, "siemens-ct11", "siemens-fc18r-printer", "simplex-4100-cpi", "notifier-afp2800-printer")
     for vector in json.loads((CAPTURES / f"{name}.json").read_text("utf-8"))
     if vector["meaning"].get("event") and vector["meaning"]["event"] not in ("mains_fault", "battery_fault")
     if "records" not in vector["meaning"] and vector["meaning"].get("info_type") != "battery"  # told otherwise: below
@@ -118,14 +118,16 @@ async def site(
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 async def test_a_capture_on_the_line_becomes_its_event(tmp_path: Path, vector: dict[str, Any]) -> None:
     meaning = vector["meaning"]
-    fast = (
-        changed(vector["protocol"], poll_s=0.05) if "poll_s" in PROFILES.get(vector["protocol"]).data["link"] else None
-    )  # type: ignore[operator]
+    silence_s = 0 if vector["protocol"] not in PROTOCOLS else PROFILES.get(vector["protocol"]).link.silence_s
+    polled = PROFILES.get(vector["protocol"]).link.poll_s is not None
+    fast = changed(vector["protocol"], silence_s=silence_s, **({"poll_s": 0.05} if polled else {}))
     async with site(tmp_path, vector["protocol"], profile=fast) as (panel, _, seen):
-        await panel.say(bytes.fromhex(vector["data"]))
+        data = vector["data"]
+        await panel.say(bytes.fromhex(data) if vector["encoding"] == "hex" else data.encode(vector["encoding"]))
         await until(lambda: bool(seen.events))
         told = seen.events[0]
-        event = "fire_manual" if meaning.get("manual") else meaning["event"]
+        manual = meaning.get("manual") or told.fields.get("manual")
+        event = "fire_manual" if manual else meaning["event"]
         assert told.event == event
         read = {
             key: value for key, value in meaning.items() if key not in ("note", "kind", "frames", "distinct_events")

@@ -1,0 +1,170 @@
+"""Frames told by a profile alone: a start mark, a length, perhaps an end mark and a checksum, fields at fixed places.
+
+For panels and radio concentrators of which a line in a driver is all that is known, so that one more of them is a file. A frame
+whose checksum is wrong is refused; one whose code the profile does not name is refused as unknown, and both are kept.
+"""
+
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from drivers.codecs.base import Codec, Step, bcd, noise
+from drivers.codecs.modbus import crc16
+
+FRAME_BYTES_MAX: Final = 512
+_CHECKS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+    "none": lambda body: b"",
+    "sum8": lambda body: bytes((sum(body) & 0xFF,)),
+    "xor8": lambda body: bytes((_xor(body),)),
+    "crc16-modbus": lambda body: crc16(body).to_bytes(2, "little"),
+    "crc16-xmodem": lambda body: binascii.crc_hqx(body, 0).to_bytes(2, "big"),
+}
+CHECKS: Final = tuple(_CHECKS)
+SHAPES: Final = ("byte", "bcd", "u16le", "u16be", "ascii", "digits", "hex")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field `size` bytes long at `at` (negative: from the end), read as one of SHAPES; `scale` makes a number of a raw one."""
+
+    name: str
+    at: int
+    size: int = 1
+    shape: str = "byte"
+    scale: float = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The frame. `length` bytes, or the byte at `length_at` plus `length_plus`, or up to the end mark, `length_max` at most."""
+
+    start: bytes
+    end: bytes = b""
+    length: int = 0
+    length_at: int = -1
+    length_plus: int = 0
+    length_max: int = 64
+    check: str = "none"
+    check_from: int = 0
+
+
+class FrameFields(Codec):
+    """`code`: the field whose hex text is looked up in `events`; `ignored`: codes that raise nothing (heartbeats, polls)."""
+
+    name: ClassVar[str] = "frame-fields"
+    quiet_s = 0.3
+
+    def __init__(  # noqa: PLR0917 - the parts of a profile
+        self,
+        shape: Shape,
+        code: Field,
+        fields: Sequence[Field],
+        events: Mapping[str, str],
+        ignored: frozenset[str],
+        dedupe_s: float = 0.0,
+    ) -> None:
+        super().__init__(dedupe_s=dedupe_s)
+        self._shape, self._code, self._fields = shape, code, tuple(fields)
+        self._events, self._ignored = events, ignored
+
+    def _next(self, final: bool) -> Step | None:
+        buf, shape = self._buf, self._shape
+        start = buf.find(shape.start)
+        if start < 0:
+            if final:
+                return noise(len(buf))
+            keep = next((n for n in range(len(shape.start) - 1, 0, -1) if buf.endswith(shape.start[:n])), 0)
+            return noise(len(buf) - keep) if len(buf) > keep else None
+        if start:
+            return noise(start)
+        size = self._size()
+        if size is None or len(buf) < size:
+            return self._refuse("truncated", len(buf)) if final else None
+        if size < 0:
+            return self._refuse("length", len(shape.start))
+        return self._frame(bytes(buf[:size]), size)
+
+    def _size(self) -> int | None:
+        """How long the frame at the front is; None: not known yet, -1: impossible."""
+        buf, shape = self._buf, self._shape
+        if shape.length:
+            return shape.length
+        if shape.length_at >= 0:
+            if len(buf) <= shape.length_at:
+                return None
+            size = buf[shape.length_at] + shape.length_plus
+            return size if len(shape.start) < size <= shape.length_max else -1
+        end = buf.find(shape.end, len(shape.start), shape.length_max)
+        if end < 0:
+            return -1 if len(buf) >= shape.length_max else None
+        return end + len(shape.end)
+
+    def _frame(self, frame: bytes, size: int) -> Step:
+        shape = self._shape
+        if shape.end and not frame.endswith(shape.end):
+            return self._refuse("no end mark where the length says", size)
+        if (
+            not shape.length and shape.length_at < 0
+        ):  # only marks tell frames apart: the last start before the end counts
+            inner = frame.rfind(shape.start, 1, len(frame) - len(shape.end))
+            if inner > 0:
+                return Step(size=inner, refused="broken off", length=inner)
+        body = frame[shape.check_from : len(frame) - len(shape.end)]
+        wide = len(_CHECKS[shape.check](b""))
+        if wide and _CHECKS[shape.check](body[:-wide]) != body[-wide:]:
+            return self._refuse("checksum", size)
+        fields: dict[str, object] = {"kind": "event"}
+        for one in (self._code, *self._fields):
+            value = _read(frame, one)
+            if value is None:
+                return self._refuse(f"field {one.name}", size)
+            fields[one.name] = value
+        code = _bytes(frame, self._code).hex().upper()
+        if code in self._ignored:
+            return Step(size=size, fields={**fields, "kind": "idle", "event": None})
+        event = self._events.get(code)
+        if event is None:
+            inner = self._buf.find(shape.start, 1, size)
+            if inner > 0:  # a start mark of noise may have swallowed a frame
+                return Step(size=inner, refused=f"unknown code {code}", fields=fields, length=size)
+            return Step(size=size, refused=f"unknown code {code}", fields=fields, sound=True)
+        return Step(size=size, fields={**fields, "event": event})
+
+    def _refuse(self, why: str, length: int) -> Step:
+        inner = self._buf.find(self._shape.start, 1, length)
+        return Step(size=inner if inner > 0 else length, length=length, refused=why)
+
+
+def _bytes(frame: bytes, one: Field) -> bytes:
+    at = one.at if one.at >= 0 else len(frame) + one.at
+    return frame[at : at + one.size]
+
+
+def _read(frame: bytes, one: Field) -> object | None:
+    data = _bytes(frame, one)
+    if len(data) != one.size:
+        return None
+    if one.shape in ("ascii", "digits"):
+        text = data.decode("ascii", "replace").strip("\0 ")
+        return text if one.shape == "ascii" else int(text) if text.isdecimal() else None
+    if one.shape == "hex":
+        return data.hex().upper()
+    number: int | None
+    if one.shape == "bcd":
+        number = 0
+        for byte in data:
+            pair = bcd(byte)
+            if pair is None:
+                return None
+            number = number * 100 + pair
+    else:
+        number = int.from_bytes(data, "little" if one.shape == "u16le" else "big")
+    return number if one.scale == 1 else number * one.scale
+
+
+def _xor(body: bytes) -> int:
+    value = 0
+    for byte in body:
+        value ^= byte
+    return value

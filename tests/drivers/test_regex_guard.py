@@ -1,0 +1,51 @@
+"""No expression of a profile may hold up an alarm: the dangerous kinds are refused, those in use are not."""
+
+import pytest
+
+from drivers.profile import load_profiles
+from drivers.regex_guard import LENGTH_MAX, UnsafeRegex, compile_safely
+
+
+@pytest.mark.parametrize(
+    ("expression", "code"),
+    [
+        (r"(a+)+b", "nested_repeat"),
+        (r"(a|aa)+b", "slow"),
+        (r"(?:x*)*y", "nested_repeat"),
+        (r"(\w+\s?)*!", "nested_repeat"),
+        (r"\d+\d+\d+x", "overlapping_repeats"),
+        (r".*.*.*x", "overlapping_repeats"),
+        (r"[^\n]*[0-9]+", "overlapping_repeats"),
+        (r"(a)\1", "not_a_regex"),
+        (r"(unclosed", "not_a_regex"),
+        ("x" * (LENGTH_MAX + 1), "too_long"),
+        ("".join(f"{c}*-" for c in "abcdefghijklmno"), "too_many_repeats"),
+    ],
+)
+def test_what_could_run_for_hours_is_refused(expression: str, code: str) -> None:
+    with pytest.raises(UnsafeRegex) as refused:
+        compile_safely(expression)
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        r"\+(?P<seq>\d{3}) (?P<event>[^\n]*)",
+        r"(?P<hour>\d\d):(?P<minute>\d\d) (?P<event>火警|故障)",
+        r"(?P<event>[A-Z ]{1,18}?) +Z(?P<zone>\d{3})",
+    ],
+)
+def test_ordinary_layouts_pass(expression: str) -> None:
+    assert compile_safely(expression).groups
+
+
+def test_every_shipped_profile_with_expressions_passes() -> None:
+    seen = 0
+    for profile in load_profiles(()).list():
+        meaning = profile.data.get("meaning")
+        tables = meaning.get("pattern", []) if isinstance(meaning, dict) else []
+        for table in tables:
+            compile_safely(table["regex"])
+            seen += 1
+    assert seen >= 5
