@@ -1,5 +1,7 @@
 """What a panel profile must hold: keys, a link, event names that exist, examples that parse and examples that must not."""
 
+import re
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -7,6 +9,7 @@ from drivers.profile import ALARM_KINDS, Profile, ProfileError, ProfileFinding
 from drivers.vocabulary import EVENTS, Meaning
 
 EXAMPLES_MAX: Final = 200
+SLOW_S: Final = 0.02  # for a record of the longest kind
 _LAYOUT_TABLES: Final = ("frame", "code")  # of [meaning]: where things stand, not what they mean
 _PANEL_KEYS: Final = frozenset(
     (
@@ -31,7 +34,32 @@ def check(profile: Profile) -> list[ProfileFinding]:
         try_capture(profile, b"")
     except ProfileError as error:
         return [*findings, ProfileFinding(error.code, error.params)]
-    return [*findings, *_check_events(profile), *_check_examples(profile)]
+    return [*findings, *_check_events(profile), *_check_speed(profile), *_check_examples(profile)]
+
+
+def _check_speed(profile: Profile) -> list[ProfileFinding]:
+    """Expressions that are slow on long runs of what they name, ended by what they do not expect."""
+    meaning = profile.data.get("meaning")
+    patterns = meaning.get("pattern", []) if isinstance(meaning, dict) else []
+    return [
+        ProfileFinding("slow_regex", {"number": number, "took_ms": round(took_s * 1000)})
+        for number, table in enumerate(patterns, 1)
+        if (took_s := slowest_s(str(table["regex"]))) > SLOW_S
+    ]
+
+
+def slowest_s(expression: str) -> float:
+    """The worst CPU time one of the texts that are bad for such expressions costs; it gives up at the first that is slow."""
+    compiled, worst_s = re.compile(expression), 0.0
+    seeds = dict.fromkeys((*re.findall(r"[A-Za-z0-9\u4e00-\u9fff]", expression)[:6], "0", " ", "a", "-", "火"))
+    for seed in seeds:
+        for length in (8, 12, 16, 20, 24, 28, 40, 80, 200, 1500):  # growing: what is exponential shows before it hurts
+            began_s = time.process_time()
+            compiled.fullmatch(seed * length + "\x01")
+            worst_s = max(worst_s, time.process_time() - began_s)
+            if worst_s > SLOW_S:
+                return worst_s
+    return worst_s
 
 
 def _unknown_keys(profile: Profile) -> list[ProfileFinding]:

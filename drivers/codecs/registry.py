@@ -296,11 +296,7 @@ def _frame_fields(tables: Tables) -> Codec:
     known = {"start", "end", "length", "length_at", "length_plus", "length_max", "check", "check_from"}
     if unknown := set(frame) - known:
         raise ValueError(f"meaning.frame has an unknown key {min(unknown)}; known: {', '.join(sorted(known))}")
-    numbers = {key: frame.get(key, default) for key, default in _FRAME_NUMBERS.items()}
-    if wrong := [
-        k for k, v in numbers.items() if isinstance(v, bool) or not isinstance(v, int) or not -1 <= v <= FRAME_BYTES_MAX
-    ]:
-        raise ValueError(f"meaning.frame.{wrong[0]} is no number from 0 to {FRAME_BYTES_MAX}")
+    numbers = {key: _whole(frame, key, default, FRAME_BYTES_MAX) for key, default in _FRAME_NUMBERS.items()}
     check = str(frame.get("check", "none"))
     if check not in CHECKS:
         raise ValueError(f"meaning.frame.check is one of {', '.join(CHECKS)}")
@@ -320,6 +316,13 @@ def _frame_fields(tables: Tables) -> Codec:
         frozenset(code.upper() for code in ignored),
         tables.number("dedupe_s", 0.0),
     )
+
+
+def _whole(table: Mapping[str, object], key: str, default: int, most: int) -> int:
+    value = table.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value <= most:
+        raise ValueError(f"meaning.frame.{key} is no number from 0 to {most}")
+    return value
 
 
 _FRAME_NUMBERS: Final = {"length": 0, "length_at": -1, "length_plus": 0, "length_max": 64, "check_from": 0}

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 
 from drivers.codecs.base import Codec, Frame, Step, noise
 
-SOH, STX, ETX, EOT, ENQ, ACK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+SOH, ETX, EOT, ENQ, ACK = 0x01, 0x03, 0x04, 0x05, 0x06
 BLOCK_BYTES_MAX: Final = 64
 BODY_CHARS: Final = 13
 _STATES: Final = {"Q": "active_ack_needed", "U": "active", "N": "normal"}

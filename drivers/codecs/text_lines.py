@@ -19,7 +19,6 @@ from drivers.codecs.text import Smell, strip_commands
 LINE_BYTES_MAX: Final = 256
 RECORD_BYTES_MAX: Final = 1536
 RECORD_LINES_MAX: Final = 16
-TERMINATOR_BYTES_MAX: Final = 8
 POINT_CHARS_MAX: Final = 48
 PRINTABLE_SHARE: Final = 0.7
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -141,8 +140,8 @@ class TextLines(Codec):
                     return self._event(event, fields, raw, size)
                 break  # the layout without a known word: perhaps one stands in it, behind noise
         for line in text.split("\n"):
-            if (found := self._word_in(line)) is not None:
-                word, event = found
+            if (known := self._word_in(line)) is not None:
+                word, event = known
                 fields = {"event_text": line, "text": text, "by": "vocabulary", **_address(text)}
                 if event not in _FIRE_EVENTS and self._smell.of_text(_without(text, word)):
                     return self._unparsed(raw, fields, text, size)  # a fire stands beside it: louder is right

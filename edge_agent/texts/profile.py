@@ -52,6 +52,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{key} 写的事件 {event} 不在词汇表; 可用: {known}",
         "{key} names the event {event}, which is not in the vocabulary: {known}",
     ),
+    "slow_regex": (
+        "第 {number} 个 [[meaning.pattern]] 的正则太慢 ({took_ms} 毫秒): 会拖住报警, 请改写",
+        "The expression of [[meaning.pattern]] {number} is slow ({took_ms} ms): it would hold up an alarm; write it otherwise",
+    ),
     "no_fire": (
         "含义表中没有任何一项是火警: 火警将报不出来",
         "Nothing in its tables means fire: a fire would not be told",
