@@ -34,16 +34,23 @@ def gateway_name(source: bytes, dialect: Dialect) -> str:
 
 
 def records_of(frame: Frame, unit: Adu, dialect: Dialect, received_ns: int) -> Iterator[Record]:
-    """Every object of an upload. Its `id` is its content, so one that is sent under two serial numbers is one event."""
+    """Every object of an upload, the packet itself with the first.
+
+    The `id` of an object is its content, so one that is sent under two serial numbers is one event. One without a time of its own
+    is known by when it came: a device whose clock is dead may well report the same fire twice.
+    """
     recovered = dialect.recovery_of(unit.type) is not None
+    raw = frame.encode().hex()
     for item in unit.objects:
         said = object_fields(item, dialect)
         body: Object = {
-            "id": _id(unit, item),
+            "id": _id(unit, item, received_ns),
             "point": _point(said),
             "at": _instant(getattr(item, "time", None), received_ns),
-            "gb26875": {"type": unit.type, "serial": frame.serial, **said},
+            "gb26875": {"type": unit.type, "serial": frame.serial, "source_hex": frame.source.hex().upper(), **said},
         }
+        if item is unit.objects[0]:
+            body["raw"] = raw
         if unit.problems:
             body["problems"] = list(unit.problems)
         if isinstance(item, AnalogueValue):
@@ -56,9 +63,10 @@ def records_of(frame: Frame, unit: Adu, dialect: Dialect, received_ns: int) -> I
         yield Record(stream, body | {"kind": kind, "active": meaning is not None and meaning.active})
 
 
-def _id(unit: Adu, item: InformationObject) -> str:
+def _id(unit: Adu, item: InformationObject, received_ns: int) -> str:
     # Of the object alone, not of the unit: what came with others the first time may come alone the second.
-    return hashlib.sha256(f"{unit.type}/{item!r}".encode()).hexdigest()[:32]
+    came = "" if isinstance(getattr(item, "time", None), datetime) else received_ns
+    return hashlib.sha256(f"{unit.type}/{item!r}/{came}".encode()).hexdigest()[:32]
 
 
 def _point(said: Object) -> str:

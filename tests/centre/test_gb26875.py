@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import re
 import sqlite3
 from collections.abc import AsyncIterator
@@ -109,7 +110,11 @@ async def test_an_upload_is_stored_and_then_confirmed(db: Database) -> None:
             (event,) = ask.events()
             (gateway,) = ask.gateways()
         assert (event["gateway"], event["kind"], event["active"], event["stream"]) == ("gb-889", "fire", True, "alarm")
-        assert event["gb26875"]["description"] == "三楼"  # type: ignore[index]
+        assert event["raw"] == upload(7, 2, fire()).encode().hex()
+        told = event["gb26875"]
+        assert isinstance(told, dict)
+        assert (told["serial"], told["source_hex"], told["description"]) == (7, DEVICE.hex().upper(), "三楼")
+        assert event["received_ns"]
         assert (gateway["gateway"], gateway["online"]) == ("gb-889", True)
         (received,) = centre.received
         assert (received.source, received.serial, received.unit.objects) == (DEVICE, 7, (fire(),))
@@ -162,6 +167,18 @@ async def test_a_centre_that_starts_again_knows_what_it_stored(db: Database) -> 
             await box.hear()
     with look(db) as ask:
         assert (ask.stats()["events"], ask.stats()["duplicates"]) == (1, 1)
+
+
+@pytest.mark.asyncio
+async def test_a_fire_from_a_device_without_a_clock_is_a_new_event_each_time(tmp_path: Path) -> None:
+    db = tmp_path / "centre.db"
+    item = dataclasses.replace(fire(), time=bytes(6))
+    async with running(db=db) as centre, device(centre) as box:
+        for serial in (1, 1, 2):
+            box.send(upload(serial, 2, item))
+            await box.hear()
+    with look(db) as ask:
+        assert [event["gb26875"]["serial"] for event in ask.events()] == [1, 2]  # type: ignore[index]
 
 
 @pytest.mark.asyncio

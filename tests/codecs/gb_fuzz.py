@@ -26,8 +26,8 @@ INPUT_MS_MAX = 10.0
 AGAIN_MS = 2.0  # an input that took longer is judged by its best of five: a collection of garbage is not its fault
 INPUT_BYTES_MAX = 1_000_000  # allocated while one input is decoded
 HELD_BYTES_MAX = 30 + ADU_BYTES_MAX + 256
-MEASURED_EVERY = 100  # memory is measured on every hundredth input, and on each that is bigger than any before
-SHOWN_EVERY = 32  # what `decode` shows is tried on every thirty-second
+MEASURED_EVERY = 1000  # memory is measured on every so manieth input, and on each that is bigger than any before
+SHOWN_EVERY = 64  # and what `decode` shows is tried
 
 Target = Callable[[bytes, random.Random], Counter[str]]
 
@@ -47,17 +47,18 @@ class Report:
 
 
 def sound_packets() -> list[bytes]:
-    """The captures, and one packet of every type with one, two and the most objects it takes."""
+    """The captures, and packets of every type with one and two objects, and in smaller number with the most it takes."""
     packets = []
     for path in sorted(CAPTURES.glob("gb26875*.json")):
         for vector in json.loads(path.read_text("utf-8")):
             raw = bytes.fromhex(vector["hex"])
             packets.append(_packet(raw) if vector["protocol"].endswith("-adu") else raw)
+    full = []
     for kind, (layout, *_) in LAYOUTS.items():
         size = layout.size + layout.counted
-        for count in {1, 2, layout.count_max}:
-            packets.append(_packet(bytes((kind, count)) + bytes(count * size)))
-    return packets
+        packets += [_packet(bytes((kind, count)) + bytes(count * size)) for count in (1, 2)]
+        full.append(_packet(bytes((kind, layout.count_max)) + bytes(layout.count_max * size)))
+    return packets * 6 + full
 
 
 def _packet(unit: bytes) -> bytes:

@@ -34,7 +34,7 @@ def decode_adu(adu: bytes, dialect: Dialect = STANDARD, *, uplink: bool | None =
     if len(adu) < 2:
         return Adu(adu[0], (Opaque(None, b""),), adu, ("short",)) if adu else Adu(EMPTY, (), adu)
     kind, count, body = adu[0], adu[1], adu[2:]
-    layouts = LAYOUTS.get(kind) or layouts_of(kind, dialect)
+    layouts = layouts_of(kind, dialect)
     if layouts is None:
         return Adu(kind, (Opaque(count, body),), adu, () if kind in USER_TYPES else ("reserved_type",))
     read_time = read_bcd if dialect.time == "bcd" else read_binary

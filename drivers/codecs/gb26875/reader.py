@@ -78,20 +78,17 @@ class FrameReader:
                     break
                 reason, raw = "partial", data[at:]
             else:
-                raw = data[at:end]
-                reason = "" if raw[-2:] == END else "end"
-                if not reason:
-                    frame = Frame.read(raw)
+                raw, reason = data[at:end], "end"
+                if raw[-2:] == END:
+                    frame, reason = Frame.read(raw), "checksum"
                     if sum(raw[2:-3]) & 0xFF == raw[-3]:
                         self._skip(data[told:at], told, out, tell=True)
                         out.append(frame if frame.command in self._commands else Rejected("command", raw, frame))
                         at = told = end
                         self._covered = max(self._covered, end)
                         continue
-                    reason = "checksum"
-            if at >= self._covered and len(raw) >= len(
-                START
-            ):  # else it was shown with an earlier one; a lone @ is noise
+            # What begins inside an earlier refusal was shown with that one; a lone @ is noise.
+            if at >= self._covered and len(raw) > 1:
                 self._skip(data[told:at], told, out, tell=True)
                 out.append(Rejected(reason, raw, frame))
                 self._covered, told = at + len(raw), at
