@@ -20,7 +20,7 @@ from edge_agent.uplink.choice import Choice, Rule
 
 BACK_WITHIN_S = 120.0
 PEAK_FACTOR = 2.0
-GIVE_UP_S = 1200.0
+GIVE_UP_S = 300.0
 
 Wait = Callable[[random.Random, int], float]  # chance, failures so far
 

@@ -4,7 +4,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "connected": ("已连接", "connected"),
     "confirmed": ("中心已确认收到", "the centre confirms what it gets"),
     "answered": ("中心有应答", "the centre answers"),
-    "no_answer": (
+    "unanswered": (
         "中心没有应答:检查网线、SIM 卡、流量套餐,或中心本身",
         "the centre does not answer: check cable, SIM card and its data plan, or the centre itself",
     ),

@@ -125,7 +125,7 @@ class Paths:
         """A link is up while any centre answers over it: one that does not may itself be down."""
         said = self._says[link]
         up = any(said.values()) if said else None
-        reason = "answered" if up else "starting" if up is None else "no_answer"
+        reason = "answered" if up else "starting" if up is None else "unanswered"
         detail: dict[str, object] = {}
         if (modem := self._modems.get(link)) is not None:
             seen = detail["modem"] = modem.snapshot()

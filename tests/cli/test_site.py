@@ -245,7 +245,7 @@ def test_an_80_column_chinese_terminal_shows_alarms_without_a_wrapped_line(
 def test_every_code_a_driver_or_link_tells_has_a_word() -> None:
     found = set(re.findall(r'LinkError\(\s*"([a-z_]+)"', "".join(p.read_text("utf-8") for p in UPLINK.glob("*.py"))))
     assert len(found) > 8
-    told = {"no_port", "hang_up", "silent", "no_answer", "garbage", "gpio", "exception", "no_process", "card_wedged"}
+    told = {"no_port", "hang_up", "silent", "unanswered", "garbage", "gpio", "exception", "no_process", "card_wedged"}
     for reason in found | told:
         assert reason_word(reason, "zh") != reason
 
@@ -283,3 +283,20 @@ def test_status_survives_a_board_fault_of_another_version() -> None:
 
     lines, _ = judge({"board": {"code": "melted"}}, "en")
     assert any("melted" in line for line in lines)
+
+
+def test_status_says_of_each_way_out_whether_the_centre_answers_who_uses_it_and_what_it_cost() -> None:
+    links = [
+        {"id": "eth", "kind": "ethernet", "up": False, "reason": "unanswered"},
+        {"id": "4g", "kind": "cellular", "up": True, "reason": "answered", "used_by": ["county"],
+         "bytes": {"alarm": 12_300_000}, "monthly_mb": 300.0},
+    ]  # fmt: skip
+    source = {"id": "link/eth", "kind": "link", "up": False, "reason": "unanswered"}
+    lines, code = judge({**healthy(), "links": links, "sources": [source]}, "en")
+    said = "\n".join(lines)
+    assert code == 1, "another way works"
+    assert "12.3 of 300 MB this month" in said
+    assert "used by county" in said
+    assert "check cable, SIM card" in said
+    assert said.count("way out eth") == 1
+    assert "link/eth" not in said

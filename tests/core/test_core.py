@@ -19,9 +19,9 @@ from drivers.profile import ProfileError
 from edge_agent import buttons, opening
 from edge_agent import core as core_module
 from edge_agent.clock import SystemClock
-from edge_agent.config.model import Bus, Contact, Device, Limits, Panel, Point
+from edge_agent.config.model import Bus, Contact, Device, Limits, Link, Panel, Point
 from edge_agent.core import Core
-from edge_agent.local_api import LocalClient
+from edge_agent.local_api import ApiError, LocalClient
 from edge_agent.model import Event, Kind
 from edge_agent.no_journal import NoJournal
 from simulators.modbus_slave import SlaveLine, slave_like
@@ -800,3 +800,27 @@ async def test_many_alarms_at_once_are_all_listed_heard_and_kept() -> None:
             assert house.sounding()
             await house.durable()
         assert len(of(await place.records(), kind="fire")) == 2000
+
+
+async def test_a_way_out_that_goes_and_comes_is_an_event_and_a_line_of_the_status() -> None:
+    async with site() as place:
+        place.with_uplink().set(links=(Link(id="4g", kind="cellular"),))
+        async with place.running() as house:
+            client = await LocalClient.connect(place.directory / "run" / "core.sock")
+            await client.request(
+                "link_state", link="4g", up=True, reason="answered", used_by=["county"], bytes={"alarm": 5}
+            )
+            await client.request("link_state", link="4g", up=False, reason="unanswered", used_by=[], bytes={"alarm": 7})
+            await house.until(lambda: "link/4g" in house.alarms(Kind.LINK), "the loss is told")
+            assert house.output(LINK_LAMP)
+            status = await client.request("status")
+            assert isinstance(status, dict)
+            (link,) = status["links"]
+            assert (link["id"], link["up"], link["reason"], link["bytes"]) == ("4g", False, "unanswered", {"alarm": 7})
+            await client.request("link_state", link="4g", up=True, reason="answered")
+            with pytest.raises(ApiError):
+                await client.request("link_state", link="5g", up=True, reason="answered")
+            await client.close()
+            await house.durable()
+        told = of(await place.records(), kind="link", point="link/4g")
+        assert [event["active"] for event in told] == [True, False]
