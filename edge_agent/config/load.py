@@ -29,6 +29,7 @@ _IGNORED_QUIETLY: Final = (
     ".md",
     "README",
 )
+_CREDENTIALS: Final = ("ca_file", "cert_file", "key_file", "packed_key_file")
 _PROFILE_DIRS: Final = Config(gateway=Gateway(id="")).profile_dirs
 
 
@@ -131,12 +132,18 @@ def _with_credentials(config: Config, environ: Mapping[str, str] = os.environ) -
     directory = environ.get("CREDENTIALS_DIRECTORY")
     if not directory:
         return config
-    uplinks = []
-    for uplink in config.uplinks:
-        copies: dict[str, Path] = {}
-        for key in ("ca_file", "cert_file", "key_file", "packed_key_file"):
-            path: Path | None = getattr(uplink, key)
-            if path is not None and (copy := Path(directory) / f"{path.parent.name}_{path.name}").is_file():
-                copies[key] = copy
-        uplinks.append(replace(uplink, **copies))  # type: ignore[arg-type]  # only path fields
-    return replace(config, uplinks=tuple(uplinks))
+
+    def handed_over(path: Path | None) -> Path | None:
+        if path is not None and (copy := Path(directory) / f"{path.parent.name}_{path.name}").is_file():
+            return copy
+        return path
+
+    uplinks = [
+        replace(uplink, **{key: handed_over(getattr(uplink, key)) for key in _CREDENTIALS})  # type: ignore[arg-type]
+        for uplink in config.uplinks
+    ]
+    links = [
+        replace(link, modem=replace(link.modem, pin_file=handed_over(link.modem.pin_file))) if link.modem else link
+        for link in config.links
+    ]
+    return replace(config, uplinks=tuple(uplinks), links=tuple(links))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.uplink.modem.build import REBOOT_FILE
+
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
 SERVICES = ["edge-agent.service", "edge-agent-uplink.service"]
@@ -84,6 +86,39 @@ def test_the_core_has_devices_and_no_keys_and_the_uplink_keys_and_no_devices() -
     assert "/etc/edge-agent/tls" in core["InaccessiblePaths"][0]
     assert (uplink["PrivateDevices"], "DeviceAllow" in uplink) == (["yes"], False)
     assert uplink["LoadCredential"] == ["tls:/etc/edge-agent/tls"]
+
+
+def test_only_a_site_with_an_at_modem_gives_the_uplink_serial_ports_and_nothing_else(tmp_path: Path) -> None:
+    more = settings("edge-agent-uplink-modem.conf")
+    assert {line.split()[0].startswith("char-tty") for line in more["DeviceAllow"]} == {True}
+    assert more["DevicePolicy"] == ["closed"]
+    unit = installed(tmp_path, SERVICES[1])
+    unit.write_text(
+        unit.read_text().replace("[Install]", (UNITS / "edge-agent-uplink-modem.conf").read_text() + "[Install]")
+    )
+    done = subprocess.run(
+        [tool("systemd-analyze"), "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-400:] + done.stderr
+
+
+def test_a_restart_of_the_machine_removes_its_cause_first(tmp_path: Path) -> None:
+    file = settings("edge-agent-reboot.path")["PathExists"][0]
+    steps = settings("edge-agent-reboot.service")["ExecStart"]
+    assert steps == [f"/usr/bin/rm {file}", "/usr/bin/systemctl reboot"]
+    assert file.endswith("/" + REBOOT_FILE)
+    for name in ("edge-agent-reboot.path", "edge-agent-reboot.service"):
+        shutil.copy(UNITS / name, tmp_path)
+    done = subprocess.run(
+        [tool("systemd-analyze"), "verify", tmp_path / "edge-agent-reboot.path"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", SERVICES)
