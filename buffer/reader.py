@@ -286,6 +286,17 @@ class JournalReader:
         merged.sort(key=lambda item: item[0], reverse=True)
         return [record for _, record in merged[:limit]]
 
+    def state(self, prefix: str) -> dict[str, bytes]:
+        """The latched values whose keys begin with `prefix`, as of the last commit. A damaged one is left out."""
+        db = self._vital.open()
+        if db is None:
+            return {}
+        found = db.execute(
+            "SELECT key, value, seq, crc FROM state WHERE value IS NOT NULL AND substr(key, 1, ?) = ?",
+            (len(prefix), prefix),
+        ).fetchall()
+        return {key: value for key, value, seq, crc in found if crc == rows.state_checksum(key, value, seq)}
+
     @staticmethod
     def _key(file: _File, epoch: str, n: int) -> int:
         return rows.key(file.epochs.get(epoch, 0), n)

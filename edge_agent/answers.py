@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from buffer.records import Priority
 from edge_agent import __version__
 from edge_agent.alarm.duty import OPERATOR_MAX
+from edge_agent.discipline import OFFERED
 from edge_agent.local_api import ApiError, Handler, Peer
 from edge_agent.modem_power import OUTPUT
 
@@ -37,11 +39,13 @@ class Answers:
         return {
             "status": self._status,
             "points": lambda request, peer: core.points.rows(),
-            "alarms": lambda request, peer: (alarm.as_dict() for alarm in core.alarms.alarms()),
+            "alarms": lambda request, peer: core.alarm_rows(),
             "refused": lambda request, peer: core.refused(),
             "undelivered": lambda request, peer: core.alarms.undelivered(),
             "ack": self._ack,
             "silence": self._silence,
+            "time": self._time,
+            "time_offer": self._time_offer,
             "duty": lambda request, peer: [check.as_dict(core.now_ns()) for check in core.duty.checks()],
             "duty_answer": self._duty_answer,
             "confirm": self._confirm,
@@ -58,6 +62,7 @@ class Answers:
         now = core.clock.now()
         alarms = core.alarms.alarms()
         first = core.alarms.first_fire()
+        first = replace(first, at=core.clock.restamp(first.at)) if first else None
         return {
             "gateway": core.config.gateway.id,
             "name": core.config.gateway.name,
@@ -66,6 +71,7 @@ class Answers:
             "started_wall_ns": core.started.wall_ns,
             "uptime_s": round((now.mono_ns - core.started.mono_ns) / 1e9, 1),
             "clock": now.clock.value,
+            "clock_source": core.clock.source,
             "wall_ns": now.wall_ns,
             "outputs": core.annunciator.levels() | ({OUTPUT: True} if core.modem_power.off else {}),
             "board": {"code": fault.code, "params": fault.params} if (fault := core.board_fault) else None,
@@ -95,6 +101,30 @@ class Answers:
 
     def _silence(self, request: Request, peer: Peer) -> object:
         return {"silenced": self._core.silence(f"cli:{peer.label}")}
+
+    def _time(self, request: Request, peer: Peer) -> object:
+        clock = self._core.clock
+        now = clock.now()
+        return {
+            "boot": now.boot_id,
+            "mono_ns": now.mono_ns,
+            "wall_ns": now.wall_ns,
+            "offset_ns": now.wall_ns - now.mono_ns,
+            "clock": now.clock.value,
+            "source": clock.source,
+            "boots": clock.boots.pieces(),
+        }
+
+    def _time_offer(self, request: Request, peer: Peer) -> object:
+        source = str(request["source"])
+        if source not in OFFERED:
+            raise ApiError("bad_request", detail="source")
+        numbers = [request[name] for name in ("wall_ns", "at_mono_ns", "uncertainty_ns")]
+        if any(type(number) is not int for number in numbers):
+            raise ApiError("bad_request", detail="wall_ns, at_mono_ns, uncertainty_ns")
+        verdict = self._core.clock.offer(source, *map(int, map(str, numbers)))
+        self._core.tell_clock()
+        return {"taken": verdict.taken, "code": verdict.code, "difference_ns": verdict.difference_ns}
 
     def _duty_answer(self, request: Request, peer: Peer) -> object:
         operator = request.get("operator", 0)

@@ -1,10 +1,11 @@
 """Wall time as people here read it: China time, with a mark where the clock could not be trusted. Stored time is UTC."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 CHINA = timezone(
     timedelta(hours=8)
 )  # no daylight saving since 1992: a fixed offset is exact, and needs no time zone data
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # counted from, not asked of the C library: 32-bit systems end in 2038
 _MARKS = {"synced": "", "holdover": "~"}
 
 
@@ -13,7 +14,7 @@ def china_time(wall_ns: object, clock: object = "synced") -> str:
     if not isinstance(wall_ns, int):
         return "-"
     try:
-        shown = datetime.fromtimestamp(wall_ns // 1_000_000_000, CHINA).strftime("%Y-%m-%d %H:%M:%S")
-    except (OverflowError, ValueError, OSError):
+        shown = (EPOCH + timedelta(seconds=wall_ns // 1_000_000_000)).astimezone(CHINA)
+    except OverflowError:
         return "-"
-    return shown + _MARKS.get(str(clock), "?")
+    return shown.strftime("%Y-%m-%d %H:%M:%S") + _MARKS.get(str(clock), "?")

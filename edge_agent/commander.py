@@ -7,6 +7,7 @@ cut in between a repeat is answered, and nothing is done twice.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -76,6 +77,7 @@ class Commander:
         self._plans: dict[str, Callable[[Asked], Plan]] = {
             "read_state": self._read_state,
             "duty_check": self._duty_check,
+            "set_clock": self._set_clock,
             "acknowledge": self._acknowledge,
             "silence": self._silence,
             "test_buzzer": self._test_buzzer,
@@ -213,15 +215,15 @@ class Commander:
 
     def _read_state(self, asked: Asked) -> Plan:
         core = self._core
-        now, alarms = core.clock.now(), core.alarms.alarms()
+        now = core.clock.now()
         return Plan(
             {
                 "wall_ns": now.wall_ns,
                 "clock": now.clock.value,
                 "uptime_s": round((now.mono_ns - core.started.mono_ns) / 1e9, 1),
                 "points": core.points.counts(),
-                "alarms": [alarm.as_dict() for alarm in alarms[:STATE_ALARMS_MAX]],
-                "alarms_total": len(alarms),
+                "alarms": list(itertools.islice(core.alarm_rows(), STATE_ALARMS_MAX)),
+                "alarms_total": len(core.alarms.alarms()),
                 "down": [str(source["id"]) for source in core.sources() if source["up"] is False][:STATE_ALARMS_MAX],
                 "outputs": core.annunciator.levels(),
                 "duty": [check.as_dict(core.now_ns()) for check in core.duty.checks()],
@@ -233,6 +235,16 @@ class Commander:
         if not self._core.duty.room(asked.destination):
             raise Refusal("busy")
         return Plan({"minutes": minutes}, lambda: self._core.ask_duty(asked.destination, asked.id, minutes))
+
+    def _set_clock(self, asked: Asked) -> Plan:
+        """A centre's time moves the label within bounds (edge_agent/discipline.py); a refusal says by how much it differs."""
+        core = self._core
+        uncertainty_ns = int(str(asked.params.get("uncertainty_ms", 1000))) * 1_000_000
+        verdict = core.clock.offer("centre", int(str(asked.params["wall_ns"])), core.now_ns(), uncertainty_ns)
+        said: dict[str, object] = {"difference_ms": verdict.difference_ns // 1_000_000}
+        if not verdict.taken:
+            raise Refusal(f"clock_{verdict.code}", **said)
+        return Plan({"how": verdict.code, **said}, core.tell_clock)
 
     def _acknowledge(self, asked: Asked) -> Plan:
         core, alarm_id = self._core, asked.params.get("alarm")

@@ -10,7 +10,7 @@ that everything else runs beside.
 import asyncio
 import collections
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from buffer.journal import StoreFault
@@ -25,7 +25,7 @@ from edge_agent.alarm.patterns import FIRE_SOUND, SENDING, overlay
 from edge_agent.annunciator import Annunciator
 from edge_agent.answers import Answers
 from edge_agent.buttons import Buttons
-from edge_agent.clock import SystemClock, TimeSource
+from edge_agent.clock import LabelClock, SystemClock, TimeSource
 from edge_agent.commander import Commander
 from edge_agent.config.model import Config
 from edge_agent.keeper import Keeper
@@ -80,9 +80,9 @@ class Core:
         open_board: Callable[[Config], tuple[Gpio, GpioError | None]] = open_board,
         open_port: OpenPort | None = None,
     ) -> None:
-        self.config, self.clock = config, clock
+        self.config, self.clock = config, LabelClock(clock)
         self._loop = asyncio.get_running_loop()
-        self.started = clock.now()
+        self.started = self.clock.now()
         self._event_count = 0
         self._event_prefix = f"{self.started.boot_id}-{self.started.mono_ns // 1_000_000:x}"
         self._sources: dict[str, dict[str, object]] = {
@@ -125,7 +125,7 @@ class Core:
             config.points,
             names=names_of(config),
             new_event=self.new_event,
-            instant=clock.at,
+            instant=self.clock.at,
             settings=config.journal,
             sources=self._sources,
             parents={device.id: bus.id for bus in config.buses for device in bus.devices},
@@ -347,6 +347,24 @@ class Core:
         now_ns = self.now_ns()
         self._finish([(self._buzzer_test.start(seconds, who, now_ns), {})], now_ns)
 
+    def tell_clock(self) -> None:
+        """Journal what has changed of the wall clock, with what it says of the time this boot began."""
+        for change in self.clock.take_changes():
+            fields = {
+                "boot": self.clock.boot_id,
+                "from": change.before.value,
+                "to": change.after.value,
+                "source": change.source,
+                "step_ms": change.step_ns // 1_000_000,
+                "wall_minus_mono_ns": change.offset_ns,
+            }
+            self.tell(Kind.CLOCK, "clock", fields, self.clock.boots.dump())
+
+    def alarm_rows(self) -> Iterator[dict[str, object]]:
+        """The alarms for people, those from before the clock was right with their time put right."""
+        for alarm in self.alarms.alarms():
+            yield replace(alarm, at=self.clock.restamp(alarm.at)).as_dict()
+
     def tell(self, kind: Kind, point: str, fields: Mapping[str, object], state: Mapping[str, bytes | None]) -> str:
         """Journal an event that is no alarm's, with the state that goes with it; return its id."""
         now_ns = self.now_ns()
@@ -488,6 +506,7 @@ class Core:
         try:
             state = self.journal.state()
             for restore in (
+                self.clock.restore,
                 self.points.restore,
                 lambda kept: self.alarms.restore(kept, self.clock.now()),
                 lambda kept: self.duty.restore(kept, self.clock.now()),
@@ -529,6 +548,7 @@ class Core:
             if self.config.uplinks:
                 self._watch_uplink()
             self._watch_journal()
+            self.tell_clock()
             inputs = [self._sources.get(source, {}).get("up") for source in ("contacts", "buttons")]
             if self.board_fault is not None and not self.config.board.outputs and True in inputs:
                 self._board_fault(None)  # no output is there to notice

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from buffer.records import Record
+from edge_agent.boot_times import BootTimes
 from edge_agent.china_time import china_time
 from edge_agent.cli_base import word
 from edge_agent.texts import text
@@ -22,12 +23,14 @@ _LIKE_A_NUMBER = re.compile(r"[0-9][0-9eE.,/:+-]*")  # "1-27" would become the 2
 _SQLITE_BATCH = 500
 
 
-def describe(record: Record) -> dict[str, Any]:
-    """One record with its name: epoch, stream, n, and body; body_base64 where a body is no JSON (packed, a newer version's)."""
+def describe(record: Record, boots: BootTimes) -> dict[str, Any]:
+    """One record with its name: epoch, stream, n, and body, its time put right by what is known of its boot. body_base64 where a
+    body is no JSON (packed, a newer version's).
+    """
     name = record.name
     shown: dict[str, Any] = {"epoch": name.epoch, "stream": name.priority.stream, "n": name.n}
     try:
-        shown["body"] = json.loads(record.body)
+        shown["body"] = json.loads(boots.restamp_body(record.body))
     except (ValueError, RecursionError):
         shown["body_base64"] = base64.b64encode(record.body).decode()
     return shown

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buffer.records import Priority
+from edge_agent.boot_times import STATE_KEY, BootTimes
 from edge_agent.journal_export import describe, event_of, instant_of
 from edge_agent.terminal import CliContext, printable
 from edge_agent.texts import text
@@ -73,23 +74,30 @@ def in_order(
     reader: "JournalReader", streams: Iterable[Priority], *, epoch: str | None = None, after: int = 0
 ) -> Iterator[dict[str, Any]]:
     """Every sound record of `streams`, stream by stream, oldest first, `after` that number in each epoch."""
-    heads = reader.heads()
+    heads, boots = reader.heads(), _boots(reader)
     for stream in streams:
         for name in reader.epochs(stream) if epoch is None else [epoch]:
             last = after
             while last < heads.get((name, stream), 0):
                 records = reader.read(stream, name, last, CHUNK, CHUNK_BYTES)
-                yield from map(describe, records)
+                yield from (describe(record, boots) for record in records)
                 last = records[-1].name.n if records else last + CHUNK  # a chunk of nothing but damage
+
+
+def _boots(reader: "JournalReader") -> BootTimes:
+    boots = BootTimes()
+    boots.restore(reader.state(STATE_KEY))
+    return boots
 
 
 def newest_first(reader: "JournalReader", streams: Sequence[Priority]) -> Iterator[dict[str, Any]]:
     """Records of `streams` together, newest first by when they were kept."""
     before: dict[Priority, tuple[str, int]] = {}
+    boots = _boots(reader)
     while records := reader.history(CHUNK, streams, before=before):
         for record in records:
             before[record.name.priority] = (record.name.epoch, record.name.n)
-            yield describe(record)
+            yield describe(record, boots)
 
 
 def within(shown: Iterable[Mapping[str, Any]], since_s: float | None) -> Iterator[Mapping[str, Any]]:

@@ -28,6 +28,7 @@ class Instant:
     mono_ns: int
     wall_ns: int
     clock: Clock
+    restamped: bool = False  # wall_ns was filled in later, from boot id and monotonic time
 
 
 class Kind(enum.StrEnum):
@@ -155,7 +156,19 @@ class NewEvent(Protocol):
 
 def encode_instant(at: Instant) -> dict[str, object]:
     """The `at` object of the contract (docs/contract.md)."""
-    return {"boot": at.boot_id, "mono_ns": at.mono_ns, "wall_ns": at.wall_ns, "clock": at.clock.value}
+    plain = {"boot": at.boot_id, "mono_ns": at.mono_ns, "wall_ns": at.wall_ns, "clock": at.clock.value}
+    return {**plain, "restamped": True} if at.restamped else plain
+
+
+def read_instant(at: Mapping[str, object]) -> Instant:
+    """The inverse of `encode_instant`. Raise KeyError or ValueError."""
+    return Instant(
+        str(at["boot"]),
+        int(str(at["mono_ns"])),
+        int(str(at["wall_ns"])),
+        Clock(str(at["clock"])),
+        at.get("restamped") is True,
+    )
 
 
 def encode_event(event: Event) -> bytes:

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_agent.model import KINDS, Clock, Event, Instant, Kind, Sound, encode_instant
+from edge_agent.model import KINDS, Event, Instant, Kind, Sound, encode_instant, read_instant
 from edge_agent.points.state import kind_of
 
 
@@ -122,8 +122,3 @@ def read_alarm(piece: Mapping[str, object]) -> Alarm | None:
         )
     except (KeyError, ValueError):
         return None
-
-
-def read_instant(at: Mapping[str, object]) -> Instant:
-    """The inverse of `encode_instant`. Raise KeyError or ValueError."""
-    return Instant(str(at["boot"]), int(str(at["mono_ns"])), int(str(at["wall_ns"])), Clock(str(at["clock"])))

@@ -7,8 +7,7 @@ centre asks anew. GB 26875.1-2011: shown and heard until a person acts.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from edge_agent.alarm.alarm import read_instant
-from edge_agent.model import Clock, Event, Instant, Kind, NewEvent, encode_instant
+from edge_agent.model import Clock, Event, Instant, Kind, NewEvent, encode_instant, read_instant
 from edge_agent.points.deadlines import Deadlines
 from edge_agent.points.state import Latches, read_piece
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from edge_agent.alarm.alarm import Alarm, Key, State, alarm_of, read_alarm, read_instant
+from edge_agent.alarm.alarm import Alarm, Key, State, alarm_of, read_alarm
 from edge_agent.alarm.patterns import (
     FAULT_SOUND,
     FIRE_SOUND,
@@ -22,7 +22,7 @@ from edge_agent.alarm.patterns import (
 )
 from edge_agent.alarm.zones import Zones
 from edge_agent.config.model import Zone
-from edge_agent.model import KINDS, Clock, Event, Instant, Kind, NewEvent, Sound, encode_instant
+from edge_agent.model import KINDS, Clock, Event, Instant, Kind, NewEvent, Sound, encode_instant, read_instant
 from edge_agent.points.deadlines import Deadlines
 from edge_agent.points.state import Latches, kind_of, read_piece
 

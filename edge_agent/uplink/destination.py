@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NoReturn, Protocol
 
 from buffer.records import Name, Priority
@@ -84,6 +84,7 @@ class Parts:
     rng: random.Random
     snapshot: Callable[[], Awaitable[dict[str, object] | None]]
     ask: AskCore
+    restamp: Callable[[bytes], bytes]  # a record from before the clock was right, dated by what is known now
     brief_is_all: bool = False  # no path of it carries records in full
 
 
@@ -208,7 +209,7 @@ class Destination:
 
     async def history(self, query: Mapping[str, object]) -> dict[str, object]:
         """Records of the journal, newest first, as a centre asks by command."""
-        return await history.find(self._parts.source, query)
+        return await history.find(self._parts.source, query, self._parts.restamp)
 
     # --- the worker -----------------------------------------------------------------------------------------------------------
 
@@ -364,6 +365,7 @@ class Destination:
             self._send(session, batch)
 
     def _send(self, session: Session, batch: Batch) -> None:
+        batch = replace(batch, records=[(n, self._parts.restamp(body)) for n, body in batch.records])
         payload = session.encode(batch)
         while len(payload) > session.max_bytes:  # the broker would hang up on it, every time
             if len(batch.records) + len(batch.gaps) == 1:

@@ -1,7 +1,7 @@
 """The command `history`: what the journal has, newest first, filtered and in pages a centre can hold."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from buffer.records import Priority, Record
@@ -17,7 +17,7 @@ PAGE_BYTES_MAX: Final = 128 * 1024
 Cursor = dict[Priority, tuple[str, int]]
 
 
-async def find(source: Source, query: Mapping[str, object]) -> dict[str, object]:
+async def find(source: Source, query: Mapping[str, object], restamp: Callable[[bytes], bytes]) -> dict[str, object]:
     """One page: {records: [{epoch, stream, n, ...}], next: cursor | null}. `query` was checked (edge_agent.commands.RULES).
 
     Raise Refusal("journal_unreadable").
@@ -36,7 +36,7 @@ async def find(source: Source, query: Mapping[str, object]) -> dict[str, object]
         if not found:
             return {"records": page, "next": None}
         for record in found:
-            shown = _shown(record)
+            shown = _shown(record, restamp(record.body))
             too_old = _older(shown, query.get("since_wall_ns"))
             wanted = not too_old and _wanted(shown, query)
             if wanted and (len(page) == limit or (page and size + len(record.body) > PAGE_BYTES_MAX)):
@@ -49,10 +49,10 @@ async def find(source: Source, query: Mapping[str, object]) -> dict[str, object]
     return {"records": page, "next": _plain(before)}
 
 
-def _shown(record: Record) -> dict[str, object]:
+def _shown(record: Record, restamped: bytes) -> dict[str, object]:
     name: dict[str, object] = {"epoch": record.name.epoch, "stream": record.name.priority.stream, "n": record.name.n}
     try:
-        body = json.loads(record.body)
+        body = json.loads(restamped)
     except (ValueError, RecursionError):
         body = None
     return name | (body if isinstance(body, dict) else {"raw": record.body.hex()})

@@ -14,6 +14,7 @@ from buffer.records import Priority
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config, Uplink
 from edge_agent.supervise import Supervisor, notify
+from edge_agent.uplink.clock import UplinkClock
 from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.destination import Destination, Parts
 from edge_agent.uplink.ledger import Ledger
@@ -111,6 +112,7 @@ class UplinkProcess:
         self.core = CoreLink(
             config.gateway.run_dir / "core.sock", on_record=self._on_record, on_present=self._on_core_present
         )
+        self.clock = UplinkClock(clock, self.core.ask)
         self.reports = CoreReports(self.core, config.mandatory())
         self.ledger = open_ledger(config.gateway.data_dir / LEDGER_FILE, self._on_ledger)
         directory = config.gateway.data_dir
@@ -121,15 +123,16 @@ class UplinkProcess:
             Destination(
                 settings,
                 Parts(
-                    link=self.paths.link(settings, partial(make_link, config, settings, clock)),
+                    link=self.paths.link(settings, partial(make_link, config, settings, self.clock)),
                     source=self.source,
                     ledger=self.ledger,
                     reports=self.reports,
-                    clock=clock,
+                    clock=self.clock,
                     rng=random.Random(rng.getrandbits(64)),
                     snapshot=self._snapshot,
                     ask=self.core.ask,
                     brief_is_all=self.paths.brief_is_all(settings),
+                    restamp=self.clock.restamp_body,
                 ),
             )
             for settings in config.uplinks
@@ -174,6 +177,7 @@ class UplinkProcess:
                 polling.result()
             finally:
                 polling.cancel()
+            await self.clock.refresh()
             self._forget_memory()
             for destination in self.destinations:
                 destination.say_pending()
@@ -215,6 +219,7 @@ class UplinkProcess:
 
     async def _on_core_present(self, present: bool) -> None:
         if present:
+            await self.clock.refresh()
             await self._settle_lamps()
         for destination in self.destinations:
             await destination.say_state()
