@@ -14,7 +14,7 @@ from buffer.journal import Journal
 from buffer.reader import JournalReader
 from buffer.records import Priority
 from drivers.gpio.fake import FakeGpio
-from edge_agent.clock import SystemClock
+from edge_agent.clock import SystemClock, TimeSource
 from edge_agent.config.model import Board, Config, Contact, Gateway, Panel, Uplink
 from edge_agent.core import Core
 from edge_agent.model import Kind
@@ -53,9 +53,11 @@ class Site:
         return self.set(uplinks=(Uplink(id="county", host="127.0.0.1"),))
 
     @asynccontextmanager
-    async def running(self, before: Callable[[Core], None] | None = None) -> AsyncIterator["House"]:
+    async def running(
+        self, before: Callable[[Core], None] | None = None, *, clock: TimeSource | None = None
+    ) -> AsyncIterator["House"]:
         """A core until the block ends. `before` is called with the core before it runs."""
-        core = Core(self.config, SystemClock())
+        core = Core(self.config, clock or SystemClock())
         if before is not None:
             before(core)
         task = asyncio.create_task(core.run())

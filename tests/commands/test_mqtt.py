@@ -1,0 +1,323 @@
+"""Commands over a real mosquitto: topics, correlation, refusals, and one act whatever is killed."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from buffer.reader import JournalReader
+from buffer.records import Priority
+from edge_agent.commands import NAMES, Answer, Refusal, Status
+from edge_agent.config.model import Config, Uplink
+from edge_agent.model import Clock, Instant
+from edge_agent.uplink.command_contract import COMMAND_BYTES_MAX, decode_command, encode_answer, response_topic
+from tests.brokers import PATIENCE_S, Broker
+from tests.core.house import CONTACT, Site, site
+from tests.uplink.site import running_uplink, until
+
+S = 1_000_000_000
+
+
+class Asker:
+    """The centre's end: sends commands and keeps every answer."""
+
+    def __init__(self, broker: Broker, gateway: str) -> None:
+        self.gateway, self.answers = gateway, list[tuple[str, bytes, dict[str, Any]]]()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self._subscribed = threading.Event()
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = self._on_message
+        self._client.connect(broker.host, broker.port)
+        self._client.loop_start()
+        self._client.subscribe(f"zg119/v1/{gateway}/rsp/#", qos=1)
+        assert self._subscribed.wait(PATIENCE_S)
+
+    def _on_message(self, client: object, userdata: object, message: paho.MQTTMessage) -> None:
+        correlation = bytes(getattr(message.properties, "CorrelationData", b"") or b"")
+        self.answers.append((message.topic, correlation, json.loads(message.payload)))
+
+    def send(  # noqa: PLR0913,RUF100
+        self,
+        name: str,
+        *,
+        command: str = "c1",
+        params: object = None,
+        expiry_s: int | None = 60,
+        retain: bool = False,
+        correlation: bytes = b"k-1",
+        topic: str = "",
+        raw: bytes | None = None,
+        **more: object,
+    ) -> None:
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.CorrelationData = correlation
+        if topic:
+            properties.ResponseTopic = topic
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
+        message = {"v": 1, "id": command, "name": name, "params": params or {}, **more}
+        payload = json.dumps(message).encode() if raw is None else raw
+        sent = self._client.publish(
+            f"zg119/v1/{self.gateway}/cmd", payload, qos=1, retain=retain, properties=properties
+        )
+        sent.wait_for_publish(PATIENCE_S)
+
+    async def answer(self, command: str = "c1", count: int = 1) -> dict[str, Any]:
+        """The newest of so many answers to one id."""
+
+        def of() -> list[dict[str, Any]]:
+            return [answer for _, _, answer in self.answers if answer["id"] == command]
+
+        await until(lambda: len(of()) >= count, f"{count} answers to {command}")
+        return of()[-1]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@contextmanager
+def asker(broker: Broker, gateway: str) -> Iterator[Asker]:
+    made = Asker(broker, gateway)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def with_centre(place: Site, port: int, *names: str) -> Config:
+    place.set(uplinks=(Uplink(id="county", host="127.0.0.1", port=port, commands=names or NAMES),))
+    return place.config
+
+
+def statuses(place: Site) -> list[dict[str, Any]]:
+    with JournalReader.open(place.directory / "data") as reader:
+        return [json.loads(record.body) for record in reader.records((Priority.STATUS,))]
+
+
+@pytest.mark.asyncio
+async def test_every_command_is_answered_on_its_response_topic_with_its_correlation_data(tmp_path: Path) -> None:
+    with Broker(tmp_path) as broker:
+        async with site() as place:
+            config = with_centre(place, broker.port)
+            async with place.running() as house, running_uplink(config) as uplink:
+                gateway = config.gateway.id
+                with asker(broker, gateway) as centre:
+                    await until(lambda: uplink.core.present and uplink.destinations[0].counters["connections"])
+                    own = f"zg119/v1/{gateway}/rsp/desk-7"
+                    centre.send("duty_check", params={"minutes": 5}, topic=own, correlation=b"\x00\xffq", by="李四")
+                    assert (await centre.answer())["status"] == "done"
+                    assert centre.answers[0][:2] == (own, b"\x00\xffq")
+                    assert house.core.duty.waiting
+                    house.gpio.wire({CONTACT: True})
+                    for command, name, params in (
+                        ("c2", "read_state", {}),
+                        ("c3", "history", {"limit": 5, "kinds": ["fire"]}),
+                        ("c4", "initialise", {}),
+                        ("c5", "set_clock", {"wall_ns": time.time_ns()}),
+                        ("c6", "acknowledge", {}),
+                    ):
+                        await house.durable()
+                        centre.send(name, command=command, params=params)
+                        answer = await centre.answer(command)
+                        assert answer["status"] == "done", answer
+                        assert (answer["v"], answer["gateway"], answer["name"]) == (1, gateway, name)
+                    _, _, state = centre.answers[1]
+                    assert [alarm["point"] for alarm in state["result"]["alarms"]] == ["pump-room"]
+                    [record] = centre.answers[2][2]["result"]["records"]
+                    assert (record["kind"], record["stream"], record["n"]) == ("fire", "alarm", 1)
+                    resend = {"epoch": record["epoch"], "stream": "alarm", "first": 1, "last": 9}
+                    centre.send("resend", command="c7", params=resend)
+                    assert (await centre.answer("c7"))["status"] == "done"
+                    assert (await centre.answer("c7"))["result"]["due"] in (0, 1), (
+                        "0: it is on the wire, nobody acks it here"
+                    )
+            audits = [r["fields"] for r in await place.records() if r["kind"] == "command"]
+            assert [audit["command"] for audit in audits] == ["c1", "c2", "c3", "c4", "c5", "c6", "c7"]
+            assert audits[0]["by"] == "李四"
+
+
+@pytest.mark.asyncio
+async def test_what_must_not_be_done_is_refused_answered_and_written_down(tmp_path: Path) -> None:
+    with Broker(tmp_path) as broker:
+        async with site() as place:
+            config = with_centre(place, broker.port, "read_state", "test_buzzer")
+            gateway = config.gateway.id
+            with asker(broker, gateway) as centre:
+                centre.send("test_buzzer", command="old", retain=True)  # poison that waits at the broker
+                async with place.running() as house, running_uplink(config) as uplink:
+                    await until(lambda: uplink.core.present)
+                    assert (await centre.answer("old"))["code"] == "retained"
+                    for command, code, given in (
+                        ("r1", "no_expiry", {"expiry_s": None}),
+                        ("r2", "unknown_command", {"name": "reset_panel"}),
+                        ("r3", "not_authorised", {"name": "silence"}),
+                        ("r4", "malformed", {"params": {"seconds": 99}}),
+                        ("r5", "malformed", {"until_wall_ns": "tomorrow"}),
+                        ("", "malformed", {"raw": b"{"}),
+                        ("", "too_large", {"raw": b" " * (COMMAND_BYTES_MAX + 1)}),
+                        ("r8", "malformed", {"correlation": b"x" * 200}),
+                        ("", "response_topic", {"topic": f"zg119/v1/{gateway}/state"}),
+                    ):
+                        seen = len(centre.answers)
+                        centre.send(**{"name": "test_buzzer", "command": command, **given})  # type: ignore[arg-type]
+                        await until(lambda seen=seen: len(centre.answers) > seen, code)
+                        answer = centre.answers[-1][2]
+                        assert (answer["status"], answer["code"]) == ("refused", code)
+                        assert answer["id"] in (command, ""), "as far as it could be read"
+                    assert not house.core._buzzer_test.running  # noqa: SLF001,RUF100
+            codes = [r["fields"]["code"] for r in await place.records() if r["kind"] == "command"]
+            assert sorted(codes) == sorted(
+                ["retained", "no_expiry", "unknown_command", "not_authorised", "malformed", "malformed", "malformed",
+                 "too_large", "malformed", "response_topic"]
+            )  # fmt: skip
+
+
+@pytest.mark.asyncio
+async def test_a_broker_that_does_not_let_us_answer_is_told_on_site_and_costs_no_record(tmp_path: Path) -> None:
+    with Broker(tmp_path, acl="topic deny zg119/v1/+/rsp\ntopic readwrite #\n") as broker:
+        async with site() as place:
+            config = with_centre(place, broker.port)
+            async with place.running() as house, running_uplink(config) as uplink:
+                faults: list[str] = []
+                uplink.core.fault = lambda dest, what, **more: faults.append(what)  # type: ignore[method-assign]
+                await until(lambda: uplink.core.present and uplink.destinations[0].counters["connections"])
+                with asker(broker, config.gateway.id) as centre:
+                    centre.send("read_state")
+                    await until(lambda: "commands_denied" in faults, "a person hears of it")
+                house.gpio.wire({CONTACT: True})
+                await until(lambda: uplink.destinations[0].counters["records"] > 0, "records go out")
+                assert uplink.destinations[0]._up  # noqa: SLF001,RUF100
+
+
+@pytest.mark.asyncio
+async def test_one_act_though_core_and_uplink_are_killed_between_asking_and_answering(tmp_path: Path) -> None:
+    """Real processes, kill -9 at different moments, the same command again and again until it is answered."""
+    with Broker(tmp_path) as broker:
+        async with site() as place:
+            config = with_centre(place, broker.port)
+            directory = write_site(place, broker.port)
+            with asker(broker, config.gateway.id) as centre:
+                for round_, (victim, wait_s) in enumerate(
+                    (("run", 0.0), ("uplink", 0.05), ("run", 0.3), ("uplink", 0.0))
+                ):
+                    programs = {name: await start(directory, name) for name in ("run", "uplink")}
+                    try:
+                        command = f"test-{round_}"
+                        await asked_until_answered(centre, programs, directory, command, victim, wait_s)
+                    finally:
+                        for program in programs.values():
+                            if program.returncode is None:
+                                program.send_signal(signal.SIGTERM)
+                                await program.wait()
+            kept = statuses(place)
+            done = [r["fields"]["command"] for r in kept if r["point"] == "command/test_buzzer"]
+            assert done == ["test-0", "test-1", "test-2", "test-3"], "each was carried out once"
+            assert len([r for r in kept if r["point"] == "buzzer" and r["active"]]) <= 4
+
+
+async def asked_until_answered(  # noqa: PLR0913,PLR0917,RUF100
+    centre: Asker,
+    programs: dict[str, asyncio.subprocess.Process],
+    directory: Path,
+    command: str,
+    victim: str,
+    wait_s: float,
+) -> None:
+    ask = {"name": "test_buzzer", "command": command, "params": {"seconds": 1}}
+    await until(lambda: ask_and_list(centre, command), "the site is up", 30)
+    centre.send(**ask)  # type: ignore[arg-type]
+    await asyncio.sleep(wait_s)
+    programs[victim].kill()
+    await programs[victim].wait()
+    programs[victim] = await start(directory, victim)
+    deadline_s = asyncio.get_running_loop().time() + 40
+    while not any(a["id"] == command and a["status"] == "done" for _, _, a in centre.answers):
+        assert asyncio.get_running_loop().time() < deadline_s, "no answer"
+        centre.send(**ask)  # type: ignore[arg-type]
+        await asyncio.sleep(1.0)
+    assert (await centre.answer(command))["result"] == {"seconds": 1}
+
+
+_pings = 0
+
+
+def ask_and_list(centre: Asker, command: str) -> list[object]:
+    global _pings
+    _pings += 1
+    if _pings % 50 == 1:
+        centre.send("read_state", command=f"ping-{command}-{_pings}", expiry_s=5)
+    return [a for _, _, a in centre.answers if a["id"].startswith(f"ping-{command}-") and a["status"] == "done"]
+
+
+def write_site(place: Site, port: int) -> Path:
+    config = place.config
+    text = f"""
+[gateway]
+id = "{config.gateway.id}"
+data_dir = "{config.gateway.data_dir}"
+run_dir = "{config.gateway.run_dir}"
+[board]
+gpio = "fake"
+fake_socket = "{place.directory / "run" / "gpio.sock"}"
+outputs = {{ buzzer = 17 }}
+[[contact]]
+id = "pump-room"
+line = 12
+[[uplink]]
+id = "county"
+host = "127.0.0.1"
+port = {port}
+commands = ["read_state", "test_buzzer"]
+"""
+    directory = place.directory / "etc"
+    directory.mkdir(exist_ok=True)
+    (directory / "config.toml").write_text(text, encoding="utf-8")
+    return directory
+
+
+async def start(directory: Path, name: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "edge_agent", "--config", str(directory), name,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C.UTF-8"},
+        stderr=(directory.parent / f"{name}.log").open("ab"),
+    )  # fmt: skip
+
+
+# --- pure ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b'{"v":2}', b"\xff", b"[" * 9000, b'{"v":1,"id":7}'])
+def test_what_cannot_be_read_is_refused_and_never_raises_anything_else(payload: bytes) -> None:
+    with pytest.raises(Refusal):
+        decode_command(payload, retained=False, expiry_s=5)
+
+
+@pytest.mark.parametrize(
+    "topic", ["zg119/v1/g/rsp-of-mine", "zg119/v1/g/rsp/+", "zg119/v1/g/rsp/#", "x", "zg119/v1/other/rsp"]
+)
+def test_only_topics_below_its_own_rsp_are_answered_on(topic: str) -> None:
+    with pytest.raises(Refusal, match="response_topic"):
+        response_topic("g", topic)
+
+
+def test_an_answer_says_what_became_of_which_command() -> None:
+    answer = Answer(Status.DONE, {"minutes": 5}, repeat=True)
+    said = json.loads(encode_answer("g", "c1", "duty_check", answer, Instant("b", 1, 2, Clock.SYNCED)))
+    assert said == {
+        "v": 1, "gateway": "g", "id": "c1", "name": "duty_check", "status": "done", "result": {"minutes": 5}, "code": "",
+        "repeat": True, "sent": {"boot": "b", "mono_ns": 1, "wall_ns": 2, "clock": "synced"},
+    }  # fmt: skip
