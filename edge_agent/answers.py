@@ -84,6 +84,7 @@ class Answers:
                 "silenced": core.alarms.silenced,
                 "first_fire": first.as_dict() if first else None,
             },
+            "duty": [check.as_dict(core.now_ns()) for check in core.duty.checks()],
             "sources": core.sources(),
             "journal": core.journal.stats(),
             "uplinks": list(self._uplinks.values()),

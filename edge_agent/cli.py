@@ -22,6 +22,7 @@ COMMANDS = {
     "events": "edge_agent.cli_events:events",
     "ack": "edge_agent.cli_site:ack",
     "silence": "edge_agent.cli_site:silence",
+    "duty": "edge_agent.cli_duty:duty_group",
     "decode": "edge_agent.cli_decode:decode",
     "config": "edge_agent.cli_config:config_group",
     "journal": "edge_agent.cli_journal:journal_group",

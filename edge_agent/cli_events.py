@@ -106,12 +106,38 @@ def _why(event: Mapping[str, Any], lang: str) -> str:
     fields = event.get("fields")
     if not isinstance(fields, dict):
         return ""
+    if event["kind"] in _WHY:
+        return _WHY[event["kind"]](fields, lang)
     if event["kind"] == "store" and "code" in fields:
         return word(f"journal.store_{fields['code']}", fields["code"], lang)
     reason = str(fields.get("reason") or "")
     if reason.startswith("gpio_"):
         return lookup(f"alarm.{reason}", lang, **(fields | {"reason": fields.get("detail") or ""})) or reason
     return reason_word(reason, lang) if reason else ""
+
+
+def _why_command(fields: Mapping[str, Any], lang: str) -> str:
+    """Who asked, and what came of it: the audit."""
+    dest, status = str(fields.get("dest")), fields.get("status")
+    if status not in ("done", "refused", "failed"):
+        return dest
+    return text(f"cli.audit_{status}", lang, dest=dest, why=fields.get("code") or "")
+
+
+def _why_duty(fields: Mapping[str, Any], lang: str) -> str:
+    dest, result = str(fields.get("dest")), fields.get("result", "asked")
+    if result not in ("asked", "answered", "late", "missed"):
+        return dest
+    return text(f"cli.duty_result_{result}", lang, dest=dest, minutes=fields.get("minutes"))
+
+
+def _why_clock(fields: Mapping[str, Any], lang: str) -> str:
+    before, after = (word(f"cli.clock_{fields.get(name)}", str(fields.get(name)), lang) for name in ("from", "to"))
+    source, step_ms = fields.get("source"), fields.get("step_ms")
+    return text("cli.clock_change", lang, before=before, after=after, source=source, step_ms=step_ms)
+
+
+_WHY = {"command": _why_command, "duty_check": _why_duty, "clock": _why_clock}
 
 
 def _key(shown: Mapping[str, Any]) -> str:

@@ -126,6 +126,13 @@ def span(seconds: float, lang: str) -> str:
     return text("cli.span_s", lang, n=whole)
 
 
+def duty_state(check: Mapping[str, Any], lang: str) -> str:
+    """How long is left, or that it was missed."""
+    if check.get("missed"):
+        return text("cli.duty_missed", lang)
+    return text("cli.duty_left", lang, span=span(float(check.get("left_s") or 0), lang))
+
+
 def width() -> int | None:
     """Columns of the terminal, or None where lines may be as long as they are."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -188,6 +195,8 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
         text("cli.status_stuck", lang, workers=", ".join(stuck)) if stuck else uptime,
     )
     _judge_alarms(state.get("alarms") or {}, lang, add)
+    for check in state.get("duty") or []:
+        add("warn", text("cli.status_duty", lang, dest=check.get("dest")), duty_state(check, lang))
     points = state.get("points") or {}
     faulty = points.get("faulty") or 0
     add(

@@ -96,6 +96,35 @@ TEXTS: dict[str, tuple[str, str]] = {
         "消音\n\n只停声音, 灯光保持, 新的报警会再次响起。不动控制器。",
         "Stop the sound\n\nLamps stay on and a new alarm sounds again. It touches no panel.",
     ),
+    "help_duty": (
+        "查岗: 查看和应答\n\n监控中心查岗时, 用确认键或 duty answer 应答。",
+        "Duty checks: see and answer them\n\nA centre asks whether anyone is there; the ack button answers, or duty answer.",
+    ),
+    "help_duty_list": (
+        "待应答的查岗\n\n退出码: 0 没有; 1 有。",
+        "Duty checks that wait\n\nExit codes: 0 none; 1 some.",
+    ),
+    "help_duty_answer": (
+        "应答查岗\n\n应答全部待应答的查岗, 超过时限的记为迟答。退出码: 0 已应答; 1 没有查岗。",
+        "Answer the duty checks\n\nAll that wait; past its time an answer counts as late. Exit codes: 0 answered; 1 nobody asks.",
+    ),
+    "opt_operator": ("操作员编号, 0 到 255。", "Number of the operator, 0 to 255."),
+    "duty_none": ("没有待应答的查岗。", "No duty check waits for an answer."),
+    "duty_answered": ("已应答 {count} 个查岗。", "{count} duty checks answered."),
+    "duty_missed": ("已超时, 待应答", "missed, still to be answered"),
+    "duty_left": ("待应答, 剩余 {span}", "to be answered, {span} left"),
+    "status_duty": ("查岗 {dest}", "duty check by {dest}"),
+    "audit_done": ("{dest}, 已执行", "{dest}, done"),
+    "audit_refused": ("{dest}, 拒绝: {why}", "{dest}, refused: {why}"),
+    "audit_failed": ("{dest}, 未完成: {why}", "{dest}, failed: {why}"),
+    "duty_result_asked": ("{dest}, 限 {minutes} 分钟", "{dest}, within {minutes} minutes"),
+    "duty_result_answered": ("{dest}, 已应答", "{dest}, answered"),
+    "duty_result_late": ("{dest}, 迟答", "{dest}, answered late"),
+    "duty_result_missed": ("{dest}, 未应答", "{dest}, missed"),
+    "clock_change": (
+        "{before} -> {after}, 来源 {source}, 校正 {step_ms} ms",
+        "{before} -> {after} by {source}, stepped {step_ms} ms",
+    ),
     "help_decode": (
         "把协议字节译成含义\n\n数据可写成: 十六进制 (可带空格、冒号、逗号、0x、换行), "
         "或文件名 (字节或十六进制文本, 自动识别), 或 - 从标准输入读; 不写也从标准输入读。\n\n"

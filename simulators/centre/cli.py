@@ -24,6 +24,7 @@ from edge_agent.terminal import (
     usable_language,
 )
 from edge_agent.texts import LANGUAGES, language_of_locale, text
+from simulators.centre.check import encode
 from simulators.centre.query import Row, look
 from simulators.centre.store import Database, StoreFault, is_server
 
@@ -64,18 +65,19 @@ def _parser(lang: str) -> argparse.ArgumentParser:
     parser.add_argument("-h", "--help", action="help", help=word("opt_help"))
     parser.add_argument("--lang", choices=LANGUAGES, help=word("opt_lang"))
     commands = parser.add_subparsers(dest="command", required=True, title=word("commands"), metavar="COMMAND")
-    for name in ("run", "gb26875", "gaps", "events", "stats", "gateways"):
+    for name in ("run", "gb26875", "gaps", "events", "stats", "gateways", "command"):
         command = commands.add_parser(
             name, help=word(f"help_{name}"), description=word(f"help_{name}"), parents=[common], add_help=False
         )
-        if name == "run":
+        if name in ("run", "command"):
             command.add_argument("--host", default="127.0.0.1", help=word("opt_host"))
             command.add_argument("--port", type=int, default=1883, help=word("opt_port"))
-            command.add_argument("--client-id", default="edge-centre", help=word("opt_client_id"))
-            command.add_argument("--group", default="centre", help=word("opt_group"))
             command.add_argument("--tls-ca", type=Path, metavar="FILE", help=word("opt_tls_ca"))
             command.add_argument("--cert", type=Path, metavar="FILE", help=word("opt_cert"))
             command.add_argument("--key", type=Path, metavar="FILE", help=word("opt_key"))
+        if name == "run":
+            command.add_argument("--client-id", default="edge-centre", help=word("opt_client_id"))
+            command.add_argument("--group", default="centre", help=word("opt_group"))
             command.add_argument("--packed-port", type=int, default=0, metavar="PORT", help=word("opt_packed_port"))
             command.add_argument("--packed-host", default="127.0.0.1", metavar="HOST", help=word("opt_packed_host"))
             command.add_argument("--packed-keys", type=Path, metavar="DIR", help=word("opt_packed_keys"))
@@ -86,6 +88,13 @@ def _parser(lang: str) -> argparse.ArgumentParser:
             gb_cli.add_options(command, word)
             continue
         command.add_argument("--json", action="store_true", help=word("opt_json"))
+        if name == "command":
+            command.add_argument("gateway", metavar="GATEWAY", help=word("arg_gateway"))
+            command.add_argument("name", metavar="NAME", help=word("arg_name"))
+            command.add_argument("params", metavar="KEY=VALUE", nargs="*", help=word("arg_params"))
+            command.add_argument("--id", default="", help=word("opt_id"))
+            command.add_argument("--by", default="", help=word("opt_by"))
+            command.add_argument("--wait", type=float, default=30.0, metavar="S", help=word("opt_wait"))
         if name == "gaps":
             command.add_argument("--recount", action="store_true", help=word("opt_recount"))
         if name == "events":
@@ -94,6 +103,7 @@ def _parser(lang: str) -> argparse.ArgumentParser:
             command.add_argument("--limit", type=int, default=100, help=word("opt_limit"))
     for made in (parser, *commands.choices.values()):
         made._optionals.title = word("options")
+        made._positionals.title = word("arguments")
     return parser
 
 
@@ -121,7 +131,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
             from simulators.centre import gb_cli
 
             sys.exit(gb_cli.run(options, lang, _shown(options.db)))
-        sys.exit(_run(options, lang) if options.command == "run" else _look(options, lang))
+        sys.exit({"run": _run, "command": _command}.get(options.command, _look)(options, lang))
     except FileNotFoundError:
         print_lines([text("centre.no_db", lang, db=options.db)], err=True)
     except StoreFault as fault:
@@ -184,6 +194,40 @@ def _run(options: argparse.Namespace, lang: str) -> int:
     centre.stop()
     print(text("centre.stopped", lang), flush=True)
     return FAILURES if bug.is_set() else OK
+
+
+def _command(options: argparse.Namespace, lang: str) -> int:
+    """One command to one gateway. Exit 0: done; 1: refused; 2: failed, or no answer."""
+    from simulators.centre.command import NoAnswer, Where, ask, new_id, read_params
+
+    where = Where(host=options.host, port=options.port, tls_ca=options.tls_ca, cert=options.cert, key=options.key)
+    try:
+        params = read_params(options.params)
+        answer = ask(
+            where,
+            options.gateway,
+            options.name,
+            params,
+            command_id=options.id or new_id(),
+            by=options.by,
+            wait_s=options.wait,
+        )
+    except ValueError as fault:
+        print_lines([text("centre.usage_error", lang, message=fault)], err=True)
+        return USAGE
+    except (NoAnswer, OSError) as fault:
+        print_lines([text("centre.no_answer", lang, gateway=options.gateway, why=fault)], err=True)
+        return FAILURES
+    status = str(answer.get("status"))
+    if options.json:
+        print_json(answer)
+    else:
+        known = status if status in ("done", "refused", "failed") else "failed"
+        print_lines([text(f"centre.command_{known}", lang, id=answer.get("id"), why=answer.get("code") or "")])
+        result = answer.get("result")
+        rows = [(key, encode(value)) for key, value in result.items()] if isinstance(result, dict) else []
+        print_lines(table((), rows) if rows else [])
+    return {"done": OK, "refused": WARNINGS}.get(status, FAILURES)
 
 
 def _look(options: argparse.Namespace, lang: str) -> int:

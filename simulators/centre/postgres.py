@@ -24,11 +24,13 @@ from edge_agent.uplink.intervals import Intervals
 from simulators.centre.check import Batch, Object, Rejected, encode
 from simulators.centre.store import (
     REFUSED_MAX,
+    RESTAMPED,
     STREAMS_MAX,
     Answer,
     Key,
     Rows,
     StoreFault,
+    is_restamped,
     rows_of,
     runs,
     settle_gaps,
@@ -60,6 +62,9 @@ _PUT: Final = (
 )
 _PUT_FULL: Final = _PUT.format(brief="false") + (
     "UPDATE SET received_ns = excluded.received_ns, body = excluded.body, brief = false WHERE records.brief"
+)
+_RESTAMP: Final = (
+    "UPDATE records SET body = %s WHERE stream_id = %s AND n = %s AND NOT brief AND position(%s::text in body) = 0"
 )
 _PUT_BRIEF: Final = _PUT.format(brief="true") + "NOTHING"
 _PUT_EVENTS: Final = (
@@ -301,6 +306,8 @@ def _collect(work: _Work, stream_id: int, batch: Batch, rows: Rows) -> None:
     for n, body, event_id in rows.records:
         if (stream_id, n) in into:
             work.count("duplicates", 1)
+            if is_restamped(body):
+                into[stream_id, n] = body
             continue
         into[stream_id, n] = body
         if event_id is not None:
@@ -322,6 +329,9 @@ def _store(connection: psycopg.Connection, work: _Work) -> None:
             done = connection.execute(
                 statement, (work.now_ns, _ints(s for s, _ in rows), _ints(n for _, n in rows), bodies)
             )
+            right = [(held[row], *row, RESTAMPED) for row in rows if is_restamped(held[row])]
+            if right:
+                connection.cursor().executemany(_RESTAMP, right)
             work.count(name, done.rowcount)
             work.count("duplicates", len(rows) - done.rowcount)
     if work.events:

@@ -14,11 +14,13 @@ from edge_agent.uplink.intervals import Intervals
 from simulators.centre.check import Batch, Object, Rejected, encode
 from simulators.centre.store import (
     REFUSED_MAX,
+    RESTAMPED,
     STREAMS_MAX,
     Answer,
     Key,
     Rows,
     StoreFault,
+    is_restamped,
     rows_of,
     runs,
     settle_gaps,
@@ -33,6 +35,8 @@ _PUT: Final = (
     "INSERT INTO records (stream_id, n, received_ns, body, brief) VALUES (?, ?, ?, ?, ?) ON CONFLICT (stream_id, n) DO"
     " UPDATE SET received_ns = excluded.received_ns, body = excluded.body, brief = 0 WHERE brief AND NOT excluded.brief"
 )
+
+_RESTAMP: Final = "UPDATE records SET body = ? WHERE stream_id = ? AND n = ? AND NOT brief AND instr(body, ?) = 0"
 
 
 @dataclass(slots=True)
@@ -198,6 +202,9 @@ class SqliteStore:
         run = self._database.executemany
         stored = run(_PUT, [(stream_id, n, now_ns, body, batch.brief) for n, body, _ in rows.records]).rowcount
         stored = max(0, stored)  # -1 when there was nothing to run
+        right = [(body, stream_id, n, RESTAMPED) for n, body, _ in rows.records if is_restamped(body)]
+        if right:
+            run(_RESTAMP, right)
         self.count("briefs" if batch.brief else "records", stored)
         self.count("duplicates", len(rows.records) - stored)
         named = [(batch.gateway, event_id, stream_id, n) for n, _, event_id in rows.records if event_id is not None]

@@ -16,6 +16,7 @@ from simulators.centre.check import Batch, Object, encode, why_not_storable
 
 MISSING_MAX: Final = 64  # ranges an ack lists; it speaks of no number beyond them
 STREAMS_MAX: Final = 1000  # of one gateway: four streams of 250 epochs
+RESTAMPED: Final = '"restamped":true'  # in a body as `encode` writes it
 REFUSED_MAX: Final = 1000  # refused records remembered of one stream
 COUNTERS: Final = ("messages", "records", "briefs", "duplicates", "events", "refused", "rejected", "lost")
 
@@ -127,6 +128,11 @@ def rows_of(batch: Batch) -> Rows:
         printable = isinstance(event_id, str) and event_id.isprintable()
         rows.records.append((n, body, str(event_id) if printable else None))
     return rows
+
+
+def is_restamped(body: str) -> bool:
+    """Whether a record's time was put right after the event: it then beats one that came before under the same name."""
+    return RESTAMPED in body
 
 
 def standing(settled: Intervals) -> Object:

@@ -317,3 +317,22 @@ def test_what_no_database_takes_is_refused_by_its_number_and_the_rest_is_stored(
     assert [entry["n"] for entry in answer.refused] == [2]
     assert sorted(bodies(db)) == [1, 3]
     store.close()
+
+
+def test_a_record_whose_time_was_put_right_beats_the_one_that_came_before_and_is_beaten_by_none(db: Database) -> None:
+    store = open_store(db)
+    early = {"boot": "b1", "mono_ns": 7, "wall_ns": 7, "clock": "unset"}
+    right = {**early, "wall_ns": 1_795_492_800_000_000_007, "clock": "synced", "restamped": True}
+
+    def sent(at: dict[str, object]) -> bytes:
+        record = {"n": 1, "id": "e-1", "kind": "fire", "point": "p", "active": True, "at": at}
+        return batch(1, 0, records=[record])
+
+    for at, kept in ((early, early), (right, right), (early, right), ({**right, "wall_ns": 9}, right)):
+        assert take(store, sent(at))["through"] == 1
+        with look(db) as centre:
+            [event] = centre.events()
+            assert event["at"] == kept
+            assert centre.stats()["events"] == 1
+            assert centre.stats()["records"] == 1
+    store.close()

@@ -30,7 +30,11 @@ class StandInCore:
         self.answers: dict[str, Callable[[dict[str, Any]], object]] = {}
         self._loop = asyncio.new_event_loop()
         self._server = LocalServer(
-            path, {do: self._handler(do) for do in ("status", "refused", "points", "alarms", "ack", "silence")}
+            path,
+            {
+                do: self._handler(do)
+                for do in ("status", "refused", "points", "alarms", "ack", "silence", "duty", "duty_answer")
+            },
         )
         self._thread = threading.Thread(target=self._loop.run_forever)
 

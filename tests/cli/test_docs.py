@@ -43,6 +43,8 @@ def gateway(core: Any, tmp_path: Path, kept: Any) -> Path:
         "alarms": lambda request: [],
         "ack": lambda request: {"acknowledged": 1},
         "silence": lambda request: {"silenced": 1},
+        "duty": lambda request: [],
+        "duty_answer": lambda request: {"answered": 1},
     }
     return tmp_path
 

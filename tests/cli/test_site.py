@@ -162,6 +162,27 @@ def test_silencing_where_nothing_sounds_is_no_failure(ask: Callable[..., Result]
     assert ask("silence", {"silenced": 1}).exit_code == 0
 
 
+def test_duty_checks_are_listed_and_answered_with_an_operator(core: Any, cli: Cli) -> None:
+    check = {"dest": "county", "id": "c1", "minutes": 10, "asked_wall_ns": 1_795_492_800_000_000_000, "clock": "synced",
+             "left_s": 61.0, "missed": False}  # fmt: skip
+    core.answers |= {
+        "duty": lambda request: [check, {**check, "dest": "city", "missed": True}],
+        "duty_answer": lambda request: {"answered": 2},
+    }
+    listed = cli("duty", "list", "--lang", "zh", "--socket", str(core.path))
+    assert listed.exit_code == 1
+    assert "county  2026-11-24 12:00:00  待应答, 剩余 1 分 1 秒" in listed.stdout
+    assert "已超时, 待应答" in listed.stdout
+    done = cli("duty", "answer", "--operator", "7", "--lang", "zh", "--socket", str(core.path))
+    assert (done.exit_code, done.stdout) == (0, "已应答 2 个查岗。\n")
+    assert core.asked[-1]["operator"] == 7
+    core.answers |= {"duty": lambda request: [], "duty_answer": lambda request: {"answered": 0}}
+    for command in ("list", "answer"):
+        none = cli("duty", command, "--lang", "en", "--socket", str(core.path))
+        assert (none.exit_code, none.stdout) == (int(command == "answer"), "No duty check waits for an answer.\n")
+    assert cli("duty", "answer", "--operator", "256").exit_code == 64
+
+
 @contextlib.contextmanager
 def rude_server(path: Path, *, answer: bool) -> Iterator[None]:
     """Accepts, then hangs up at once, or (answer False) says nothing at all."""

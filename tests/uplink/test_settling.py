@@ -99,6 +99,7 @@ async def serving(
         rng=random.Random(1),
         snapshot=_no_snapshot,
         ask=no_core,
+        restamp=lambda body: body,
     )
     destination = Destination(uplink, parts)
     task = asyncio.create_task(destination.run())
