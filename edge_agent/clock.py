@@ -10,6 +10,7 @@ from edge_agent.boot_times import BootTimes
 from edge_agent.discipline import OFFERED, SANE_FROM_NS, SANE_TO_NS, Change, Discipline, Verdict
 from edge_agent.model import Clock, Instant
 
+VOUCHED_NS: Final = 30_000_000_000  # the uplink's word that the kernel is synchronised is good for this long
 STATE_FRESH_NS: Final = 1_000_000_000  # the kernel is asked whether it is synchronised once a second, not once an event
 
 
@@ -59,6 +60,7 @@ class LabelClock:
     def __init__(self, kernel: TimeSource) -> None:
         self._kernel = kernel
         self._discipline = Discipline()
+        self._vouched_until_ns = 0
         self.boots = BootTimes()
         self.boot_id = self.now().boot_id
 
@@ -71,9 +73,14 @@ class LabelClock:
         return self._label(self._kernel.at(mono_ns))
 
     def _label(self, said: Instant) -> Instant:
-        self._discipline.kernel(said.mono_ns, said.wall_ns, synced=said.clock is Clock.SYNCED)
+        synced = said.clock is Clock.SYNCED or said.mono_ns < self._vouched_until_ns
+        self._discipline.kernel(said.mono_ns, said.wall_ns, synced=synced)
         wall_ns = said.mono_ns + self._discipline.offset_ns(said.mono_ns)
         return Instant(said.boot_id, said.mono_ns, wall_ns, self._discipline.state(said.mono_ns))
+
+    def vouch(self) -> None:
+        """Another process of this machine sees that the kernel's clock is synchronised: the core's hardened unit may not ask."""
+        self._vouched_until_ns = self._kernel.now().mono_ns + VOUCHED_NS
 
     def offer(self, source: str, wall_ns: int, at_mono_ns: int, uncertainty_ns: int) -> Verdict:
         """A centre ("centre") or a network ("nitz") says what time it was at a monotonic moment. Never raises."""

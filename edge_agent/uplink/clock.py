@@ -63,7 +63,7 @@ class UplinkClock:
 
     async def refresh(self) -> None:
         """Ask the core what time it is, and how to date records from before it knew."""
-        said = await self._ask("time")
+        said = await self._ask("time", kernel_synced=self._kernel.now().clock is Clock.SYNCED)
         if not isinstance(said, dict):
             return
         pieces, boots = said.get("boots"), BootTimes()

@@ -118,7 +118,7 @@ class UplinkProcess:
         directory = config.gateway.data_dir
         self.source = Source(partial(open_reader, directory), partial(_all_salvaged, directory), executor)
         self._salvaged = True
-        self.paths = Paths(config, clock, self.ledger, self.core, rng)
+        self.paths = Paths(config, self.clock, self.ledger, self.core, rng)
         self.destinations = [
             Destination(
                 settings,

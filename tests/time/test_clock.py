@@ -10,7 +10,7 @@ import pytest
 
 from edge_agent.boot_times import BOOTS_KEPT, BootTimes
 from edge_agent.china_time import china_time
-from edge_agent.clock import LabelClock, SystemClock, kernel_synced
+from edge_agent.clock import VOUCHED_NS, LabelClock, SystemClock, kernel_synced
 from edge_agent.discipline import AGREE_NS, FRESH_NS, SANE_FROM_NS, SANE_TO_NS, STEP_NS, Change
 from edge_agent.model import Clock, Event, Instant, Kind, encode_event, encode_instant, read_instant
 
@@ -329,3 +329,14 @@ def test_so_many_boots_are_remembered_and_damaged_pieces_are_left_out() -> None:
     twin = BootTimes()
     twin.restore({**state, "tb:x": b"{}", "tb:y": b"\xff", "tb:z": b'{"n":1,"offset_ns":"1"}'})
     assert [twin.get(name) is not None for name in ("b4", "b5", "x", "y", "z")] == [False, True, False, False, False]
+
+
+def test_the_uplinks_word_that_the_kernel_is_synchronised_is_good_for_half_a_minute() -> None:
+    kernel = Kernel()
+    clock = clock_over(kernel)
+    clock.vouch()
+    assert clock.now().clock is Clock.SYNCED
+    assert clock.offer("centre", NOON + 3600 * S, kernel.mono_ns, S).code == "differs_from_ntp"
+    assert told(clock.take_changes()) == [("holdover", "synced", "ntp", 0)]
+    kernel.later(VOUCHED_NS)
+    assert clock.now() == Instant("b1", kernel.mono_ns, kernel.wall_ns, Clock.HOLDOVER)
