@@ -1,0 +1,112 @@
+"""The programs as they are, under a faked wall clock: 1970, a step of a year, and 2039. Monotonic time is the real one."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_agent.local_api import LocalClient
+from tests.commands.test_mqtt import with_centre, write_site
+from tests.core.house import Site, site
+from tests.uplink.site import until
+
+pytestmark = pytest.mark.asyncio
+
+REPO = Path(__file__).parents[2]
+S = 1_000_000_000
+
+
+def faketime() -> Path:
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    assert found, "libfaketime is missing: apt-get install faketime"
+    return found[0]
+
+
+@asynccontextmanager
+async def core_at(place: Site, directory: Path, when: str) -> AsyncIterator[tuple[LocalClient, Path]]:
+    """A core that believes it is `when`; writing another time into the file steps its clock."""
+    stamp = place.directory / "now"
+    stamp.write_text(when)
+    faked = {"LD_PRELOAD": str(faketime()), "FAKETIME_TIMESTAMP_FILE": str(stamp), "FAKETIME_NO_CACHE": "1",
+             "FAKETIME_DONT_FAKE_MONOTONIC": "1", "TZ": "UTC"}  # fmt: skip
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "edge_agent", "--config", str(directory), "run",
+        env={**os.environ, "PYTHONPATH": str(REPO), "LC_ALL": "C.UTF-8", **faked},
+        stderr=(place.directory / "run.log").open("ab"),
+    )  # fmt: skip
+    path = place.config.gateway.run_dir / "core.sock"
+    try:
+        await until(path.exists, "the core listens", 30)
+        client = await LocalClient.connect(path)
+        try:
+            yield client, stamp
+        finally:
+            await client.close()
+    finally:
+        program.send_signal(signal.SIGTERM)
+        await program.wait()
+
+
+async def status(client: LocalClient) -> Mapping[str, Any]:
+    answer = await client.request("status")
+    assert isinstance(answer, dict)
+    return answer
+
+
+async def shown(directory: Path, *more: str) -> bytes:
+    """What `edge-agent events` says."""
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "edge_agent", "--config", str(directory), "events", *more,
+        env={**os.environ, "PYTHONPATH": str(REPO), "LC_ALL": "C.UTF-8"}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, _ = await program.communicate()
+    assert program.returncode == 0
+    return out
+
+
+async def test_a_box_that_starts_in_1970_is_set_by_its_centre_and_goes_through_2038() -> None:
+    async with site() as place:
+        with_centre(place, 1, "set_clock")
+        directory = write_site(place, 1)
+        config = directory / "config.toml"
+        config.write_text(config.read_text("utf-8").replace('"read_state", "test_buzzer"', '"set_clock"'), "utf-8")
+        async with core_at(place, directory, "@1970-01-02 00:00:00") as (client, stamp):
+            assert (await status(client))["clock"] == "unset"
+            ask = {"dest": "county", "command": "t1", "name": "set_clock", "params": {"wall_ns": time.time_ns()}}
+            answer = await client.request("command", expires_wall_ns=None, by="", **ask)
+            assert isinstance(answer, dict)
+            assert (answer["status"], answer["result"]["how"]) == ("done", "stepped")
+            stamp.write_text("@1971-06-01 00:00:00")
+            await asyncio.sleep(1.5)  # one look of the house at the clock that was stepped
+            now = await status(client)
+            assert (now["clock"], abs(now["wall_ns"] - time.time_ns()) < 10 * S) == ("synced", True)
+            assert 0 < now["uptime_s"] < 60, "monotonic time is the real one"
+        found = json.loads(await shown(directory, "--stream", "status", "--json"))
+        first = found[-1]["body"]
+        assert (first["kind"], first["at"]["clock"], first["at"]["restamped"]) == ("boot", "synced", True)
+        assert abs(first["at"]["wall_ns"] - time.time_ns()) < 120 * S
+        walls = [record["body"]["at"]["wall_ns"] for record in found]
+        assert walls == sorted(walls, reverse=True), "newest first is newest first"
+        assert [r["body"]["fields"]["source"] for r in found if r["body"]["kind"] == "clock"] == ["centre"]
+
+        async with core_at(place, directory, "@2039-03-01 00:00:00") as (client, _):
+            # within one boot of the kernel, so the time the centre told is known again and beats a clock nobody vouched for
+            now = await status(client)
+            assert (now["clock"], abs(now["wall_ns"] - time.time_ns()) < 60 * S) == ("synced", True)
+
+    async with site() as place:
+        with_centre(place, 1, "set_clock")
+        directory = write_site(place, 1)
+        async with core_at(place, directory, "@2039-03-01 00:00:00") as (client, _):
+            assert (await status(client))["clock"] == "holdover"
+        text = (await shown(directory, "--stream", "status", "--lang", "en")).decode()
+        assert "2039-03-01 08:00" in text, "in China"
+        assert "start-up" in text
