@@ -1,17 +1,13 @@
-"""The uplink's clock: the kernel's, or the core's label where that knows better. What wires say of the time goes to the core."""
+"""The uplink's clock: the kernel's, or the core's label where that knows better."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from edge_agent.boot_times import BootTimes
 from edge_agent.clock import TimeSource
 from edge_agent.discipline import OFFERED
 from edge_agent.model import Clock, Instant
 from edge_agent.uplink.commands import AskCore
-
-OFFERS_MAX: Final = 4  # on their way to the core; a network that says the time more often than that is not listened to
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +23,6 @@ class UplinkClock:
     def __init__(self, kernel: TimeSource, ask: AskCore) -> None:
         self._kernel, self._ask = kernel, ask
         self._label: _Label | None = None
-        self._offers: set[asyncio.Task[object]] = set()
         self._boots = BootTimes()
 
     def now(self) -> Instant:
@@ -47,19 +42,6 @@ class UplinkClock:
         if label is None or said.clock is Clock.SYNCED or said.boot_id != label.boot_id:
             return said
         return Instant(said.boot_id, said.mono_ns, said.mono_ns + label.offset_ns, label.clock)
-
-    def offer(self, source: str, wall_ns: int, at_mono_ns: int, uncertainty_ns: int) -> None:
-        """A wire says that it was `wall_ns` (UTC) at a monotonic moment: "nitz" from a modem. The core judges it. Never waits."""
-        if source not in OFFERED:
-            raise ValueError(source)
-        if len(self._offers) >= OFFERS_MAX:
-            return
-        asked = self._ask(
-            "time_offer", source=source, wall_ns=wall_ns, at_mono_ns=at_mono_ns, uncertainty_ns=uncertainty_ns
-        )
-        task = asyncio.ensure_future(asked)
-        self._offers.add(task)
-        task.add_done_callback(self._offers.discard)
 
     async def refresh(self) -> None:
         """Ask the core what time it is, and how to date records from before it knew."""
