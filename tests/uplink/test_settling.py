@@ -32,6 +32,7 @@ class PartsOf:
     """A link and session that hand what they are given to the test."""
 
     brief, max_bytes, window, waits_s = False, 64 * 1024, 8, math.inf
+    withheld = frozenset[Priority]()
 
     def __init__(self) -> None:
         self.receiver: Receiver | None = None
