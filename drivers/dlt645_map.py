@@ -17,7 +17,7 @@ EDITIONS: Final = (1997, 2007)
 VALUES_MAX: Final = 200
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset(
-        "schema kind evidence source brand product caveat edition link value example counter_example".split()  # noqa: SIM905 - a list of words
+        "schema kind evidence source brand product caveat edition link value example counter_example gb26875_point".split()  # noqa: SIM905 - a list of words
     ),
     "link": frozenset(("baud", "framing", "period_ms")),
     "value": frozenset(

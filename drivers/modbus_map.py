@@ -41,6 +41,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
                 "product_en",
             ),
             *("caveat", "link", "meaning", "block", "value", "point", "writes", "example", "counter_example"),
+            "gb26875_point",
         )
     ),
     "link": frozenset(("transport", "baud", "framing", "priority", "period_ms", "max_regs", "merge_gap")),

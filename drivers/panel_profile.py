@@ -13,7 +13,7 @@ SLOW_S: Final = 0.02  # for a record of the longest kind
 _LAYOUT_TABLES: Final = ("frame", "code")  # of [meaning]: where things stand, not what they mean
 _PANEL_KEYS: Final = frozenset(
     (
-        *("schema", "kind", "evidence", "source", "brand", "product", "caveat"),
+        *("schema", "kind", "evidence", "source", "brand", "product", "caveat", "gb26875_point"),
         *("codec", "link", "meaning", "device_types", "devices", "hold_s", "example", "counter_example"),
     )
 )

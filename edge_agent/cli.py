@@ -27,6 +27,7 @@ COMMANDS = {
     "config": "edge_agent.cli_config:config_group",
     "journal": "edge_agent.cli_journal:journal_group",
     "profile": "edge_agent.cli_profile:profile_group",
+    "gb26875": "edge_agent.cli_gb26875:gb26875_group",
     "demo": "edge_agent.cli_run:demo",
 }
 

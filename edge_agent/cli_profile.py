@@ -124,11 +124,17 @@ def check(obj: CliContext, files: tuple[Path, ...]) -> int:
     """Check files before they are installed, with the examples in them."""
     from drivers.profile import ProfileError, ProfileFinding, load_file
     from drivers.profile import check as check_profile
+    from edge_agent.uplink.gb26875.survey import rules_of
 
     worst, shown, lines = OK, [], []
     for file in files:
         try:
-            findings = check_profile(load_file(file))
+            profile = load_file(file)
+            findings = check_profile(profile)
+            findings += [
+                ProfileFinding("bad_gb26875", {"index": rule.index, "key": rule.key, "value": rule.value})
+                for rule in rules_of(profile)[1]
+            ]
         except ProfileError as error:
             findings = [ProfileFinding(error.code, error.params)]
         severities = {finding.severity for finding in findings}

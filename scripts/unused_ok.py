@@ -54,5 +54,3 @@ decode_units
 # fields packed and shown by their place (drivers/codecs/gb26875/layouts.py, meaning.py)
 minor
 minutes
-# of a GB/T 26875.3 place: `edge-agent gb26875 map`, which lands next
-addressed

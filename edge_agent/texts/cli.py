@@ -177,6 +177,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "只导出这些流, 可写多次; 默认 alarm、fault、status。",
         "Only these streams, may be repeated; alarm, fault and status unless given.",
     ),
+    "help_gb26875": ("GB/T 26875.3: 测点对照表", "GB/T 26875.3: the map of points"),
+    "help_gb26875_map": (
+        "列出并检查测点在 GB/T 26875.3 里的系统、部件、地址和模拟量类型\n\n退出码: 0 无疑问, 1 有警告, 2 两个测点地址相同。",
+        "Show and check what points are called in GB/T 26875.3\n\nExit codes: 0 no doubts, 1 warnings, 2 two points with one "
+        "address.",
+    ),
+    "opt_gb26875_map_centre": (
+        "按哪个中心的约定列出; 默认第一个 GB/T 26875.3 中心。",
+        "Which centre's dialect to use; the first GB/T 26875.3 one by default.",
+    ),
     "help_profile": ("型号资料: 列出、查看、检查、试用", "Device profiles: list, show, check, try"),
     "help_profile_list": ("列出全部型号资料", "List every profile"),
     "help_profile_show": ("查看一份型号资料", "Show one profile"),

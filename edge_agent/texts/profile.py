@@ -99,4 +99,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "page_source": ("依据: {evidence}; 出处: {source}。", "Evidence: {evidence}; source: {source}."),
     "page_values": ("数值: {values}。", "Values: {values}."),
     "page_events": ("事件: {events}。", "Events: {events}."),
+    "bad_gb26875": (
+        "第 {index} 个 [[gb26875_point]]: {key} = {value} 不能用",
+        "[[gb26875_point]] number {index}: {key} = {value} cannot be used",
+    ),
 }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from drivers.messages import PointSpec
 from drivers.profile import Profile, ProfileError, Profiles, load_profiles
 from edge_agent.config.keys import FORMS
 from edge_agent.config.model import Config, Device, Gb26875Point
@@ -79,16 +80,24 @@ def _get(profiles: Profiles, name: str) -> Profile | None:
 
 
 def _values(device: Device, profile: Profile | None, lang: str) -> list[Known]:
-    from drivers.modbus_map import ProfileFault, compile_profile
-
     if profile is None:
         return []
     try:
-        specs = compile_profile(profile.data, name=profile.name).specs(device.id)
-    except ProfileFault:
+        specs = _specs(device, profile)
+    except ValueError:  # a profile that makes no sense: the core tells it as a fault of the source
         return []
     named = [(spec, spec.name_zh if lang == "zh" else spec.name_en) for spec in specs]
     return [
         Known(spec.id, f"{device.name}{name}", spec.unit, spec.kind, order)
         for order, (spec, name) in enumerate(named, 1)
     ]
+
+
+def _specs(device: Device, profile: Profile) -> list[PointSpec]:
+    if profile.kind == "dlt645":
+        from drivers import dlt645_map
+
+        return dlt645_map.compile_profile(profile.data, name=profile.name).specs(device.id)
+    from drivers import modbus_map
+
+    return modbus_map.compile_profile(profile.data, name=profile.name).specs(device.id)
