@@ -42,6 +42,12 @@ BOUNDS = (
     Bound("drain, event records/s", "drain", "events.records_per_s", 20_000, False),
     Bound("drain, telemetry values/s", "drain", "telemetry.values_per_s", 150_000, False),
     Bound("fresh alarm behind 100 k, wake-up to confirmed, p99 ms", "drain", "fresh_alarm_behind_backlog.p99_ms", 100),
+    Bound(
+        "alarm confirmed over GB, MQTT centre dead, 100 k backlog, p99 ms", "centres", "gb_live_mqtt_dead.p99_ms", 100
+    ),
+    Bound(
+        "alarm confirmed over MQTT, GB centre dead, 100 k backlog, p99 ms", "centres", "mqtt_live_gb_dead.p99_ms", 100
+    ),
     Bound("core RSS, MB", "footprint", "memory.core_rss_mb", 32),
     Bound("core + uplink PSS, MB", "footprint", "memory.core_plus_uplink_pss_mb", 52),
     Bound("CPU, core + uplink, s/min", "footprint", "cpu.core_plus_uplink_s_per_min", 1.0),

@@ -1,0 +1,141 @@
+"""County over GB/T 26875.3, city and market over MQTT, at once: each its own streams and confirms, none the other's hostage."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from buffer.records import Priority
+from edge_agent.config.model import Config, Uplink
+from edge_agent.model import Kind
+from edge_agent.uplink.main import UplinkProcess
+from tests.brokers import Broker, free_port
+from tests.uplink.gb26875.site import body, fires, gb_centre, gb_config, gb_uplink, units
+from tests.uplink.site import MemoryJournal, running_centre, running_uplink, stored, telemetry_body, until
+
+pytestmark = pytest.mark.asyncio
+
+
+def mixed_journal(events: int = 5) -> MemoryJournal:
+    journal = MemoryJournal()
+    for n in range(1, events + 1):
+        journal.append(Priority.ALARM, body(n))
+        journal.append(Priority.FAULT, body(n, Kind.FAULT))
+        journal.append(Priority.STATUS, body(n, Kind.FEEDBACK))
+        journal.append(Priority.TELEMETRY, telemetry_body(n))
+    return journal
+
+
+def mqtt(name: str, port: int, **more: object) -> Uplink:
+    return Uplink(id=name, host="127.0.0.1", port=port, **more)  # type: ignore[arg-type]
+
+
+def waiting(process: UplinkProcess, name: str) -> int:
+    destination = next(d for d in process.destinations if d.id == name)
+    return sum(
+        destination.outbox.pending(p) for p in (Priority.ALARM, Priority.FAULT, Priority.STATUS, Priority.TELEMETRY)
+    )
+
+
+async def test_three_centres_get_each_their_streams_over_their_protocol(tmp_path: Path) -> None:
+    with (
+        Broker(tmp_path / "a") as city, Broker(tmp_path / "b") as market, running_centre(tmp_path / "city", city) as city_db,
+        running_centre(tmp_path / "market", market) as market_db,
+    ):
+        async with gb_centre() as county:
+            config = gb_config(
+                tmp_path,
+                replace(gb_uplink(county.port), streams=("alarm", "fault")),
+                mqtt("city", city.port),
+                mqtt("market", market.port, streams=("alarm", "telemetry"), mandatory=False),
+            )
+            async with running_uplink(config, mixed_journal()) as process:
+                await until(lambda: all(waiting(process, n) == 0 and _served(process, n) for n in _NAMES))
+            assert fires(county)[:5] == [1, 2, 3, 4, 5], "alarms first"
+            assert not units(county, 3), "telemetry is none of the county's streams"
+            for stream in ("alarm", "fault", "status", "telemetry"):
+                assert stored(city_db, stream) == [1, 2, 3, 4, 5]
+                assert stored(market_db, stream) == ([1, 2, 3, 4, 5] if stream in ("alarm", "telemetry") else [])
+
+
+_NAMES = ("county", "city", "market")
+
+
+def _served(process: UplinkProcess, name: str) -> bool:
+    destination = next(d for d in process.destinations if d.id == name)
+    return destination.outbox.get("e1", Priority.ALARM) is not None
+
+
+@pytest.mark.parametrize("trouble", ["dead", "silent", "deny", "wrong-serial", "half"])
+async def test_a_county_that_is_dead_or_lies_delays_no_city(tmp_path: Path, trouble: str) -> None:
+    with Broker(tmp_path / "a") as city, running_centre(tmp_path / "city", city) as city_db:
+        async with gb_centre() as county:
+            if trouble != "dead":
+                county.faults.add(trouble)  # type: ignore[arg-type]
+            port = free_port() if trouble == "dead" else county.port
+            config = gb_config(tmp_path, gb_uplink(port), mqtt("city", city.port))
+            journal = mixed_journal(200)
+            async with running_uplink(config, journal) as process:
+                await until(lambda: waiting(process, "city") == 0 and _served(process, "city"), "the backlog")
+                loop = asyncio.get_running_loop()
+                started_s = loop.time()
+                journal.append(Priority.ALARM, body(201))
+                process._on_record("e1", Priority.ALARM, 201, body(201))
+                await until(lambda: 201 in stored(city_db))
+                assert loop.time() - started_s < 5.0
+                assert process.destinations[0].outbox.pending(Priority.ALARM) == 201, "nothing is credited falsely"
+                assert process.destinations[0].counters["refused"] == 0
+
+
+async def test_a_city_without_a_centre_delays_no_county(tmp_path: Path) -> None:
+    with Broker(tmp_path / "a") as city:  # the broker takes everything and nobody reads it
+        async with gb_centre() as county:
+            config = gb_config(tmp_path, gb_uplink(county.port), mqtt("city", city.port, unconfirmed_s=2.0))
+            async with running_uplink(config, mixed_journal(20)) as process:
+                await until(lambda: waiting(process, "county") == 0 and _served(process, "county"))
+                assert waiting(process, "city") == 80
+                assert len(set(fires(county))) == 20
+
+
+async def test_a_lamp_waits_for_the_mandatory_centres_that_get_alarms_and_for_no_other(tmp_path: Path) -> None:
+    async with gb_centre() as county:
+        config = gb_config(
+            tmp_path,
+            gb_uplink(county.port),
+            mqtt("city", free_port(), streams=("telemetry",)),
+            mqtt("market", free_port(), mandatory=False),
+        )
+        assert config.mandatory() == ["county"]
+        assert config.mandatory("telemetry") == ["county", "city"]
+        journal = mixed_journal(1)
+        async with running_uplink(config, journal) as process:
+            told: list[str] = []
+            process.core.delivered = told.extend  # type: ignore[method-assign, assignment]
+            await until(lambda: told, "the county alone decides")
+
+
+async def test_centres_come_and_go_and_each_keeps_what_is_its_own(tmp_path: Path) -> None:
+    journal = mixed_journal(3)
+    with Broker(tmp_path / "a") as broker, running_centre(tmp_path / "city", broker) as city_db:
+        async with gb_centre() as county:
+            only_city = gb_config(tmp_path, mqtt("city", broker.port))
+            async with running_uplink(only_city, journal) as process:
+                await until(lambda: waiting(process, "city") == 0 and _served(process, "city"))
+                assert process.ledger.flush()
+            both: Config = replace(only_city, uplinks=(*only_city.uplinks, gb_uplink(county.port)))
+            async with running_uplink(both, journal) as process:
+                await until(lambda: process._polls > 1 and county.received, "the county begins now")
+                journal.append(Priority.ALARM, body(4))
+                process._on_record("e1", Priority.ALARM, 4, body(4))
+                await until(lambda: fires(county) == [4] and waiting(process, "county") == 0)
+                await until(lambda: stored(city_db) == [1, 2, 3, 4])
+                assert process.ledger.flush()
+            journal.append(Priority.ALARM, body(5))
+            async with running_uplink(
+                replace(both, uplinks=both.uplinks[1:]), journal
+            ) as process:  # the city is taken out
+                await until(lambda: fires(county) == [4, 5] and waiting(process, "county") == 0)
+                assert process.ledger.flush()
+            async with running_uplink(both, journal) as process:  # and comes back: it is owed what it missed
+                await until(lambda: stored(city_db) == [1, 2, 3, 4, 5])
