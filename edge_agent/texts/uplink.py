@@ -63,6 +63,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "the centre confirms nothing, not even what was sent again as the standard asks: connecting anew, nothing is lost",
     ),
     "no_keepalive": ("心跳三次无应答", "three keep-alives went unanswered"),
+    "no_cbor2": (
+        '配置了 encoding = "cbor", 但没有安装 cbor2: 改用 JSON 上传',
+        'encoding = "cbor" is configured, but cbor2 is not installed: JSON is sent instead',
+    ),
     "gb_out_of_range": (
         "数值超出 GB/T 26875.3 的范围,未上传:检查测点的模拟量类型和倍率",
         "a value does not fit its GB/T 26875.3 type and was not sent: check the point's analogue type and scale",

@@ -99,6 +99,12 @@ def correlation(batch: Batch) -> str:
 
 def encode_batch(gateway: str, batch: Batch, sent: Instant) -> bytes:
     """One message of `up/{stream}`."""
+    opening = json.dumps(head_of(gateway, batch, sent), ensure_ascii=False, separators=(",", ":")).encode()
+    return b'%b,"records":[%b]}' % (opening[:-1], b",".join([_splice(n, body) for n, body in batch.records]))
+
+
+def head_of(gateway: str, batch: Batch, sent: Instant) -> dict[str, object]:
+    """A batch without its records."""
     head: dict[str, object] = {
         "v": VERSION,
         "gateway": gateway,
@@ -114,8 +120,7 @@ def encode_batch(gateway: str, batch: Batch, sent: Instant) -> bytes:
         head["dup"] = True
     if batch.gaps:
         head["gaps"] = [list(gap) for gap in batch.gaps]
-    opening = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode()
-    return b'%b,"records":[%b]}' % (opening[:-1], b",".join([_splice(n, body) for n, body in batch.records]))
+    return head
 
 
 def packet_overhead(gateway: str) -> int:

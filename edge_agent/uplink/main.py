@@ -58,6 +58,7 @@ def link_of(config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> Li
         window=uplink.window,
         unconfirmed_s=uplink.unconfirmed_s,
         commands=bool(uplink.commands),
+        cbor=uplink.encoding == "cbor",
     )
     return MqttLink(settings, clock, dial)
 

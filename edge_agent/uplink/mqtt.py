@@ -6,6 +6,7 @@ Heeded: PUBACK reasons (VERSION2), Receive Maximum and Maximum Packet Size (paho
 import asyncio
 import contextlib
 import heapq
+import importlib.util
 import ipaddress
 import itertools
 import json
@@ -64,6 +65,7 @@ class MqttSettings:
     centre_acks: bool = True
     window: int = 8
     unconfirmed_s: float = 20.0
+    cbor: bool = False
     commands: bool = True  # whether this centre may ask anything of us
 
 
@@ -179,6 +181,9 @@ class _MqttSession:
         self.closed: asyncio.Future[LinkError] = self._loop.create_future()
         self.max_bytes = 0
         self.window, self.waits_s = settings.window, settings.unconfirmed_s
+        self._encode_batch = contract.encode_batch
+        if settings.cbor:
+            self._use_cbor()
         self._retain = True
         self._granted: asyncio.Future[None] = self._loop.create_future()
         self._queue: list[tuple[int, int, _Packet]] = []
@@ -209,6 +214,14 @@ class _MqttSession:
         self._client.on_publish = self._on_publish
         self._client.on_message = self._on_message
         self._client.on_disconnect = self._on_disconnect
+
+    def _use_cbor(self) -> None:
+        if importlib.util.find_spec("cbor2") is None:  # alarms go on in JSON, which every centre reads
+            self._receiver.noticed("no_cbor2")
+            return
+        from edge_agent.uplink import cbor
+
+        self._encode_batch = cbor.encode_batch
 
     # --- opening --------------------------------------------------------------------------------------------------------------
 
@@ -303,12 +316,14 @@ class _MqttSession:
     # --- sending --------------------------------------------------------------------------------------------------------------
 
     def encode(self, batch: Batch) -> bytes:
-        return contract.encode_batch(self._settings.gateway, batch, self._clock.now())
+        return self._encode_batch(self._settings.gateway, batch, self._clock.now())
 
     def send(self, flight: Flight, payload: bytes) -> None:
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.CorrelationData = contract.correlation(flight.batch).encode()
         properties.MessageExpiryInterval = self._settings.expiry_s
+        if self._encode_batch is not contract.encode_batch:
+            properties.ContentType = "application/cbor"
         topic = contract.topic_up(self._settings.gateway, flight.batch.priority)
         self._enqueue(flight.batch.priority, _Packet(topic, payload, properties, False, flight))
 

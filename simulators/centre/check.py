@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from edge_agent.uplink import cbor
+
 VERSION: Final = 1
 ROOT: Final = "zg119/v1"
 STREAMS: Final = ("alarm", "fault", "status", "telemetry")
@@ -86,9 +88,11 @@ def read_state(gateway: str, payload: bytes) -> Object:
 
 def _object(payload: bytes) -> Object:
     try:
-        message = json.loads(payload)
+        message = cbor.decode(payload) if cbor.is_cbor(payload) else json.loads(payload)
     except (ValueError, RecursionError) as fault:
         raise Rejected(f"malformed: {str(fault)[:100]}") from None
+    except ImportError:
+        raise Rejected("CBOR is not understood here: cbor2 is not installed") from None
     if not isinstance(message, dict):
         raise Rejected("malformed: not an object")
     return message

@@ -40,7 +40,9 @@ def waiting(process: UplinkProcess, name: str) -> int:
 
 async def test_three_centres_get_each_their_streams_over_their_protocol(tmp_path: Path) -> None:
     with (
-        Broker(tmp_path / "a") as city, Broker(tmp_path / "b") as market, running_centre(tmp_path / "city", city) as city_db,
+        Broker(tmp_path / "a") as city,
+        Broker(tmp_path / "b") as market,
+        running_centre(tmp_path / "city", city) as city_db,
         running_centre(tmp_path / "market", market) as market_db,
     ):
         async with gb_centre() as county:
