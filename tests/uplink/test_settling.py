@@ -31,8 +31,9 @@ async def no_core(do: str, **params: object) -> object:
 class PartsOf:
     """A link and session that hand what they are given to the test."""
 
-    brief, max_bytes, window, waits_s = False, 64 * 1024, 8, math.inf
+    brief = sparing = False
     withheld = frozenset[Priority]()
+    max_bytes, window, waits_s = 64 * 1024, 8, math.inf
 
     def __init__(self) -> None:
         self.receiver: Receiver | None = None
