@@ -54,3 +54,4 @@ decode_units
 # fields packed and shown by their place (drivers/codecs/gb26875/layouts.py, meaning.py)
 minor
 minutes
+ContentType
