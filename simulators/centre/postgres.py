@@ -77,7 +77,7 @@ _SETTLE: Final = (
     " FROM unnest(%s::bigint[], string_to_array(%s, ';')) AS t (stream_id, settled) WHERE streams.stream_id = t.stream_id"
 )
 _COUNT: Final = (
-    "INSERT INTO counters VALUES (%s, %s, %s)"
+    "INSERT INTO counters SELECT %s, name, value FROM unnest(string_to_array(%s, ','), %s::bigint[]) AS t (name, value)"
     " ON CONFLICT (slot, name) DO UPDATE SET value = counters.value + excluded.value"
 )
 _STATE: Final = (
@@ -283,8 +283,8 @@ class PostgresStore:
             for gateway in sorted(taken.states):
                 state = taken.states[gateway]
                 connection.execute(_STATE, (gateway, state["online"], work.now_ns, encode(state)))
-            for name in sorted(work.counted):
-                connection.execute(_COUNT, (self._slot, name, work.counted[name]))
+            if work.counted:
+                connection.execute(_COUNT, (self._slot, ",".join(work.counted), _ints(work.counted.values())))
             told = _of_gateways(connection, [g for g, state in taken.states.items() if state["online"]])
         told |= {keys[stream_id]: settled for stream_id, settled in work.settled.items()}
         answers: dict[str, Answer] = {}

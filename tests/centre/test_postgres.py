@@ -18,6 +18,7 @@ from simulators.centre.postgres import PostgresStore
 from simulators.centre.query import look
 from simulators.centre.store import Answer, StoreFault, open_store
 from tests.brokers import eventually
+from tests.centre.test_service import edge_centre
 from tests.centre.test_store import batch, bodies, take
 from tests.postgres import Postgres
 from tests.proof.disks import fill, small_disk
@@ -263,3 +264,24 @@ def test_the_retention_of_the_page_deletes_old_readings_and_nothing_is_asked_for
         assert asked.gaps() == []
         assert {g["stream"] for g in asked.gaps(recount=True)} == {"telemetry"}
     store.close()
+
+
+def test_the_command_line_answers_from_a_server_and_tells_no_password(city: str) -> None:
+    store = PostgresStore(city)
+    take(store, batch(2, 3))
+    store.take_state("gw-1", {"v": 1, "online": True, "agent": "0.1.0"})
+    store.commit()
+    store.close()
+    for recount in ([], ["--recount"]):
+        gaps = edge_centre("gaps", "--db", city, "--json", *recount)
+        assert gaps.returncode == 1
+        assert [(g["first"], g["last"], g["why"]) for g in json.loads(gaps.stdout)] == [(1, 1, "missing")]
+    assert [event["n"] for event in json.loads(edge_centre("events", "--db", city, "--json").stdout)] == [2, 3]
+    assert json.loads(edge_centre("stats", "--db", city, "--json").stdout)["missing"] == 1
+    [row] = json.loads(edge_centre("gateways", "--db", city, "--json").stdout)
+    assert (row["gateway"], row["online"], row["stored"]) == ("gw-1", True, {"alarm": 2})
+    for command in ("gaps", "run"):
+        nobody = edge_centre(command, "--db", "postgresql://centre:geheim@127.0.0.1:9/zg119", "--lang", "en")
+        assert nobody.returncode == 2
+        assert "geheim" not in nobody.stderr
+        assert "127.0.0.1:9/zg119" in nobody.stderr
