@@ -48,7 +48,9 @@ yes_no
 paths
 wholes
 # named by the registry of codecs
+decode_ascii
 decode_dialects
+decode_json
 decode_packets
 decode_units
 # fields packed and shown by their place (drivers/codecs/gb26875/layouts.py, meaning.py)

@@ -20,13 +20,25 @@ Decode = Callable[[bytes], list[dict[str, object]]]
 # Names whose decoders stand alone: module and function(data) -> objects.
 _OTHERS: Final[Mapping[str, tuple[str, str]]] = {
     "at": ("drivers.codecs.at.decode", "decode"),
+    "contact-id": ("drivers.codecs.contact_id", "decode"),
+    "ctwing-json": ("drivers.codecs.ctwing", "decode"),
+    "dlt645-1997": ("drivers.codecs.dlt645_items", "decode_frames"),
+    "dlt645-2007": ("drivers.codecs.dlt645_items", "decode_frames"),
+    "elec-4g-7b7b": ("drivers.codecs.elec_7b7b", "decode"),
+    "espa444": ("drivers.codecs.espa444", "decode"),
     "gb26875.3": ("drivers.codecs.gb26875.meaning", "decode_packets"),
     "gb26875.3-adu": ("drivers.codecs.gb26875.meaning", "decode_units"),
     "gb26875.3-dialect": ("drivers.codecs.gb26875.meaning", "decode_dialects"),
-    "dlt645-1997": ("drivers.codecs.dlt645_items", "decode_frames"),
-    "dlt645-2007": ("drivers.codecs.dlt645_items", "decode_frames"),
+    "huaqiang-nb": ("drivers.codecs.huaqiang_nb", "decode"),
+    "ks-breaker-68": ("drivers.codecs.ks_breaker", "decode"),
     "modbus-afd-xy16": ("drivers.codecs.modbus", "decode_frames"),
     "modbus-eastron": ("drivers.codecs.modbus", "decode_eastron_frames"),
+    "pn532": ("drivers.codecs.pn532", "decode"),
+    "rdm6300": ("drivers.codecs.rdm6300", "decode"),
+    "sia-dc09": ("drivers.codecs.sia_dc09", "decode"),
+    "wanlin-nb-ascii": ("drivers.codecs.wanlin_nb", "decode_ascii"),
+    "wanlin-nb-json": ("drivers.codecs.wanlin_nb", "decode_json"),
+    "zigbee-ias-zone": ("drivers.codecs.zigbee_ias", "decode"),
 }
 
 

@@ -1,0 +1,127 @@
+"""SIA DC-09-2013 messages over TCP or UDP: framing, checks, fields, answers. Pure; decryption is the receiver's.
+
+    0A crc4 len4 "id" seq4 [Rrcvr] Lpref [#acct] [data] [xdata ...] [_HH:MM:SS,MM-DD-YYYY] 0D
+
+CRC-16/ARC in hex over the span from the first quote to the end, and its length in hex. Ids SIA-DCS, ADM-CID, NULL (a
+heartbeat); with * in front the data are AES-CBC and in hex. Answers ACK, NAK (carries our time), DUH repeat sequence, receiver,
+line and account. Real senders get length and CRC wrong: such a message is refused and counted.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+START, END = b"\n", b"\r"
+MESSAGE_BYTES_MAX: Final = 2048
+_SPAN: Final = re.compile(
+    r'"(?P<star>\*?)(?P<id>[A-Z0-9-]{3,10})"(?P<seq>\d{4})(?:R(?P<receiver>[0-9A-F]{1,6}))?(?:L(?P<line>[0-9A-F]{1,6}))?'
+    r"(?:#(?P<account>[0-9A-Fa-f]{1,16}))?(?P<rest>.*)",
+    re.DOTALL,
+)
+_PLAIN: Final = re.compile(r"\[(?P<data>[^\]]*)\](?P<more>(?:\[[^\]]*\])*)(?:_(?P<time>[^\[\]]*))?", re.DOTALL)
+_TIME: Final = re.compile(r"(\d\d):(\d\d):(\d\d),(\d\d)-(\d\d)-(\d{4})")
+_ACCOUNT_IN_DATA: Final = re.compile(r"#[0-9A-Fa-f]{1,16}\|")
+
+
+def crc16_arc(data: bytes) -> int:
+    """CRC-16/ARC: polynomial A001 reflected, initial 0."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc
+
+
+def split(buffer: bytearray) -> Iterator[bytes]:
+    """Take whole messages (their 0A and 0D included) off a stream; what stands between them is thrown away."""
+    while (end := buffer.find(END)) >= 0:
+        start = buffer.rfind(START, 0, end)
+        message = bytes(buffer[max(start, 0) : end + 1])
+        del buffer[: end + 1]
+        yield message
+    if len(buffer) > MESSAGE_BYTES_MAX:
+        del buffer[: len(buffer) - MESSAGE_BYTES_MAX]
+
+
+def parse(message: bytes) -> dict[str, object]:
+    """The fields of one message. `reject` and `reject_reason` (crc, length, form) where it must not be believed."""
+    body = message.strip(b"\r\n")
+    quote = body.find(b'"')
+    head, span = body[: max(quote, 0)], body[max(quote, 0) :]
+    text = span.decode("ascii", "replace")
+    found = _SPAN.fullmatch(text)
+    if found is None or quote not in (6, 8, 10):
+        return {"reject": True, "reject_reason": "form", "event": None}
+    crc_ok, length_ok = _checks(head, span)
+    fields: dict[str, object] = {"id": found["id"], "seq": int(found["seq"]), "encrypted": bool(found["star"])}
+    for name in ("receiver", "line", "account"):
+        if found[name] is not None:
+            fields[name] = found[name]
+    if not found["star"]:
+        plain = _PLAIN.fullmatch(found["rest"])
+        if plain is not None:
+            fields["data"] = _ACCOUNT_IN_DATA.sub("", plain["data"], count=1).removeprefix("|")
+            if plain["more"]:
+                fields["xdata"] = re.findall(r"\[([^\]]*)\]", plain["more"])
+            if plain["time"] and (when := time_of(plain["time"])) is not None:
+                fields["timestamp"] = when
+        else:
+            fields["form_ok"] = False
+    else:
+        fields["cipher"] = found["rest"].lstrip("[")
+    fields |= {"crc_ok": crc_ok, "length_ok": length_ok}
+    if not (crc_ok and length_ok):
+        fields |= {"reject": True, "reject_reason": "length" if crc_ok else "crc", "event": None}
+    elif fields.get("form_ok") is False:
+        fields |= {"reject": True, "reject_reason": "form", "event": None}
+    return fields
+
+
+def _checks(head: bytes, span: bytes) -> tuple[bool, bool]:
+    """Whether CRC and length are those of the span. Heads of other forms (a binary CRC) are not believed."""
+    try:
+        crc, length = int(head[-8:-4], 16), int(head[-4:], 16)
+    except ValueError:
+        return False, False
+    return crc == crc16_arc(span), length == len(span)
+
+
+def time_of(text: str) -> str | None:
+    """The ISO form of "HH:MM:SS,MM-DD-YYYY", which is UTC; None if it is no time."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    hour, minute, second, month, day, year = map(int, found.groups())
+    try:
+        return datetime(year, month, day, hour, minute, second).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except ValueError:
+        return None
+
+
+def answer(kind: str, fields: dict[str, object], *, now: datetime | None = None) -> bytes:
+    """ACK, NAK or DUH to a message; NAK carries `now` (UTC), so that the sender can set its clock."""
+    where = "".join(
+        f"{mark}{fields[name]}" for mark, name in (("R", "receiver"), ("L", "line"), ("#", "account")) if name in fields
+    )
+    stamp = f"_{now:%H:%M:%S,%m-%d-%Y}" if now is not None else ""
+    number = fields.get("seq")
+    span = f'"{kind}"{number if isinstance(number, int) else 0:04d}{where}[]{stamp}'.encode("ascii")
+    return b"\n%04X%04X%b\r" % (crc16_arc(span), len(span), span)
+
+
+def encode(identity: str, seq: int, account: str, data: str, *, stamp: str = "") -> bytes:
+    """A message, for simulators and tests."""
+    span = f'"{identity}"{seq:04d}L0#{account}[{data}]{stamp}'.encode("ascii")
+    return b"\n%04X%04X%b\r" % (crc16_arc(span), len(span), span)
+
+
+def decode(data: bytes) -> list[dict[str, object]]:
+    """One object a message, for `edge-agent decode`."""
+    shown = []
+    for message in split(bytearray(data if data.endswith(END) else data + END)):
+        fields = parse(message)
+        why = {"why": str(fields["reject_reason"])} if fields.get("reject") else {}
+        shown.append({"event": None, **fields, **why, "raw": message.hex()})
+    return shown

@@ -1,0 +1,102 @@
+"""Wanlin NB-IoT detectors: NB301 smoke (ASCII), NB306 smoke (JSON), NB900x gauges (40 ASCII characters). Pure.
+
+Source: springcloud_alibaba wanlinnb301; three published reports (M).
+"""
+
+import json
+import re
+from typing import Final
+
+TEXT_BYTES_MAX: Final = 4096
+_NB301: Final = re.compile(
+    r"(?P<model>N\d{3})V(?P<version>\w{1,4}?)I(?P<imei>\d{15})H(?P<iccid>[0-9A-F]{20})"
+    r"X(?P<status>[0-9a-f]{1,2})T(?P<temp>-?\d{1,3})U(?P<battery>\d{1,3})S(?P<signal>\d{1,3})"
+)
+_NB900: Final = re.compile(
+    r"(?P<model>NB\d{4})(?P<tag>\d{3})(?P<imei>\d{15})(?P<code>\d\d)(?P<low>\d{4})(?P<high>\d{4})(?P<now>\d{4})NC"
+)
+_NB301_STATUS: Final = {
+    "10": "selftest",
+    "01": "fire",
+    "1": "fire",
+    "02": "low_battery",
+    "2": "temp_high",
+    "3": "tamper",
+    "4": "low_battery",
+    "5": "selftest",
+    "11": "fire_restore",
+    "f": "fire_restore",
+}
+_NB900_CODES: Final = {
+    "10": "selftest",
+    "02": "low_battery",
+    "03": "low",
+    "13": "low_restore",
+    "04": "high",
+    "14": "high_restore",
+}
+_QUANTITIES: Final = {"NB9001": ("pressure", "MPa"), "NB9003": ("level", "m")}
+_NB306_STATES: Final = {0: None, 1: "fire", 2: "temp_high", 3: "tamper", 4: "low_battery", 5: "selftest"}
+
+
+def decode_ascii(data: bytes) -> list[dict[str, object]]:
+    """NB301 and NB900x, one object a report."""
+    text = data[:TEXT_BYTES_MAX].decode("ascii", "replace").strip()
+    if (found := _NB301.fullmatch(text)) is not None:
+        status = found["status"]
+        fields: dict[str, object] = {
+            "model": found["model"],
+            "version": found["version"],
+            "imei": found["imei"],
+            "iccid": found["iccid"],
+            "status": status,
+            "event": _NB301_STATUS.get(status, f"status_{status}"),
+            "temp_C": int(found["temp"]),
+            "battery": int(found["battery"]),
+            "signal": int(found["signal"]),
+        }
+        return [{**fields, "raw": data.hex()}]
+    if (found := _NB900.fullmatch(text)) is not None:
+        quantity, unit = _QUANTITIES.get(found["model"], ("value", ""))
+        code = found["code"]
+        word = _NB900_CODES.get(code)
+        event = f"{quantity}_{word}" if word in ("low", "high", "low_restore", "high_restore") else word
+        suffix = f"_{unit}" if unit else ""
+        fields = {
+            "model": found["model"],
+            "tag": found["tag"],
+            "imei": found["imei"],
+            "code": code,
+            "event": event or f"code_{code}",
+            f"low{suffix}": int(found["low"]) / 100,
+            f"high{suffix}": int(found["high"]) / 100,
+            f"value{suffix}": int(found["now"]) / 100,
+        }
+        return [{**fields, "raw": data.hex()}]
+    return [{"reject": True, "why": "no report", "event": None, "raw": data[:512].hex()}]
+
+
+def decode_json(data: bytes) -> list[dict[str, object]]:
+    """NB306, one object a report."""
+    try:
+        message = json.loads(data[:TEXT_BYTES_MAX])
+    except (ValueError, RecursionError):
+        message = None
+    if not isinstance(message, dict) or not isinstance(message.get("devState"), int):
+        return [{"reject": True, "why": "no report", "event": None, "raw": data[:512].hex()}]
+    state = message["devState"]
+    fields: dict[str, object] = {
+        "device": str(message.get("devId", "")),
+        "kind": "heartbeat" if state == 0 else "report",
+        "event": _NB306_STATES.get(state, f"state_{state}"),
+    }
+    for key, name, scale in (
+        ("electricQuantity", "battery_pct", 1),
+        ("temperature", "temp_C", 10),
+        ("signal", "signal", 1),
+        ("smokescope", "smoke", 1),
+    ):
+        value = message.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            fields[name] = value / scale if scale != 1 else value
+    return [{**fields, "raw": data.hex()}]
