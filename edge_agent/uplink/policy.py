@@ -40,6 +40,7 @@ SILENT: Final = frozenset(
         *("unconfirmed", "no_keepalive"),
     }
 )
+CUT_SHORT: Final = frozenset({"refused", "lost", "disconnected"})  # a centre that is down, or somebody on the way
 ORDER: Final = {"ethernet": 10, "wifi": 20, "cellular": 30, "nbiot": 40}
 
 Probe = Callable[[], Awaitable[bool]]
@@ -133,12 +134,23 @@ class PolicyLink:
         self._traffic.count(name, "other", PROBE_BYTES if way.path.packed else SESSION_BYTES)
         try:
             return await way.link.open(receiver)
-        except (LinkError, OSError, TimeoutError) as fault:
+        except LinkError as fault:
+            self._blame(name, fault.reason)
+            raise
+        except (OSError, TimeoutError) as fault:
             self._miss(name)
-            if isinstance(fault, LinkError):
-                raise
             reason = "connect_timeout" if isinstance(fault, TimeoutError) else "no_route"
             raise LinkError(reason, str(fault)) from fault
+
+    def _blame(self, name: str, reason: str) -> None:
+        """What a session that did not open says of its path. A modem is not power-cycled because a certificate has expired."""
+        if is_paths_fault(reason):
+            self._miss(name)
+        elif reason in CUT_SHORT:
+            self.choice.missed(name, self._loop.time())
+            self._tell_changes()
+        else:  # the centre spoke, if only to say no
+            self._answered(name)
 
     def _begin(self, name: str, inner: Session) -> "_PathSession":
         self.choice.opened(name, self._loop.time())
@@ -153,7 +165,7 @@ class PolicyLink:
     def _inner_closed(self, session: "_PathSession", why: LinkError) -> None:
         if self._session is not session:
             return
-        if self._moving:
+        if self._moving and why.reason == "taken_over":
             session.lost = why  # the broker closes the old session when the new one greets it
             return
         self._lose(session, why)
@@ -200,11 +212,14 @@ class PolicyLink:
             self._miss(name)
             raise
         if answered:
-            self.choice.answered(name, self._loop.time())
-            self._ways[name].path.echo_ok()
-            self._tell_changes()
+            self._answered(name)
         else:
             self._miss(name)
+
+    def _answered(self, name: str) -> None:
+        self.choice.answered(name, self._loop.time())
+        self._ways[name].path.echo_ok()
+        self._tell_changes()
 
     def _miss(self, name: str) -> None:
         self.choice.missed(name, self._loop.time())
