@@ -1,12 +1,14 @@
 """`edge-agent gb26875 map` and what a profile may say of GB/T 26875.3."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from edge_agent.cli import root
+from edge_agent.config.load import load
 from edge_agent.terminal import cells
 
 SITE = """
@@ -107,3 +109,16 @@ def test_a_profile_may_say_what_its_points_are_and_is_checked(tmp_path: Path) ->
     checked = runner.invoke(root, ["profile", "check", str(profile), "--lang", "en"])
     assert checked.exit_code == 2
     assert "component_type = 820" in checked.stdout
+
+
+@pytest.mark.parametrize("page", ["uplinks.md", "uplinks.zh.md"])
+def test_the_examples_of_the_page_are_a_sound_configuration(tmp_path: Path, page: str) -> None:
+    written = (Path(__file__).parents[3] / "docs" / page).read_text("utf-8")
+    blocks = re.findall(r"^```toml\n(.*?)^```", written, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    head = '[gateway]\nid = "ZG-1234"\n[[panel]]\nid = "panel1"\nprofile = "lida-ld128e"\nport = "/dev/ttyUSB0"\n'
+    (tmp_path / "config.toml").write_text(head + "".join(blocks), "utf-8")
+    loaded = load(tmp_path)
+    assert loaded.findings == ()
+    assert loaded.config is not None
+    assert [uplink.id for uplink in loaded.config.uplinks] == ["county", "city", "market"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from edge_agent.model import Kind
 from edge_agent.uplink.main import UplinkProcess
 from simulators.centre.gb26875 import GbCentre
 from simulators.centre.gb_faults import FAULTS, FaultName
+from tests.brokers import Certificates
 from tests.uplink.gb26875.site import SOURCE, TIMEOUT_S, body, fires, gb_centre, gb_config, gb_uplink, units
 from tests.uplink.site import MemoryJournal, running_uplink, until
 
@@ -256,6 +258,31 @@ async def test_a_frame_with_a_check_error_is_denied_and_a_denial_never_is(tmp_pa
             peer.write(bytes(broken))
         peer.write(question.encode())
         assert (await peer.frame()).command == Command.RESPONSE, "nothing was said in between"
+
+
+async def test_with_a_ca_the_connection_is_encrypted_and_a_foreign_certificate_refused(tmp_path: Path) -> None:
+    ours, theirs = Certificates(tmp_path / "ours"), Certificates(tmp_path / "theirs")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(str(ours.server_cert), str(ours.server_key))
+    centre = GbCentre()
+    server = await asyncio.start_server(centre.serve, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        for certificates, arrives in ((theirs, False), (ours, True)):
+            config = gb_config(tmp_path, replace(gb_uplink(port), ca_file=certificates.ca_file))
+            async with running_uplink(config, journal_of(1)) as process:
+                destination = process.destinations[0]
+                await until(done(process) if arrives else lambda: destination._reason == "cert_wrong_ca")  # noqa: B023
+            assert bool(fires(centre)) == arrives
+    finally:
+        server.close()
+        await centre.stop()
+
+
+async def test_a_centre_elsewhere_is_not_spoken_to_in_plain_by_oversight(tmp_path: Path) -> None:
+    config = gb_config(tmp_path, replace(gb_uplink(5201), host="192.0.2.1"))
+    async with running_uplink(config, journal_of(1)) as process:
+        await until(lambda: process.destinations[0]._reason == "tls_required")
 
 
 # --- a peer that does only what it is told ---------------------------------------------------------------------------------------
