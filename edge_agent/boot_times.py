@@ -14,7 +14,8 @@ from edge_agent.points.state import Latches, read_piece
 
 BOOTS_KEPT: Final = 64  # power cuts of months; what is older than that has long been delivered
 STATE_KEY: Final = "tb:"
-_UNSYNCED: Final = tuple(f'"clock":"{clock.value}"'.encode() for clock in Clock if clock is not Clock.SYNCED)
+_HOLDOVER: Final = b'"clock":"holdover"'
+_UNSET: Final = b'"clock":"unset"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class BootTimes:
 
     def restamp_body(self, body: bytes) -> bytes:
         """The same for a journal body. One that needs nothing is not even parsed."""
-        if not any(mark in body for mark in _UNSYNCED):
+        if _HOLDOVER not in body and _UNSET not in body:
             return body
         try:
             record = json.loads(body)
