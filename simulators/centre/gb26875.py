@@ -35,6 +35,7 @@ from drivers.codecs.gb26875 import (
     encode_adu,
     write_time,
 )
+from drivers.codecs.gb26875.addresses import ANYONE
 from drivers.codecs.gb26875.objects import DeviceQuery, InformationObject
 from simulators.centre.check import VERSION
 from simulators.centre.check import Rejected as Unstorable
@@ -276,7 +277,7 @@ class GbCentre:
             user_version=self.dialect.user_version,
             sent=self.now_tag(),
             source=self.address,
-            target=link.source or b"\xff" * 6,
+            target=link.source or ANYONE,
             command=command,
             adu=unit,
         )

@@ -36,7 +36,7 @@ from drivers.codecs.gb26875 import objects as kinds
 from drivers.codecs.gb26875.addresses import ANYONE, DEVICE_STYLES, ComponentAddress
 from drivers.codecs.gb26875.layouts import LAYOUTS
 from drivers.codecs.gb26875.reader import NOISE_BYTES_MAX, PARTIAL_S
-from drivers.codecs.gb26875.tables import COMMANDS, QUANTITIES, SYSTEM_BITS, value_of
+from drivers.codecs.gb26875.tables import COMMANDS, QUANTITIES
 from drivers.codecs.gb26875.times import NO_CLOCK
 from drivers.codecs.registry import PROTOCOLS
 from drivers.vocabulary import EVENTS
@@ -333,12 +333,6 @@ def test_texts_over_their_length_byte_are_an_error() -> None:
     assert len(encode_adu(26, [kinds.DeviceConfiguration(bytes(255))])) == 258
     with pytest.raises(ValueError, match="255"):
         encode_adu(26, [kinds.DeviceConfiguration(bytes(256))])
-
-
-def test_bits_have_names_and_names_have_bits() -> None:
-    assert value_of({"fire_alarm", "normal_operation"}, SYSTEM_BITS) == 3
-    with pytest.raises(ValueError, match="burning"):
-        value_of({"burning"}, SYSTEM_BITS)
 
 
 # --- times, addresses, texts

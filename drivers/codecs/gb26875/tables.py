@@ -194,13 +194,6 @@ def bits_of(value: int, names: tuple[str, ...]) -> tuple[list[str], list[int]]:
     return found, [bit for bit in range(len(names), 16) if value >> bit & 1]
 
 
-def value_of(flags: set[str], names: tuple[str, ...]) -> int:
-    """The status or flag value with these bits set. Raise ValueError for a name that is none."""
-    if unknown := flags.difference(names):
-        raise ValueError(f"no such bit: {', '.join(sorted(unknown))}")
-    return sum(1 << bit for bit, name in enumerate(names) if name in flags)
-
-
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """One analogue type: name, unit, and the raw values that are valid (table 6). One raw step is `times / divide` units."""
