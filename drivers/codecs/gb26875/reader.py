@@ -67,7 +67,8 @@ class FrameReader:
         data = bytes(self._buffer)  # slices of bytes are bytes: no packet is copied twice
         size, at, told = len(data), 0, 0  # bytes before `told` are in `out` or in the noise
         while True:
-            at = self._start(data, at)
+            start = data.find(START, at)
+            at = start if start >= 0 else self._edge(data, at)
             length = data[at + 24] | data[at + 25] << 8 if size - at >= HEAD_BYTES else -1
             end = at + FRAME_BYTES_MIN + length
             frame = None
@@ -82,7 +83,8 @@ class FrameReader:
                 if raw[-2:] == END:
                     frame, reason = Frame.read(raw), "checksum"
                     if sum(raw[2:-3]) & 0xFF == raw[-3]:
-                        self._skip(data[told:at], told, out, tell=True)
+                        if told < at or self._noise:
+                            self._skip(data[told:at], told, out, tell=True)
                         out.append(frame if frame.command in self._commands else Rejected("command", raw, frame))
                         at = told = end
                         self._covered = max(self._covered, end)
@@ -97,11 +99,8 @@ class FrameReader:
         self._forget(at)
 
     @staticmethod
-    def _start(data: bytes, at: int) -> int:
-        """Where the next start mark is, or may be: its first byte alone at the end."""
-        start = data.find(START, at)
-        if start >= 0:
-            return start
+    def _edge(data: bytes, at: int) -> int:
+        """Where to wait when there is no start mark: at its first byte if that came last, else at the end."""
         return len(data) - 1 if len(data) > at and data[-1] == START[0] else len(data)
 
     def _skip(self, skipped: bytes, at: int, out: list[Frame | Rejected], *, tell: bool) -> None:
