@@ -23,12 +23,12 @@ log = logging.getLogger("edge.policy")
 
 PROBE_TCP_S: Final = 8.0
 PROBE_PACKED_S: Final = 20.0
-PROBE_BYTES: Final = 320  # a TCP handshake and its end; an echo is less
+PROBE_BYTES: Final = 320  # a TCP handshake and its end
 SESSION_BYTES: Final = 6000  # TLS with two certificates, MQTT's greeting
 MESSAGE_BYTES: Final = (
     420  # what a message costs beside its payload: TCP/IP, TLS, MQTT, the broker's and the centre's word
 )
-FRAME_BYTES: Final = 110  # the same of a packed frame: IP, UDP and its ACK
+FRAME_BYTES: Final = 110  # the same of a packed frame: IP, UDP and its ACK; also all of an echo
 IDLE_BYTES: Final = 500  # a minute of keep-alive
 TICK_S: Final = 1.0
 PROBE_WIDE_S: Final = 60.0
@@ -131,7 +131,7 @@ class PolicyLink:
 
     async def _open(self, name: str, receiver: Receiver) -> Session:
         way = self._ways[name]
-        self._traffic.count(name, "other", PROBE_BYTES if way.path.packed else SESSION_BYTES)
+        self._traffic.count(name, "other", FRAME_BYTES if way.path.packed else SESSION_BYTES)
         try:
             return await way.link.open(receiver)
         except LinkError as fault:
@@ -199,13 +199,13 @@ class PolicyLink:
                 if self._session is not None and now_s - self._idle_s >= 60.0:
                     self._idle_s = now_s
                     self._ways[self._session.path].path.echo_ok()
-                    if not self._session.brief:
-                        self._traffic.count(self._session.path, "other", IDLE_BYTES)
+                    idle = FRAME_BYTES if self._session.brief else IDLE_BYTES
+                    self._traffic.count(self._session.path, "other", idle)
                 await asyncio.sleep(TICK_S)
         raise AssertionError("unreachable")
 
     async def _probe(self, name: str) -> None:
-        self._traffic.count(name, "other", PROBE_BYTES)
+        self._traffic.count(name, "other", FRAME_BYTES if self._ways[name].path.packed else PROBE_BYTES)
         try:
             answered = await self._ways[name].probe()
         except BaseException:

@@ -1,5 +1,7 @@
 """Packed frames: what a county's engineers will read on the wire, byte for byte, and nothing that raises."""
 
+import hashlib
+import hmac
 import json
 import random
 from pathlib import Path
@@ -65,6 +67,58 @@ def test_every_golden_frame_is_what_the_page_says_both_ways(vector: dict[str, ob
 def test_every_frame_that_is_none_is_refused(vector: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=vector["why"]):
         unseal(bytes.fromhex(VECTORS["key"]), bytes.fromhex(vector["hex"]))
+
+
+def test_the_page_alone_is_enough_to_read_a_frame() -> None:
+    """As a county's engineer would: hashlib, hmac and docs/packed.md, nothing of ours."""
+    key = bytes.fromhex(VECTORS["key"])
+    frame = bytes.fromhex(next(vector["hex"] for vector in VECTORS["frames"] if vector["what"] == "one fire"))
+    assert frame[0] == 0x11
+    assert frame[1:5] == hashlib.sha256(VECTORS["gateway"].encode()).digest()[:4]
+    assert hmac.new(key, frame[:-8], hashlib.sha256).digest()[:8] == frame[-8:]
+    rest = list(frame[9:-8])
+
+    def number() -> int:
+        value = shift = 0
+        while (byte := rest.pop(0)) & 0x80:
+            value, shift = value + ((byte & 0x7F) << shift), shift + 7
+        return value + (byte << shift)
+
+    def take(count: int) -> bytes:
+        return bytes(rest.pop(0) for _ in range(count))
+
+    def text() -> str:
+        length, coding = divmod(number(), 4)
+        if coding == 0:
+            return take(length).decode()
+        if coding == 2:
+            return f"{take(1).decode()}-{take(length).hex()}"
+        said = ""
+        while len(said) < length:
+            count = min(3, length - len(said))
+            value = int.from_bytes(take(1 if count == 1 else 2), "big")
+            letters = [value // 40**place % 40 for place in range(count)][::-1]
+            said += "".join("abcdefghijklmnopqrstuvwxyz0123456789-_./"[letter] for letter in letters)
+        return said
+
+    assert take(1) == b"\0", "an alarm, neither replayed nor sent before"
+    assert (text(), number()) == ("v-3f2a91c07d4e", 1234)
+    kind, flags, wall_s = take(1)[0], take(1)[0], int.from_bytes(take(4), "big")
+    assert (kind, flags & 1, flags >> 1 & 3, flags >> 3 & 3, flags >> 5 & 3, flags >> 7) == (16, 1, 1, 0, 1, 0)
+    event_id = f"{take(6).hex()}-{number():x}-{number():x}"
+    assert (wall_s, event_id, text(), rest) == (1_795_476_811, "5e0c8ef01234-4d6a1f-4d2", "panel1/1-234", [])
+
+    frame = bytes.fromhex(next(v["hex"] for v in VECTORS["frames"] if v["what"] == "ack, two ranges missing"))
+    rest = list(frame[9:-8])
+    assert (frame[0], take(1)[0], text()) == (0x12, 1, "v-3f2a91c07d4e")
+    through = number()
+    high, count = through + number(), number()
+    missing, before = [], through
+    for _ in range(count):
+        first = before + number()
+        before = first + number()
+        missing.append((first, before))
+    assert (through, high, missing, rest) == (10, 40, [(11, 12), (30, 30)], [])
 
 
 def test_one_fire_event_is_at_most_64_bytes_its_authentication_included() -> None:
@@ -177,7 +231,7 @@ def test_nothing_that_a_holder_of_the_key_may_send_raises_anything_but_value_err
                 body[at:at] = rng.randbytes(rng.randrange(1, 9))
             if len(body) < packed.HEAD_BYTES:
                 break
-        signed = bytes(body) + packed.hmac.digest(KEY, bytes(body), "sha256")[: packed.MAC_BYTES]
+        signed = bytes(body) + hmac.digest(KEY, bytes(body), "sha256")[: packed.MAC_BYTES]
         try:
             unseal(KEY, signed)
         except ValueError:
