@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from buffer import rows
-from buffer.dbfile import PAGE_BYTES, Found, side_files
+from buffer.dbfile import PAGE_BYTES, Found, side_files, wal_index
 from buffer.records import Priority
 
 _LEAF, _INTERIOR = 0x0D, 0x05
@@ -31,6 +31,7 @@ class Image:
         self._wal_fd = os.open(wal, os.O_RDONLY | os.O_CLOEXEC) if wal.exists() else -1
         size = os.fstat(self._fd).st_size if self._fd >= 0 else 0
         self._frames: dict[int, int] = {}  # page -> offset of its newest committed copy in the -wal
+        self.salts, self.sound_frames = b"", 0  # of the -wal; how many frames from its beginning are whole
         self.loose: list[int] = []  # offsets of copies past a break in the -wal: never committed, or cut off by damage
         if self._wal_fd >= 0:
             self._read_wal()
@@ -63,6 +64,7 @@ class Image:
         if head is None or magic not in (0x377F0682, 0x377F0683):
             self.loose = [offset + _FRAME_HEAD for offset in frames]
             return
+        self.salts = head[16:24]
         words = ">" if magic & 1 else "<"
         sums = _wal_sum(words, head[:24], (0, 0))
         chained = sums == struct.unpack_from(">2I", head, 24)
@@ -80,6 +82,7 @@ class Image:
                 if frame[8:16] == head[16:24]:
                     self.loose.append(offset + _FRAME_HEAD)
                 continue
+            self.sound_frames += 1
             number, commit = struct.unpack_from(">2I", frame)
             waiting[number] = offset + _FRAME_HEAD
             if commit:
@@ -93,6 +96,22 @@ class Image:
             if fd >= 0:
                 os.close(fd)
         self._fd = self._wal_fd = -1
+
+
+def wal_is_broken(path: Path) -> bool:
+    """Whether the -shm left behind knows of more frames, not yet in the file, than the -wal has whole ones.
+
+    SQLite ends a -wal at the first frame that is not sound, says nothing, and throws the rest away when it closes. A mere power
+    cut never looks so: a frame is in the -shm only once it is durable.
+    """
+    index = wal_index(path)
+    if index is None or index.moved >= index.frames:
+        return False
+    image = Image(path)
+    try:
+        return image.salts == index.salts and image.sound_frames < index.frames
+    finally:
+        image.close()
 
 
 def _wal_sum(words: str, data: bytes, sums: tuple[int, int]) -> tuple[int, int]:

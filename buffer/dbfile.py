@@ -8,6 +8,7 @@ import contextlib
 import re
 import sqlite3
 import struct
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -345,29 +346,46 @@ def side_files(path: Path) -> tuple[Path, Path]:
     return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
 
 
+WAL_MAGIC = b"\x37\x7f\x06"  # then 82 or 83, by the order of bytes in its checksums
 _WAL_HEADER = struct.Struct(">8I")
-_SHM_MX_FRAME = struct.Struct("=I")
+
+
+@dataclass(frozen=True, slots=True)
+class WalIndex:
+    """What a -shm says of its -wal. Never synced, but never ahead either: a frame is in it once it is durable."""
+
+    salts: bytes
+    frames: int
+    moved: int  # of them into the file
+
+
+def wal_index(path: Path) -> WalIndex | None:
+    """Read it; None if there is none that SQLite would believe. Layout: sqlite.org/walformat.html, "WAL-Index Format"."""
+    try:
+        with side_files(path)[1].open("rb") as file:
+            index = file.read(100)
+    except OSError:
+        return None
+    if len(index) < 100 or not index[12] or index[:48] != index[48:96]:  # SQLite, too, believes only two equal copies
+        return None
+    frames, moved = (int.from_bytes(index[at : at + 4], sys.byteorder) for at in (16, 96))
+    return WalIndex(index[32:40], frames, moved)
 
 
 def wal_is_short(path: Path) -> bool:
-    """Whether the -shm a killed process left behind knows of more frames than the -wal holds.
-
-    The -shm is not synced, so after a power cut it proves nothing; then the epoch is rotated instead.
-    Layout: sqlite.org/walformat.html, "WAL-Index Format": mxFrame at 16, salts at 32, page size at 14.
-    """
-    wal, shm = side_files(path)
+    """Whether the -shm that was left behind knows of more frames than the -wal has room for."""
+    wal, index = side_files(path)[0], wal_index(path)
     try:
-        with shm.open("rb") as file:
-            index = file.read(96)
         size = wal.stat().st_size
         with wal.open("rb") as file:
             head = file.read(_WAL_HEADER.size)
     except OSError:
         return False
-    if len(index) < 96 or not index[12] or index[:48] != index[48:]:  # SQLite, too, believes only two equal copies
+    if index is None:
         return False
-    frames: int = _SHM_MX_FRAME.unpack_from(index, 16)[0]
     if len(head) < _WAL_HEADER.size:
-        return frames > 0
+        return index.frames > 0
+    if not head.startswith(WAL_MAGIC):
+        return index.frames > index.moved
     # both store the salts as the WAL has them, byte for byte
-    return index[32:40] == head[16:24] and size < _WAL_HEADER.size + frames * (PAGE_BYTES + 24)
+    return index.salts == head[16:24] and size < _WAL_HEADER.size + index.frames * (PAGE_BYTES + 24)

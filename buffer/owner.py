@@ -105,8 +105,8 @@ class Owner(Generic[StoreT]):
                 raise
             self._replace(fault)
             self.store = self.kind(self.path, budget_bytes=self.budget_bytes, disk=self._disk)
-        if (lost := self._behind(self.store)) and not why:
-            self._replace(Damaged("went_back", lost))
+        if not why and (damage := self._behind(self.store)):
+            self._replace(damage)
             self.store = self.kind(self.path, budget_bytes=self.budget_bytes, disk=self._disk)
         elif left_by not in (None, self._boot_id) and not why:
             # The power went. A card may have lost what it said it had written; the names of that are not given again.
@@ -119,17 +119,18 @@ class Owner(Generic[StoreT]):
             (bad, self._salvage_known(bad)) for bad in bad_files(self.path).values() if not done_path(bad).exists()
         ]
 
-    def _behind(self, store: StoreT) -> str:
-        """What this process has written to the file before and is not in it any more; "" if nothing is known to be missing.
+    def _behind(self, store: StoreT) -> Damaged | None:
+        """Whether what this process has written to the file before is not in it any more.
 
         A medium that fails can bring an old -shm back to life, and SQLite believes it: names would be given twice.
         """
         known = self._known
         epoch = max(known.epochs, key=lambda name: known.epochs[name], default="")
         if known.heads is None or epoch not in store.epochs:
-            return ""
+            return None
         heads = store.heads if epoch == store.epoch else {stream: store.head(epoch, stream) for stream in known.heads}
-        return " ".join(f"{s.stream} {heads[s]} of {n}" for s, n in known.heads.items() if heads[s] < n)
+        lost = " ".join(f"{s.stream} {heads[s]} of {n}" for s, n in known.heads.items() if heads[s] < n)
+        return Damaged("went_back", lost) if lost else None
 
     def _side_files_exist(self) -> bool:
         return any(self.path.with_name(self.path.name + end).exists() for end in ("-wal", "-shm"))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from buffer.carve import wal_is_broken
 from buffer.dbfile import side_files, wal_is_short
 from buffer.disk import Disk
 
@@ -73,7 +74,7 @@ def suspicion(path: Path, mark: OpenMark) -> str:
         return "missing" if wal.exists() or mark.left_by() is not None else ""
     if mark.left_by() is not None and not wal.exists():
         return "wal_missing"
-    return "wal_short" if wal_is_short(path) else ""
+    return "wal_short" if wal_is_short(path) or wal_is_broken(path) else ""
 
 
 def done_path(bad: Path) -> Path:

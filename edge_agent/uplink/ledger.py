@@ -8,6 +8,7 @@ import json
 import logging
 import sqlite3
 import threading
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from edge_agent.uplink.intervals import Intervals, Range
 
 log = logging.getLogger("edge.ledger")
 
-VERSION: Final = 2  # 2: told, traffic
+VERSION: Final = 3  # 2: told, traffic; 3: crc
 LINGER_S: Final = 0.1  # confirms of this long share a commit
 RETRY_S: Final = 5.0  # a medium that took nothing is tried again after this
 REST_RANGES_MAX: Final = 1000  # confirmed out of order and remembered; what is above is sent again after a restart
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS confirmed (
   destination TEXT NOT NULL, epoch TEXT NOT NULL, stream TEXT NOT NULL,
   through INTEGER NOT NULL,         -- every n up to here is confirmed
   rest TEXT NOT NULL DEFAULT '[]',  -- [[first, last], ...] confirmed beyond it
+  crc INTEGER NOT NULL DEFAULT 0,   -- of all before it: a flipped bit could let an alarm go that no centre has
   PRIMARY KEY (destination, epoch, stream)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS told (        -- confirmed in brief over packed frames; still due in full
@@ -210,6 +212,10 @@ class Ledger:
             if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 raise sqlite3.DatabaseError("quick_check failed")
             database.executescript(_SCHEMA)
+            if found in {1, 2}:
+                database.create_function("row_crc", 5, _row_crc)
+                database.execute("ALTER TABLE confirmed ADD COLUMN crc INTEGER NOT NULL DEFAULT 0")
+                database.execute("UPDATE confirmed SET crc = row_crc(destination, epoch, stream, through, rest)")
             database.execute(f"PRAGMA user_version = {VERSION}")
         except sqlite3.Error:
             database.close()
@@ -248,9 +254,11 @@ class Ledger:
     @staticmethod
     def _read(database: sqlite3.Connection) -> _Notes:
         found = _Notes()
-        for destination, epoch, stream, through, rest in database.execute(
-            "SELECT destination, epoch, stream, through, rest FROM confirmed"
+        for destination, epoch, stream, through, rest, crc in database.execute(
+            "SELECT destination, epoch, stream, through, rest, crc FROM confirmed"
         ):
+            if crc != _row_crc(destination, epoch, stream, through, rest):
+                raise ValueError(f"checksum of {destination}/{epoch}/{stream}")
             done = Intervals((int(first), int(last)) for first, last in json.loads(rest))
             done.add(1, int(through))
             found.confirmed[destination, epoch, Priority[stream.upper()]] = done
@@ -295,7 +303,8 @@ class Ledger:
         rows = []
         for (destination, epoch, priority), done in notes.confirmed.items():
             rest = [pair for pair in done if pair[0] > 1]
-            rows.append((destination, epoch, priority.stream, done.through, _ranges(rest)))
+            row = (destination, epoch, priority.stream, done.through, _ranges(rest))
+            rows.append((*row, _row_crc(*row)))
         database = self._database
         try:
             if database is None:
@@ -303,7 +312,7 @@ class Ledger:
                 database = self._database
                 assert database is not None
             database.execute("BEGIN IMMEDIATE")
-            database.executemany("INSERT OR REPLACE INTO confirmed VALUES (?, ?, ?, ?, ?)", rows)
+            database.executemany("INSERT OR REPLACE INTO confirmed VALUES (?, ?, ?, ?, ?, ?)", rows)
             database.executemany(
                 "INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?)",
                 [(dest, epoch, priority.stream, _ranges(told)) for (dest, epoch, priority), told in notes.told.items()],
@@ -363,6 +372,10 @@ def _of(notes: dict[Key, Intervals], destination: str) -> dict[tuple[str, Priori
 
 def _ranges(kept: Iterable[Range]) -> str:
     return json.dumps(list(kept)[:REST_RANGES_MAX], separators=(",", ":"))
+
+
+def _row_crc(destination: str, epoch: str, stream: str, through: int, rest: str) -> int:
+    return zlib.crc32(f"{destination}/{epoch}/{stream}/{through}/{rest}".encode())
 
 
 def _is_damage(fault: Exception) -> bool:

@@ -1,0 +1,217 @@
+"""Storage that rots: flipped bits, lost erase blocks, files cut short, emptied, removed. EDGE_CORRUPTIONS (500) of them, by seed.
+
+The journal starts within seconds, says what it found, keeps what the damage did not touch, never shows a record that was altered.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from buffer import rows
+from buffer.check import quick_check
+from buffer.faults import StoreFault
+from buffer.journal import Journal
+from buffer.reader import JournalReader
+from buffer.records import Name, Priority
+from buffer.recovery import bad_files, done_path
+from buffer.store import is_gap
+from edge_agent.uplink.intervals import Intervals
+from edge_agent.uplink.ledger import Ledger
+from tests.brokers import eventually
+from tests.power.recording import ROOT
+from tests.power.writer import SETTINGS
+from tests.proof.site import note
+
+COUNT = int(os.environ.get("EDGE_CORRUPTIONS", "60"))
+SEED = int(os.environ.get("EDGE_CUT_SEED", "20261125"))
+PAGE, ERASE_BLOCK = 4096, 128 * 1024
+JOURNAL = ("vital.db", "vital.db-wal", "vital.db-shm", "bulk.db", "bulk.db-wal", "bulk.db-shm")
+START_S = 10.0
+ROWS_A_PAGE = 40  # more than lie on one page or in one block of readings
+
+
+def flip(path: Path, chance: random.Random) -> int:
+    """One bit. Returns the pages touched."""
+    content = bytearray(path.read_bytes())
+    content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    path.write_bytes(content)
+    return 1
+
+
+def lose_erase_block(path: Path, chance: random.Random) -> int:
+    """128 KiB read as ones, or as something else."""
+    content = bytearray(path.read_bytes())
+    first = chance.randrange(len(content)) // ERASE_BLOCK * ERASE_BLOCK
+    last = min(first + ERASE_BLOCK, len(content))
+    content[first:last] = b"\xff" * (last - first) if chance.random() < 0.5 else chance.randbytes(last - first)
+    path.write_bytes(content)
+    return ERASE_BLOCK // PAGE
+
+
+def cut_short(path: Path, chance: random.Random) -> int:
+    size = path.stat().st_size
+    left = chance.randrange(size)
+    os.truncate(path, left)
+    return (size - left) // PAGE + 1
+
+
+def empty(path: Path, chance: random.Random) -> int:
+    pages = path.stat().st_size // PAGE + 1
+    os.truncate(path, 0)
+    return pages
+
+
+def remove(path: Path, chance: random.Random) -> int:
+    pages = path.stat().st_size // PAGE + 1
+    path.unlink()
+    return pages
+
+
+DAMAGE: tuple[Callable[[Path, random.Random], int], ...] = (flip, flip, lose_erase_block, cut_short, empty, remove)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Name, bytes]]:
+    """A journal whose writer was killed: part of it in the files, part in the -wal."""
+    place = tmp_path_factory.mktemp("sound")
+    for run, records, end in (("a", "300", "CLOSE"), ("b", "120", "DIE")):
+        (place / "marks").touch()
+        words = [sys.executable, "-m", "tests.power.writer", str(place / "j"), str(place / "marks"), run, records, end]
+        assert subprocess.run(words, cwd=ROOT, check=False, timeout=60).returncode in (0, -9)
+    with JournalReader.open(place / "j") as reader:
+        return place / "j", {record.name: record.body for record in reader.records()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_damage_costs_what_it_touched_and_nothing_else(sound: tuple[Path, dict[Name, bytes]], tmp_path: Path) -> None:
+    source, before = sound
+    done: Counter[str] = Counter()
+    kept = lost = 0
+    slowest = 0.0
+    for index in range(COUNT):
+        chance = random.Random(f"{SEED}/{index}")
+        damage, name = chance.choice(DAMAGE), chance.choice(JOURNAL)
+        label = f"seed {SEED} index {index}: {damage.__name__} {name}"
+        directory = tmp_path / "j"
+        shutil.copytree(source, directory)
+        pages = damage(directory / name, chance)
+        after, faults, started_s = restart(directory, label)
+        slowest = max(slowest, started_s)
+        missing = before.keys() - after.keys()
+        altered = [known for known in before.keys() & after.keys() if after[known] != before[known]]
+        assert not altered, f"{label}: {altered} were altered and believed"
+        ghosts = [
+            known for known, body in after.items() if known not in before and not is_gap(body) and b"new" not in body
+        ]
+        assert not ghosts, f"{label}: {ghosts} come from nowhere"
+        whole = damage in (empty, remove) and name in ("vital.db", "bulk.db")
+        assert whole or len(missing) <= pages * ROWS_A_PAGE, (
+            f"{label}: {len(missing)} missing for {pages} pages {faults}"
+        )
+        assert not missing or faults, f"{label}: {len(missing)} missing and nobody was told"
+        done[f"{damage.__name__} {name}"] += 1
+        kept += len(before) - len(missing)
+        lost += len(missing)
+        shutil.rmtree(directory)
+    note(
+        "corruptions",
+        {
+            "count": COUNT,
+            "records_each": len(before),
+            "kept": kept,
+            "lost": lost,
+            "altered": 0,
+            "doubled": 0,
+            "first_alarm_durable_s_max": round(slowest, 2),
+            "by_damage": done,
+        },
+    )
+
+
+def restart(directory: Path, label: str) -> tuple[dict[Name, bytes], list[StoreFault], float]:
+    """Open, keep a new alarm, salvage, look at every record. Returns what is there, what was reported, seconds to the alarm."""
+    faults: list[StoreFault] = []
+    start_s = time.monotonic()
+    with contextlib.closing(Journal.open(directory, SETTINGS, faults.append, boot_id="after")) as journal:
+        new = [journal.append(rank, b"new %d" % rank) for rank in (Priority.ALARM, Priority.TELEMETRY)]
+        assert journal.flush(START_S)
+        started_s = time.monotonic() - start_s
+        assert started_s < START_S, f"{label}: started in {started_s} s"
+        assert new[0].name is not None, f"{label}: the alarm was refused: {new[0].error}"
+
+        def salvaged() -> bool:
+            bad = [bad for name in ("vital.db", "bulk.db") for bad in bad_files(directory / name).values()]
+            return all(done_path(path).exists() for path in bad)
+
+        eventually(salvaged, f"{label}: salvaged")
+        check(journal)
+        eventually(salvaged, f"{label}: salvaged what the check found")
+    with JournalReader.open(directory, faults.append) as reader:
+        after = {record.name: record.body for record in reader.records()}
+    return after, faults, started_s
+
+
+def check(journal: Journal) -> None:
+    """What the journal does by itself ten seconds after the start: SQLite's own look at every page."""
+    for owner in (journal.vital, journal.bulk):
+        owner.checked = quick_check(owner.path) or None
+    eventually(
+        lambda: journal.flush(START_S) and journal.vital.checked is journal.bulk.checked is None, "its word is taken"
+    )
+
+
+def test_a_reader_without_checksums_would_believe_what_the_damage_made(
+    sound: tuple[Path, dict[Name, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The planted bug: every row is believed. SQLite's own check misses what a flipped bit does to a body."""
+    source, before = sound
+    monkeypatch.setattr(rows, "is_good", lambda *row: True)
+    believed = 0
+    for index in range(40):
+        directory = tmp_path / str(index)
+        shutil.copytree(source, directory)
+        flip(directory / "vital.db", random.Random(index))
+        with contextlib.suppress(sqlite3.Error), JournalReader.open(directory) as reader:
+            believed += any(before.get(record.name, record.body) != record.body for record in reader.records())
+    assert believed > 0
+
+
+@pytest.mark.slow
+def test_a_rotten_ledger_claims_nothing_that_was_never_confirmed(tmp_path: Path) -> None:
+    truth = {f"v-{n:x}": Intervals([(1, 40 * n), (40 * n + 3, 40 * n + 9)]) for n in range(1, 9)}
+    ledger = Ledger.open(tmp_path / "sound.db")
+    for epoch, done in truth.items():
+        for priority in (Priority.ALARM, Priority.FAULT, Priority.STATUS):
+            ledger.note("county", epoch, priority, done)
+    ledger.close()
+    aside = 0
+    for index in range(COUNT):
+        chance = random.Random(f"{SEED}/{index}")
+        path = tmp_path / str(index) / "delivery.db"
+        path.parent.mkdir()
+        shutil.copy(tmp_path / "sound.db", path)
+        if index % 4:
+            flip(path, chance)
+        else:
+            chance.choice((lose_erase_block, cut_short, empty))(path, chance)
+        damaged = Ledger.open(path)
+        try:
+            for (epoch, _), done in damaged.load("county").items():
+                over = [pair for pair in done if not truth.get(epoch, Intervals()).covers(*pair)]
+                assert not over, f"seed {SEED} index {index}: {epoch} {over} was never confirmed"
+            aside += damaged.set_aside is not None
+        finally:
+            damaged.close()
+    note("ledger-corruptions", {"count": COUNT, "set_aside": aside, "lost": 0, "doubled": 0})
+    assert aside > 0
