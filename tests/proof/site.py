@@ -39,6 +39,7 @@ class ProofSite:
         self.data_dir = data_dir or self.directory / "data"
         self.centre_db = self.directory / "centre.db"
         self.more = more
+        self.towards = ""  # where the [[uplink]] leads; "": to the broker over `link`
         for made in (self.run_dir, self.data_dir):
             made.mkdir(exist_ok=True)
         self.broker = Broker(self.directory, acl=acl, config="log_type information")  # it says when it has a new list
@@ -110,8 +111,7 @@ class ProofSite:
             line = {CONTACT}
             [[uplink]]
             id = "county"
-            host = "127.0.0.1"
-            port = {self.link.port}
+            {self.towards or 'host = "127.0.0.1"' + chr(10) + f"port = {self.link.port}"}
             {self.more}
             """,
             "utf-8",

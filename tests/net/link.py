@@ -1,0 +1,69 @@
+"""A network namespace behind a bad link, for a test: made, shaped while it runs, and gone whatever becomes of the test."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+G4 = {"delay_ms": 60, "jitter_ms": 40, "loss": 0.02, "rate_kbit": 2000}
+NBIOT = {"delay_ms": 800, "jitter_ms": 500, "loss": 0.05, "rate_kbit": 30, "reorder": 0.02, "dup": 0.02}
+SOUND = {"delay_ms": 0, "jitter_ms": 0, "loss": 0, "rate_kbit": 0, "reorder": 0, "dup": 0}
+HEALED = {"cut": "", "mtu_hole": 0, "hole_after": 0, "reset": False}
+
+
+def cannot() -> str:
+    """Why this machine can have no namespace and no TUN; "" if it can."""
+    if os.geteuid() != 0:
+        return "needs root for a network namespace"
+    if shutil.which("ip") is None:
+        return "needs ip (Debian: iproute2)"
+    return "" if os.access("/dev/net/tun", os.R_OK | os.W_OK) else "needs /dev/net/tun"
+
+
+class BadLink:
+    """`namespace` sees us at `here`. Use as a context manager; skips the test where it cannot be had."""
+
+    def __init__(self, seed: int) -> None:
+        if why := cannot():
+            pytest.skip(why)
+        number = os.getpid() % 16_000  # two runs at a time never meet; one test has one link at a time
+        self.namespace = f"zg{number}"
+        self.here, self.there = (f"10.{64 + number // 256}.{number % 256}.{host}" for host in (1, 2))
+        self.seed = seed
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        subprocess.run(["ip", "netns", "add", self.namespace], check=True)
+        words = [sys.executable, "-m", "tests.net.shaper", self.namespace, self.here, self.there, str(self.seed)]
+        self._process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        if not self._process.stdout.readline():
+            self.__exit__()
+            pytest.skip("this machine lets nobody make a TUN device")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        process = self._process
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            process.kill()
+        subprocess.run(["ip", "netns", "del", self.namespace], check=False)
+
+    def shape(self, **settings: object) -> dict[str, int]:
+        """Change the link now. Returns the bytes so far: up, down, lost."""
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        process.stdin.write(json.dumps(settings) + "\n")
+        process.stdin.flush()
+        counts: dict[str, int] = json.loads(process.stdout.readline())
+        return counts

@@ -1,0 +1,148 @@
+"""The real programs with TLS over bad links: alarms are confirmed in time, dead links noticed in time, nothing lost or doubled.
+
+EDGE_NET_ALARMS (scripts/evidence: 200) alarms over each profile; EDGE_NET_FAULTS ("all") of the faults, EDGE_NET_ROUNDS (10) times.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from simulators.process import Program
+from tests.brokers import Broker, Certificates, free_port
+from tests.net.link import G4, HEALED, NBIOT, BadLink
+from tests.proof.checker import compare, read_given_up
+from tests.proof.site import ProofSite, note
+from tests.proof.test_full_disk import fires_at_centre, raise_fires
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(7200)]
+
+ALARMS = int(os.environ.get("EDGE_NET_ALARMS", "8"))
+ROUNDS = int(os.environ.get("EDGE_NET_ROUNDS", "1"))
+SEED = int(os.environ.get("EDGE_NET_SEED", "20261125"))
+NOTICED_S = 90.0
+FAULTS: dict[str, dict[str, object]] = {
+    "reset": {"reset": True},
+    "one-way-down": {"cut": "down"},
+    "mtu-hole": {"mtu_hole": 300},
+    "cut": {"cut": "both"},
+    "one-way-up": {"cut": "up"},
+    "black-hole": {"hole_after": 2000},
+}
+CHOSEN = FAULTS if os.environ.get("EDGE_NET_FAULTS") == "all" else list(FAULTS)[:3]
+
+
+@asynccontextmanager
+async def far_site(link: BadLink, directory: Path) -> AsyncIterator[ProofSite]:
+    """The uplink in the namespace, the broker at our end of the link, TLS with certificates between them."""
+    certificates = Certificates(directory / "tls", host=link.here)
+    cert, key = certificates.client("gateway")
+    port = free_port()
+    site = ProofSite()
+    listener = (
+        f"listener {port} {link.here}\ncafile {certificates.ca_file}\ncertfile {certificates.server_cert}\n"
+        f"keyfile {certificates.server_key}\nrequire_certificate true"
+    )
+    site.broker = Broker(site.directory, config=listener)
+    site.towards = (
+        f'host = "{link.here}"\nport = {port}\nca_file = "{certificates.ca_file}"\n'
+        f'cert_file = "{cert}"\nkey_file = "{key}"\n'
+    )
+    words = ("ip", "netns", "exec", link.namespace, *site.uplink.arguments)
+    site.uplink = Program("uplink", words, site.uplink.log)
+    async with site:
+        yield site
+
+
+def delays_s(site: ProofSite, points: set[str]) -> list[float]:
+    """From the input to the centre's commit, sorted."""
+    taken = [r for r in site.at_centre() if r.body.get("point") in points and r.body.get("kind") == "fire"]
+    return sorted((record.received_ns - record.body["at"]["wall_ns"]) / 1e9 for record in taken)
+
+
+@pytest.mark.parametrize(
+    ("name", "profile", "every_s", "limit_s"), [("4g", G4, 1.0, 10.0), ("nbiot", NBIOT, 3.0, 30.0)], ids=["4g", "nbiot"]
+)
+async def test_alarms_are_confirmed_in_time(
+    name: str, profile: dict[str, float], every_s: float, limit_s: float, tmp_path: Path
+) -> None:
+    with BadLink(SEED) as link:
+        async with far_site(link, tmp_path) as site:
+            link.shape(**profile)
+            await site.start()
+            await raise_fires(site, 1, 1)
+            await site.all_delivered(120.0)
+            before = link.shape()
+            points: set[str] = set()
+            for n in range(ALARMS):
+                points |= await raise_fires(site, 100 + n, 1)
+                await asyncio.sleep(every_s)  # the site's pace: what is measured is one alarm on a quiet link
+            await site.all_delivered(120.0)
+            counts = link.shape()
+            waits = delays_s(site, points)
+            verdict = compare(site.witness.accepted, site.at_centre(), given_up=read_given_up(site.centre_db))
+    p99 = waits[min(len(waits) - 1, int(len(waits) * 0.99))]
+    found = {
+        "alarms": len(waits),
+        "p50_s": round(waits[len(waits) // 2], 2),
+        "p99_s": round(p99, 2),
+        "max_s": round(waits[-1], 2),
+    }
+    bytes_each = {way: (counts[way] - before[way]) // ALARMS for way in ("up", "down")}
+    note(f"net-{name}", {"profile": profile, "seed": SEED, **found, "bytes_an_alarm": bytes_each, **verdict.counts()})
+    assert verdict.sound, verdict
+    assert len(waits) == ALARMS
+    assert p99 <= limit_s
+
+
+@pytest.mark.parametrize("fault", CHOSEN)
+async def test_a_dead_link_is_noticed_and_costs_nothing(fault: str, tmp_path: Path) -> None:
+    noticed: list[float] = []
+    recovered: list[float] = []
+    with BadLink(SEED) as link:
+        async with far_site(link, tmp_path) as site:
+            link.shape(**G4)
+            await site.start()
+            fires = await raise_fires(site, 1, 3)
+            await site.all_delivered()
+            for turn in range(1, ROUNDS + 1):
+                started_s = time.monotonic()
+                link.shape(**FAULTS[fault])
+                fires |= await raise_fires(site, turn * 1000, 5)
+                await site.until(partial(down, site), f"{fault}: the lost link is told on site", NOTICED_S)
+                noticed.append(time.monotonic() - started_s)
+                link.shape(**HEALED)
+                healed_s = time.monotonic()
+                await site.until(partial(all_arrived, site, fires), f"{fault}: everything arrives", 120.0, pause_s=0.2)
+                await site.until(site.centre_reached, "the link is up again", 120.0)
+                recovered.append(time.monotonic() - healed_s)
+            await site.all_delivered()
+            verdict = compare(site.witness.accepted, site.at_centre(), given_up=read_given_up(site.centre_db))
+    note(
+        f"net-{fault}",
+        {
+            "rounds": ROUNDS,
+            "fires": len(fires),
+            "noticed_s_max": round(max(noticed), 1),
+            "delivered_after_healing_s_max": round(max(recovered), 1),
+            **verdict.counts(),
+        },
+    )
+    assert verdict.sound, verdict
+    assert max(noticed) <= NOTICED_S
+
+
+async def down(site: ProofSite) -> bool:
+    """Whether the core says that the centre is not reached."""
+    status = await site.status()
+    return bool(status) and not any(uplink["up"] for uplink in status["uplinks"])
+
+
+def all_arrived(site: ProofSite, fires: set[str]) -> bool:
+    """Whether the centre has a fire of each of these points."""
+    return fires <= fires_at_centre(site)
