@@ -57,7 +57,8 @@ class Pack:
             due = [member for member in self.members if member.fresh]
             if not due:
                 return []
-            self.due_ns = now_ns + self.period_ns
+            # Not `now + period`: sources that were first heard at different moments share a commit, and the card is written once.
+            self.due_ns = (now_ns // self.period_ns + 1) * self.period_ns
         elif self.changed and now_ns - self.kept_ns >= MIN_GAP_NS:
             due = [member for member in self.changed if member.fresh]
         else:
