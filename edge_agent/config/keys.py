@@ -22,6 +22,8 @@ _OUR_OWN: Final = {Kind.COMMAND, Kind.DUTY_CHECK, Kind.CLOCK}  # no contact or p
 KINDS: Final = tuple(kind.value for kind in Kind if kind not in _OUR_OWN)
 KEEPALIVES: Final = ("none", "empty-send-data", "device-status", "one-byte", "command-7")
 
+_U16: Final = "(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
 # Forms of text. The words for each are `config.form_<name>`.
 FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "gateway_id": re.compile(r"[A-Za-z0-9-]{4,32}"),
@@ -40,7 +42,7 @@ FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "name": re.compile(r"[^\x00-\x1f\x7f]{0,80}"),
     "stream": re.compile(r"alarm|fault|status|telemetry"),
     "gb_device": re.compile(r"[0-9]{1,15}|[0-9A-Fa-f]{12}"),
-    "gb_component": re.compile(r"[0-9]{1,5}(?:-[0-9]{1,5})?|0x[0-9A-Fa-f]{8}"),
+    "gb_component": re.compile(rf"{_U16}(?:-{_U16})?|0x[0-9A-Fa-f]{{8}}"),
 }
 
 

@@ -48,8 +48,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form_stream": ("alarm, fault, status, telemetry", "alarm, fault, status, telemetry"),
     "form_gb_device": ("引号内的整数, 或 12 位十六进制", "a whole number in quotes, or 12 hex digits"),
     "form_gb_component": (
-        '"回路-位号"、"位号", 或 0x 加 8 位十六进制',
-        '"loop-point", "point", or 0x and 8 hex digits',
+        '"回路-位号"、"位号" (各至多 65535), 或 0x 加 8 位十六进制',
+        '"loop-point", "point" (at most 65535 each), or 0x and 8 hex digits',
     ),
     # files
     "missing_file": (

@@ -33,7 +33,7 @@ SNAPSHOT_S: Final = 0.5  # the core's snapshot is worth this wait, an alarm is n
 TOO_LARGE: Final = "larger than the broker's packets"
 DECLINES_MAX: Final = 3  # the centre said no to a record so often, while it took others: it is put aside
 DECLINED_MAX: Final = 64  # so many waiting: it is the centre, not the records
-DECLINED_PAUSE_S: Final = 30.0
+DECLINED_PAUSE_S: Final = 8.0  # as an alarm that waits for a connection
 SENT_SILENT_CODES: Final = (
     "centre_silent",
     "half_open",

@@ -43,6 +43,10 @@ def test_a_sound_gb_centre_has_nothing_said_against_it(tmp_path: Path) -> None:
         (SOUND.replace("port", 'streams = ["fault"]\nport'), ("warning", "no_alarm_stream", "uplink[county].streams")),
         (SOUND.replace("port", 'streams = ["alarms"]\nport'), ("error", "bad_form", "uplink[county].streams")),
         (
+            SOUND + '[[gb26875_point]]\npoints = ["hall"]\ncomponent_address = "1-65536"\n',
+            ("error", "bad_form", "gb26875_point[#1].component_address"),
+        ),
+        (
             SOUND + '[[gb26875_point]]\npoints = ["hall", "x*"]\ncomponent_address = "1-2"\n',
             ("error", "gb_one_address", "gb26875_point[#1].component_address"),
         ),

@@ -40,7 +40,7 @@ from edge_agent.uplink.gb26875.forms import (
     operation_flags,
     system_status,
 )
-from edge_agent.uplink.gb26875.places import Place, Places
+from edge_agent.uplink.gb26875.places import PANEL_COMPONENT, Place, Places
 
 log = logging.getLogger("edge.gb26875")
 
@@ -119,6 +119,7 @@ class Writer:
         return Plan((*units, *self._corrections()))
 
     def _entry(self, batch: Batch, n: int, body: bytes) -> _Entry:
+        record: object = None
         try:
             record = json.loads(body)
             if not isinstance(record, dict) or "gap" in record:
@@ -129,7 +130,16 @@ class Writer:
         except (ValueError, TypeError, KeyError, RecursionError, AttributeError) as fault:
             log.error("record epoch=%s n=%d fault=%s", batch.epoch, n, ascii(fault)[:200])
             self.notice("gb_unwritable", epoch=batch.epoch, stream=batch.priority.stream, n=n, why=ascii(fault)[:100])
+            return self._bare_fire(n, record)
+
+    def _bare_fire(self, n: int, record: object) -> _Entry:
+        """A fire that cannot be written as it should goes as a fire of address 0 in words: never not at all."""
+        if not isinstance(record, dict) or record.get("kind") not in FIRE_KINDS or record.get("active") is not True:
             return _Entry(n)
+        text = write_description(str(record.get("point", ""))) if self.dialect.description else b""
+        return _Entry(
+            n, 2, [ComponentStatus(1, 0, PANEL_COMPONENT, bytes(4), component_status(["fire"]), text, NO_CLOCK)]
+        )
 
     def _event(self, batch: Batch, n: int, record: Mapping[str, object]) -> _Entry:
         told = record.get("fields")

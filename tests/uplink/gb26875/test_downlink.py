@@ -164,6 +164,14 @@ async def test_initialise_shows_the_present_again_and_wipes_nothing() -> None:
         assert any(isinstance(item, of.ComponentStatus) and item.status == 3 for item in units(here.centre, 2))
 
 
+async def test_the_clock_order_is_confirmed_when_the_core_has_taken_it_and_denied_out_of_bounds() -> None:
+    async with county() as here:
+        now = datetime.now(CHINA).replace(tzinfo=None, microsecond=0)
+        assert await here.send(90, of.ClockSetting(now)) == ()
+        with pytest.raises(Denied):
+            await here.send(90, of.ClockSetting(datetime(2001, 1, 1)))
+
+
 async def test_orders_a_centre_may_not_give_and_times_that_are_none_are_denied() -> None:
     async with county(("read_state", "set_clock")) as here:
         with pytest.raises(Denied):

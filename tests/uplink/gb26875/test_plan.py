@@ -344,3 +344,17 @@ def test_an_operation_names_its_operator() -> None:
 def test_units_know_their_size() -> None:
     plan = Plan((Unit(b"abc", 1, 1, 1), Unit(b"de", 2, 2, 2)))
     assert len(plan) == 5
+
+
+def test_a_fire_that_cannot_be_written_as_it_should_goes_in_words() -> None:
+    told = Told()
+    rules = (
+        Gb26875Point(points=("panel1/*",), component_address="1-70000"),
+    )  # the configuration's check lets none through
+    made = writer(rules=rules, told=told)
+    ((kind, item),) = objects_raw(made.write(batch([event(Kind.FIRE)])))
+    assert kind == 2
+    assert isinstance(item, ComponentStatus)
+    assert (item.status, item.address, read_text(item.description)) == (3, bytes(4), "panel1/1-027")
+    assert [what for what, _ in told] == ["gb_unwritable"]
+    assert made.write(batch([event(Kind.FAULT)], Priority.FAULT)).units == ()
