@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from drivers.codecs.at import timers
 from drivers.codecs.at.decode import decode
+from drivers.codecs.at.fields import Broken, Reading
 from drivers.codecs.at.lines import CME, LINE_BYTES_MAX, Line, LineReader, Prompt, Refused, Token, cme_name, final_of
-from drivers.codecs.at.readings import Broken, Reading, is_imei, is_registered, masked, read, read_iccid
+from drivers.codecs.at.readings import is_imei, is_registered, masked, read, read_iccid
 from drivers.codecs.registry import PROTOCOLS
 
 CAPTURES = Path(__file__).parents[1] / "captures"

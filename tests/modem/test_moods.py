@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.codecs.at.readings import Reading, read
+from drivers.codecs.at.fields import Reading
+from drivers.codecs.at.readings import read
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.network_time import utc_ns
 from simulators.modem import ICCID, IMEI, ModemSim
@@ -197,6 +198,29 @@ async def test_a_modem_that_restarts_by_itself_is_set_up_again(tmp_path: Path) -
         assert list(on.sim.heard).count("AT+CPSMS=0") == 2
 
 
+async def test_an_attempt_nobody_waited_for_does_not_block_the_next_one(tmp_path: Path) -> None:
+    async with bench(tmp_path, "quectel") as on, udp_echo() as (port, _):
+        await on.up()
+        on.sim.slow_s = 0.3
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await on.modem.udp("127.0.0.1", port)
+        await until(lambda: any(line.startswith("AT+QIOPEN") for line in on.sim.heard), "it was asked all the same")
+        on.sim.slow_s = 0.0
+        await asyncio.sleep(0.5)
+        await echoes(on, port)
+
+
+async def test_a_context_of_the_networks_own_may_go(tmp_path: Path) -> None:
+    async with bench(tmp_path, "quectel") as on, udp_echo() as (port, _):
+        await on.up()
+        sock = await on.modem.udp("127.0.0.1", port)
+        on.sim.say("+CGEV: NW PDN DEACT 2")
+        await asyncio.get_running_loop().sock_sendall(sock, b"not ours")
+        assert await datagram(sock) == b"not ours"
+        sock.close()
+
+
 async def test_no_number_of_sim_or_modem_reaches_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     async with bench(tmp_path, "quectel") as on:
@@ -213,9 +237,14 @@ NOON_NS = calendar.timegm((2026, 11, 25, 4, 0, 0)) * 10**9  # 12:00 in China
 AT_NOON = datetime(2026, 11, 25, 4, 0, 0, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("family", ["quectel", "bc95"])
-async def test_network_time_is_offered_as_utc(family: str, tmp_path: Path) -> None:
-    async with bench(tmp_path, family, start=lambda sim: setattr(sim, "utc", lambda: AT_NOON)) as on:
+@pytest.mark.parametrize(
+    ("family", "believed_ns"), [("quectel", None), ("bc95", NOON_NS + 10**11), ("sim7600", NOON_NS + 10**11)]
+)
+async def test_network_time_is_offered_as_utc(family: str, believed_ns: int | None, tmp_path: Path) -> None:
+    def noon(sim: ModemSim) -> None:
+        sim.utc = lambda: AT_NOON
+
+    async with bench(tmp_path, family, start=noon, wall_ns=lambda: believed_ns) as on:
         await until(lambda: on.times_ns, "offered")
         assert set(on.times_ns) == {NOON_NS}
 

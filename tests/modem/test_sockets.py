@@ -72,6 +72,19 @@ async def test_a_stream_arrives_whole_both_ways_and_ends_when_either_end_closes(
         sock.close()
 
 
+async def test_a_far_end_that_hangs_up_before_we_look_is_seen(tmp_path: Path) -> None:
+    async def slam(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        return
+
+    async with bench(tmp_path, "sim7600") as on, tcp_server(slam) as port:
+        await on.up()
+        for _ in range(10):
+            sock = await on.modem.tcp("127.0.0.1", port)
+            assert await datagram(sock) == b""
+            sock.close()
+        await until(lambda: on.modem.counters()["sockets"] == 0, "all gone")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_two_sockets_at_once_do_not_mix(family: str, tmp_path: Path) -> None:
     async with bench(tmp_path, family) as on, tcp_server(echo_back) as stream_port, udp_echo() as (port, _):

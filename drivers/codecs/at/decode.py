@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 
+from drivers.codecs.at.fields import Broken, Reading
 from drivers.codecs.at.lines import Line, LineReader, Prompt, Refused, cme_name, final_of
-from drivers.codecs.at.readings import Broken, Reading, read
+from drivers.codecs.at.readings import read
 
 _ECHO = re.compile(r"AT[A-Z0-9+&%^$].*|AT", re.IGNORECASE)
 _MERGED = ("NUESTATS", "CGACT?", "QENG", "boot")

@@ -13,7 +13,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from drivers.codecs.at.readings import REGISTRATIONS, Reading, is_registered, masked
+from drivers.codecs.at.fields import Reading
+from drivers.codecs.at.readings import REGISTRATIONS, is_registered, masked
 from drivers.serial_link import LinkDown, SerialLink
 from edge_agent.config.model import Link
 from edge_agent.uplink.link import LinkError
@@ -35,6 +36,8 @@ BLOCKED: Final = frozenset(
 )  # SIM or IMEI: a reset mends nothing
 SIM_ABSENT: Final = frozenset({"cme_10"})
 SIM_BUSY: Final = frozenset({"cme_14"})  # 20 s after a cold start it is usual
+OUR_CONTEXTS: Final = (None, 0, 1)  # None: a detach, which takes all of them
+MODEM_SOCKETS_MAX: Final = 16  # more than any family has
 SILENT_TIMES: Final = 3  # commands in a row without an answer: the modem is not there
 
 
@@ -90,6 +93,7 @@ class Modem:
         self._pumps: dict[int, Pump] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening = asyncio.Lock()
+        self._closed_early: dict[int, str] = {}  # sockets that were closed before their pump was there
         self._wake = asyncio.Event()
         self._loops = 0
         self._started = False
@@ -406,6 +410,7 @@ class Modem:
             raise LinkError(self.health.reason)
         async with self._opening:
             sockets = self._sockets
+            self._closed_early.clear()
             try:
                 number = await sockets.open(kind, host, port, set(self._pumps))
             except (AtTimeout, LinkDown) as fault:
@@ -421,6 +426,8 @@ class Modem:
             pump = self._pumps[number] = Pump(
                 sockets, number, kind, ours=ours, counts=self.counts, pace=self.timing.pace
             )
+            if (reason := self._closed_early.get(number)) is not None:
+                pump.gone(reason)
             self.counts["opened"] += 1
             task = asyncio.create_task(self._pump(pump), name=f"{self.id}-socket-{number}")
             self._tasks.add(task)
@@ -452,6 +459,8 @@ class Modem:
     def _closed(self, number: int, reason: str) -> None:
         if (pump := self._pumps.get(number)) is not None:
             pump.gone(reason)
+        elif self._opening.locked() and number < MODEM_SOCKETS_MAX:  # a far end that hangs up at once
+            self._closed_early[number] = reason
 
     def _lost(self, reason: str) -> None:
         """The context is gone, and every socket with it."""
@@ -483,8 +492,11 @@ class Modem:
             self._wake.set()
         elif reading.command in ("boot", "ready"):
             self._wake.set()
-        elif reading.command == "CGEV" and reading.fields.get("link_lost"):
-            self._lost("modem_pdp_lost")
+        elif reading.command == "CGEV":
+            if (
+                reading.fields.get("link_lost") and reading.number("cid") in OUR_CONTEXTS
+            ):  # the others are the network's (IMS)
+                self._lost("modem_pdp_lost")
         elif self._sockets is not None:
             self._sockets.urc(reading, payload)
 

@@ -61,7 +61,6 @@ BC95: Final = Family(
     nb_only=True,
     set_up=("+CEREG=2", "+NSONMI=1", *_SLEEPLESS),
     signal=("+NUESTATS", "+CSQ"),
-    clock_utc=True,
     iccid="+NCCID",
     restart="+NRB",
 )

@@ -79,7 +79,8 @@ class Health:
         if action is not None:
             reasons = ",".join(self.ladder.reasons)
             log.warning("modem=%s step=%s for=%s", self.id, action, reasons)
-            self._hooks.report("modem_step", True, {"step": action, "reasons": reasons})
+            if action != "retry":  # a held reason was told when it came
+                self._hooks.report("modem_step", True, {"step": action, "reasons": reasons})
         return action
 
     def pause_s(self, poll_s: float) -> float:

@@ -4,7 +4,7 @@ import calendar
 import re
 from typing import Final
 
-from drivers.codecs.at.readings import Reading
+from drivers.codecs.at.fields import Reading
 
 _ISO: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)")
 NEAR_NS: Final = 2 * 3600 * 10**9  # half of what the two readings of one answer differ by in China is 4 h

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from drivers.codecs.at.fields import Reading
 from drivers.codecs.at.lines import Line, LineReader, Prompt, final_of
-from drivers.codecs.at.readings import Reading, masked, read
+from drivers.codecs.at.readings import read
 from drivers.serial_link import LinkDown, SerialLink
 
 log = logging.getLogger("edge.modem")
@@ -97,7 +98,7 @@ class AtPort:
                 self.timeouts += 1
                 self._reader.reset()
                 self._in_prompt = data is not None
-                log.info("timeout command=%s", masked(command)[:40])
+                log.info("timeout command=%s", command.partition("=")[0][:20])  # never its parameters: one may be a PIN
                 raise AtTimeout(command.partition("=")[0]) from None
             finally:
                 self._pending = None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from drivers.codecs.at.readings import Reading
+from drivers.codecs.at.fields import Reading
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.port import Answer, AtPort
 from edge_agent.uplink.path import resolve

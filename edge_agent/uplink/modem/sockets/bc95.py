@@ -6,7 +6,7 @@ Sources: transcripts (e-com-net 1187504682268991488), public drivers. UDP H, TCP
 import re
 from typing import Final
 
-from drivers.codecs.at.readings import Reading
+from drivers.codecs.at.fields import Reading
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.sockets.base import OPEN_S, SEND_S, Sockets, refused
 

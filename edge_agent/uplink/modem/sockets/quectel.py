@@ -5,11 +5,12 @@ Sources: Quectel TCP/IP application notes as used by public drivers; RT-Thread a
 
 from typing import Final
 
-from drivers.codecs.at.readings import Reading
+from drivers.codecs.at.fields import Reading
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.sockets.base import OPEN_S, SEND_S, Sockets, refused
 
 CONTEXT: Final = 1
+IN_USE: Final = 563
 _OPEN_ERRORS: Final = {
     561: "modem_no_context",
     563: "no_socket",
@@ -53,12 +54,15 @@ class Quectel(Sockets):
     async def open(self, kind: str, host: str, port: int, taken: set[int]) -> int:
         """QIOPEN answers OK at once and tells the outcome later."""
         number = self.free(taken)
-        self.expect("QIOPEN", number)
         command = f'+QIOPEN={CONTEXT},{number},"{kind.upper()}","{host}",{port},0,0'
-        code = await self.awaiting("QIOPEN", number, await self.port.ask(command), OPEN_S)
-        if code:
+        for attempt in range(2):
+            self.expect("QIOPEN", number)
+            code = await self.awaiting("QIOPEN", number, await self.port.ask(command), OPEN_S)
+            if code == 0:
+                break
             await self.close(number)
-            raise LinkError(_OPEN_ERRORS.get(code, "modem_refused"), f"QIOPEN {code}")
+            if code != IN_USE or attempt:  # in use: an earlier attempt nobody waited for came through after all
+                raise LinkError(_OPEN_ERRORS.get(code, "modem_refused"), f"QIOPEN {code}")
         return number
 
     async def send(self, number: int, data: bytes) -> bool:

@@ -6,7 +6,7 @@ SIM7600: TinyGSM and public code, H; result codes from memory, M. SIM7020: publi
 from collections import deque
 from typing import Final
 
-from drivers.codecs.at.readings import Reading
+from drivers.codecs.at.fields import Reading
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.sockets.base import OPEN_S, SEND_S, Sockets, refused
 
@@ -55,6 +55,7 @@ class Sim7600(Sockets):
         answer = await self.port.ask(f"+CIPOPEN={number},{where}", timeout_s=OPEN_S)
         code = await self.awaiting("CIPOPEN", number, answer, OPEN_S)
         if code:
+            await self.close(number)  # it may be open: an earlier attempt that nobody waited for
             raise LinkError(_CIPOPEN_ERRORS.get(code, "modem_refused"), f"CIPOPEN {code}")
         self._peers[number] = kind, address, port
         return number
@@ -100,7 +101,7 @@ class Sim7600(Sockets):
             self.events.data(number)
         elif reading.command == "IPCLOSE":
             self.events.closed(number, "lost")
-        elif reading.command in ("CIPEVENT", "CGEV") and reading.fields.get("link_lost"):
+        elif reading.command == "CIPEVENT" and reading.fields.get("link_lost"):
             self.events.lost("modem_pdp_lost")
 
 
@@ -156,7 +157,7 @@ class Sim7020(Sockets):
         await self.port.ask(f"+CSOCL={number}")
 
     def urc(self, reading: Reading, payload: bytes | None) -> None:
-        """Data, errors (which close), detach."""
+        """Data, and errors, which close."""
         number = int(reading.number("socket") or 0)
         if reading.command == "CSONMI" and number in self._pushed:
             if len(self._pushed[number]) >= PUSHED_MAX:
@@ -167,5 +168,3 @@ class Sim7020(Sockets):
             self.events.data(number)
         elif reading.command == "CSOERR":
             self.events.closed(number, "lost")
-        elif reading.command == "CGEV" and reading.fields.get("link_lost"):
-            self.events.lost("modem_pdp_lost")
