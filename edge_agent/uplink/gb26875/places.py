@@ -81,6 +81,11 @@ class Place:
         return self.system_type, self.system_address, self.loop, self.point, self.raw
 
     @property
+    def is_of_facility(self) -> bool:
+        """Whether it belongs to a panel, a meter, a contact, or what the site says it does."""
+        return self.system_address != 0 or "system_address" not in self.defaults
+
+    @property
     def system(self) -> tuple[int, int]:
         """The system it belongs to."""
         return self.system_type, self.system_address

@@ -156,6 +156,8 @@ class Writer:
         form = form_of(event, has_address=not place.is_panel)
         if form is Form.NONE or (not event.own and not place.send):
             return _Entry(n)
+        if form is Form.FACILITY_OPERATION and not place.is_of_facility:
+            return _Entry(n)  # somebody acknowledged a fault of the gateway itself
         member, stamp = (event.point, event.kind), (f"{batch.epoch}/{batch.priority.stream}", n)
         if form is Form.DEVICE_OPERATION:
             return _Entry(n, 24, [DeviceOperation(operation_flags(event, form), _operator(told), at)])

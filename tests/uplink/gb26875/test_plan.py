@@ -358,3 +358,9 @@ def test_a_fire_that_cannot_be_written_as_it_should_goes_in_words() -> None:
     assert (item.status, item.address, read_text(item.description)) == (3, bytes(4), "panel1/1-027")
     assert [what for what, _ in told] == ["gb_unwritable"]
     assert made.write(batch([event(Kind.FAULT)], Priority.FAULT)).units == ()
+
+
+def test_who_acknowledges_a_fault_of_the_gateway_operates_no_facility() -> None:
+    assert (
+        writer().write(batch([event(Kind.ACKNOWLEDGE, "uplink/city", source="gateway")], Priority.STATUS)).units == ()
+    )
