@@ -104,9 +104,12 @@ class Commander:
                 while len(self._accepted) > ACCEPTED_MAX:
                     self._accepted.popitem(last=False)
                 return {"status": "accepted", "result": {}, "code": ""}
-            plan = self._plans[asked.name](asked)
         except Refusal as refusal:
             return self._refuse(asked, refusal.code, refusal.detail).as_dict()
+        try:
+            plan = self._plans[asked.name](asked)
+        except Refusal as refusal:  # kept too: a time that needs a second sample must not be its own second
+            return self._finish(asked, Answer(Status.REFUSED, refusal.detail, refusal.code))
         return self._finish(asked, Answer(Status.DONE, plan.result), plan.act)
 
     def _done(self, request: Request, peer: Peer) -> object:
@@ -180,7 +183,7 @@ class Commander:
     def _finish(self, asked: Asked, answer: Answer, act: Callable[[], object] = lambda: None) -> object:
         """Journal the answer, act, and give the answer once it is kept."""
         acts = RULES[asked.name].acts
-        if acts and answer.status is Status.DONE:
+        if acts and answer.status is not Status.FAILED:
             self.book.put(asked.destination, asked.id, asked.name, asked.params, answer)
         event_id = self._audit(asked, answer, {})
         act()
@@ -190,8 +193,8 @@ class Commander:
         future = self._in_hand[key] = self._loop.create_future()
 
         def give() -> None:
-            self._in_hand.pop(key, None)
             if not future.done():
+                del self._in_hand[key]
                 future.set_result(answer.as_dict())
 
         self._core.keeper.when_settled(event_id, give)

@@ -54,7 +54,9 @@ class Discipline:
         self._slew_from_ns = self._slew_start_ns = 0  # offset at the start of the slew, and when that was
         self._kernel_synced = False
         self._verified_ns = 0
-        self._second: tuple[int, int] | None = None  # offset and when: a sample that waits for another
+        self._second: tuple[int, int] | None = (
+            None  # a sample that waits for another: wall time and the moment it was that
+        )
         self._changes: list[Change] = []
 
     def offset_ns(self, at_ns: int) -> int:
@@ -102,8 +104,8 @@ class Discipline:
         if state is Clock.SYNCED and RANKS[self.source] > RANKS[source]:
             refused = "differs_from_ntp" if self.source == "ntp" else "outranked"
             return Verdict(within, "agrees" if within else refused, difference_ns)
-        if abs(difference_ns) > STEP_NS and state is not Clock.UNSET and not self._is_second(offset_ns, now_ns):
-            self._second = (offset_ns, now_ns)
+        if abs(difference_ns) > STEP_NS and state is not Clock.UNSET and not self._is_second(wall_ns, at_ns):
+            self._second = (wall_ns, at_ns)
             return Verdict(False, "needs_second", difference_ns)
         self._second = None
         if self.source != "kernel" and abs(difference_ns) <= uncertainty_ns:
@@ -125,11 +127,12 @@ class Discipline:
         changes, self._changes = self._changes, []
         return changes
 
-    def _is_second(self, offset_ns: int, now_ns: int) -> bool:
-        if self._second is None:
+    def _is_second(self, wall_ns: int, at_ns: int) -> bool:
+        """Whether it agrees with the one that waits, and is another: the same packet sent again says nothing more."""
+        if self._second is None or self._second[0] == wall_ns:
             return False
-        first_ns, when_ns = self._second
-        return abs(offset_ns - first_ns) <= AGREE_NS and now_ns - when_ns <= AGREE_WITHIN_NS
+        passed_ns = at_ns - self._second[1]
+        return abs(wall_ns - self._second[0] - passed_ns) <= AGREE_NS and passed_ns <= AGREE_WITHIN_NS
 
     def _set(self, offset_ns: int, at_ns: int) -> None:
         """Step the label. What an NTP daemon slews is many steps too small to be told."""

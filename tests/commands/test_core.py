@@ -169,6 +169,19 @@ async def test_what_the_uplink_is_to_do_is_audited_when_it_says_so() -> None:
         ]
 
 
+async def test_a_time_that_needs_a_second_sample_is_not_its_own_second_however_often_it_is_asked() -> None:
+    async with site() as place, commanded(place).running(clock=ShiftedClock()) as house, talking(house) as client:
+        params = {"wall_ns": time.time_ns() + 86400 * S}
+        first = await ask(client, "set_clock", "t1", params=params)
+        assert (first["status"], first["code"]) == ("refused", "clock_needs_second")
+        for _ in range(3):
+            assert await ask(client, "set_clock", "t1", params=params) == {**first, "repeat": True}
+        assert (await ask(client, "set_clock", "t2", params=params))["code"] == "clock_needs_second", "the same packet"
+        assert house.core.clock.source == "kernel"
+        params["wall_ns"] += S
+        assert (await ask(client, "set_clock", "t3", params=params))["status"] == "done"
+
+
 # --- duty checks ---------------------------------------------------------------------------------------------------------
 
 

@@ -167,6 +167,15 @@ def test_a_large_step_of_a_clock_that_runs_needs_two_samples_that_agree() -> Non
     assert clock.offer("centre", NOON + 7200 * S, kernel.mono_ns, S).code == "needs_second", "the first is too old"
 
 
+def test_the_same_packet_sent_again_is_no_second_sample() -> None:
+    kernel = Kernel()
+    clock = clock_over(kernel)
+    for _ in range(5):
+        assert clock.offer("centre", NOON + DAY, kernel.mono_ns, S).code == "needs_second"
+        kernel.later(S)
+    assert clock.now().wall_ns == kernel.wall_ns
+
+
 def test_a_step_within_the_bound_needs_one_sample() -> None:
     kernel = Kernel()
     clock = clock_over(kernel)
