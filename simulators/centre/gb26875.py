@@ -130,22 +130,21 @@ class GbCentre:
     ) -> Adu:
         """Ask (61-88) or command (89-91) a device, by default the one that came last; return the unit it answers with.
 
-        Resends under the same serial number; `serial` repeats an earlier one. Raise ConnectionError without such a device,
-        Denied, TimeoutError.
+        Resends under the same serial number; `serial` repeats an earlier one. Raise ConnectionError without such a device or when
+        it leaves, Denied, TimeoutError.
         """
         link = self._link(device)
         unit = encode_adu(kind, objects, self.dialect)
         if command is None:
             command = Command.REQUEST if kind in ANSWERS else Command.CONTROL
         frame = self._frame(link, link.next_serial() if serial is None else serial, command, unit)
+        wanted = (Command.RESPONSE, bytes((ANSWERS[kind],))) if kind in ANSWERS else (Command.CONFIRM, b"")
         denied = False
         for _ in range(1 + self.resends):
             answer = await link.exchange(frame, self.resend_s)
-            if answer is None or (answer.command == Command.RESPONSE and answer.adu[:1] != bytes((ANSWERS[kind],))):
-                continue  # late, or the answer to another question
-            if answer.command != Command.DENY:
+            if answer is not None and answer.command == wanted[0] and answer.adu.startswith(wanted[1]):
                 return decode_adu(answer.adu, self.dialect, uplink=True)
-            denied = True
+            denied = denied or (answer is not None and answer.command == Command.DENY)
         raise Denied(kind) if denied else TimeoutError(f"type {kind} was not answered")
 
     def write(self, raw: bytes, device: bytes | None = None) -> None:
@@ -172,7 +171,7 @@ class GbCentre:
             log.debug("link cut")
         finally:
             self._links.remove(link)
-            writer.transport.abort()
+            link.end()
             if link.source is not None and link.source not in self.devices:
                 self._tell_state(link.source, online=False)
             async with self._news:
@@ -316,6 +315,13 @@ class _Link:
             return None
         finally:
             self._asked.pop(frame.serial, None)
+
+    def end(self) -> None:
+        """It is over: whoever waits for an answer hears so."""
+        self.writer.transport.abort()
+        for answer in self._asked.values():
+            if not answer.done():
+                answer.set_exception(ConnectionResetError("the device has left"))
 
     def reset(self) -> None:
         """End it with a TCP reset."""

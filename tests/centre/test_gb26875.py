@@ -436,6 +436,26 @@ async def test_denials_answers_to_something_else_and_late_answers() -> None:
 
 
 @pytest.mark.asyncio
+async def test_an_answer_of_the_wrong_kind_is_none_and_a_device_that_leaves_ends_the_question() -> None:
+    async with running(resends=1) as centre, device(centre) as box:
+        box.send(upload(0, 0))
+        await box.hear()
+        asking = asyncio.create_task(centre.send(91, kinds.DutyInspection(10)))
+        box.send(answer_to(await box.hear(), command=Command.RESPONSE))
+        box.send(answer_to(await box.hear()))
+        await asking
+        asking = asyncio.create_task(centre.send(81, kinds.DeviceQuery()))
+        box.send(answer_to(await box.hear(), command=Command.CONFIRM))
+        box.send(answer_to(await box.hear()))
+        assert (await asking).type == 21
+        asking = asyncio.create_task(centre.send(81, kinds.DeviceQuery()))
+        await box.hear()
+        box.writer.transport.abort()
+        with pytest.raises(ConnectionError):
+            await asking
+
+
+@pytest.mark.asyncio
 async def test_a_command_can_be_repeated_and_any_bytes_be_sent_and_the_connection_reset() -> None:
     async with running() as centre:
         with pytest.raises(ConnectionError):
