@@ -19,13 +19,13 @@ def quoted(path: Path) -> str:
 class Disk:
     """The machine's own. Every method raises OSError, `connect` sqlite3.Error."""
 
-    def connect(self, path: Path, *, make: bool = False) -> sqlite3.Connection:
-        """A connection that leaves transactions to us and, without `make`, never makes the file."""
+    def connect(self, path: Path, *, mode: str = "rw", timeout_s: float = 1.0) -> sqlite3.Connection:
+        """A connection that leaves transactions to us. `mode` as in SQLite's URIs: rw, rwc (may make the file), ro."""
         return sqlite3.connect(
-            f"file:{quoted(path)}?mode={'rwc' if make else 'rw'}",
+            f"file:{quoted(path)}?mode={mode}",
             uri=True,
             isolation_level=None,
-            timeout=5.0 if make else 1.0,
+            timeout=timeout_s,
             check_same_thread=False,
             cached_statements=64,
         )

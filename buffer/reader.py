@@ -17,7 +17,7 @@ from typing import Self
 
 from buffer import rows
 from buffer.dbfile import SCHEMA, side_files
-from buffer.disk import quoted
+from buffer.disk import Disk
 from buffer.faults import Damaged, JournalError, StoreFault, classify, describe
 from buffer.records import Name, Priority, Record
 from buffer.rows import BULK, VITAL
@@ -42,8 +42,8 @@ class Verified:
 class _File:
     """One database file, opened when first asked, and again when it was replaced."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.path, self._disk = path, disk
         self.db: sqlite3.Connection | None = None
         self._inode = (0, 0)
         self._frozen = False
@@ -70,21 +70,15 @@ class _File:
                 self.close()
                 raise
             self.close()
-            self.db, self._frozen = self._connect("&immutable=1"), True
+            self.db, self._frozen = self._connect("ro&immutable=1"), True
             version = self._version(self.db)
         if version > SCHEMA:
             self.close()
             raise JournalError("newer_schema", self.path.name, found=version, known=SCHEMA)
         return self.db
 
-    def _connect(self, more: str = "") -> sqlite3.Connection:
-        return sqlite3.connect(
-            f"file:{quoted(self.path)}?mode=ro{more}",
-            uri=True,
-            isolation_level=None,
-            timeout=2.0,
-            check_same_thread=False,
-        )
+    def _connect(self, mode: str = "ro") -> sqlite3.Connection:
+        return self._disk.connect(self.path, mode=mode, timeout_s=2.0)
 
     @staticmethod
     def _version(db: sqlite3.Connection) -> int:
@@ -126,16 +120,16 @@ class _File:
 class JournalReader:
     """One for each thread. Every method may raise sqlite3.Error or OSError when the medium fails: try again later."""
 
-    def __init__(self, directory: Path, report: Report) -> None:
+    def __init__(self, directory: Path, report: Report, disk: Disk) -> None:
         self.directory = directory
-        self._vital, self._bulk = (_File(directory / name) for name in FILES)
+        self._vital, self._bulk = (_File(directory / name, disk) for name in FILES)
         self._files = (self._vital, self._vital, self._vital, self._bulk, self._bulk)
         self._report = report
 
     @classmethod
-    def open(cls, directory: Path, report: Report = lambda fault: None) -> "JournalReader":
+    def open(cls, directory: Path, report: Report = lambda fault: None, *, disk: Disk | None = None) -> "JournalReader":
         """A reader of `directory`, which need not have a journal yet. `report` is told of records with bad checksums."""
-        return cls(directory, report)
+        return cls(directory, report, disk or Disk())
 
     def __enter__(self) -> Self:
         return self

@@ -201,7 +201,7 @@ class Ledger:
     # --- the file ---------------------------------------------------------------------------------------------------------
 
     def _connect(self) -> sqlite3.Connection:
-        database = self._disk.connect(self.path, make=True)
+        database = self._disk.connect(self.path, mode="rwc", timeout_s=5.0)
         try:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = NORMAL")

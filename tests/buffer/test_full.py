@@ -164,8 +164,8 @@ class Faulty(sqlite3.Connection):
 
 
 class FaultyDisk(Disk):
-    def connect(self, path: Path, *, make: bool = False) -> sqlite3.Connection:
-        super().connect(path, make=make).close()
+    def connect(self, path: Path, *, mode: str = "rw", timeout_s: float = 1.0) -> sqlite3.Connection:
+        super().connect(path, mode=mode).close()
         return sqlite3.connect(
             f"file:{path}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, factory=Faulty
         )
