@@ -70,6 +70,7 @@ class SimDisk(Disk):
         self.meta: list[tuple[str, str, Any]] = []  # unsynced: made, renamed, removed
         self.operations = self.syncs = self.written = 0
         self.fault: Fault | None = None
+        self.failed = 0  # operations it has spoilt
         self.foreign = 0  # bytes others hold
         self.sync_s: Callable[[], float] = lambda: SYNC_S
         self.free_at_s = 0.0  # what is asked before then has to wait
@@ -122,6 +123,7 @@ class SimDisk(Disk):
                 self.fault = None
                 return 0
             fault.count -= 1
+            self.failed += 1
             return fault.code
         return 0
 

@@ -6,11 +6,15 @@ as CLOCK_MONOTONIC does.
 
 import asyncio
 import collections
+import contextlib
 import contextvars
 import heapq
 import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+
+SPIN_TURNS = 200_000  # callbacks in one moment: nobody has so much to do
 
 
 class SimTask(asyncio.Task[Any]):
@@ -36,6 +40,7 @@ class World:
         self.timers: list[tuple[float, int, asyncio.Handle]] = []
         self.interrupts: list[Callable[[], None]] = []  # what has to happen as soon as the callback that runs is over
         self.crashes: list[str] = []
+        self.stopped = False  # end the run now
         self._count = itertools.count()
         self.home = ProcessLoop(self, "world")  # for what is no process of the gateway: people, panels, the county
 
@@ -45,10 +50,13 @@ class World:
     def run(self, until_s: float) -> None:
         """Run everything that is due until then."""
         ready, timers, set_running = self.ready, self.timers, asyncio._set_running_loop
+        quiet_turns = self.turns
         asyncio._set_running_loop(None)
         try:
             while True:
                 while ready:
+                    if self.stopped:
+                        return
                     handle = ready.popleft()
                     loop: ProcessLoop = handle._loop  # type: ignore[attr-defined]
                     if handle._cancelled or loop.dead:  # type: ignore[attr-defined]
@@ -58,6 +66,8 @@ class World:
                         continue
                     set_running(loop)
                     self.turns += 1
+                    if self.turns - quiet_turns > SPIN_TURNS:
+                        raise RuntimeError(f"no time passes: {handle!r}")
                     handle._run()
                     while self.interrupts:
                         set_running(None)
@@ -70,19 +80,20 @@ class World:
                 at_s, _, handle = heapq.heappop(timers)
                 if at_s > self.now_s:
                     self.now_s = at_s
+                    quiet_turns = self.turns
                 ready.append(handle)
         finally:
             set_running(None)
 
-    def skip(self, by_s: float, shifted: "frozenset[ProcessLoop]") -> None:
-        """Let time pass in which nothing happens: timers of `shifted` move along, all others are due at once."""
+    def skip(self, by_s: float, shifts: Callable[[asyncio.Handle], bool]) -> None:
+        """Let time pass in which nothing happens: timers that `shifts` move along, all others keep their time or are due at once."""
         start_s, self.now_s = self.now_s, self.now_s + by_s
         waiting = sorted(self.timers)
         self.timers.clear()
         for at_s, _, handle in waiting:
             if handle._cancelled or handle._loop.dead:  # type: ignore[attr-defined]
                 continue
-            if handle._loop in shifted:  # type: ignore[attr-defined]
+            if shifts(handle):
                 at_s += by_s
             self.push(max(at_s, start_s), handle)
 
@@ -123,7 +134,11 @@ class ProcessLoop(asyncio.BaseEventLoop):
         self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        self.world.push(max(when + self.booted_s, self.world.now_s), handle)
+        now_s = self.world.now_s
+        at_s = when + self.booted_s
+        if at_s <= now_s:  # a wait too short for a float still takes time, as on a machine
+            at_s = now_s + 1e-6 if when > now_s - self.booted_s else now_s
+        self.world.push(at_s, handle)
         return handle
 
     def call_later(
@@ -184,18 +199,24 @@ class ProcessLoop(asyncio.BaseEventLoop):
 
     # -- the end of a process ---------------------------------------------------------------------------------------
     def kill(self) -> None:
-        """As kill -9: nothing of it runs any more. What its coroutines do when they are taken apart goes nowhere."""
+        """As kill -9: nothing of it runs any more. What its coroutines do while they are taken apart goes nowhere."""
         self.dead = True
         tasks, self.tasks = self.tasks, {}
-        for task in tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            coro: Any = task.get_coro()
-            for _ in range(5):  # a `finally` that awaits has to be told again
-                try:
-                    coro.close()
-                    break
-                except (RuntimeError, ValueError, Exception):
-                    continue
+        caller = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
+        try:
+            for task in tasks:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                coro: Any = task.get_coro()
+                with contextlib.suppress(BaseException):
+                    for _ in range(50):  # a `finally` that awaits has to be told again
+                        coro.throw(Killed())
+        finally:
+            asyncio._set_running_loop(caller)
+
+
+class Killed(BaseException):
+    """Takes a dead process's coroutines apart; nothing of the program catches it."""
 
 
 class LoopRunner:

@@ -1,0 +1,24 @@
+"""python -m tests.sim SEED [--days N]: one seed, with its account."""
+
+import argparse
+import sys
+
+from tests.sim.sim import Sim, quiet
+from tests.sim.story import story
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--days", type=float, default=7.0)
+    parser.add_argument("--uncut", action="store_true")
+    parser.add_argument("--trace", type=int, default=40)
+    options = parser.parse_args()
+    quiet()
+    found = Sim(options.seed, skips=not options.uncut).run(options.days, story)
+    print("\n".join(found.trace[-options.trace :]))
+    print(found.seed, found.violation, f"days {found.days:.2f} awake {found.awake_s:.0f}s turns {found.turns} cpu {found.cpu_s:.2f}", found.incidents, found.counts, found.faults, found.digest[:12])
+    return int(found.violation is not None)
+
+
+sys.exit(main())
