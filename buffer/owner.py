@@ -272,9 +272,7 @@ class Owner(Generic[StoreT]):
         size = sum(len(ticket.body) for ticket in batch)
         if store is not None and self.free() > 2 * size + ROOM_BYTES:  # so it is the budget
             for _ in range(SHED_TRIES):
-                if alarms:  # it is ours to exceed; `step` sheds, and takes it back
-                    store.set_budget(max(store.bound_pages, store.pages()[0]) + 2 * size // PAGE_BYTES + 256)
-                elif not self._shed(now_ns):
+                if not self._give_way_to(bool(alarms), size, now_ns):
                     break
                 if (code := self._write(batch, notes, now_ns)) != "full":
                     return code
@@ -288,6 +286,20 @@ class Owner(Generic[StoreT]):
             self._trouble("full", f"free={self.free()}")
             self._retry_ns = now_ns + 2 * S
         return code
+
+    def _give_way_to(self, alarms: bool, size: int, now_ns: int) -> bool:
+        """One step of making room for `size` bytes in a file at its budget. False if nothing could go, or not even that be written."""
+        gave = False
+
+        def work() -> None:
+            nonlocal gave
+            if alarms and (store := self.store) is not None:  # it is ours to exceed; `step` sheds, and takes it back
+                store.set_budget(max(store.bound_pages, store.pages()[0]) + 2 * size // PAGE_BYTES + 256)
+                gave = True
+            else:
+                gave = self._shed(now_ns)
+
+        return self._attempt(work, now_ns) and gave
 
     def _give_up_reserve(self) -> bool:
         try:

@@ -214,6 +214,26 @@ def test_whichever_statement_fails_nothing_is_acknowledged_falsely(
     assert turn > 6
 
 
+def test_a_full_disk_that_cannot_even_let_go_is_full_and_no_bug(
+    make_journal: MakeJournal, faults: list[StoreFault]
+) -> None:
+    """Found by tests/sim: each `bug` was an event to be kept, which failed as the next `bug`, twenty times a second."""
+    Faulty.code, Faulty.left, Faulty.lasting = sqlite3.SQLITE_FULL, -1, True
+    journal = make_journal(disk=FaultyDisk(), reserve_bytes=0, mandatory=("c",), history_events=0)
+    for i in range(20):
+        journal.append(F, b"fault %d" % i)
+    assert journal.flush(10)
+    store = journal.vital.store
+    assert store is not None
+    journal.vital.put_marks({("c", store.epoch, F): 20}, 0)  # so there is something that may go
+    Faulty.left = 0
+    refused = journal.append(F, b"one more")
+    assert journal.flush(10)
+    Faulty.left, Faulty.lasting = -1, False
+    assert refused.error == "full"
+    assert codes([fault for fault in faults if fault.file == "vital.db"])[:1] == ["full"]
+
+
 def test_a_dead_medium_is_told_once_and_alarms_fail_without_waiting(
     make_journal: MakeJournal, tmp_path: Path, faults: list[StoreFault], until: Until
 ) -> None:

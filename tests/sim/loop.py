@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-SPIN_TURNS = 200_000  # callbacks in one moment: nobody has so much to do
+SPIN_TURNS = 50_000  # callbacks in one moment: nobody has so much to do
 
 
 class SimTask(asyncio.Task[Any]):
