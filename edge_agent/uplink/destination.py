@@ -15,6 +15,7 @@ from edge_agent.uplink.backoff import BOOT_S, Backoff
 from edge_agent.uplink.budget import Burst
 from edge_agent.uplink.commands import AskCore, CommandDesk
 from edge_agent.uplink.contract import STREAMS, Ack, Batch, Refusal
+from edge_agent.uplink.intervals import Intervals
 from edge_agent.uplink.ledger import Ledger, Refused
 from edge_agent.uplink.link import Link, LinkError, Session
 from edge_agent.uplink.outbox import Flight, Outbox, Stream, Want
@@ -86,6 +87,7 @@ class Parts:
     ask: AskCore
     restamp: Callable[[bytes], bytes]  # a record from before the clock was right, dated by what is known now
     brief_is_all: bool = False  # no path of it carries records in full
+    unseen: Callable[[], None] = lambda: None  # the centre has alarms no batch of ours carried: which lamps wait for them?
 
 
 class Destination:
@@ -432,8 +434,11 @@ class Destination:
             if stream is None:
                 continue
             before = stream.done.through
+            known = stream.done.copy() if stream.priority is Priority.ALARM else None
             confirmed = self.outbox.acknowledge(stream_ack, now_s)
             self._confirmed(stream, confirmed, before)
+            if known is not None and _unseen(known, stream, confirmed):
+                self._parts.unseen()  # as after a power cut that took the ledger's last word
         for refusal, body in bodies.items():
             stream = self.outbox.get(refusal.epoch, refusal.priority)
             if stream is not None:
@@ -566,6 +571,14 @@ class Destination:
             )
             self._parts.reports.uplink_state(self.id, up, reason, **detail)
         self._up, self._reason, self._detail = up, reason, detail
+
+
+def _unseen(known: Intervals, stream: Stream, confirmed: list[Flight]) -> bool:
+    """Whether more than `known` is done of a stream that no batch of this connection carried."""
+    fresh = stream.done.copy()
+    for first, last in (*known, *((f.batch.first, f.batch.last) for f in (*confirmed, *stream.flights))):
+        fresh.discard(first, last)
+    return len(fresh) > 0
 
 
 def event_id(body: bytes) -> str:

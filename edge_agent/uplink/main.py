@@ -109,6 +109,8 @@ class UplinkProcess:
         self._loop = asyncio.get_running_loop()
         self._polls = 0
         self._journal_fault = ""
+        self._looking: asyncio.Task[None] | None = None
+        self._look_again = False
         self.supervisor = Supervisor(self._worker_failed)
         self.core = CoreLink(
             config.gateway.run_dir / "core.sock", on_record=self._on_record, on_present=self._on_core_present
@@ -134,6 +136,7 @@ class UplinkProcess:
                     ask=self.core.ask,
                     brief_is_all=self.paths.brief_is_all(settings),
                     restamp=self.clock.restamp_body,
+                    unseen=self._look_for_lamps,
                 ),
             )
             for settings in config.uplinks
@@ -237,6 +240,17 @@ class UplinkProcess:
             "points_loud": len(loud),
             "points_total": len(points),
         }
+
+    def _look_for_lamps(self) -> None:
+        """A centre has alarms that were not on the wire when it said so. Asked while it is being looked up: once more."""
+        self._look_again = True
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look(), name="lamps")
+
+    async def _look(self) -> None:
+        while self._look_again:
+            self._look_again = False
+            await self._settle_lamps()
 
     async def _settle_lamps(self) -> None:
         """Tell the core of alarms that were confirmed while it, or we, could not listen."""

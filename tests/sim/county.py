@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from buffer.records import Priority
 from edge_agent import __version__
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config, Uplink
@@ -264,7 +265,8 @@ class SimLink:
 class SimSession:
     """edge_agent.uplink.link.Session: what `edge_agent.uplink.mqtt` is over paho."""
 
-    brief = False
+    brief = sparing = False
+    withheld = frozenset[Priority]()
     max_bytes = MAX_BYTES
 
     def __init__(self, link: SimLink, receiver: Receiver) -> None:

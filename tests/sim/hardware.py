@@ -7,7 +7,7 @@ from typing import Any
 from drivers.gpio.fake import FakeGpio
 from drivers.serial_link import LinkDown, SerialLink
 from simulators.modbus_slave import Slave, SlaveLine
-from simulators.panel import talk_of
+from simulators.panel_talk import TALKS
 from tests.sim.loop import ProcessLoop, World
 
 CHAR_S = 10 / 9600
@@ -128,7 +128,7 @@ class SimPanel:
 
     def __init__(self, world: World, cable: Cable) -> None:
         self.world, self.cable = world, cable
-        self._talk = talk_of("gst-layer-bus")
+        self._talk = TALKS["gst-layer-bus"]()
         self.silent = False
         self._beat()
 
@@ -151,11 +151,7 @@ class SimSlaves(SlaveLine):
     def __init__(self, world: World, cable: Cable, slaves: list[Slave]) -> None:
         super().__init__(slaves, baud=None)
         self._world, self._cable = world, cable
-        cable.far = self._hear
-
-    def _hear(self, data: bytes) -> None:
-        self._buffer += data
-        self._take_questions(self._world.home)
+        cable.far = self.received
 
     def send(self, data: bytes) -> None:
         self._cable.say(data)

@@ -18,7 +18,7 @@ from tests.sim.machine import BOOT_S, EPOCH_WALL_NS
 from tests.sim.observer import Violation
 from tests.sim.sim import ACK, CONTACT_LINES, DAY_S, REST_S, SILENCE, Sim
 
-A_DAY = 2.0  # incidents
+A_DAY = 1.2  # incidents
 QUIET_WATCH_S = 15.0
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from buffer.records import Priority
 from edge_agent.config.model import Gb26875, Uplink
-from edge_agent.uplink.contract import Batch
+from edge_agent.uplink.contract import Ack, Batch, StreamAck
 from edge_agent.uplink.destination import DECLINES_MAX, Destination, Parts
 from edge_agent.uplink.intervals import Intervals
 from edge_agent.uplink.ledger import Ledger
@@ -68,6 +68,10 @@ class Told:
         self.ids: list[str] = []
         self.states: list[tuple[bool, str]] = []
         self.faults: list[str] = []
+        self.looks = 0
+
+    def unseen(self) -> None:
+        self.looks += 1
 
     def confirm(self, destination: str, epoch: str, priority: Priority, through: int) -> None:
         self.confirmed[epoch, priority] = through
@@ -102,6 +106,7 @@ async def serving(
         snapshot=_no_snapshot,
         ask=no_core,
         restamp=lambda body: body,
+        unseen=told.unseen,
     )
     destination = Destination(uplink, parts)
     task = asyncio.create_task(destination.run())
@@ -267,3 +272,21 @@ async def test_what_a_person_has_to_see_reaches_the_core(tmp_path: Path) -> None
     async with serving(tmp_path, journal_of(alarm=1), COUNTY) as (destination, _, told, _):
         destination.noticed("gb_out_of_range", point="meter1/leak_ma")
         assert told.faults == ["gb_out_of_range"]
+
+
+async def test_a_centre_that_has_alarms_no_batch_of_ours_carried_makes_the_lamps_be_looked_up(tmp_path: Path) -> None:
+    """Found by tests/sim: the ledger's last word went with the power, the centre's ack to our `state` came before the batch, and
+    the fire lamp flashed for ever beside "the centre does not confirm".
+    """
+    journal = journal_of(alarm=3)
+    async with serving(tmp_path, journal, CITY) as (destination, link, told, _):
+        poll(destination, journal)
+        await until(lambda: link.flights)
+        destination.answered(Ack((StreamAck("e1", Priority.ALARM, 3, 3, ()),), (), ()))
+        assert told.ids == [f"{CLOCK.boot_id}-{n}" for n in (1, 2, 3)]
+        assert told.looks == 0, "what a batch of ours carried needs no look"
+        for n in (4, 5):
+            journal.append(Priority.ALARM, event_body(n))
+        destination.outbox.grow("e1", Priority.ALARM, 5)  # known, and not yet sent
+        destination.answered(Ack((StreamAck("e1", Priority.ALARM, 5, 5, ()),), (), ()))
+        assert told.looks == 1
