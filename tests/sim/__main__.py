@@ -1,30 +1,72 @@
-"""python -m tests.sim SEED [--days N]: one seed, with its account."""
+"""python -m tests.sim --seeds A-B [--days N] [--jobs N] [--trace N] [--uncut] [--json FILE]. scripts/simulate calls it."""
 
 import argparse
+import json
+import os
 import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
-from tests.sim.sim import Sim, quiet
-from tests.sim.story import story
+from tests.sim.sim import Result, run_seed
+
+
+def spoken(found: Result) -> str:
+    """One line for a run, in the language of the terminal."""
+    zh = os.environ.get("LC_ALL", os.environ.get("LC_MESSAGES", os.environ.get("LANG", ""))).startswith("zh")
+    kept, took = found.counts.get("accepted", 0), found.cpu_s
+    if found.violation is None:
+        if zh:
+            return f"种子 {found.seed}: 通过, {found.days:.1f} 天, {found.incidents} 次事件, {kept} 条记录, 用时 {took:.1f} 秒"
+        return f"seed {found.seed}: holds, {found.days:.1f} days, {found.incidents} incidents, {kept} records, {took:.1f} s"
+    repeat = f"scripts/simulate --seeds {found.seed}-{found.seed} --days {found.asked_days:g}"
+    trace = "\n".join(f"  {line}" for line in found.trace[-20:])
+    if zh:
+        return f"种子 {found.seed}: 违反 {found.violation}\n{trace}\n  重现: {repeat}"
+    return f"seed {found.seed}: BROKEN {found.violation}\n{trace}\n  repeat: {repeat}"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("seed", type=int)
+    parser = argparse.ArgumentParser(prog="scripts/simulate")
+    parser.add_argument("--seeds", required=True, help="A-B, or one")
     parser.add_argument("--days", type=float, default=7.0)
-    parser.add_argument("--uncut", action="store_true")
-    parser.add_argument("--trace", type=int, default=40)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--uncut", action="store_true", help="leave no idle round out")
+    parser.add_argument("--json", type=Path, help="the accounts, for scripts/evidence")
     options = parser.parse_args()
-    quiet()
-    sim = Sim(options.seed, skips=not options.uncut)
-    try:
-        found = sim.run(options.days, story)
-    except KeyboardInterrupt:
-        print("\n".join(list(sim.observer.trace)[-options.trace :]))
-        print(sim.seed, sim.kind, sim.second, "stopped at", sim.world.now_s, "turns", sim.world.turns, sim.awake_s + sim.world.now_s, sim.restless(), sim.at_rest(), sim.observer.counts, sim.faults)
-        return 130
-    print("\n".join(found.trace[-options.trace :]))
-    print(found.seed, found.violation, f"days {found.days:.2f} awake {found.awake_s:.0f}s turns {found.turns} cpu {found.cpu_s:.2f}", found.incidents, found.counts, found.faults, found.digest[:12])
-    return int(found.violation is not None)
+    first, _, last = options.seeds.partition("-")
+    seeds = range(int(first), int(last or first) + 1)
+    started_s = time.monotonic()
+    found: list[Result] = []
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for result in pool.map(partial(run_seed, days=options.days, skips=not options.uncut), seeds):
+            found.append(result)
+            print(spoken(result), flush=True)
+    broken = [result.seed for result in found if result.violation is not None]
+    account = {
+        "seeds": len(found),
+        "days": sum(result.days for result in found),
+        "awake_h": round(sum(result.awake_s for result in found) / 3600, 1),
+        "incidents": sum(result.incidents for result in found),
+        "records": sum(result.counts.get("accepted", 0) for result in found),
+        "broken": broken,
+        "cpu_s": round(sum(result.cpu_s for result in found), 1),
+        "wall_s": round(time.monotonic() - started_s, 1),
+    }
+    faults: dict[str, int] = {}
+    for result in found:
+        for name, count in result.faults.items():
+            faults[name] = faults.get(name, 0) + count
+    print(json.dumps(account | {"faults": faults}, ensure_ascii=False))
+    if options.json:
+        rows = [asdict(result) | {"violation": str(result.violation or ""), "trace": []} for result in found]
+        options.json.write_text(
+            json.dumps(account | {"faults": faults, "runs": rows}, ensure_ascii=False) + "\n", "utf-8"
+        )
+    return int(bool(broken))
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

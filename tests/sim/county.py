@@ -17,7 +17,7 @@ from typing import Any
 from buffer.records import Priority
 from edge_agent import __version__
 from edge_agent.clock import TimeSource
-from edge_agent.config.model import Config, Uplink
+from edge_agent.config.model import Uplink
 from edge_agent.model import encode_instant
 from edge_agent.uplink import contract
 from edge_agent.uplink.contract import Batch
@@ -46,7 +46,7 @@ class Wan:
         self.under_way = 0  # messages that have left and not arrived
 
     def passes(self, up: bool) -> bool:
-        return self.mood == "ok" or self.mood == ("down_lost" if up else "up_lost")
+        return self.mood in ("ok", "down_lost" if up else "up_lost")
 
     def half_open(self) -> None:
         """Connections that stand are dead without a word; new ones work."""
@@ -101,8 +101,8 @@ class Connection:
 class Broker:
     """Between one gateway and one centre. `drops`: chance that it loses an ack, that it brings a batch twice."""
 
-    def __init__(self, world: World, rng: random.Random, centre: "Centre") -> None:
-        self.world, self.rng, self.centre = world, rng, centre
+    def __init__(self, wan: Wan, rng: random.Random, centre: "Centre") -> None:
+        self.world, self.wan, self.rng, self.centre = wan.world, wan, rng, centre
         centre.broker = self
         self.connection: Connection | None = None
         self.kept: deque[tuple[float, bytes]] = deque()  # acks for a gateway that is away
@@ -241,9 +241,9 @@ class Centre:
 class SimLink:
     """edge_agent.uplink.link.Link to one broker."""
 
-    def __init__(self, wan: Wan, broker: Broker, loop: ProcessLoop, uplink: Uplink, config: Config, clock: TimeSource) -> None:
-        self.wan, self.broker, self.loop, self.uplink = wan, broker, loop, uplink
-        self.gateway, self.clock = config.gateway.id, clock
+    def __init__(self, broker: Broker, loop: ProcessLoop, uplink: Uplink, gateway: str, clock: TimeSource) -> None:
+        self.wan, self.broker, self.loop, self.uplink = broker.wan, broker, loop, uplink
+        self.gateway, self.clock = gateway, clock
 
     async def open(self, receiver: Receiver) -> "SimSession":
         if self.wan.mood == "refused":

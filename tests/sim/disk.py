@@ -409,8 +409,6 @@ def _torn(change: Change, rng: random.Random) -> list[tuple[int, bytes]]:
 class _Listener:
     """The disk as SQLite's VFS asks it."""
 
-    _WORDS = {errno.ENOSPC: vfs.FULL}
-
     def __init__(self, disk: SimDisk) -> None:
         self._disk = disk
         self._makes = False
@@ -432,7 +430,7 @@ class _Listener:
 
     def write(self, path: str, offset: int, data: bytes) -> int:
         code = self._disk.operation() or self._disk.note(path, offset, data)
-        return self._WORDS.get(code, vfs.IOERR_WRITE) if code else vfs.OK
+        return (vfs.FULL if code == errno.ENOSPC else vfs.IOERR_WRITE) if code else vfs.OK
 
     def truncate(self, path: str, size: int) -> int:
         if self._disk.operation():

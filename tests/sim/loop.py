@@ -13,7 +13,6 @@ import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-
 SPIN_TURNS = 50_000  # callbacks in one moment: nobody has so much to do
 
 
@@ -86,16 +85,13 @@ class World:
             set_running(None)
 
     def skip(self, by_s: float, shifts: Callable[[asyncio.Handle], bool]) -> None:
-        """Let time pass in which nothing happens: timers that `shifts` move along, all others keep their time or are due at once."""
+        """Let time pass in which nothing happens: timers that `shifts` move along, the others keep their time."""
         start_s, self.now_s = self.now_s, self.now_s + by_s
         waiting = sorted(self.timers)
         self.timers.clear()
         for at_s, _, handle in waiting:
-            if handle._cancelled or handle._loop.dead:  # type: ignore[attr-defined]
-                continue
-            if shifts(handle):
-                at_s += by_s
-            self.push(max(at_s, start_s), handle)
+            if not handle._cancelled and not handle._loop.dead:  # type: ignore[attr-defined]
+                self.push(max(at_s + (by_s if shifts(handle) else 0.0), start_s), handle)
 
 
 class ProcessLoop(asyncio.BaseEventLoop):
@@ -170,7 +166,7 @@ class ProcessLoop(asyncio.BaseEventLoop):
             disk.begin()
             try:
                 result = func(*args)
-            except Exception as caught:
+            except Exception as caught:  # noqa: BLE001 - handed to whoever awaits
                 fault = caught
             finally:
                 took_s = disk.end()

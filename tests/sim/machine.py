@@ -19,7 +19,7 @@ from edge_agent.opening import open_journal
 from edge_agent.site import board_inputs
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.main import UplinkProcess
-from tests.sim.county import SimLink
+from tests.sim.county import Broker, SimLink
 from tests.sim.disk import SimDisk
 from tests.sim.hardware import Cable, SimGpio, SimPort
 from tests.sim.loop import LoopRunner, ProcessLoop, World
@@ -57,8 +57,8 @@ class _NoThread:
 class Machine:
     """Power, processes and what is wired to them. Everything here is called from the world's own loop."""
 
-    def __init__(self, world: World, directory: Path, config: Config, links: dict[str, Callable[..., Any]], seed: int) -> None:
-        self.world, self.config, self._links = world, config, links
+    def __init__(self, world: World, directory: Path, config: Config, brokers: dict[str, Broker], seed: int) -> None:
+        self.world, self.config, self._brokers = world, config, brokers
         self.rng = random.Random(seed)
         self.run_dir, self.directory = directory / "run", directory
         self.run_dir.mkdir(parents=True)
@@ -134,7 +134,7 @@ class Machine:
                 clock=SimClock(self, loop),
                 rng=random.Random(self.rng.getrandbits(64)),
                 make_link=lambda config, uplink, clock, dial: SimLink(
-                    *self._links[uplink.id], loop, uplink, config, clock
+                    self._brokers[uplink.id], loop, uplink, config.gateway.id, clock
                 ),
                 open_reader=lambda directory: JournalReader.open(directory, disk=self.disk),  # type: ignore[arg-type,return-value]
                 open_ledger=lambda path, report: Ledger.open(
@@ -160,7 +160,9 @@ class Machine:
         self._drop(loop)
         self.world.home.call_later(RESTART_S, again)
 
-    def _open_journal(self, loop: ProcessLoop, config: Config, boot_id: str, report: Callable[[StoreFault], None]) -> Any:
+    def _open_journal(
+        self, loop: ProcessLoop, config: Config, boot_id: str, report: Callable[[StoreFault], None]
+    ) -> Any:
         opener = partial(
             Journal.open,
             mono_ns=lambda: round((loop.time() + self.disk.took_s()) * 1e9),
@@ -204,10 +206,10 @@ class Machine:
         void, self.disk.void = self.disk.void, True
         loop.dead = True
         try:
-            for link in self._links.values():
-                for connection in list(link[0].connections):
+            for broker in self._brokers.values():
+                for connection in list(broker.wan.connections):
                     if connection.session.loop is loop:
-                        link[1].disconnect(connection)
+                        broker.disconnect(connection)
             self.sockets.drop(loop)
             loop.kill()
             self.disk.drop(loop)

@@ -1,6 +1,6 @@
 """One seed, one run: a site drawn from the seed lives some days, with incidents in which faults and fires come together.
 
-    python -m tests.sim.sim 17 --days 7        the run of seed 17, its account, and what it broke if it did
+    scripts/simulate --seeds 17 --days 7        the run of seed 17, its account, and what it broke if it did
 
 Between incidents, when nothing is waiting for anything, the clock goes on at once (`Sim.rest_until`): all days have their length
 on every clock, and what is left out are idle rounds of workers with nothing to do.
@@ -42,6 +42,7 @@ class Result:
 
     seed: int
     days: float
+    asked_days: float
     violation: Violation | None
     digest: str
     incidents: int
@@ -57,27 +58,29 @@ class Result:
 class Sim:
     """The world of one seed."""
 
-    def __init__(self, seed: int, *, skips: bool = True) -> None:
+    def __init__(self, seed: int, *, skips: bool = True, kind: str | None = None, second: str | None = None) -> None:
+        """`kind` of site and `second` centre are drawn unless given."""
         self.seed, self.skips = seed, skips
         self.rng = random.Random(f"edge-agent {seed}")
         self.directory = Path(tempfile.mkdtemp(prefix="zg-sim-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
         self.world = World()
         rng = self.rng
-        self.kind = rng.choices(("contacts", "panel", "meters"), (5, 3, 2))[0]
-        self.second = rng.choices(("", "honest", "dead", "liar"), (5, 2, 2, 2))[0]
+        drawn = rng.choices(("contacts", "panel", "meters"), (5, 3, 2))[0]
+        self.kind = kind or drawn
+        drawn = rng.choices(("", "honest", "dead", "liar"), (5, 2, 2, 2))[0]
+        self.second = drawn if second is None else second
         names = ["county"] + (["market"] if self.second else [])
         self.wans = {name: Wan(self.world, random.Random(rng.getrandbits(64))) for name in names}
         self.centres = {name: Centre(self.world, random.Random(rng.getrandbits(64)), name, GATEWAY) for name in names}
         self.brokers = {
-            name: Broker(self.world, random.Random(rng.getrandbits(64)), self.centres[name]) for name in names
+            name: Broker(self.wans[name], random.Random(rng.getrandbits(64)), self.centres[name]) for name in names
         }
         if self.second == "dead":
             self.wans["market"].mood = rng.choice(("cut", "refused", "down_lost"))
         if self.second == "liar":
             self.centres["market"].mood = "liar"
         self.config = self._config(names)
-        links = {name: (self.wans[name], self.brokers[name]) for name in names}
-        self.machine = Machine(self.world, self.directory, self.config, links, rng.getrandbits(32))
+        self.machine = Machine(self.world, self.directory, self.config, self.brokers, rng.getrandbits(32))
         self.honest = ["county"] + (["market"] if self.second == "honest" else [])
         self.observer = Observer(self.machine, [self.centres[name] for name in self.honest])
         self.machine.on_core = self._core_started
@@ -166,22 +169,19 @@ class Sim:
             if not self.skips or not await self._idle():
                 await asyncio.sleep(min(1.0, at_s - world.now_s))
                 continue
-            core, core_loop, home = self.machine.core, self.machine.core_loop, world.home
-            assert core is not None
             by_s = at_s - world.now_s
-            rules = getattr(Core, "_run_rules")
-            due = [when for when, _, h in world.timers if getattr(h._callback, "__func__", None) is rules]  # type: ignore[attr-defined]
+            due = [when for when, _, handle in world.timers if _is_rule(handle)]
             by_s = min([by_s, *(when - world.now_s - 0.05 for when in due)])
             if by_s < 5.0:
                 await asyncio.sleep(max(0.1, min(1.0, at_s - world.now_s)))
                 continue
             self.awake_s -= by_s
-            world.skip(
-                by_s,
-                lambda h: h._loop is core_loop and getattr(h._callback, "__func__", None) is not rules,  # type: ignore[attr-defined]
-            )
+            world.skip(by_s, self._shifts)
             await asyncio.sleep(0.01)
-            del home
+
+    def _shifts(self, handle: asyncio.Handle) -> bool:
+        """The core's idle workers are moved along, its rules keep their time. The uplink and the field go first: they speak."""
+        return handle._loop is self.machine.core_loop and not _is_rule(handle)  # type: ignore[attr-defined]
 
     async def _idle(self) -> bool:
         """Nothing has moved for a while, and no message is on its way."""
@@ -201,10 +201,14 @@ class Sim:
         return False
 
     def at_rest(self) -> bool:
-        """All processes are there and nothing is owed to an honest centre."""
+        """The agent believes so, and it is true."""
+        return not self.observer.owed and self.believes_rest()
+
+    def believes_rest(self) -> bool:
+        """All processes are there and nothing is owed to an honest centre, as far as the uplink knows."""
         machine = self.machine
         core, uplink = machine.core, machine.uplink
-        if core is None or uplink is None or not uplink.core.present or self.observer.owed:
+        if core is None or uplink is None or not uplink.core.present:
             return False
         for destination in uplink.destinations:
             if destination.id in self.honest:
@@ -275,6 +279,7 @@ class Sim:
             return Result(
                 seed=self.seed,
                 days=world.now_s / DAY_S,
+                asked_days=days,
                 violation=observer.first,
                 digest=observer.digest.hexdigest(),
                 incidents=self.incidents,
@@ -292,6 +297,17 @@ class Sim:
             world.home.kill()
 
 
-def quiet() -> None:
-    """The agent's log would be most of the work."""
+def _is_rule(handle: asyncio.Handle) -> bool:
+    """A timer of the alarm rules: it means something and must come at its time."""
+    return getattr(handle._callback, "__func__", None) is Core._run_rules  # type: ignore[attr-defined]
+
+
+def run_seed(seed: int, *, days: float = 7.0, skips: bool = True) -> Result:
+    """The run of one seed, without the agent's log, which would be most of the work."""
+    from tests.sim.story import story
+
     logging.disable(logging.CRITICAL)
+    try:
+        return Sim(seed, skips=skips).run(days, story)
+    finally:
+        logging.disable(logging.NOTSET)
