@@ -21,19 +21,15 @@ from tests.sim.sim import Sim
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
-def confirms_too_much(patch: pytest.MonkeyPatch) -> None:
-    """The ledger takes one record more than the centre has for delivered."""
-    real = Outbox.acknowledge
+def takes_the_brokers_word(patch: pytest.MonkeyPatch) -> None:
+    """PUBACK counts as confirmation."""
 
-    def acknowledge(self: Outbox, ack: Any, now_s: float) -> Any:
-        stream = self.get(ack.epoch, ack.priority)
-        confirmed = real(self, ack, now_s)
-        if stream is not None and stream.done.through < stream.head:
-            for kept in (stream.done, stream.busy):
-                kept.add(stream.done.through + 1, stream.done.through + 1)
-        return confirmed
+    def taken(self: Destination, flight: Any) -> None:
+        before = flight.stream.done.through
+        self.outbox.taken(flight)
+        self._confirmed(flight.stream, [flight], before)
 
-    patch.setattr(Outbox, "acknowledge", acknowledge)
+    patch.setattr(Destination, "taken", taken)
 
 
 def promises_before_the_commit(patch: pytest.MonkeyPatch) -> None:
@@ -134,8 +130,19 @@ Act = Callable[[Sim, random.Random], Any]
 cut: Act = partial(story.wan_mood, mood="cut", lasts_s=150.0)
 power: Act = partial(story.power, mode="lose", after=12)
 
+
+async def forgetful_broker(sim: Sim, rng: random.Random) -> None:
+    """The centre is away, and the broker that keeps its messages restarts without a disk."""
+    centre = sim.centres["county"]
+    centre.mood = "away"
+    await sim.lasting(45.0)
+    sim.brokers["county"].restart(keeps_sessions=False)
+    centre.mood = "honest"
+    await sim.lasting(1.0)
+
+
 PLANTED: list[tuple[str, Plant, tuple[Act, ...]]] = [
-    ("I1", confirms_too_much, (partial(story.wan_mood, mood="cut", lasts_s=20.0),)),
+    ("I1", takes_the_brokers_word, (partial(forgetful_broker),)),
     ("I1", promises_before_the_commit, (power,)),
     ("I1", drops_an_alarm, ()),
     ("I2", invents_a_fire, ()),
