@@ -87,7 +87,7 @@ class Parts:
     ask: AskCore
     restamp: Callable[[bytes], bytes]  # a record from before the clock was right, dated by what is known now
     brief_is_all: bool = False  # no path of it carries records in full
-    unseen: Callable[[], None] = lambda: None  # the centre has alarms no batch of ours carried: which lamps wait for them?
+    unseen: Callable[[], None] = lambda: None  # the centre has alarms no batch of ours carried: whose lamp is that?
 
 
 class Destination:

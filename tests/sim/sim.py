@@ -195,10 +195,16 @@ class Sim:
             return False
         for _ in range(100):
             soon = self.world.timers[0][0] < self.world.now_s + 0.002 if self.world.timers else False
-            if not soon and not any(wan.under_way for wan in self.wans.values()):
+            if not soon and not self._just_spoke() and not any(wan.under_way for wan in self.wans.values()):
                 return True
             await asyncio.sleep(0.003)
         return False
+
+    def _just_spoke(self) -> bool:
+        """The uplink has told the core something a moment ago, and so would not say next that it is alive."""
+        core, loop = self.machine.core, self.machine.core_loop
+        heard_s = core.server.heard_s("journal") if core is not None else None
+        return loop is None or heard_s is None or loop.time() - heard_s < 0.5
 
     def at_rest(self) -> bool:
         """The agent believes so, and it is true."""

@@ -26,8 +26,8 @@ def takes_the_brokers_word(patch: pytest.MonkeyPatch) -> None:
 
     def taken(self: Destination, flight: Any) -> None:
         before = flight.stream.done.through
-        self.outbox.taken(flight)
-        self._confirmed(flight.stream, [flight], before)
+        confirmed = self.outbox.settle(flight.stream, flight.batch.first, flight.batch.last)
+        self._confirmed(flight.stream, confirmed, before)
 
     patch.setattr(Destination, "taken", taken)
 
