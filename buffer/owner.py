@@ -288,7 +288,7 @@ class Owner(Generic[StoreT]):
         return code
 
     def _give_way_to(self, alarms: bool, size: int, now_ns: int) -> bool:
-        """One step of making room for `size` bytes in a file at its budget. False if nothing could go, or not even that be written."""
+        """One step of making room in a file at its budget. False if nothing could go, or not even that be written."""
         gave = False
 
         def work() -> None:
