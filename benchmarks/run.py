@@ -64,6 +64,10 @@ BOUNDS = (
     Bound("GB/T 26875.3 packets, decode, times the floor", "gb26875", "decode.times_floor", 20),
     Bound("city: alarms through 4 consumers over 1, a flush of 10 ms", "city", "slow_flush.growth_4", 1.5, False),
     Bound("city: replay through 4 consumers, share of raw COPY", "city", "replay.ratio_to_floor", 0.08, False),
+    Bound("to the card, KiB an alarm", "wear", "alarm.kib", 20),
+    Bound("to the card, flushes an alarm", "wear", "alarm.flushes", 1.5),
+    Bound("to the card, KiB a telemetry row", "wear", "telemetry.kib_a_row", 2),
+    Bound("to the card, MB a day, 200-point site", "wear", "day.mb_a_day", 50),
     Bound(
         "nine live slaves beside a dead one, worst deviation %", "modbus", "period.one_dead_of_ten.worst_percent", 5.0
     ),

@@ -31,12 +31,12 @@ from tests.proof.site import ProofSite
 
 IMAGE_BYTES = 64 << 20
 DAY_S = 86_400
-METERS = 8  # of 26 points each
+METERS = 10  # about twenty points each
 ROW = (
     b'{"at":{"boot":"0b5f0c9e","mono_ns":%d,"wall_ns":1795479922032912817,"clock":"synced"},"source":"meter%d",'
     b'"values":{"voltage_a_v":%d.%d,"voltage_b_v":231.1,"voltage_c_v":229.4,"current_a_a":3.%d,"current_b_a":2.9,"power_kw":1.84}}'
 )
-OPTIONS = "noatime"
+OPTIONS = "noatime,lazytime,commit=60"  # docs/power.md
 
 
 class Card:

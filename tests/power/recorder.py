@@ -209,7 +209,8 @@ def obey(recorder: Recorder, log: Path, below: str) -> None:
             trouble = recorder.trouble
             answer = {"seen": trouble.seen, "hits": trouble.hits} if trouble else {"seen": 0, "hits": 0}
         elif do == "log":
-            ops, recorder.log = recorder.log, []  # one byte code each: no operation falls between them
+            ops = recorder.log[:]
+            del recorder.log[: len(ops)]  # what came meanwhile is behind them
             log.write_bytes(pickle.dumps(ops))
             answer = {"ops": len(ops)}
         print(json.dumps(answer), flush=True)

@@ -29,7 +29,7 @@ def judge_image(
     image: bytearray, place: Path, promised: Promised, label: str, tally: Tally, *, boot: str = "after"
 ) -> None:
     """Mount read-write without a check, and judge what is on it."""
-    path = place / "cut.img"
+    path = place / f"{tally.states}.img"  # a new one each time: the last one's loop device may be a moment behind
     path.write_bytes(image)
     try:
         with mounted(path, place / "check") as directory:
@@ -37,6 +37,7 @@ def judge_image(
             found = judge(directory, promised, boot=boot)
     except (AssertionError, OSError) as fault:
         found = Found(wrong=[f"unusable: {fault}"])
+    path.unlink()
     tally.add(found, label, promised)
 
 
