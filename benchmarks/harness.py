@@ -152,7 +152,7 @@ async def centre(directory: Path, broker: Broker) -> AsyncIterator[Program]:
     arguments = ["--host", broker.host, "--port", str(broker.port), "--db", str(directory / "centre.db")]
     if broker.tls is not None:
         cert, key = broker.tls.client("centre")
-        arguments += ["--tls-ca", str(broker.tls.ca_file), "--tls-cert", str(cert), "--tls-key", str(key)]
+        arguments += ["--tls-ca", str(broker.tls.ca_file), "--cert", str(cert), "--key", str(key)]
     program = Program.python("centre", "simulators.centre", "run", *arguments, log=directory / "centre.log")
     await program.start()
     try:

@@ -31,9 +31,8 @@ RECEIVE_MAXIMUM: Final = 64  # messages the broker may have handed us uncommitte
 PACKET_BYTES_MAX: Final = 1024 * 1024
 SESSION_EXPIRY_S: Final = 7 * 24 * 3600  # the broker keeps what comes while we are away
 KEEPALIVE_S: Final = 30
-SHARED_KEEPALIVE_S: Final = (
-    5  # a consumer that froze keeps its share of the messages until the broker notices: 1.5 times this
-)
+SHARED_KEEPALIVE_S: Final = 5  # a consumer that froze keeps its share until the broker notices: 1.5 times this
+ACKS_QUEUED_MAX: Final = 10_000  # while the broker is away; the acks after it say more
 ACK_EXPIRY_S: Final = 300  # an old ack is of no use: the next one says more
 DRAIN_S: Final = 5.0  # a consumer that leaves in order works off what the broker has handed it, for so long at most
 QUIET_S: Final = 0.3
@@ -141,6 +140,7 @@ class Centre:
         client.on_message = self._on_message
         client.suppress_exceptions = True
         client.max_inflight_messages_set(0)
+        client.max_queued_messages_set(ACKS_QUEUED_MAX)
         client.reconnect_delay_set(1, 5 if self._shared else 30)
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         # A dead member's session must not outlive it: brokers go on giving it its share, and nobody else would see that.

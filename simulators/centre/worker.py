@@ -38,6 +38,12 @@ class Message:
     client: paho.Client
     session: int
 
+    @property
+    def gateway(self) -> str:
+        """As the topic has it; the broker's access list vouches for that."""
+        parts = self.topic.split("/")
+        return parts[2] if len(parts) > 3 else ""
+
 
 @dataclass(slots=True)
 class Reply:
@@ -173,9 +179,10 @@ class Worker:
         with self._arrived, contextlib.suppress(ValueError):
             self._waiting[message.lane].remove(message)
         log.error("rejected topic=%s why=%s", ascii(message.topic)[:100], ascii(why)[:500])
-        gateway = message.topic.split("/")[2]
         if message.correlation:
-            self._reply(gateway, Reply(rejected=[{"batch": message.correlation, "why": "the store cannot take it"}]))
+            self._reply(
+                message.gateway, Reply(rejected=[{"batch": message.correlation, "why": "the store cannot take it"}])
+            )
         self._give_back([message])
 
     def _say(self, *, failing: bool) -> None:
@@ -221,14 +228,13 @@ class Worker:
         self._give_back(handled)
 
     def _handle(self, message: Message) -> None:
-        parts = message.topic.split("/")
-        gateway = parts[2] if len(parts) > 3 else ""
+        gateway, last = message.gateway, message.topic.rpartition("/")[2]
         self._store.count("messages")
         try:
-            if parts[-1] == "state":
+            if last == "state":
                 self._store.take_state(gateway, read_state(gateway, message.payload))
             else:
-                self._store.take_batch(read_batch(gateway, parts[-1], message.payload))
+                self._store.take_batch(read_batch(gateway, last, message.payload))
         except Rejected as fault:
             self._store.count("rejected")
             log.warning(
