@@ -8,7 +8,7 @@ In a program:
 
 On its own: `python -m simulators.modem bc95 --link /tmp/modem1`, commands on stdin, one JSON line for each:
 `sim ready|absent|pin|puk|failure`, `network home|searching|denied|blocked|emergency`, `hung|deaf|storm|mute on|off`,
-`garbage|loss 0.05`, `delay|slow 0.8`, `drop_context`, `restart`, `wedge`, `power on|off`, `quit`.
+`garbage|loss 0.05`, `delay|slow 0.8`, `drop_context`, `restart`, `power on|off`, `quit`.
 """
 
 import argparse
@@ -75,7 +75,7 @@ class ModemSim:
         self._talk: Talk = TALKS[family](self)
         self._inbox = bytearray()
         self._data: tuple[int, Callable[[bytes], None]] | None = None  # a prompt waits for so many bytes
-        self._booted_s = 0.0
+        self._booted_s = self._answer_due_s = 0.0
         self._booting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -194,8 +194,10 @@ class ModemSim:
         if line[:2].upper() != "AT":
             return
         self.heard.append(line)
-        if self.slow_s:
-            asyncio.get_running_loop().call_later(self.slow_s, self._answer, line[2:])
+        loop = asyncio.get_running_loop()
+        self._answer_due_s = max(loop.time() + self.slow_s, self._answer_due_s)  # in order, as every modem answers
+        if self._answer_due_s > loop.time():
+            loop.call_at(self._answer_due_s, self._answer, line[2:])
         else:
             self._answer(line[2:])
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import calendar
+import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from drivers.codecs.at.fields import Reading
 from drivers.codecs.at.readings import read
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.network_time import utc_ns
+from edge_agent.uplink.modem.port import AtTimeout
 from simulators.modem import ICCID, IMEI, ModemSim
 from tests.modem.bench import Bench, bench, datagram, quick_ladder, udp_echo, until
 
@@ -178,11 +181,12 @@ async def test_an_answer_that_comes_too_late_is_never_credited_to_the_next_comma
         await on.up()
         on.sim.slow_s = 1.0
         port = on.modem.port
-        with pytest.raises(Exception, match="CSQ"):
-            await port.ask("+CSQ", timeout_s=0.2)
+        for late in ("+CSQ", "+CEREG?", "+CGMM"):
+            with pytest.raises(AtTimeout):
+                await port.ask(late, timeout_s=0.1)
         on.sim.slow_s = 0.0
-        answer = await port.ask("+CGMM")
-        assert [line.text for line in answer.lines] == ["Revision: EC200TCNHAR02A09M16"]
+        answer = await port.ask("+COPS?")
+        assert [line.text for line in answer.lines] == ['+COPS: 0,2,"46000"']
 
 
 async def test_a_modem_that_restarts_by_itself_is_set_up_again(tmp_path: Path) -> None:
@@ -202,10 +206,10 @@ async def test_an_attempt_nobody_waited_for_does_not_block_the_next_one(tmp_path
     async with bench(tmp_path, "quectel") as on, udp_echo() as (port, _):
         await on.up()
         on.sim.slow_s = 0.3
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await on.modem.udp("127.0.0.1", port)
-        await until(lambda: any(line.startswith("AT+QIOPEN") for line in on.sim.heard), "it was asked all the same")
+        opening = asyncio.create_task(on.modem.udp("127.0.0.1", port))
+        await until(lambda: any(line.startswith("AT+QIOPEN") for line in on.sim.heard), "it is asked")
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
         on.sim.slow_s = 0.0
         await asyncio.sleep(0.5)
         await echoes(on, port)
@@ -264,3 +268,35 @@ async def test_local_or_utc_is_decided_by_what_we_believe_and_by_nothing_else(to
     assert utc_ns(reading, None, NOON_NS + 60 * 10**9) == NOON_NS
     assert utc_ns(reading, None, None) is None
     assert utc_ns(reading, None, NOON_NS + 86400 * 10**9) is None  # neither is near: say nothing
+
+
+# --- the simulator on its own ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_simulator_on_its_own_takes_its_moods_from_stdin(tmp_path: Path) -> None:
+    port = tmp_path / "modem"
+    program = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "simulators.modem",
+        "bc95",
+        "--link",
+        str(port),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert program.stdin is not None
+    assert program.stdout is not None
+
+    async def said() -> object:
+        assert program.stdout is not None
+        return json.loads(await asyncio.wait_for(program.stdout.readline(), 20))
+
+    assert await said() == {"did": "ready", "link": str(port)}
+    assert port.is_symlink()
+    for line, answer in (("sim absent", {"did": "sim"}), ("sim gone", {"error": "no mood 'sim gone'"})):
+        program.stdin.write(line.encode() + b"\n")
+        assert await said() == answer
+    program.stdin.write(b"quit\n")
+    assert await asyncio.wait_for(program.wait(), 20) == 0
+    assert not port.is_symlink()

@@ -231,6 +231,8 @@ class Modem:
         said = []
         for command in ("I", "+CGMM", "+CGMR"):
             answer = await self.port.ask(command)
+            if command == "I" and answer.ok and answer.lines:
+                self.port.identity = answer.lines[0].text
             said += [line.text for line in answer.lines]
             if self.settings.family == "auto" and (known := family_of(" ".join(said))) is not None:
                 self.family = known

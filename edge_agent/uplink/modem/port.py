@@ -1,7 +1,8 @@
 """One AT port: one command in flight, its answer, and everything the modem says unasked.
 
-An answer that comes too late is never credited to the next command: after a timeout the port is cleared (silence, AT, exactly
-one OK, silence) before anything else is sent.
+An answer that comes too late is never credited to the next command. Modems answer in order, so after a timeout ATI is sent until
+its known first line comes back: whatever came before that was late. While that line is not known yet: silence, AT, exactly one
+OK, silence.
 """
 
 import asyncio
@@ -61,6 +62,7 @@ class AtPort:
         self.link, self._on_urc = link, on_urc
         self.gap_s = 0.0
         self.answer_s = 5.0  # how long an ordinary command may take
+        self.identity = ""  # the first line ATI is answered with, once it is known
         self.answered = 0  # grows with every answer: progress
         self.timeouts = 0
         self.refused = 0  # lines that were noise
@@ -71,6 +73,8 @@ class AtPort:
         self._pending: _Pending | None = None
         self._stale = False  # an answer may still come that belongs to nobody
         self._in_prompt = False
+        self._identity_seen = False
+        self._cleared: asyncio.Future[None] | None = None
         self._heard_s = 0.0
         self._finals = 0
         self._free_s = 0.0  # when the next command may go
@@ -124,6 +128,7 @@ class AtPort:
     def closed(self) -> None:
         """The port went away: whoever waits is told, and what was begun is forgotten."""
         self._reader.reset()
+        self.identity = ""  # another modem may be there next
         if self._pending is not None and not self._pending.done.done():
             self._pending.done.set_exception(LinkDown("hang_up", f"{self.link.path} went away"))
 
@@ -131,6 +136,9 @@ class AtPort:
         if self._in_prompt:
             self.link.write(ESCAPE)
             self._in_prompt = False
+        if self.identity:
+            await self._until_identity()
+            return
         for _ in range(CLEAR_TRIES):
             await self._until_quiet()
             self._finals = 0
@@ -141,6 +149,19 @@ class AtPort:
                 return
         self.timeouts += 1
         raise AtTimeout("AT")
+
+    async def _until_identity(self) -> None:
+        self._cleared, self._identity_seen = asyncio.get_running_loop().create_future(), False
+        try:
+            self.link.write(b"ATI\r")
+            async with asyncio.timeout(self.answer_s):
+                await self._cleared
+            self._stale = False
+        except TimeoutError:
+            self.timeouts += 1
+            raise AtTimeout("I") from None
+        finally:
+            self._cleared = None
 
     async def _until_quiet(self, least_s: float = 0.0) -> None:
         """Return when nothing has come for QUIET_S; a line that never rests is waited for 2 s."""
@@ -176,6 +197,8 @@ class AtPort:
 
     def _line(self, line: Line) -> None:
         pending, text = self._pending, line.text
+        if self._cleared is not None and self._clears(text, self._cleared):
+            return
         if (ending := final_of(text)) is not None:
             self._finals += 1
             if pending is not None and (pending.data is None or pending.sent_data or not ending.ok):
@@ -193,6 +216,15 @@ class AtPort:
                 pending.readings.append(got)
         else:
             self.stray += 1
+
+    def _clears(self, text: str, cleared: asyncio.Future[None]) -> bool:
+        """Whether a line belongs to what is thrown away while the port is cleared."""
+        if text == self.identity:
+            self._identity_seen = True
+        elif self._identity_seen and final_of(text) is not None and not cleared.done():
+            cleared.set_result(None)
+        got = read(text, "-")
+        return not (isinstance(got, Reading) and got.urc)
 
     def _complete(self, pending: _Pending, ok: bool, code: str) -> None:
         if pending.done.done():
