@@ -4,6 +4,7 @@ A record keeps its boot and its monotonic time for ever, so its wall time can be
 """
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ BOOTS_KEPT: Final = 64  # power cuts of months; what is older than that has long
 STATE_KEY: Final = "tb:"
 _HOLDOVER: Final = b'"clock":"holdover"'
 _UNSET: Final = b'"clock":"unset"'
+_AT: Final = re.compile(rb'"at":\{"boot":"([!-~]{1,64}?)","mono_ns":([0-9]{1,19}),')
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,8 @@ class BootTimes:
         return Instant(at.boot_id, at.mono_ns, at.mono_ns + known.offset_ns, Clock.SYNCED, restamped=True)
 
     def restamp_body(self, body: bytes) -> bytes:
-        """The same for a journal body. One that needs nothing is not even parsed."""
-        if _HOLDOVER not in body and _UNSET not in body:
+        """The same for a journal body. One that needs nothing, of a long backlog too, is not even parsed."""
+        if not self._boots or (_HOLDOVER not in body and _UNSET not in body) or not self._could_be(body):
             return body
         try:
             record = json.loads(body)
@@ -66,6 +68,12 @@ class BootTimes:
         return (
             body if restamped is record else json.dumps(restamped, ensure_ascii=False, separators=(",", ":")).encode()
         )
+
+    def _could_be(self, body: bytes) -> bool:
+        """Whether something better is known of its boot at that moment, by a look at the bytes `encode_instant` makes."""
+        found = _AT.search(body)
+        known = self._boots.get(found[1].decode()) if found else None
+        return found is not None and known is not None and int(found[2]) < known.from_ns
 
     def restamp_record(self, record: Mapping[str, object]) -> Mapping[str, object]:
         """The same for a decoded body; the very same mapping if nothing changes."""
