@@ -118,6 +118,7 @@ class Fleet:
                 rng=random.Random(self.rng.getrandbits(64)),
                 snapshot=nothing,
                 ask=nothing,
+                restamp=lambda record: record,
             )
             uplink = Uplink(id=gateway, host="127.0.0.1", port=options.port, unconfirmed_s=options.unconfirmed_s)
             self.destinations[gateway] = Destination(uplink, parts)
