@@ -134,6 +134,8 @@ def _read(directory: Path, promised: Promised, found: Found, new: list[Ticket], 
         if promised.known.get(name) != body:
             found.wrong.append(f"ghost {name}: {body[:60]!r}")
         found.doubtful += name not in promised.acked
+    bodies = Counter(body for body in there.values() if body != NEW and not is_gap(body))
+    found.wrong += [f"twice there: {body[:60]!r}" for body, count in bodies.items() if count > 1]
     found.kept = len(there)
     found.heads = tuple(sorted((epoch, stream, n) for (epoch, stream), n in last.items()))
     for ticket in new:
@@ -142,7 +144,7 @@ def _read(directory: Path, promised: Promised, found: Found, new: list[Ticket], 
         if there.get(ticket.name) != NEW:
             found.wrong.append(f"the new record {ticket.name} is not there")
         if ticket.name in promised.acked:
-            found.wrong.append(f"the name {ticket.name} was given twice")
+            found.wrong.append(f"twice given: {ticket.name}")
     if found.state != {**before, "after": b"1"}:
         found.wrong.append(f"latched state changed by itself: {before} {found.state}")
     found.state.pop("after", None)
@@ -153,7 +155,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.states = self.acked_max = 0
-        self.lost = self.altered = self.ghosts = self.unsound = self.wrong_state = 0
+        self.lost = self.doubled = self.altered = self.ghosts = self.unsound = self.wrong_state = 0
         self.doubtful = 0
         self.reported: Counter[str] = Counter()
         self.examples: list[str] = []
@@ -172,15 +174,16 @@ class Tally:
         self.lost += "lost" in words
         self.altered += "altered" in words
         self.ghosts += "ghost" in words
+        self.doubled += "twice" in words
         self.wrong_state += any(text.startswith(("state of other", "latched state")) for text in found.wrong)
-        self.unsound += any(word not in {"lost", "altered", "ghost", "state", "latched"} for word in words)
+        self.unsound += any(word not in {"lost", "altered", "ghost", "twice", "state", "latched"} for word in words)
         if found.wrong and len(self.examples) < 5:
             self.examples.append(f"{label}: {found.wrong[:4]}")
 
     @property
     def bad(self) -> int:
         """States with anything wrong, counted once for each way."""
-        return self.lost + self.altered + self.ghosts + self.unsound + self.wrong_state
+        return self.lost + self.doubled + self.altered + self.ghosts + self.unsound + self.wrong_state
 
     @property
     def set_aside(self) -> int:
@@ -193,7 +196,7 @@ class Tally:
             "states": self.states,
             "records_acked": self.acked_max,
             "lost": self.lost,
-            "doubled": 0,
+            "doubled": self.doubled,
             "altered": self.altered,
             "invented": self.ghosts,
             "unsound": self.unsound,

@@ -84,6 +84,7 @@ class Run:
             assert reader.verify().ok
         names = [ticket.name for ticket in (*self.tickets, new) if ticket.name is not None]
         assert len(names) == len(set(names)), "a name was given twice"
+        assert len(there.values()) == len(set(there.values())), "a record is there under two names"
         for ticket in (*self.tickets, new):
             if ticket.name is not None:
                 assert there.get(ticket.name) == ticket.body, f"{ticket.name} was acknowledged falsely"
