@@ -85,7 +85,6 @@ class Machine:
         self.core_loop: ProcessLoop | None = None
         self.uplink_loop: ProcessLoop | None = None
         self.core_since_s = 0.0
-        self.make_core: Callable[..., Core] = Core
         world.home.machine = self
 
     # -- clocks ------------------------------------------------------------------------------------------------------
@@ -111,7 +110,7 @@ class Machine:
 
         async def main() -> None:
             clock = SimClock(self, loop)
-            self.core = self.make_core(
+            self.core = Core(
                 self.config,
                 clock,
                 open_journal=partial(self._open_journal, loop),

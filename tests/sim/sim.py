@@ -263,13 +263,14 @@ class Sim:
             await asyncio.sleep(0.5)
 
     # -- the run -----------------------------------------------------------------------------------------------------
-    def run(self, days: float, story: "Callable[[Sim], Any]") -> Result:
+    def run(self, days: float, story: "Callable[[Sim], Any]", *, each_day: Callable[[], None] = lambda: None) -> Result:
         """Live so long. The first violation ends it."""
         cpu_s = time.process_time()
         observer, world = self.observer, self.world
         end_s = self.end_s = days * DAY_S
         task = world.home.create_task(story(self))
         self.machine.power_on()
+        day = 0.0
         gc.disable()  # what dies dies by its count; the rest is looked through between slices
         try:
             while world.now_s < end_s and observer.first is None and not task.done():
@@ -277,6 +278,10 @@ class Sim:
                 if world.crashes:
                     observer.fail("crash", world.crashes[0])
                 gc.collect(0)
+                if world.now_s // DAY_S > day:
+                    day = world.now_s // DAY_S
+                    gc.collect()
+                    each_day()
             if task.done() and not task.cancelled() and task.exception() is not None and observer.first is None:
                 fault = task.exception()
                 if not isinstance(fault, Violation):
