@@ -313,6 +313,12 @@ class SimSession:
         if not self._granted.done():
             self._granted.set_exception(LinkError("lost", why))
 
+    def end(self, why: LinkError) -> None:
+        """The destination has found it dead."""
+        self._connection.end(told=False)
+        if not self.closed.done():
+            self.closed.set_result(why)
+
     def encode(self, batch: Batch) -> bytes:
         return contract.encode_batch(self._link.gateway, batch, self._link.clock.now())
 

@@ -351,6 +351,7 @@ OF_SITE: dict[str, dict[str, tuple[int, Act]]] = {
     "panel": {"panel gone": (3, panel_gone), "panel garbage": (2, panel_garbage)},
     "meters": {"slave": (5, slave_fails)},
 }
+MOODS = ("cut", "up lost", "down lost", "refused")  # of one network, which has one at a time
 STOP = ("power", "kill core", "kill uplink")  # two of them at once would take each other's operation
 
 
@@ -385,8 +386,9 @@ def draw_faults(sim: Sim, rng: random.Random) -> None:
     catalogue = CATALOGUE | OF_SITE[sim.kind]
     how_many = rng.choice((0, 1, 1, 2, 2, 3))
     names = [rng.choices(list(catalogue), [weight for weight, _ in catalogue.values()])[0] for _ in range(how_many)]
-    if sum(name in STOP for name in names) > 1:
-        names = [name for name in names if name not in STOP] + [next(name for name in names if name in STOP)]
+    for alike in (MOODS, STOP):
+        if sum(name in alike for name in names) > 1:
+            names = [name for name in names if name not in alike] + [next(name for name in names if name in alike)]
     names = list(dict.fromkeys(names))
     sim.observer.note(f"incident {sim.incidents}: {', '.join(names)}")
     for name in names:
