@@ -31,6 +31,7 @@ HIGH, LOW = 0.90, 0.85  # of the budget: where shedding begins and ends
 RESERVE_MARGIN_BYTES = 1 << 20
 VACUUM_PAGES = 64
 ROOM_BYTES = 256 * 1024
+BUDGET_MARGIN_PAGES = 16  # what a group of rows may need beside their bodies
 
 Report = Callable[[StoreFault], None]
 StoreT = TypeVar("StoreT", VitalStore, BulkStore)
@@ -270,8 +271,11 @@ class Owner(Generic[StoreT]):
         """The file or the disk is full. Return "" if the alarms of the batch are written; what else was not is failed."""
         code, store = "full", self.store
         size = sum(len(ticket.body) for ticket in batch)
-        if store is not None and self.free() > 2 * size + ROOM_BYTES:  # so it is the budget
-            for _ in range(SHED_TRIES):
+        if store is not None and self.free() > 2 * size + ROOM_BYTES:
+            at_budget = self._at_budget(store, size)
+            if not at_budget and (code := self._write(batch, notes, now_ns)) != "full":
+                return code  # the medium said so once: nothing need go for that
+            for _ in range(SHED_TRIES if at_budget else 0):
                 if not self._give_way_to(bool(alarms), size, now_ns):
                     break
                 if (code := self._write(batch, notes, now_ns)) != "full":
@@ -286,6 +290,14 @@ class Owner(Generic[StoreT]):
             self._trouble("full", f"free={self.free()}")
             self._retry_ns = now_ns + 2 * S
         return code
+
+    def _at_budget(self, store: StoreT, size: int) -> bool:
+        """Whether it is the file that may not grow, and not the disk."""
+        try:
+            count, free = store.pages()
+        except sqlite3.Error:
+            return False
+        return count - free + 2 * size // PAGE_BYTES + BUDGET_MARGIN_PAGES > store.bound_pages
 
     def _give_way_to(self, alarms: bool, size: int, now_ns: int) -> bool:
         """One step of making room in a file at its budget. False if nothing could go, or not even that be written."""
