@@ -19,7 +19,7 @@ from tests.power.recording import ROOT, Recording, workplace
 from tests.power.test_file_cuts import writers_promises
 from tests.proof.site import note
 
-CUTS = int(os.environ.get("EDGE_BLOCK_CUTS", "120"))
+CUTS = int(os.environ.get("EDGE_BLOCK_CUTS", "60"))
 NESTED = int(os.environ.get("EDGE_NESTED_CUTS", "12"))
 SEED = int(os.environ.get("EDGE_CUT_SEED", "20261125"))
 DEPTH = 3

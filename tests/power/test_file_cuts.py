@@ -21,7 +21,7 @@ from tests.power.oplog import Op
 from tests.power.recording import ROOT, Recording, workplace
 from tests.proof.site import note
 
-CUTS = int(os.environ.get("EDGE_FILE_CUTS", "600"))
+CUTS = int(os.environ.get("EDGE_FILE_CUTS", "300"))
 STARTS = int(os.environ.get("EDGE_CUT_STARTS", "2"))
 SEED = int(os.environ.get("EDGE_CUT_SEED", "20261125"))
 LEDGER_EVERY = 5
@@ -61,7 +61,7 @@ def test_no_cut_costs_a_journal_what_it_called_durable(world: str) -> None:
     with workplace() as place:
         ops = recorded_writer(place, 60)
         promises = writers_promises(ops)
-        tally = judge_all(ops, promises, place, count=300, world=world)
+        tally = judge_all(ops, promises, place, count=150, world=world)
     assert not tally.bad and not tally.set_aside, (tally.examples, tally.reported)
     assert len(promises.by(len(ops)).acked) == 180
 

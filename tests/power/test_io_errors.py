@@ -28,7 +28,7 @@ from tests.proof.checker import compare, delays_s, read_given_up
 from tests.proof.site import BUZZER, ProofSite, note
 from tests.proof.test_full_disk import SMALL, fires_at_centre, no_store_fault, raise_fires, store_fault
 
-STRIDE = int(os.environ.get("EDGE_IO_STRIDE", "24"))
+STRIDE = int(os.environ.get("EDGE_IO_STRIDE", "48"))
 STALLS = int(os.environ.get("EDGE_STALLS", "3"))
 ERRORS = ("EIO", "ENOSPC", "EROFS", "EDQUOT")
 OPS = ("write", "fsync", "truncate", "create", "rename", "unlink")
