@@ -68,6 +68,11 @@ class Connection:
         self.latency_s = wan.latency_s
         wan.connections.append(self)
 
+    @property
+    def doubtful(self) -> bool:
+        """It is dead, or its last ping was lost, and the keep-alive has yet to find out."""
+        return self.swallowed or self.session.pinged
+
     def up(self, work: Callable[..., None], *args: Any) -> None:
         """The gateway says something."""
         if not self.over and not self.swallowed and self.wan.passes(up=True):
@@ -277,7 +282,7 @@ class SimSession:
         self._queue: list[tuple[int, int, str, bytes, str, Flight | None]] = []
         self._count = itertools.count()
         self._busy = False
-        self._pinged = False
+        self.pinged = False
         self._ping: asyncio.TimerHandle | None = None
         self._connection = Connection(link.wan, self)
 
@@ -294,15 +299,15 @@ class SimSession:
             self._granted.set_result(None)
 
     def pong(self) -> None:
-        self._pinged = False
+        self.pinged = False
 
     def _keep_alive(self) -> None:
         if self.closed.done():
             return
-        if self._pinged:
+        if self.pinged:
             self.lost("no PINGRESP")
             return
-        self._pinged = True
+        self.pinged = True
         self._connection.up(self._link.broker.ping)
         self._ping = self.loop.call_later(KEEPALIVE_S, self._keep_alive)
 

@@ -193,6 +193,8 @@ class Sim:
             self._stir, self._stir_s = stir, self.world.now_s
         if self.world.now_s - self._stir_s < SETTLED_S:
             return False
+        if any(connection.doubtful for wan in self.wans.values() for connection in wan.connections):
+            return False
         for _ in range(100):
             soon = self.world.timers[0][0] < self.world.now_s + 0.002 if self.world.timers else False
             if not soon and not self._just_spoke() and not any(wan.under_way for wan in self.wans.values()):

@@ -23,7 +23,8 @@ QUIET_WATCH_S = 15.0
 
 
 def source_down(source: str) -> Callable[[Any], bool]:
-    return lambda alarm: alarm.active and alarm.kind is Kind.LINK and alarm.point in (source, "delivery")
+    parent = source.partition("/")[0]  # with the uplink itself gone nobody can say which centre is not reached
+    return lambda alarm: alarm.active and alarm.kind is Kind.LINK and alarm.point in (source, parent, "delivery")
 
 
 def disk_alarm(alarm: Any) -> bool:

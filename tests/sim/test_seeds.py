@@ -7,7 +7,7 @@ import pytest
 from tests.sim.__main__ import spoken
 from tests.sim.sim import run_seed
 
-SEEDS = int(os.environ.get("EDGE_SEEDS", "50"))
+SEEDS = int(os.environ.get("EDGE_SEEDS", "200"))
 DAYS = float(os.environ.get("EDGE_SEED_DAYS", "7"))
 CHUNK = 5
 
