@@ -37,8 +37,8 @@ EVENTS: Final[Mapping[str, Meaning]] = {
     "battery_fault": Meaning("battery_fault"),
     "battery_ok": Meaning("battery_fault", active=False),
     "burglar": Meaning("tamper"),
-    "leak": Meaning("gas"),
-    "register": Meaning("test"),  # the panel learnt a device
+    "leak": Meaning("supervisory"),  # an agent or water is lost
+    "register": Meaning("boot"),  # the panel learnt a device
     "manual_mode": Meaning("feedback"),
     "start": Meaning("start"),
     "stop": Meaning("start", active=False),

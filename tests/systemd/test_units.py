@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
 SERVICES = ["edge-agent.service", "edge-agent-uplink.service"]
 EXPOSURE_MAX = 15  # tenths: systemd-analyze takes ten times the score it prints
+WITH_MODEM_MAX = 17  # serial ports cost 0.3: only on a site that has such a modem (systemd/README.md)
 
 
 def tool(name: str) -> str:
@@ -97,7 +98,7 @@ def test_only_a_site_with_an_at_modem_gives_the_uplink_serial_ports_and_nothing_
         unit.read_text().replace("[Install]", (UNITS / "edge-agent-uplink-modem.conf").read_text() + "[Install]")
     )
     done = subprocess.run(
-        [tool("systemd-analyze"), "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", unit],
+        [tool("systemd-analyze"), "security", "--offline=true", f"--threshold={WITH_MODEM_MAX}", unit],
         capture_output=True,
         text=True,
         check=False,
