@@ -31,6 +31,7 @@ BODY_BYTES_MAX = 256 * 1024
 MEDIA_BYTES_MAX = 8 * 1024 * 1024
 CHECK_AFTER_S = 10.0  # the background check lets a starting gateway take its first polls
 MARKS_LINGER_NS = 2_000_000_000
+BULK_MARKS_LINGER_NS = 3_600_000_000_000  # what readings need no longer be kept for; each commit wears the card
 STORM_NS = 250_000_000
 MIB = 1024 * 1024
 
@@ -204,7 +205,10 @@ class Journal:
         return dict(self.vital.state())
 
     def confirm(self, destination: str, epoch: str, priority: Priority, through: int) -> None:
-        """A mandatory destination has a stream up to n = `through`. Durable within seconds; may be told again."""
+        """A mandatory destination has a stream up to n = `through`. May be told again.
+
+        Durable within seconds, of readings within the hour.
+        """
         writer = self._writers[priority]
         with writer.marks_lock:
             name = (destination, epoch, priority)
@@ -429,7 +433,8 @@ class _Writer:
     def _take_marks(self, *, at_once: bool = False) -> None:
         if not self.marks or (not at_once and self._mono_ns() < self._marks_ns):
             return
-        self._marks_ns = self._mono_ns() + MARKS_LINGER_NS
+        bulk = isinstance(self.owner, BulkOwner)
+        self._marks_ns = self._mono_ns() + (BULK_MARKS_LINGER_NS if bulk else MARKS_LINGER_NS)
         with self.marks_lock:
             marks, self.marks = self.marks, {}
         self.owner.put_marks(marks, self._mono_ns())

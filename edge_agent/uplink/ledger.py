@@ -23,6 +23,9 @@ log = logging.getLogger("edge.ledger")
 
 VERSION: Final = 3  # 2: told, traffic; 3: crc
 LINGER_S: Final = 0.1  # confirms of this long share a commit
+READINGS_LINGER_S: Final = (
+    300.0  # those of readings alone: each commit wears the card, a kill costs duplicates the centre drops
+)
 RETRY_S: Final = 5.0  # a medium that took nothing is tried again after this
 REST_RANGES_MAX: Final = 1000  # confirmed out of order and remembered; what is above is sent again after a restart
 IDLE_NS: Final = 3600 * 10**9  # whoever notes something wakes the writer
@@ -80,6 +83,12 @@ class _Notes:
     def __bool__(self) -> bool:
         return bool(self.confirmed or self.told or self.traffic or self.refused)
 
+    @property
+    def readings_only(self) -> bool:
+        """Whether nothing but confirmed readings is in it."""
+        others = self.told or self.traffic or self.refused
+        return not others and all(priority is Priority.TELEMETRY for _, _, priority in self.confirmed)
+
     def add(self, newer: "_Notes") -> None:
         self.confirmed.update(newer.confirmed)
         self.told.update(newer.told)
@@ -100,6 +109,8 @@ class Ledger:
         self._closing = False
         self._idle = True
         self._lingers = False
+        self._rests = False  # readings wait for company
+        self._hurried = False
         self._failing = False
         self._database: sqlite3.Connection | None = None
         self._start = _Notes()
@@ -148,7 +159,7 @@ class Ledger:
         self.note(destination, MET, Priority.ALARM, Intervals())
 
     def note(self, destination: str, epoch: str, priority: Priority, done: Intervals) -> None:
-        """Remember `done`. The latest call for a stream wins; a commit follows within about LINGER_S."""
+        """Remember `done`. The latest call for a stream wins; a commit follows within LINGER_S, READINGS_LINGER_S for readings."""
         self._add(_Notes(confirmed={(destination, epoch, priority): done.copy()}))
 
     def note_told(self, destination: str, epoch: str, priority: Priority, told: Intervals) -> None:
@@ -166,7 +177,7 @@ class Ledger:
     def _add(self, notes: _Notes) -> None:
         with self._changed:
             self._notes.add(notes)
-            if self._idle:  # else the writer knows, and lets more come
+            if self._idle or (self._rests and not notes.readings_only):  # else the writer knows, and lets more come
                 self._idle = False
                 self._runner.wake()
 
@@ -190,6 +201,8 @@ class Ledger:
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Wait until all that was noted is committed. False if it is not within `timeout_s`."""
         with self._changed:
+            self._hurried = True
+            self._runner.wake()
             return self._changed.wait_for(lambda: self._idle, timeout_s)
 
     def close(self, timeout_s: float = 5.0) -> None:
@@ -272,16 +285,20 @@ class Ledger:
     # --- the writer thread ------------------------------------------------------------------------------------------------
 
     def _turn(self) -> int | None:
-        """Let notes gather for `LINGER_S`, then commit them."""
+        """Let notes gather for `LINGER_S`, readings alone for `READINGS_LINGER_S`, then commit them."""
         owed = self._owed
         with self._changed:
             if not owed and not self._notes:
-                self._idle = True
+                self._idle, self._hurried = True, False
                 self._changed.notify_all()
                 if not self._closing:
                     return IDLE_NS
                 self._close_file()
                 return None
+            rested, self._rests = self._rests, False
+            if not rested and not owed and self._notes.readings_only and not self._hurried and not self._closing:
+                self._rests = True
+                return int(READINGS_LINGER_S * 1e9)
             if not self._lingers and not self._closing:
                 self._lingers = True
                 return int((RETRY_S if self._failing else LINGER_S) * 1e9)
