@@ -149,8 +149,10 @@ async def resolve(host: str, port: int) -> list[Address]:
             raise LinkError("no_name", f"{host}: {str(fault) or 'no answer'}") from fault
         log.warning("name not resolved host=%s: using %s", ascii(host), found[0][1][0])
         return found
-    if len(_known) < NAMES_MAX:
-        _known[host, port] = found
+    _known.pop((host, port), None)
+    _known[host, port] = found
+    while len(_known) > NAMES_MAX:
+        del _known[next(iter(_known))]  # the one asked for longest ago
     return found
 
 
