@@ -25,6 +25,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from buffer.records import Priority
 from edge_agent.clock import SystemClock
 from edge_agent.config.model import Config
+from edge_agent.tasks import end
 from edge_agent.uplink.contract import Batch, encode_batch
 from edge_agent.uplink.main import UplinkProcess
 from tests.brokers import Broker
@@ -65,9 +66,7 @@ async def uplink(config: Config) -> AsyncIterator[UplinkProcess]:
     try:
         yield process
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 async def until(condition: Callable[[], bool]) -> None:

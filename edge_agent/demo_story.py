@@ -1,12 +1,14 @@
 """The scenes of the demo: from a quiet site, through a cut link and two killed processes, back to a quiet site."""
 
 import asyncio
+import functools
 import time
 from contextlib import AsyncExitStack
 from typing import Any
 
 from edge_agent.demo import Fire, Outcome
 from edge_agent.demo_show import DELIVERED, HEARD, KEPT, SAID, Show
+from edge_agent.tasks import end
 from simulators.site import ACK, BUZZER, CALL_POINT, SimulatedSite
 
 FIRE_KINDS = ("fire", "fire_manual")
@@ -146,7 +148,9 @@ class Story:
         show.stage = SAID
         told_ns = await site.panel.say(frame, copies=[frame, frame])
         watch = asyncio.create_task(self._watch_confirmed(fire, told_ns, in_time=site.link.up), name="confirmed")
-        self._watches.push_async_callback(_end, watch)
+        self._watches.push_async_callback(
+            functools.partial(end, watch, forgive=(Exception,))
+        )  # the story tells what failed
         show.say("panel", "fire", address=address)
         heard_ns = await site.until_output(BUZZER, True, "heard", after_ns=told_ns)
         fire.heard = show.buzzer = True
@@ -245,8 +249,3 @@ class Story:
 
 def _since(start_ns: int, end_ns: int | None = None) -> float:
     return round(((time.monotonic_ns() if end_ns is None else end_ns) - start_ns) / 1e6, 2)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

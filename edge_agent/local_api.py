@@ -20,6 +20,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_agent.tasks import end
+
 log = logging.getLogger("edge.api")
 
 LINE_BYTES_MAX = 64 * 1024
@@ -292,10 +294,8 @@ class LocalClient:
 
     async def close(self) -> None:
         """Hang up."""
-        self._task.cancel()
         self._writer.close()
-        with contextlib.suppress(asyncio.CancelledError, OSError):
-            await self._task
+        await end(self._task, forgive=(OSError,))
 
     async def _listen(self) -> None:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from drivers.gpio.fake import levels_file
+from edge_agent.tasks import end
 
 RECONNECT_S = 0.02
 HISTORY = 10_000
@@ -110,9 +111,7 @@ class Board:
     async def close(self) -> None:
         """Let go of the core. Its inputs keep their levels until it ends."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
             self._task = None
 
     async def __aenter__(self) -> "Board":

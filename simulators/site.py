@@ -22,6 +22,7 @@ from buffer.faults import JournalError
 from buffer.reader import JournalReader
 from buffer.records import Priority
 from edge_agent.local_api import ApiError, LocalClient
+from edge_agent.tasks import end
 from simulators.board import Board
 from simulators.broker import Broker
 from simulators.centre import query
@@ -171,7 +172,7 @@ class SimulatedSite:
             (self.directory / "config.toml").write_text(text, "utf-8")
             close.push_async_callback(self._stop_gateway)
             listener = asyncio.create_task(self._listen(), name="site-listener")
-            close.push_async_callback(_end, listener)
+            close.push_async_callback(end, listener)
             await self.until(self._centre_ready, "centre")
         except BaseException:
             await close.aclose()
@@ -352,9 +353,3 @@ def _short_directory() -> Path:
         shutil.rmtree(made)
         made = tempfile.mkdtemp(prefix="zg-", dir="/tmp")
     return Path(made)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,13 @@ checker = load_checker()
 
 def test_both_languages_are_complete() -> None:
     assert checker.check(ROOT) == []
+
+
+def test_nobody_swallows_a_cancellation() -> None:
+    """`suppress(CancelledError)` also swallows the cancellation of whoever stands in it; edge_agent.tasks.end does not."""
+    rooms = ("benchmarks", "buffer", "drivers", "edge_agent", "provisioning", "simulators")
+    texts = {path: path.read_text("utf-8") for room in rooms for path in (ROOT / room).rglob("*.py")}
+    assert [str(path) for path, text in texts.items() if re.search(r"suppress\([^)]*CancelledError", text)] == []
 
 
 def house(directory: Path, texts: str, code: str) -> Path:

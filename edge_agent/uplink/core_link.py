@@ -1,7 +1,6 @@
 """The uplink's end of the core's local API. The core may be absent, restart, or start later: nothing here waits for it."""
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -10,6 +9,7 @@ from typing import Final, NoReturn
 
 from buffer.records import Priority
 from edge_agent.local_api import ApiError, LocalClient
+from edge_agent.tasks import end
 
 log = logging.getLogger("edge.core_link")
 
@@ -127,10 +127,7 @@ class CoreLink:
                 if task.done():
                     task.result()
         finally:
-            for task in (reporter, present, listener):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError, OSError, ApiError, TimeoutError):
-                    await task
+            await end(reporter, present, listener, forgive=(OSError, ApiError, TimeoutError))
 
     async def _listen(self, client: LocalClient) -> None:
         async for push in client.pushes():

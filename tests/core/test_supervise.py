@@ -1,7 +1,6 @@
 """Workers are restarted, and only their progress feeds the watchdog."""
 
 import asyncio
-import contextlib
 import socket
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 from edge_agent import supervise
 from edge_agent.supervise import Supervisor
+from edge_agent.tasks import end
 
 
 def quiet(worker: str, running: bool, reason: str) -> None:
@@ -148,7 +148,5 @@ async def test_the_watchdog_is_fed_only_while_every_worker_moves(
         moving = True
         while await heard() != "WATCHDOG=1":
             pass
-    feeding.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await feeding
+    await end(feeding)
     systemd.close()

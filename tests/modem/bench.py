@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from edge_agent.config.model import Link
 from edge_agent.config.model import Modem as Settings
+from edge_agent.tasks import end
 from edge_agent.uplink.modem.driver import Modem, Timing
 from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.ladder import RUNGS, Ladder, Rung, Waits
@@ -119,9 +120,7 @@ async def bench(
             if running.done():
                 running.result()
         finally:
-            running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
+            await end(running)
 
 
 class UdpEcho(asyncio.DatagramProtocol):

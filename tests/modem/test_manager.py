@@ -13,6 +13,7 @@ import pytest
 
 from edge_agent.config.model import Link
 from edge_agent.config.model import Modem as Settings
+from edge_agent.tasks import end
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.manager import ManagedModem, Pace, find, network_utc_ns
@@ -65,9 +66,7 @@ async def bench(address: str, directory: Path, **settings: Any) -> AsyncIterator
         if running.done():
             running.result()
     finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+        await end(running)
 
 
 @pytest.fixture

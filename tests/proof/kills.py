@@ -1,12 +1,12 @@
 """The kill matrix: a panel that never stops speaking, and SIGKILL for core, uplink and both while the link comes and goes."""
 
 import asyncio
-import contextlib
 import itertools
 import random
 import time
 from dataclasses import dataclass, field
 
+from edge_agent.tasks import end
 from simulators.process import Program
 from tests.proof.checker import Verdict, compare, delays_s, read_given_up
 from tests.proof.site import ProofSite
@@ -90,9 +90,7 @@ class Matrix:
                 if speaking.done():
                     speaking.result()
         finally:
-            speaking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await speaking
+            await end(speaking)
         spoken_s = time.monotonic() - started_s
         await self._silence()
         await site.all_delivered(120.0)

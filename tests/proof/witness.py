@@ -4,13 +4,13 @@ An event pushed with a name is durable: the gateway has promised it. That promis
 """
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from edge_agent.local_api import LocalClient
+from edge_agent.tasks import end
 from tests.proof.checker import Name
 
 RETRY_S = 0.005
@@ -36,9 +36,7 @@ class Witness:
 
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     async def _watch(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from buffer.records import Name, Priority, Record
 from edge_agent.clock import SystemClock
 from edge_agent.config.model import Config, Gateway, Uplink
 from edge_agent.model import Event, Instant, Kind, encode_event
+from edge_agent.tasks import end
 from edge_agent.uplink.main import UplinkProcess, open_journal
 from edge_agent.uplink.source import Reader
 from simulators.centre import query
@@ -141,9 +142,7 @@ async def running_uplink(
     try:
         yield process
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 @contextlib.contextmanager

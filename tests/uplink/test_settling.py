@@ -12,6 +12,7 @@ import pytest
 
 from buffer.records import Priority
 from edge_agent.config.model import Gb26875, Uplink
+from edge_agent.tasks import end
 from edge_agent.uplink.contract import Ack, Batch, StreamAck
 from edge_agent.uplink.destination import DECLINES_MAX, Destination, Parts
 from edge_agent.uplink.intervals import Intervals
@@ -113,9 +114,7 @@ async def serving(
     try:
         yield destination, link, told, ledger
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await end(task)
         source.close()
         ledger.close()
 
