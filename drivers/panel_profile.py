@@ -94,9 +94,9 @@ def _check_examples(profile: Profile) -> list[ProfileFinding]:
     findings: list[ProfileFinding] = []
     examples, counters = _tables(profile, "example"), _tables(profile, "counter_example")
     if not examples:
-        findings.append(ProfileFinding("no_example", {}, "warning"))
+        findings.append(ProfileFinding("no_example", {}))
     if not counters:
-        findings.append(ProfileFinding("no_counter_example", {}, "warning"))
+        findings.append(ProfileFinding("no_counter_example", {}))
     for number, table in enumerate(examples[:EXAMPLES_MAX], 1):
         findings += _check_example(profile, number, table)
     for number, table in enumerate(counters[:EXAMPLES_MAX], 1):

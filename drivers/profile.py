@@ -18,6 +18,7 @@ from drivers.vocabulary import EVENTS, Meaning
 
 SHIPPED_DIR: Final = Path(__file__).with_name("profiles")
 FILE_BYTES_MAX: Final = 256 * 1024
+SCHEMA: Final = 1  # of the tables; a profile of a newer one may say what this version would overlook
 # What a profile can be, and the module that knows its tables: check(profile) and try_capture(profile, data). Loaded when used.
 KINDS: Final[Mapping[str, str]] = {
     "dlt645": "drivers.dlt645_map",
@@ -25,7 +26,7 @@ KINDS: Final[Mapping[str, str]] = {
     "panel": "drivers.panel_profile",
 }
 EVIDENCE: Final = ("captured", "document", "unproven")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FRAMING: Final = re.compile(r"[5-8][NEOMS][12]")
 FIRE_KINDS: Final = frozenset({"fire", "fire_manual"})
 ALARM_KINDS: Final = FIRE_KINDS | {"gas", "electrical"}
@@ -144,7 +145,7 @@ class Profiles:
         return sorted({*self._shipped, *self._site})
 
     def get(self, name: str) -> Profile:
-        """The profile `name`. Raises ProfileError: unknown_profile, unreadable, too_large, not_utf8, bad_toml, bad_kind."""
+        """The profile `name`. Raises ProfileError: unknown_profile, or like load_file."""
         if name not in self._read:
             path = self._site.get(name) or self._shipped.get(name)
             if path is None:
@@ -171,7 +172,9 @@ def load_profiles(dirs: Sequence[Path]) -> Profiles:
 
 
 def load_file(path: Path) -> Profile:
-    """A profile from any file, as a site's own: for `profile check FILE`. Raises ProfileError like Profiles.get."""
+    """A profile from any file, as a site's own: for `profile check FILE`. Raises ProfileError: unreadable,
+    too_large, not_utf8, bad_toml, bad_schema, bad_kind.
+    """
     return _read(path.stem, path, site=True, overrides=path.stem in _index(SHIPPED_DIR))
 
 
@@ -196,7 +199,7 @@ def _index(directory: Path) -> dict[str, Path]:
         files = sorted(directory.glob("*.toml"))
     except OSError:
         return {}
-    return {path.stem: path for path in files if _NAME.fullmatch(path.stem)}
+    return {path.stem: path for path in files if NAME.fullmatch(path.stem)}
 
 
 def _read(name: str, path: Path, *, site: bool, overrides: bool) -> Profile:
@@ -214,6 +217,9 @@ def _read(name: str, path: Path, *, site: bool, overrides: bool) -> Profile:
         raise ProfileError("not_utf8", profile=name, file=str(path), line=line) from fault
     except tomllib.TOMLDecodeError as fault:
         raise ProfileError("bad_toml", profile=name, file=str(path), detail=str(fault)) from fault
+    schema = data.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise ProfileError("bad_schema", profile=name, found=str(schema), known=SCHEMA)
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ProfileError("bad_kind", profile=name, found=str(kind), known=", ".join(KINDS))
@@ -249,6 +255,8 @@ def _panel_link(profile: Profile) -> PanelLink:
 # -- checking ----------------------------------------------------------------------------------------------------
 def _check_head(profile: Profile) -> list[ProfileFinding]:
     findings = []
+    if "schema" not in profile.data:
+        findings.append(ProfileFinding("missing_schema", {"known": SCHEMA}, "warning"))
     if profile.overrides:
         findings.append(ProfileFinding("overrides", {"profile": profile.name}, "info"))
     for key in ("brand", "product"):

@@ -1,9 +1,9 @@
-"""`edge-agent profile list|show|check|try`: the data that says what a panel or a slave is."""
+"""`edge-agent profile list|show|check|try|new|diff|install|bundle`: the data that says what a panel or a slave is."""
 
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -182,6 +182,169 @@ def try_(obj: CliContext, profile: str, capture: str, raw: bool) -> int:
         return report(decoder, found.name, capture, raw=raw, as_json=obj.json_out, lang=obj.lang)
     except ProfileError as error:
         return _complain(error, obj, obj.json_out)
+
+
+@profile_group.command("new")
+@click.argument("name")
+@click.option("--like", required=True, metavar="PROFILE")
+@click.pass_obj
+def new(obj: CliContext, name: str, like: str) -> int:
+    """A file to begin with, in the current directory."""
+    from drivers.profile import NAME, ProfileError
+    from edge_agent.profile_files import new_text
+
+    try:
+        if not NAME.fullmatch(name):
+            raise ProfileError("bad_name", profile=name)
+        target = Path(f"{name}.toml")
+        body = new_text(_open(obj, like), name, text("cli.profile_todo", obj.lang, file=target))
+        with target.open("x", encoding="utf-8") as file:
+            file.write(body)
+    except FileExistsError:
+        return _complain(ProfileError("file_exists", profile=name, file=str(target)), obj, obj.json_out)
+    except OSError as fault:
+        told = ProfileError("unwritable", profile=name, file=str(target), detail=fault.strerror or str(fault))
+        return _complain(told, obj, obj.json_out)
+    except ProfileError as error:
+        return _complain(error, obj, obj.json_out)
+    if obj.json_out:
+        print_json({"file": str(target), "like": like})
+    else:
+        print_lines([text("cli.profile_made", obj.lang, file=target, like=like)])
+    return OK
+
+
+@profile_group.command("diff")
+@click.argument("before", metavar="PROFILE")
+@click.argument("after", metavar="[PROFILE]", required=False)
+@click.pass_obj
+def diff(obj: CliContext, before: str, after: str | None) -> int:
+    """What two profiles say differently; one name alone: the shipped one and the site's own."""
+    from drivers.profile import ProfileError
+    from edge_agent.profile_files import differences
+
+    try:
+        old, new = _open(obj, before) if after else _shipped(before), _open(obj, after or before)
+    except ProfileError as error:
+        return _complain(error, obj, obj.json_out)
+    changes = differences(old.data, new.data)
+    if obj.json_out:
+        print_json([{"key": change.key, "before": change.before, "after": change.after} for change in changes])
+        return WARNINGS if changes else OK
+    if not changes:
+        print_lines([text("cli.profile_same", obj.lang)])
+        return OK
+    lines = [f"--- {printable(str(old.path))}", f"+++ {printable(str(new.path))}"]
+    for change in changes:
+        lines += [
+            f"{sign} {change.key} = {printable(str(value))}"
+            for sign, value in (("-", change.before), ("+", change.after))
+            if value is not None
+        ]
+    print_lines(lines)
+    return WARNINGS
+
+
+@profile_group.command("install")
+@click.argument("file", type=FilePath(), metavar="FILE")
+@click.option("--force", is_flag=True)
+@click.pass_obj
+def install(obj: CliContext, file: Path, force: bool) -> int:
+    """Check a file and put it among the site's own profiles."""
+    from drivers.profile import NAME, ProfileError, load_file
+    from drivers.profile import check as check_profile
+    from edge_agent.config.load import load
+    from edge_agent.profile_files import install as put
+    from edge_agent.profile_files import users_of
+
+    loaded = load(obj.config_dir)
+    try:
+        profile = load_file(file)
+        if not NAME.fullmatch(profile.name):
+            raise ProfileError("bad_name", profile=profile.name)
+        findings = check_profile(profile)
+        unsound = any(finding.severity == "error" for finding in findings)
+        if not unsound and not loaded.profile_dirs:
+            raise ProfileError("no_directory", profile=profile.name)
+        users = users_of(loaded.config, profile.name)
+        if not unsound and users and not force:
+            raise ProfileError("in_use", profile=profile.name, users=", ".join(users))
+        target = None if unsound else put(profile, loaded.profile_dirs[0])
+    except ProfileError as error:
+        return _complain(error, obj, obj.json_out)
+    if obj.json_out:
+        told = [{"severity": finding.severity, "code": finding.code} for finding in findings]
+        print_json({"installed": None if target is None else str(target), "users": users, "findings": told})
+    else:
+        lines = [
+            f"{text(f'cli.profile_{finding.severity}', obj.lang)}: {say(finding.code, finding.params, obj.lang)}"
+            for finding in findings
+        ]
+        if target is None:
+            lines.append(text("cli.profile_not_installed", obj.lang, file=printable(str(file))))
+        else:
+            lines.append(text("cli.profile_installed", obj.lang, file=printable(str(target))))
+            if users:
+                lines.append(text("cli.profile_restart", obj.lang, users=", ".join(users)))
+        print_lines(lines)
+    return FAILURES if unsound else OK
+
+
+@profile_group.command("bundle")
+@click.argument("profile")
+@click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True)
+@click.option("--out", type=FilePath(), metavar="FILE")
+@click.option("--raw", is_flag=True)
+@click.pass_obj
+def bundle(obj: CliContext, profile: str, captures: tuple[str, ...], out: Path | None, raw: bool) -> int:
+    """A contribution: the profile, the captures without names of people and places, and what was read in them."""
+    from drivers.profile import ProfileError
+    from edge_agent import __version__
+    from edge_agent.cli_decode import BadInput, read_input
+    from edge_agent.profile_bundle import write_bundle
+
+    try:
+        data = [read_input(capture, raw=raw) for capture in captures]
+    except BadInput as bad:
+        raise click.UsageError(
+            text(f"decode.input_{bad.code}", obj.lang, **bad.params), click.get_current_context()
+        ) from None
+    try:
+        found = _open(obj, profile)
+        target = out or Path(f"{found.name}.zip")
+        manifest = write_bundle(target, found, data, __version__)
+    except ProfileError as error:
+        return _complain(error, obj, obj.json_out)
+    except OSError as fault:
+        code = "file_exists" if isinstance(fault, FileExistsError) else "unwritable"
+        told = ProfileError(code, profile=profile, file=str(target), detail=fault.strerror or str(fault))
+        return _complain(told, obj, obj.json_out)
+    if obj.json_out:
+        print_json({"file": str(target), **manifest})
+        return OK
+    lines = [text("cli.profile_bundled", obj.lang, file=printable(str(target)))]
+    read: Any = manifest["captures"]
+    lines += [
+        text(
+            "cli.profile_bundled_capture",
+            obj.lang,
+            file=one["file"],
+            bytes=one["bytes"],
+            replaced=one["replaced"],
+            dropped=one["frames_left_out"],
+            read=", ".join(f"{event} {count}" for event, count in one["read"].items()),
+        )
+        for one in read
+    ]
+    print_lines([*lines, text("cli.profile_bundle_look", obj.lang)])
+    return OK
+
+
+def _shipped(name: str) -> "Profile":
+    """The shipped profile of a name, whatever the site puts over it. Raise ProfileError."""
+    from drivers.profile import load_profiles
+
+    return load_profiles(()).get(name)
 
 
 def _open(obj: CliContext, name: str) -> "Profile":

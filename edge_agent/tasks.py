@@ -7,8 +7,8 @@ from typing import Any
 async def end(*tasks: asyncio.Task[Any], forgive: tuple[type[Exception], ...] = ()) -> None:
     """Cancel tasks and wait until they have ended. Raise what one of them failed with, unless it is of `forgive`.
 
-    Awaiting the task with its CancelledError suppressed would do the same, and swallow the cancellation of whoever awaits here when both
-    fall together: a program told to stop in that moment would run on for ever.
+    Awaiting the task with its CancelledError suppressed would do the same, and swallow the cancellation of whoever awaits here
+    when both fall together: a program told to stop in that moment would run on for ever.
     """
     for task in tasks:
         task.cancel()

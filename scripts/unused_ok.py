@@ -57,3 +57,5 @@ decode_units
 minor
 minutes
 ContentType
+# read by zipfile (edge_agent/profile_bundle.py)
+external_attr

@@ -187,7 +187,31 @@ TEXTS: dict[str, tuple[str, str]] = {
         "按哪个中心的约定列出; 默认第一个 GB/T 26875.3 中心。",
         "Which centre's dialect to use; the first GB/T 26875.3 one by default.",
     ),
-    "help_profile": ("型号资料: 列出、查看、检查、试用", "Device profiles: list, show, check, try"),
+    "help_profile": (
+        "型号资料: 列出、查看、检查、试用、新建、比较、安装、打包",
+        "Device profiles: list, show, check, try, new, diff, install, bundle",
+    ),
+    "help_profile_new": (
+        "照现有型号新建一份型号资料\n\n在当前目录生成 NAME.toml, 内容照 --like 的型号, 证据记为 unproven。",
+        "Begin a profile from one that exists\n\nWrites NAME.toml into the current directory, like the profile of --like, "
+        "with nothing proven.",
+    ),
+    "opt_profile_new_like": ("照哪个型号 (名称或文件)。", "The profile, by name or file, that it begins as."),
+    "help_profile_diff": (
+        "比较两份型号资料\n\n只给一个名称时, 比较自带的和现场自定义的。退出码: 0 相同, 1 不同。",
+        "What two profiles say differently\n\nOne name alone: the shipped one and the site's own. Exit codes: 0 the same, 1 not.",
+    ),
+    "help_profile_install": (
+        "检查并安装一份型号资料\n\n不合格的不安装; 正在使用的型号要加 --force。退出码: 0 已安装, 2 未安装。",
+        "Check a profile and install it\n\nAn unsound one is refused; one in use needs --force. Exit codes: 0 installed, 2 not.",
+    ),
+    "opt_profile_install_force": ("正在使用的型号也替换。", "Replace a profile that is in use, too."),
+    "help_profile_bundle": (
+        "把型号资料和抓包打成一个包, 供寄回\n\n抓包里的人名地名电话先抹掉, 附识读报告。寄出前请自己看一遍。",
+        "Pack a profile and captures to contribute\n\nNames of people and places and phone numbers are blotted out first; a "
+        "report of what was read goes with it. Look through it before you send it.",
+    ),
+    "opt_profile_bundle_out": ("写到哪个文件; 默认 型号.zip。", "The file to write; PROFILE.zip by default."),
     "help_profile_list": ("列出全部型号资料", "List every profile"),
     "help_profile_show": ("查看一份型号资料", "Show one profile"),
     "help_profile_check": (
@@ -363,6 +387,35 @@ TEXTS: dict[str, tuple[str, str]] = {
     "other_record": ("其他记录", "other record"),
     "graded": ("{grade} 级", "grade {grade}"),
     # --- profile -----------------------------------------------------------------------------------------------------
+    "profile_todo": (
+        "由 edge-agent profile new 生成。要做的事:\n1. 改 brand、product、source, 按新机型改 [link] 和含义表\n"
+        "2. 用真实抓包换掉样例 ([[example]]) 和反例 ([[counter_example]])\n"
+        "3. 检查: edge-agent profile check {file}\n4. 有抓包后把 evidence 改为 captured; 安装: edge-agent profile install {file}",
+        "Made by edge-agent profile new. What to do:\n1. Change brand, product and source; fit [link] and the tables of meaning\n"
+        "2. Put real captures in the place of the [[example]]s and [[counter_example]]s\n"
+        "3. Check it: edge-agent profile check {file}\n"
+        '4. With captures, write evidence = "captured"; install it: edge-agent profile install {file}',
+    ),
+    "profile_made": (
+        "已生成 {file} (照 {like}); 文件开头写着要做的事",
+        "Wrote {file}, like {like}; its first lines say what to do",
+    ),
+    "profile_same": ("两份型号资料没有区别", "The two profiles say the same"),
+    "profile_installed": ("已安装: {file}", "Installed: {file}"),
+    "profile_not_installed": ("{file} 不合格, 未安装", "{file} is not sound and was not installed"),
+    "profile_restart": (
+        "正在使用它的 {users} 要等服务重启后才换: sudo systemctl restart edge-agent",
+        "{users} use it after the service restarts: sudo systemctl restart edge-agent",
+    ),
+    "profile_bundled": ("已打包: {file}", "Packed: {file}"),
+    "profile_bundled_capture": (
+        "    {file}: {bytes} 字节, 抹掉 {replaced} 处, 去掉 {dropped} 帧; 识读: {read}",
+        "    {file}: {bytes} bytes, {replaced} blotted out, {dropped} frames left out; read: {read}",
+    ),
+    "profile_bundle_look": (
+        "profile.toml 未改动。寄出前请打开看一遍, 确认没有人名、地名、电话",
+        "profile.toml is as you wrote it. Look through the archive for names, places and numbers before you send it",
+    ),
     "profile_sound": ("[合格] {file}", "[OK] {file}"),
     "profile_doubtful": ("[警告] {file}", "[WARN] {file}"),
     "profile_unsound": ("[不合格] {file}", "[FAULT] {file}"),

@@ -29,7 +29,30 @@ TEXTS: dict[str, tuple[str, str]] = {
         "型号 {profile}: 没有名为 {codec} 的解码器; 已有: {known}",
         "Profile {profile}: there is no codec {codec}; there are: {known}",
     ),
+    "bad_schema": (
+        "型号 {profile} 的 schema 为 {found}, 本版本只认 {known}: 请升级软件, 或改用旧格式",
+        "Profile {profile} is of schema {found} and this version knows {known}: update the software, or write it in the old form",
+    ),
+    "bad_name": (
+        "{profile} 不能作型号名: 只用字母、数字、. _ -, 最多 64 个",
+        "{profile} is no name for a profile: letters, digits, . _ -, at most 64",
+    ),
+    "file_exists": ("{file} 已存在, 未改动", "{file} exists already and was left as it is"),
+    "unwritable": (
+        "{file} 写不进去: {detail}; 请用有权限的用户 (sudo) 再试",
+        "{file} cannot be written: {detail}; try as a user who may (sudo)",
+    ),
+    "no_directory": (
+        "配置里的 profile_dirs 为空: 没有地方安装现场型号",
+        "profile_dirs of the configuration is empty: there is no place for a profile of the site's own",
+    ),
+    "in_use": (
+        "型号 {profile} 正由 {users} 使用, 未安装; 确认无误后加 --force 再执行, 并重启服务",
+        "{users} use the profile {profile}, so nothing was installed; if you are sure, run it again with --force and restart the "
+        "service",
+    ),
     # what check() finds: ProfileFinding.code
+    "missing_schema": ("缺 schema: 请写 schema = {known}", "schema is missing: write schema = {known}"),
     "overrides": (
         "现场文件 {profile} 代替随软件提供的同名型号 (自定义)",
         "The site's file {profile} takes the place of the shipped profile of that name",
