@@ -48,6 +48,9 @@ BOUNDS = (
     Bound(
         "alarm confirmed over MQTT, GB centre dead, 100 k backlog, p99 ms", "centres", "mqtt_live_gb_dead.p99_ms", 100
     ),
+    Bound("panel flood at 115 200 baud: events lost", "flood", "lost", 0),
+    Bound("panel flood at 115 200 baud: bytes nobody read in time", "flood", "overrun_bytes", 0),
+    Bound("alarm on another port meanwhile, input to kept, p99 ms", "flood", "kept_ms.p99", 60),
     Bound("core RSS, MB", "footprint", "memory.core_rss_mb", 32),
     Bound("core + uplink PSS, MB", "footprint", "memory.core_plus_uplink_pss_mb", 52),
     Bound("CPU, core + uplink, s/min", "footprint", "cpu.core_plus_uplink_s_per_min", 1.0),
