@@ -2,10 +2,11 @@
 
     python -m benchmarks.flood [--seconds 20] [--baud 115200]
 
-Two ptys and one contact on a real core. The first panel says an ever new user code, three times each as its bus does, at the whole
-rate of the line; a real port has no flow control, so bytes the pty has no room for count as overrun. The contact on the board closes
-and opens about twice a second. lost: user codes that were said and are not in the journal in the end. kept: the contact closes -> the
-core tells of it, durable. The floor is the same contact on the same core while the panel is quiet. Prints one JSON object.
+Two ptys and one contact on a real core. The first panel says an ever new user code, three times each as its bus does, at the
+whole rate of the line; a real port has no flow control, so bytes the pty has no room for count as overrun. The contact on the
+board closes and opens about twice a second. lost: user codes that were said and are not in the journal in the end. kept: the
+contact closes -> the core tells of it, durable. The floor is the same contact on the same core while the panel is quiet. Prints
+one JSON object.
 """
 
 import argparse
