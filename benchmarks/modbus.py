@@ -35,7 +35,7 @@ def _profile() -> ModbusProfile:
     return compile_profile(tomllib.loads(f"[link]\nperiod_ms = 1000\n{values}"))
 
 
-class _Slaves:
+class Slaves:
     """`python -m simulators.modbus_slave` as a process; `where` is its pty or port."""
 
     def __init__(self, *args: str) -> None:
@@ -44,7 +44,7 @@ class _Slaves:
         assert self._process.stdout is not None
         self.where = self._process.stdout.readline().strip()
 
-    def __enter__(self) -> "_Slaves":
+    def __enter__(self) -> "Slaves":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,7 +54,7 @@ class _Slaves:
 
 async def _period(seconds: float, dead: int | None) -> dict[str, float]:
     slaves = [f"--slave={unit}:eastron-sdm120" for unit in range(1, 11)]
-    with _Slaves(*slaves, *([f"--dead={dead}"] if dead else []), "--baud=9600") as process:
+    with Slaves(*slaves, *([f"--dead={dead}"] if dead else []), "--baud=9600") as process:
         polled: dict[str, list[int]] = {}
 
         def sink(seen: Sequence[Observation]) -> None:
@@ -123,10 +123,10 @@ async def measure(seconds: float, count: int) -> dict[str, object]:
     result: dict[str, object] = {
         "period": {"all_alive": await _period(seconds, None), "one_dead_of_ten": await _period(seconds, 5)}
     }
-    with _Slaves("--baud=0", "--latency=0") as process:
+    with Slaves("--baud=0", "--latency=0") as process:
         # The gap is the standard's 1.75 ms here; a site's 20 ms would measure the waiting.
         result["rtu"] = await _transactions(RtuMaster(RtuLink(process.where, 115200, gap_s=0.0)), count // 4)
-    with _Slaves("--tcp=0", "--latency=0") as process:
+    with Slaves("--tcp=0", "--latency=0") as process:
         port = int(process.where.rpartition(":")[2])
         result["tcp"] = await _transactions(TcpMaster(TcpLink("127.0.0.1", port)), count)
         result["pymodbus_tcp"] = await _pymodbus(port, count)

@@ -74,6 +74,11 @@ BOUNDS = (
     Bound(
         "nine live slaves beside a dead one, worst deviation %", "modbus", "period.one_dead_of_ten.worst_percent", 5.0
     ),
+    Bound(
+        "64 devices, 3 dead, on 4 RTU lines: share of a bare loop, worst line", "wires", "lines.worst_ratio", 0.9, False
+    ),
+    Bound("5 000 points: CPU a reading, times that of 1 000", "wires", "points.linear_cpu", 1.25),
+    Bound("5 000 points: RSS a point, times that of 1 000", "wires", "points.linear_rss", 1.25),
 )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from drivers.codecs.dlt645_items import NotBcd, bcd
 from drivers.messages import Observation, PointFault, PointSpec, Reading
-from drivers.modbus_map import LIMIT_KEYS
+from drivers.modbus_value import LIMIT_KEYS
 from drivers.profile import Profile, ProfileFinding
 
 EDITIONS: Final = (1997, 2007)

@@ -34,6 +34,7 @@ class PanelEvent:
 
     `event` is one of `drivers.vocabulary.EVENTS`, or "unknown" for text that smells of fire but does not parse.
     `fields` are the decoded fields of the protocol (loop, point, user_code, location_text, ...); `raw` the bytes themselves.
+    A `reset` may say what it left as it was: `still`, a tuple of (point, event) that are as true after it as before.
     """
 
     point: str

@@ -4,10 +4,12 @@ Two ways of speaking (`[meaning] mode`):
 
 - `last_event`: each register holds the latest event of a device, not its state. A fire overwritten by "action" is still a
   fire; only the whole panel at 0 is a reset (GST Modbus RTU card V1.0a).
-- `state`: each register holds what is true now; a fact that is gone has ended (Notifier MODBUS-GW).
+- `state`: each register holds what is true now; a fact that is gone has ended (Notifier MODBUS-GW). Several tables may speak
+  of one point, each of some of its states (Siemens NK8237): what holds is what any of them says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,56 +62,67 @@ class Spoken:
 
 
 @dataclass(frozen=True, slots=True)
-class PanelPoint:
-    """One device of the panel: where its word lies in an answer and what the word means."""
+class Rule:
+    """What the words of one [[point]] table mean; its points share it."""
 
-    id: str
-    offset: int
-    numbers: Mapping[str, int]  # loop, n, ... as the profile names them
     mask: int
-    shift: int
     codes: Mapping[int, str] | None  # enum: field -> event
     flags: Mapping[int, str]  # bit -> event, or "active"
     classes: Mapping[int, str]  # low byte while active -> event
     counts_for_reset: bool
+    undefined: str  # what a code nobody defined is told as; never "normal"
 
     @classmethod
-    def compile(
-        cls, point_id: str, offset: int, table: Mapping[str, object], numbers: Mapping[str, int], shift: int
-    ) -> "PanelPoint":
+    def compile(cls, table: Mapping[str, object]) -> "Rule":
         """Raise MeaningFault unless `table` is a [[point]]."""
         codes = _codes(table["enum"]) if "enum" in table else None
         flags = _codes(table.get("flags", {}))
         classes = _codes(table.get("class", {}))
         if (codes is None) == (not flags):
-            raise MeaningFault("enum_or_flags", point_id)
+            raise MeaningFault("enum_or_flags", table.get("id", ""))
         for word in (*(codes or {}).values(), *flags.values(), *classes.values()):
             if word not in EVENTS and word not in (NONE, _ABSENT, _ACTIVE):
                 raise MeaningFault("unknown_event", word)
+        undefined = str(table.get("undefined", "fault"))
+        if undefined not in EVENTS:
+            raise MeaningFault("unknown_event", undefined)
         mask = table.get("mask", 0xFFFF)
-        if not isinstance(mask, int) or not 0 < mask <= 0xFFFF or not 0 <= shift < 16:
+        if not isinstance(mask, int) or not 0 < mask <= 0xFFFF:
             raise MeaningFault("bad_mask", mask)
-        return cls(
-            point_id, offset, numbers, mask, shift, codes, flags, classes, bool(table.get("counts_for_reset", True))
-        )
+        return cls(mask, codes, flags, classes, bool(table.get("counts_for_reset", True)), undefined)
+
+    def words(self) -> set[str]:
+        """Everything such a point can be told to be."""
+        return {*(self.codes or {}).values(), *self.flags.values(), *self.classes.values(), self.undefined}
+
+
+@dataclass(frozen=True, slots=True)
+class PanelPoint:
+    """One device of the panel: where its word lies in an answer, and its place inside the word."""
+
+    id: str
+    offset: int
+    numbers: Mapping[str, int]  # loop, n, ... as the profile names them
+    shift: int
+    rule: Rule
 
     def code(self, word: int) -> int:
         """The field of the word that is this point's."""
-        return (word >> self.shift) & self.mask
+        return (word >> self.shift) & self.rule.mask
 
     def facts(self, word: int) -> frozenset[str]:
         """What is true according to `word`; {"absent"} for a device that is not there."""
-        code = self.code(word)
-        if self.codes is not None:
-            event = self.codes.get(code, "fault")  # a code nobody defined is not "normal"
+        code, rule = self.code(word), self.rule
+        if rule.codes is not None:
+            event = rule.codes.get(code, rule.undefined)
             return frozenset() if event == NONE else frozenset((event,))
         low = code & 0xFF
-        if self.classes.get(low) == _ABSENT:
+        if rule.classes.get(low) == _ABSENT:
             return frozenset((_ABSENT,))
-        facts = {event for bit, event in self.flags.items() if code >> bit & 1}
+        facts = {event for bit, event in rule.flags.items() if code >> bit & 1}
         if _ACTIVE in facts:
             facts.remove(_ACTIVE)
-            facts.add(self.classes.get(low, "unknown"))  # active, nobody says what: an alarm all the same
+            facts.add(rule.classes.get(low, "unknown"))  # active, nobody says what: an alarm all the same
             facts.discard(NONE)
         return frozenset(facts)
 
@@ -123,7 +136,16 @@ class PanelMemory:
         self._device = device
         self._codes: list[list[int] | None] = [None] * len(points)
         self._facts: dict[str, frozenset[str]] = {}
+        said = Counter(point.id for of_question in points for point in of_question)
+        # of a point of which several tables speak: what each of them says
+        self._parts: dict[str, dict[tuple[int, int], frozenset[str]]] = {
+            id: {} for id, count in said.items() if count > 1
+        }
         self._quiet: bool | None = None  # nothing that a reset clears; None: not all read yet
+
+    def holds(self, point_id: str, event: str) -> bool:
+        """Whether the registers said `event` of this point and have not taken it back."""
+        return event in self._facts.get(point_id, frozenset())
 
     def feed(self, question: int, words: Sequence[int], at_ns: int) -> list[Observation]:
         """A good answer to `question`: what changed. The first answer gives what is active now."""
@@ -137,16 +159,19 @@ class PanelMemory:
             if before is not None and before[index] == now[index]:
                 continue
             word = words[point.offset]
-            turn = self._last_event if self._spoken.last_event else self._state
-            for event in turn(point, word, before is None):
+            if self._spoken.last_event:
+                told = self._last_event(point, word, first=before is None)
+            else:
+                told = self._state(point, word, (question, index), first=before is None)
+            for event in told:
                 fields: dict[str, object] = {**point.numbers, "code": now[index]}
-                if point.codes is not None and now[index] not in point.codes:
+                if point.rule.codes is not None and now[index] not in point.rule.codes:
                     fields["undefined"] = True
                 events.append(PanelEvent(f"{self._device}/{point.id}", event, at_ns, fields, word.to_bytes(2, "big")))
         events += self._reset(at_ns)
         return events
 
-    def _last_event(self, point: PanelPoint, word: int, first: bool) -> list[str]:
+    def _last_event(self, point: PanelPoint, word: int, *, first: bool) -> list[str]:
         said, held = point.facts(word), self._facts.get(point.id, frozenset())
         if not said:
             self._facts[point.id] = held & _LATCHED
@@ -158,13 +183,15 @@ class PanelMemory:
         self._facts[point.id] = held | said
         return [event]
 
-    def _state(self, point: PanelPoint, word: int, first: bool) -> list[str]:
+    def _state(self, point: PanelPoint, word: int, where: tuple[int, int], *, first: bool) -> list[str]:
         facts, held = point.facts(word), self._facts.get(point.id, frozenset())
         if _ABSENT in facts:  # never there: nothing to say. Gone: a fault, and a fire it had is not over
             facts = frozenset() if first else held & _LATCHED | {"fault"}
+        if (parts := self._parts.get(point.id)) is not None:
+            parts[where] = facts
+            facts = frozenset().union(*parts.values())
         self._facts[point.id] = facts
-        begun = sorted(facts - held, key=lambda event: (event not in _LATCHED, event))
-        return begun + [_ENDS[event] for event in sorted(held - facts) if event in _ENDS]
+        return gravest_first(facts - held) + [_ENDS[event] for event in sorted(held - facts) if event in _ENDS]
 
     def _reset(self, at_ns: int) -> list[Observation]:
         """The panel was reset: everything a reset clears is gone. At the first whole read too, for those who remember."""
@@ -172,7 +199,7 @@ class PanelMemory:
             return []
         if self._spoken.last_event:
             quiet = not any(
-                code and point.counts_for_reset
+                code and point.rule.counts_for_reset
                 for codes, points in zip(self._codes, self._points, strict=True)
                 for code, point in zip(codes or (), points, strict=False)
             )
@@ -181,9 +208,22 @@ class PanelMemory:
         was, self._quiet = self._quiet, quiet
         if not quiet or was:
             return []
+        still = []  # a panel that was reset still has its dead battery and its broken detector
         for point_id, facts in self._facts.items():
-            self._facts[point_id] = facts - _LATCHED
-        return [PanelEvent(self._device, "reset", at_ns, {"first_read": True} if was is None else {})]
+            self._facts[point_id] = kept = facts - _LATCHED
+            still += [(f"{self._device}/{point_id}", event) for event in sorted(kept)]
+        fields: dict[str, object] = {"still": tuple(still)} if still else {}
+        return [PanelEvent(self._device, "reset", at_ns, fields | ({"first_read": True} if was is None else {}))]
+
+
+def gravest_first(events: Iterable[str]) -> list[str]:
+    """A fire is told before a fault of the same point."""
+    return sorted(events, key=lambda event: (event not in _LATCHED, event))
+
+
+def ends_of(event: str) -> str:
+    """The event that ends `event`, "" for a moment."""
+    return _ENDS.get(event, "")
 
 
 def _codes(table: object) -> dict[int, str]:

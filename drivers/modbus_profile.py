@@ -1,20 +1,160 @@
-"""What a Modbus profile must hold: tables that compile."""
+"""Modbus profiles held against captured exchanges: what an answer says through a profile, and whether its examples hold.
+
+An RTU answer names no register, so meaning needs the question before it: a capture, and an example, is an exchange, the bytes
+of the question and of the answer one after the other.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from drivers.codecs.modbus import decode_frames
-from drivers.modbus_map import ProfileFault, compile_profile
-from drivers.profile import Profile, ProfileFinding
+from drivers.modbus_map import ModbusProfile, Placed, compile_profile
+from drivers.modbus_panel import gravest_first
+from drivers.modbus_tables import ProfileFault
+from drivers.profile import ALARM_KINDS, Profile, ProfileError, ProfileFinding
+from drivers.vocabulary import EVENTS
+
+EXAMPLES_MAX: Final = 200
 
 
 def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
-    """The frames of a capture: a read's answer names no register, so a profile adds nothing to it."""
-    return decode_frames(data)
+    """One object a frame; an answer whose question stands before it also `says` what the profile reads out of it: values by
+    their names (or the reason why there is none), those points of a panel that are not normal by their ids; `event` is the gravest.
+    Raise ProfileError (bad_table).
+    """
+    try:
+        compiled = compile_profile(profile.data, name=profile.name)
+    except ProfileFault as fault:
+        raise ProfileError("bad_table", where=fault.where, value=fault.value, detail=fault.code) from fault
+    return _read(compiled, decode_frames(data))
 
 
 def check(profile: Profile) -> list[ProfileFinding]:
-    """What is wrong with the tables of a Modbus profile."""
+    """What is wrong with the tables of a Modbus profile, then with its examples."""
     try:
-        compile_profile(profile.data, name=profile.name)
+        compiled = compile_profile(profile.data, name=profile.name)
     except ProfileFault as fault:
         params = {"where": fault.where, "value": fault.value, "detail": fault.code}
         return [ProfileFinding("bad_table", params)]
-    return []
+    findings = _check_words(profile, compiled)
+    for key in ("example", "counter_example"):
+        tables = profile.data.get(key, [])
+        if not isinstance(tables, list) or not tables:
+            findings.append(ProfileFinding(f"no_{key}", {}, "warning"))
+            continue
+        for number, table in enumerate(tables[:EXAMPLES_MAX], 1):
+            findings += _check_example(compiled, key, number, table)
+    return findings
+
+
+def _check_words(profile: Profile, compiled: ModbusProfile) -> list[ProfileFinding]:
+    findings = [
+        ProfileFinding("missing_words", {"key": f"value {table.get('name')}.{lang}"}, "warning")
+        for table in profile.data.get("value", ())  # type: ignore[attr-defined]  # compile_profile saw that it is a list
+        for lang in ("zh", "en")
+        if not table.get(lang)
+    ]
+    points = [point for of_question in compiled.points for point in of_question]
+    words = {word for rule in {id(point.rule): point.rule for point in points}.values() for word in rule.words()}
+    if points and not any(word in EVENTS and EVENTS[word].kind in ALARM_KINDS | {"unknown"} for word in words):
+        findings.append(ProfileFinding("no_fire", {}))
+    return findings
+
+
+def _check_example(profile: ModbusProfile, key: str, number: int, table: object) -> list[ProfileFinding]:
+    try:
+        data = bytes.fromhex(str(table["hex"] if isinstance(table, Mapping) else "-"))
+    except (KeyError, ValueError):
+        return [ProfileFinding("bad_hex", {"where": f"{key} {number}"})]
+    shown = _read(profile, decode_frames(data))
+    said: dict[str, object] = {}
+    for one in shown:
+        said |= one.get("says", {})  # type: ignore[call-overload]  # _read put a dict there
+    if key == "counter_example":
+        raised = next(iter(said), None)
+        return [ProfileFinding("counter_example_raised", {"number": number, "event": raised})] if raised else []
+    expected = table.get("expect") if isinstance(table, Mapping) else None
+    if not isinstance(expected, Mapping) or not expected:
+        return [ProfileFinding("bad_hex", {"where": f"{key} {number}"})]
+    if any(one.get("reject") for one in shown) or not said:
+        why = next((one["why"] for one in shown if one.get("reject")), "no value")
+        return [ProfileFinding("example_refused", {"number": number, "why": why})]
+    return [
+        ProfileFinding("example_differs", {"number": number, "key": name, "expected": value, "got": said.get(name)})
+        for name, value in expected.items()
+        if said.get(name, "") != value  # "" is a point that is normal
+    ]
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+def _read(profile: ModbusProfile, frames: Sequence[dict[str, object]]) -> list[dict[str, object]]:
+    shown: list[dict[str, object]] = []
+    held: dict[tuple[int, int], int] = {}  # (function, address) -> word, of all answers so far
+    asked: Mapping[str, object] = {}
+    for frame in frames:
+        if frame.get("direction") == "request":
+            asked = frame
+            shown.append(frame)
+            continue
+        fresh = _registers(asked, frame)
+        held |= fresh
+        asked = {}
+        said = dict(_values(profile, held, fresh)) | dict(_points(profile, fresh)) | dict(_logged(profile, fresh))
+        events = [word for facts in said.values() if isinstance(facts, str) for word in facts.split() if word in EVENTS]
+        shown.append(frame | ({"event": gravest_first(events)[0]} if events else {}) | ({"says": said} if said else {}))
+    return shown
+
+
+def _registers(asked: Mapping[str, object], frame: Mapping[str, object]) -> dict[tuple[int, int], int]:
+    """What an answer holds, by function and address; nothing unless it answers the question before it."""
+    values, start, count, function = frame.get("values"), asked.get("start"), asked.get("count"), frame.get("function")
+    if frame.get("reject") or asked.get("unit") != frame.get("unit") or asked.get("function") != function:
+        return {}
+    if not (
+        isinstance(values, list) and isinstance(start, int) and isinstance(count, int) and isinstance(function, int)
+    ):
+        return {}
+    if len(values) != (count if function in (3, 4) else (count + 7) // 8 * 8):
+        return {}
+    return {(function, start + n): word for n, word in enumerate(values[:count])}
+
+
+def _values(
+    profile: ModbusProfile, held: Mapping[tuple[int, int], int], fresh: Mapping[tuple[int, int], int]
+) -> Iterator[tuple[str, object]]:
+    for index, of_question in enumerate(profile.values):
+        for placed in of_question:
+            function, first = profile.questions[index].function, profile.questions[index].start + placed.offset
+            where = [(function, first + n) for n in range(placed.value.place.width)]
+            if all(one in fresh for one in where):
+                found = placed.value.read([fresh[one] for one in where], 0, _beside(profile, placed, held))
+                yield placed.value.name, found if isinstance(found, bool | str) else float(f"{found:.7g}")
+
+
+def _beside(profile: ModbusProfile, placed: Placed, held: Mapping[tuple[int, int], int]) -> int | None:
+    if placed.guard is None:
+        return None
+    question = profile.questions[placed.guard[0]]
+    return held.get((question.function, question.start + placed.guard[1]))
+
+
+def _points(profile: ModbusProfile, fresh: Mapping[tuple[int, int], int]) -> Iterator[tuple[str, str]]:
+    found: dict[str, list[str]] = {}
+    for question, points in zip(profile.questions, profile.points, strict=True):
+        for point in points:
+            word = fresh.get((question.function, question.start + point.offset))
+            if word is not None:
+                found.setdefault(point.id, []).extend(point.facts(word))
+    for point_id, facts in found.items():
+        if facts:
+            yield point_id, " ".join(gravest_first(set(facts)))
+
+
+def _logged(profile: ModbusProfile, fresh: Mapping[tuple[int, int], int]) -> Iterator[tuple[str, str]]:
+    for log, index, offset in profile.logs:
+        question = profile.questions[index]
+        words = [fresh.get((question.function, question.start + offset + n)) for n in range(log.count * log.width)]
+        if None not in words:
+            entries = [log.read(raw, gap=False) for raw in log.split([word or 0 for word in words], 0)]
+            if told := " ".join(entry.event for entry in entries if entry is not None):
+                yield "log", told

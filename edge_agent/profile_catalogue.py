@@ -3,6 +3,7 @@
 python -m edge_agent.profile_catalogue en > docs/drivers/catalogue.md
 """
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -49,8 +50,7 @@ def _section(profile: Profile, lang: str) -> Iterator[str]:
     yield text(
         "profile.page_source", lang, evidence=text(f"cli.evidence_{profile.evidence}", lang), source=_source(profile)
     )
-    told = _told(profile, lang)
-    if told:
+    for told in _told(profile, lang):
         yield ""
         yield told
     caveats = [str(one.get(lang, "")) for one in _tables(profile.data, "caveat")]
@@ -87,17 +87,26 @@ def _sends(profile: Profile) -> str:
     return "nothing" if type(build_codec(profile)).reply is Codec.reply else "answer"
 
 
-def _told(profile: Profile, lang: str) -> str:
-    values = [str(one.get(lang, one.get("name", ""))) for one in _tables(profile.data, "value")]
+def _told(profile: Profile, lang: str) -> Iterator[str]:
+    values = [_ranged(str(one.get(lang, one.get("name", ""))), one) for one in _tables(profile.data, "value")]
     if values:
-        return text("profile.page_values", lang, values=("、" if lang == "zh" else ", ").join(values))
+        yield text("profile.page_values", lang, values=("、" if lang == "zh" else ", ").join(values))
     words = dict.fromkeys(word for event in _events(profile.data) if (word := lookup(f"decode.event_{event}", lang)))
-    return text("profile.page_events", lang, events=("、" if lang == "zh" else ", ").join(words)) if words else ""
+    if words:
+        yield text("profile.page_events", lang, events=("、" if lang == "zh" else ", ").join(words))
+
+
+def _ranged(name: str, table: Mapping[str, object]) -> str:
+    """A name that stands for many: loop {n} with n = [1, 12] is "loop 1-12"."""
+    for key, span in table.items():
+        if isinstance(span, list) and len(span) == 2:
+            name = re.sub(rf"\{{{key}(:[^}}]*)?\}}", f"{span[0]}-{span[1]}", name)
+    return name
 
 
 def _events(data: Mapping[str, object]) -> Iterator[str]:
     """Every event a profile names, in its order."""
-    tables: list[object] = [data.get("meaning"), *_tables(data, "point")]
+    tables: list[object] = [data.get("meaning"), *_tables(data, "point"), *_tables(data, "log")]
     while tables:
         table = tables.pop(0)
         if isinstance(table, str):

@@ -79,7 +79,7 @@ def build_wire_drivers(
 
 def _why(fault: Exception) -> ProfileError:
     from drivers.dlt645_map import MapFault
-    from drivers.modbus_map import ProfileFault
+    from drivers.modbus_tables import ProfileFault
 
     if isinstance(fault, ProfileError):
         return fault

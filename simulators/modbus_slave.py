@@ -1,7 +1,7 @@
 """Modbus slaves to be polled: many on one serial line (a pty, at the line's pace) with every fault a line has, or on TCP.
 
     python -m simulators.modbus_slave --slave 1:eastron-sdm630 --slave 2:afd-xy16 --dead 3 --link /tmp/bus
-    python -m simulators.modbus_slave --tcp 1502 --slave 1:eastron-sdm630
+    python -m simulators.modbus_slave --tcp 1502 --slave 1:siemens-nk8237
 
 The TCP server is pymodbus'; the line is ours, because no library spoils frames on purpose.
 """
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from drivers.codecs.modbus import crc16, rtu_frame
+from drivers.modbus_map import compile_profile
+from drivers.profile import load_profiles
 from simulators.pty_line import PtyLine
 
 ILLEGAL_FUNCTION: Final = 1
@@ -44,12 +46,13 @@ class Fault:
 
 @dataclass(slots=True)
 class Slave:
-    """One unit. `holding`, `inputs`: address -> word; an address in neither is refused. `fault` holds for every answer,
-    those in `once` for one answer each, first."""
+    """One unit. `holding`, `inputs`: address -> word; `bits`: address -> 0 or 1, for functions 1 and 2; an address that is not
+    there is refused. `fault` holds for every answer, those in `once` for one answer each, first."""
 
     unit: int
     holding: dict[int, int] = field(default_factory=dict)
     inputs: dict[int, int] = field(default_factory=dict)
+    bits: dict[int, int] = field(default_factory=dict)
     fault: Fault = Fault()
     once: deque[Fault] = field(default_factory=deque)
     max_registers: int = 125
@@ -75,6 +78,13 @@ class Slave:
             if None in words:
                 return self.refuse(function, ILLEGAL_ADDRESS)
             return struct.pack(f">BB{count}H", function, 2 * count, *words)
+        if function in (1, 2) and len(pdu) == 5:
+            start, count = struct.unpack(">HH", pdu[1:])
+            bits = [self.bits.get(address) for address in range(start, start + count)]
+            if not 1 <= count <= 2000 or None in bits:
+                return self.refuse(function, ILLEGAL_ADDRESS)
+            packed = [sum((bit or 0) << n for n, bit in enumerate(bits[at : at + 8])) for at in range(0, count, 8)]
+            return bytes((function, len(packed), *packed))
         if function == 6 and len(pdu) == 5:
             start, word = struct.unpack(">HH", pdu[1:])
             self.holding[start] = word
@@ -166,7 +176,8 @@ class TcpServer:
 
         devices = []
         for slave in self.slaves.values():
-            bits = [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
+            room = (max(slave.bits, default=0) // 16 + 1) * 16
+            bits = [SimData(0, values=[False] * room, datatype=DataType.BITS)]
             holding = [SimData(0, values=_dense(slave.holding), datatype=DataType.REGISTERS)]
             inputs = [SimData(0, values=_dense(slave.inputs), datatype=DataType.REGISTERS)]
             blocks = (bits, bits, holding, inputs)
@@ -192,6 +203,10 @@ class TcpServer:
             await asyncio.sleep(3600 if fault.dead else fault.latency_s)
             if fault.exception:
                 return ExcCodes(fault.exception)
+            if function in (1, 2):  # pymodbus keeps sixteen of them in a register
+                for n in range(address // 16, address // 16 + count):
+                    registers[n] = sum(slave.bits.get(16 * n + bit, 0) << bit for bit in range(16))
+                return None
             table = slave.holding if function in (3, 6, 16) else slave.inputs
             for offset in range(count):
                 registers[address - start + offset] = table.get(address + offset, 0)
@@ -205,7 +220,7 @@ def _dense(words: Mapping[int, int]) -> list[int]:
 
 
 def slave_like(unit: int, profile: str) -> Slave:
-    """A slave that answers what `profile` asks for, with quiet, plausible values. ValueError for an unknown name."""
+    """A slave that answers what `profile` asks for, at rest; some with plausible values. ValueError for an unknown name."""
     if profile.startswith("eastron"):
         slave = Slave(unit)
         slave.inputs = dict.fromkeys(range(0x160), 0)
@@ -214,13 +229,20 @@ def slave_like(unit: int, profile: str) -> Slave:
         return slave
     if profile == "afd-xy16":
         return Slave(unit, holding={0: 0, 6: 120}, max_registers=1, refuse_bare=True)
-    if profile == "gst-modbus-card":
-        return Slave(unit, holding=dict.fromkeys(range(245), 0), max_registers=100)
+    slave = Slave(unit)
+    known = load_profiles(())
+    if profile not in known.names() or known.get(profile).kind != "modbus":
+        raise ValueError(profile)
+    for question in compile_profile(known.get(profile).data).questions:
+        table = {1: slave.bits, 2: slave.bits, 3: slave.holding}.get(question.function, slave.inputs)
+        table |= dict.fromkeys(range(question.start, question.start + question.count), 0)
     if profile == "notifier-modbus-gw":
-        return Slave(unit, holding={n: 0x1400 if n < 20 else 0x00FF for n in range(159)})
-    if profile == "acrel-aim-r100":
-        return Slave(unit, holding={0x4A + n: 35 + n for n in range(12)})
-    raise ValueError(profile)
+        slave.holding = {n: 0x1400 if n < 20 else 0x00FF for n in range(159)}
+    elif profile == "gst-modbus-card":
+        slave.max_registers = 100
+    elif profile == "acrel-aim-r100":
+        slave.holding |= {0x4A + n: 35 + n for n in range(12)} | {0x56 + n: 300 for n in range(12)}
+    return slave
 
 
 async def serve(slaves: list[Slave], *, link: Path | None, baud: int | None, echo: bool, tcp: int | None) -> None:

@@ -1,7 +1,7 @@
 """What the panels said: points that hold their state until the panel takes it back or is reset."""
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from drivers.messages import PanelEvent
 from edge_agent.model import KINDS, Event, Kind, NewEvent, Sound
@@ -51,9 +51,12 @@ class PanelPoints:
             return self._set(said, meaning.kind)
         if meaning.effect is Effect.CLEAR:
             return self._clear(said, meaning)
-        moment = self._event(said, meaning.kind, meaning.active, dict(said.fields))
+        fields = dict(said.fields)
+        still = fields.pop("still", ())  # (point, word) of what is there after the reset as before: it has not ended
+        moment = self._event(said, meaning.kind, meaning.active, fields)
         if meaning.effect is Effect.RESET:
-            return [moment, *self._reset(said)]
+            pairs = still if isinstance(still, tuple) else ()
+            return [moment, *self._reset(said, {(point, meaning_of(word, {}).kind) for point, word in pairs})]
         return [moment, *(self._clear(said, meaning) if meaning.clears else ())]
 
     def active(self) -> Iterable[tuple[str, Kind, str, int]]:
@@ -129,11 +132,11 @@ class PanelPoints:
             events.append(self._end(said, meaning.kind, entry, {**said.fields, "word": said.event}))
         return events
 
-    def _reset(self, said: PanelEvent) -> list[Event]:
+    def _reset(self, said: PanelEvent, still: Set[tuple[str, Kind]]) -> list[Event]:
         """Everything of that panel ends, save what somebody disabled: a panel keeps that through a reset, and so do we."""
         events: list[Event] = []
         for point, kind in list(self._by_source.get(source_of(said.point), ())):
-            if kind is not Kind.DISABLED:
+            if kind is not Kind.DISABLED and (point, kind) not in still:
                 there = PanelEvent(point, said.event, said.at_ns)
                 events.append(self._end(there, kind, self._entries[point, kind], {"by": "reset"}))
         return events

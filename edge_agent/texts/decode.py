@@ -129,6 +129,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "field_code": ("事件码", "code"),
     "field_event_text": ("原文", "text"),
     "field_direction": ("方向", "direction"),
+    "field_says": ("含义", "says"),
     "field_raw": ("原始字节", "raw"),
     # --- AT of modems (drivers.codecs.at) ----------------------------------------------------------------------------
     "kind_command": ("指令", "command"),

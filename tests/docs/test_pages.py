@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from drivers.modbus_map import compile_profile
 from edge_agent.cli import root
 from edge_agent.config.load import load
 from edge_agent.profile_catalogue import page as catalogue
@@ -28,7 +29,10 @@ PAGES = sorted([ROOT / "README.md", ROOT / "README.zh.md", *DOCS.rglob("*.md")])
 DEVICES = [
     page
     for page in sorted((DOCS / "drivers").glob("*.md"))
-    if page.name.split(".")[0] not in ("profiles", "modbus", "catalogue", "gb26875")
+    if page.name.split(".")[0] not in ("profiles", "modbus", "catalogue", "gb26875", "modbus-panels", "electrical-fire")
+]
+FAMILIES = [
+    DOCS / "drivers" / f"{name}{lang}.md" for name in ("modbus-panels", "electrical-fire") for lang in ("", ".zh")
 ]
 # Translated word by word here, so that code, numbers and examples can be held side by side.
 TWINS = [p for p in ENGLISH if p.parent != DOCS or p.name in ("install.md", "demo.md", "alarm.md")]
@@ -177,6 +181,26 @@ def test_the_example_of_a_device_page_passes_the_check(page: Path, tmp_path: Pat
     used += [device["profile"] for bus in tomllib.loads(example).get("bus", []) for device in bus["device"]]
     assert all(profile.startswith(page.name.split(".")[0]) for profile in used)
     assert used
+
+
+@pytest.mark.parametrize("page", FAMILIES, ids=name)
+def test_a_page_of_a_family_names_profiles_that_exist_and_its_example_passes_the_check(
+    page: Path, tmp_path: Path
+) -> None:
+    [example] = fences(page, "toml")
+    (tmp_path / "config.toml").write_text('[gateway]\nid = "ZG-360700-0123"\n' + example, "utf-8")
+    assert load(tmp_path).findings == ()
+    there = {path.stem for path in (ROOT / "drivers/profiles").glob("*.toml")}
+    rows = [line for line in page.read_text("utf-8").splitlines() if line.startswith("| ")]
+    named = {code for line in rows for code in re.findall(r"`([a-z0-9]+-[a-z0-9-]+)`", line.split("|")[-3])}
+    assert len(named) > 8
+    assert named <= there
+
+
+@pytest.mark.parametrize("page", ["modbus.md", "modbus.zh.md"])
+def test_the_modbus_profile_that_shows_every_key_compiles(page: str) -> None:
+    [example] = fences(DOCS / "drivers" / page, "toml")
+    assert compile_profile(tomllib.loads(example)).questions
 
 
 @pytest.mark.parametrize(("file", "lang"), [("catalogue.md", "en"), ("catalogue.zh.md", "zh")])

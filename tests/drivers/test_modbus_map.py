@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from drivers.messages import PanelEvent, PointFault, Reading
-from drivers.modbus_map import DeviceMemory, ModbusProfile, ProfileFault, compile_profile
+from drivers.modbus_map import DeviceMemory, ModbusProfile, compile_profile
+from drivers.modbus_tables import ProfileFault
 from drivers.profile import check, load_profiles
 from drivers.schedule import Rank
 
-SHIPPED = ["acrel-aim-r100", "afd-xy16", "eastron-sdm120", "eastron-sdm630", "gst-modbus-card", "notifier-modbus-gw"]
+SHIPPED = [profile.name for profile in load_profiles([]).list() if profile.kind == "modbus"]
 
 
 def _profile(name: str) -> ModbusProfile:
@@ -25,7 +26,9 @@ def _events(seen: object) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_modbus_profile_is_sound(name: str) -> None:
-    assert [finding for finding in check(load_profiles([]).get(name)) if finding.severity != "info"] == []
+    """Unproven ones say so; nothing else is found, and their examples and counter-examples have been run."""
+    findings = [finding.code for finding in check(load_profiles([]).get(name)) if finding.severity != "info"]
+    assert findings == (["unproven"] if load_profiles([]).get(name).evidence == "unproven" else [])
 
 
 # -- what is asked -----------------------------------------------------------------------------------------------------
@@ -80,7 +83,8 @@ def test_residual_current_carries_its_limits_and_a_broken_sensor_is_a_fault() ->
     assert spec.limits == {
         "prealarm_high": 210, "alarm_high": 300, "hysteresis": 60, "on_delay_s": 10, "off_delay_s": 60,
     }  # fmt: skip
-    seen = profile.memory("rcm").feed(0, (35, 0xE5E5, 0xFAFA, *[0] * 9), 1)
+    [currents] = [at for at, question in enumerate(profile.questions) if question.start == 0x4A]
+    seen = profile.memory("rcm").feed(currents, (35, 0xE5E5, 0xFAFA, *[0] * 9), 1)
     assert seen[:3] == [
         Reading("rcm/residual_1_ma", 35.0, 1),
         PointFault("rcm/residual_2_ma", "short", 1),
@@ -216,20 +220,6 @@ def test_a_point_that_vanishes_from_the_panel_is_a_fault_and_its_fire_is_not_ove
     assert gateway.read(n1=0x0C10) == [("ntf/1-001", "fault_restore")]
 
 
-def test_two_bits_a_device_is_a_profile_not_a_program() -> None:
-    """GST sheet v2 for T8B: eight devices a register, high bits first, device 1 in bits 11-10."""
-    data = _toml(
-        '[[block]]\nname = "zone"\nstart = 30\ncount = 3\n'
-        '[[point]]\nfrom = "zone"\nid = "{n:02d}"\nn = [1, 16]\naddress = "start + (n + 1) // 8"\n'
-        'shift = "14 - (n + 1) % 8 * 2"\nmask = 3\nenum = {0 = "none", 1 = "fire", 2 = "fault", 3 = "isolate"}\n'
-    )
-    memory = compile_profile(data).memory("t8b")
-    memory.feed(0, (0, 0, 0), 1)
-    assert _events(memory.feed(0, (1 << 10 | 2 << 8, 3 << 14, 0), 2)) == [
-        ("t8b/01", "fire"), ("t8b/02", "fault"), ("t8b/07", "isolate"),
-    ]  # fmt: skip
-
-
 # -- what a wrong profile says -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("text", "code"),
@@ -262,6 +252,24 @@ def test_two_bits_a_device_is_a_profile_not_a_program() -> None:
             '[[block]]\nname = "b"\ncount = 5\n[[point]]\nfrom = "b"\nn = [1, 99999]\nenum = {1 = "fire"}\n',
             "too_many_points",
         ),
+        (
+            '[[block]]\nname = "b"\ncount = 5\n[[point]]\nfrom = "b"\nn = [1, 5]\nid = "x"\nenum = {1 = "fire"}\n',
+            "duplicate_point",
+        ),
+        (
+            '[[block]]\nname = "b"\ncount = 5\n[[point]]\nfrom = "b"\nn = [1, 5]\nid = "{n:999999999d}"\nenum = {1 = "fire"}\n',
+            "bad_id",
+        ),
+        (
+            '[[block]]\nname = "b"\ncount = 5\n[[point]]\nfrom = "b"\nn = [1, 5]\nenum = {0 = "none"}\nundefined = "none"\n',
+            "unknown_event",
+        ),
+        ('[[value]]\nname = "v"\naddress = 1\ntype = "f32"\nmask = 3\n', "field_of_wide_value"),
+        ('[[value]]\nname = "v"\naddress = 1\ntrue_at = [1]\n', "field_of_wide_value"),
+        ('[[value]]\nname = "v{n}"\nn = [1, 2]\naddress = 1\nguard = {address = 2}\n', "no_faults"),
+        ('[[block]]\nname = "b"\ncount = 200\n[[log]]\nfrom = "b"\ncount = 40\n', "log_in_pieces"),
+        ('[[block]]\nname = "b"\ncount = 90\n[[log]]\nfrom = "b"\ncount = 40\n', "not_in_block"),
+        ('[[block]]\nname = "b"\ncount = 9\n[[log]]\nfrom = "b"\ncount = 3\nentry = "time:u32"\n', "bad_entry"),
     ],
 )
 def test_a_profile_that_means_nothing_says_what_and_where(text: str, code: str) -> None:

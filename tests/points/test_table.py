@@ -291,6 +291,16 @@ def test_reset_ends_the_points_of_that_panel_only_and_keeps_what_is_disabled(tab
     assert points.counts() == {"total": 4, "active": 3, "faulty": 0}
 
 
+def test_a_reset_ends_nothing_the_panel_says_is_as_it_was(table: Make) -> None:
+    points = table()
+    for word, point in (("fire", "panel1/1-001"), ("fault", "panel1/1-001"), ("fault", "panel1/1-002")):
+        say(points, word, point)
+    still = (("panel1/1-001", "fault"),)
+    (reset, *ended) = say(points, "reset", "panel1", still=still)
+    assert "still" not in reset.fields  # it is for us, not for the centre
+    assert told(ended) == [("fire", "panel1/1-001", False), ("fault", "panel1/1-002", False)]
+
+
 @pytest.mark.parametrize("word", ["fire_restore", "fire_cancel"])
 def test_the_panel_may_take_a_fire_back(table: Make, word: str) -> None:
     points = table()

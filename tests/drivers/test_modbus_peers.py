@@ -1,0 +1,188 @@
+"""Shipped profiles against pymodbus' own servers, over TCP and as RTU on ptys: another's idea of what Modbus is.
+
+What a server holds is written here by hand, register by register, and so is what must come of it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from pymodbus.server import ModbusSerialServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+from drivers.messages import Observation, PanelEvent, PointFault, Reading
+from drivers.modbus_bus import BusDevice, ModbusBus
+from drivers.modbus_map import compile_profile
+from drivers.modbus_rtu import RtuLink
+from drivers.modbus_tcp import TcpLink
+from drivers.profile import load_profiles
+from simulators.modbus_slave import Slave, TcpServer, slave_like
+from simulators.pty_line import PtyLine
+
+WITHIN_S = 30.0
+# Profile, what is written into the registers of its kind while the bus runs, and what must be told.
+PANELS: list[tuple[str, dict[str, dict[int, int]], set[tuple[str, str]]]] = [
+    ("gst-modbus-card", {"holding": {4: 1, 242: 2}}, {("005", "fire"), ("mains", "mains_fault")}),
+    ("jade-bird-modbus", {"holding": {257: 3}}, {("1-001", "unknown")}),
+    ("honeywell-clss", {"holding": {2: 0x0C10, 60000: 4}}, {("1D003", "fire"), ("trouble-0003", "fault")}),
+    ("gst-t8b-modbus", {"holding": {30: 0x0600}}, {("1-001", "fire"), ("1-002", "fault")}),
+    (
+        "siemens-nk8237",
+        {"bits": {21000: 1, 21255: 1, 11008: 1}, "inputs": {1501: 0x4000}},
+        {("zone-001", "fire"), ("zone-256", "fire"), ("channel-009", "fault"), ("zone-002", "prealarm")},
+    ),
+    ("zp2-modbus", {"holding": {0: 1, 3: 2}}, {("panel", "unknown"), ("zone-03", "unknown")}),
+    ("faast-xt-modbus", {"holding": {12: 0x08, 7: 0x40}}, {("detector", "fire"), ("detector", "fault")}),
+]
+
+
+@dataclass
+class Told:
+    all: list[Observation] = field(default_factory=list)
+
+    def __call__(self, seen: object) -> None:
+        assert isinstance(seen, list)
+        self.all += seen
+
+    def events(self) -> set[tuple[str, str]]:
+        return {(one.point.partition("/")[2], one.event) for one in self.all if isinstance(one, PanelEvent)}
+
+    def last(self) -> dict[str, object]:
+        return {
+            one.point.partition("/")[2]: one.value if isinstance(one, Reading) else one.reason
+            for one in self.all
+            if isinstance(one, Reading | PointFault)
+        }
+
+
+@asynccontextmanager
+async def running(link: RtuLink | TcpLink, name: str, *, period_s: float = 0.1) -> AsyncIterator[Told]:
+    profile = compile_profile(load_profiles([]).get(name).data, name=name)
+    bus, told = ModbusBus(id="bus", link=link, devices=[BusDevice("d", profile, 1, period_s=period_s)]), Told()
+    task = asyncio.create_task(bus.run(told))
+    try:
+        yield told
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("name", "written", "expected"), PANELS, ids=[panel[0] for panel in PANELS])
+def test_a_panel_behind_pymodbus_over_tcp(
+    name: str, written: dict[str, dict[int, int]], expected: set[tuple[str, str]]
+) -> None:
+    async def main() -> None:
+        slave = slave_like(1, name)
+        server = TcpServer([slave])
+        link = TcpLink("127.0.0.1", await server.start(), timeout_s=5.0)
+        try:
+            async with running(link, name) as told:
+                await until(lambda: ("", "reset") in told.events())  # all was read once, and nothing is active
+                assert told.events() == {("", "reset")}
+                for table, words in written.items():
+                    getattr(slave, table).update(words)
+                await until(lambda: told.events() >= expected)
+                assert told.events() == expected | {("", "reset")}
+        finally:
+            await server.stop()
+
+    asyncio.run(main())
+
+
+class End(PtyLine):
+    """One end of a cable between two ports."""
+
+    other: "End"
+
+    def received(self, data: bytes) -> None:
+        self.other.send(data)
+
+
+@asynccontextmanager
+async def rtu_server(slave: Slave) -> AsyncIterator[str]:
+    """pymodbus' serial server at the far end of a cable; the port at ours."""
+    near, far = End(baud=None), End(baud=None)
+    near.other, far.other = far, near
+    path, there = near.plug(), far.plug()
+    bits = [SimData(0, values=[False] * 16, datatype=DataType.BITS)]
+    tables = [
+        [SimData(address, values=word, datatype=DataType.REGISTERS) for address, word in sorted(table.items())]
+        or [SimData(0, values=0, datatype=DataType.REGISTERS)]
+        for table in (slave.holding, slave.inputs)
+    ]
+    server = ModbusSerialServer([SimDevice(1, simdata=(bits, bits, *tables))], port=there, baudrate=9600)
+    await server.serve_forever(background=True)
+    try:
+        yield path
+    finally:
+        await server.shutdown()
+        near.unplug()
+        far.unplug()
+
+
+def floats(first: int, *numbers: float) -> dict[int, int]:
+    import struct
+
+    words = struct.unpack(f">{2 * len(numbers)}H", struct.pack(f">{len(numbers)}f", *numbers))
+    return {first + n: word for n, word in enumerate(words)}
+
+
+METERS: list[tuple[str, dict[int, int], dict[int, int], dict[str, object]]] = [
+    (
+        "acrel-aim-r100",
+        {8: 6, 11: 0x000C, 12: 0x0002, **dict.fromkeys(range(74, 98), 300), 74: 35},
+        {},
+        {"residual_1_ma": 35, "residual_9_ma": "open", "over_limit_2": True, "over_limit_1": False, "set_12_ma": 300},
+    ),
+    (
+        "eastron-sdm72",
+        {},
+        {**dict.fromkeys(range(0, 0x160), 0), **floats(0, 230.5), **floats(0x46, 50.0), **floats(0x156, 4096.5)},
+        {"voltage_a_v": 230.5, "frequency_hz": 50.0, "energy_total_kwh": 4096.5},
+    ),
+    (
+        "abb-b23",
+        {
+            **dict.fromkeys(range(0x5000, 0x5008), 0),
+            **dict.fromkeys(range(0x5B00, 0x5B40), 0),
+            0x5B01: 2300,
+            0x5B2C: 5000,
+        },
+        {},
+        {"voltage_a_v": pytest.approx(230.0), "frequency_hz": pytest.approx(50.0)},
+    ),
+    (
+        "elec-monitor-generic",
+        {0: 412, 1: 415, 2: 0, 3: 733, 4: 0x8000, 5: 0x00E0},
+        {},
+        {
+            "residual_ma": 412,
+            "temperature_1_c": pytest.approx(41.5),
+            "temperature_2_c": "open",
+            "temperature_4_c": "absent",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "holding", "inputs", "expected"), METERS, ids=[meter[0] for meter in METERS])
+def test_a_meter_behind_pymodbus_as_rtu_on_a_pty(
+    name: str, holding: dict[int, int], inputs: dict[int, int], expected: dict[str, object]
+) -> None:
+    async def main() -> None:
+        async with rtu_server(Slave(1, holding=holding, inputs=inputs)) as port:
+            link = RtuLink(port, baud=115200, timeout_s=5.0, gap_s=0.004)
+            async with running(link, name) as told:
+                await until(lambda: set(expected) <= set(told.last()))
+                last = told.last()
+                assert {key: last[key] for key in expected} == expected
+
+    asyncio.run(main())
