@@ -35,6 +35,7 @@ class PanelEvent:
     `event` is one of `drivers.vocabulary.EVENTS`, or "unknown" for text that smells of fire but does not parse.
     `fields` are the decoded fields of the protocol (loop, point, user_code, location_text, ...); `raw` the bytes themselves.
     A `reset` may say what it left as it was: `still`, a tuple of (point, event) that are as true after it as before.
+    `is_state`: it says how things stand, not that they changed, so that the end of what never began is no news.
     """
 
     point: str
@@ -42,6 +43,7 @@ class PanelEvent:
     at_ns: int
     fields: Mapping[str, object] = field(default_factory=dict)
     raw: bytes = b""
+    is_state: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ Observation = Reading | PointFault | PanelEvent | LinkState
 
 # Called in the loop turn in which the bytes settled the observations, with all that one frame or poll gave. It never blocks.
 Sink = Callable[[Sequence[Observation]], None]
+
+# Has a function called on the loop, in a later turn, once all that was told so far is settled: True if it is on flash, False if
+# the journal refused any of it. For peers that must not be confirmed sooner.
+WhenKept = Callable[[Callable[[bool], None]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

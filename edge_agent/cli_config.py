@@ -180,6 +180,7 @@ def _summary(loaded: "Loaded", errors: int, warnings: int, lang: str) -> str:
     if errors or warnings or config is None:
         return text("config.summary_found", lang, errors=errors, warnings=warnings)
     sources = len(config.panels) + sum(len(bus.devices) for bus in config.buses) + len(config.contacts)
+    sources += sum(len(receiver.devices) for receiver in config.receivers)
     return text("config.summary_ok", lang, files=len(loaded.sources), sources=sources, uplinks=len(config.uplinks))
 
 

@@ -12,6 +12,7 @@ import collections
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from buffer.journal import StoreFault
 from drivers.gpio import Gpio, GpioError
@@ -30,18 +31,20 @@ from edge_agent.commander import Commander
 from edge_agent.config.model import Config
 from edge_agent.keeper import Keeper
 from edge_agent.local_api import ApiError, LocalServer
-from edge_agent.model import KINDS, Event, Kind, Sound
+from edge_agent.model import KINDS, Clock, Event, Kind, Sound
 from edge_agent.modem_power import ModemPower
 from edge_agent.opening import OpenJournal, open_board, open_journal
 from edge_agent.points.table import PointTable
 from edge_agent.site import (
     Driver,
     OpenPort,
+    Wiring,
     build_buttons,
     build_contacts,
     build_wire_drivers,
     link_source,
     names_of,
+    parents_of,
     sources_of,
     uplink_source,
 )
@@ -59,6 +62,7 @@ STORE_ONCE = frozenset({"set_aside", "vanished", "bug", "bad_record", "salvaged"
 STORE_OVER = frozenset({"back", "reserve_restored"})
 
 Change = tuple[list[Event], dict[str, bytes | None]]  # events that belong together, and the latched state they changed
+Receipt = Callable[[bool], None]  # whom to tell that the changes before it are durable
 
 
 async def run_core(config: Config, *, clock: TimeSource | None = None) -> None:
@@ -95,7 +99,7 @@ class Core:
         self._uplink_seen_s = self._journal_moved_s = self._loop.time()
         self._journal_turns = -1
         self._journal_hung = False
-        self._to_keep: collections.deque[Change] = collections.deque()
+        self._to_keep: collections.deque[Change | Receipt] = collections.deque()
         self._blind = False  # the alarm machine failed on a fire: sound it all the same, until somebody silences it
 
         self.supervisor = Supervisor(self._worker_fault)
@@ -116,7 +120,8 @@ class Core:
         self.modem_power = ModemPower(self.gpio, config.board, self._modem_power_done)
         contacts, self._button_lines = build_contacts(config, self.gpio), build_buttons(config, self.gpio)
         self._buttons = Buttons(self._push_button, self._button_stuck, self.take)
-        wires, self._unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs), open_port)
+        wiring = Wiring(self.when_kept, self._utc)
+        wires, self._unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs), wiring, open_port)
         self.drivers: list[Driver] = [*wires, *([contacts] if contacts else [])]
         if self._unbuilt and not self.drivers:
             raise next(iter(self._unbuilt.values()))
@@ -128,7 +133,7 @@ class Core:
             instant=self.clock.at,
             settings=config.journal,
             sources=self._sources,
-            parents={device.id: bus.id for bus in config.buses for device in bus.devices},
+            parents=parents_of(config),
             unbuilt=self._unbuilt,
         )
         self._unsound = self._add_points()
@@ -210,6 +215,15 @@ class Core:
                 self._decide(events, changes, now_ns)
         self._finish(changes, now_ns)
 
+    def _utc(self) -> datetime | None:
+        """The wall time for peers that want it; None while it is not set."""
+        now = self.clock.now()
+        return None if now.clock is Clock.UNSET else datetime.fromtimestamp(now.wall_ns / 1e9, UTC)
+
+    def when_kept(self, call: Callable[[bool], None]) -> None:
+        """`drivers.messages.WhenKept` of everything `take` was told."""
+        self._hand_in([call])
+
     def _decide(self, events: Sequence[Event], changes: list[Change], now_ns: int) -> None:
         """Hear what the alarm machine makes of events of one observation; note both, each with the state it changed."""
         for event in events:
@@ -227,18 +241,25 @@ class Core:
         """Drive the lines, then journal each change, then set the timer of what settles by itself."""
         if changes:
             self._sound(now_ns)
+        self._hand_in(changes)
+        self._arm_rules(now_ns)
+
+    def _hand_in(self, changes: Sequence[Change | Receipt]) -> None:
         waits = bool(self._to_keep)
         self._to_keep.extend(changes)
         if not waits:
             self._keep_some()
-        self._arm_rules(now_ns)
 
     def _keep_some(self) -> None:
         """Hand changes to the journal, in order. Of very many, as when a panel with thousands of alarms is reset, the rest
         waits for the next turn of the loop, so that a fire that comes meanwhile is heard meanwhile.
         """
         for _ in range(min(KEPT_AT_ONCE, len(self._to_keep))):
-            events, state = self._to_keep.popleft()
+            change = self._to_keep.popleft()
+            if callable(change):
+                self.keeper.when_kept(change)
+                continue
+            events, state = change
             for event in events:
                 log.info(
                     "event id=%s kind=%s point=%s active=%d grade=%d",

@@ -25,7 +25,7 @@ UNSENT_KEY = "au:"  # of the piece of state (edge_agent.alarm) that says an even
 Push = Callable[[str, Mapping[str, object]], None]
 State = Mapping[str, bytes | None]
 Piece = tuple[int, bytes | None]  # when it was handed in, its value
-_Submitted = tuple[Event, bytes, Mapping[str, Piece], Ticket]
+_Submitted = tuple[int, Event, bytes, Mapping[str, Piece], Ticket]
 
 
 class JournalLike(Protocol):
@@ -69,7 +69,10 @@ class Keeper:
         self._order = 0  # of what was handed in: which of two values of one piece of state is the newer
         # latched state that is not durable (its commit failed, or no event came with it): it rides with the next record
         self._state_owed: dict[str, Piece] = {}
-        self._in_hand = 0  # records the journal has not settled
+        self._in_hand: dict[int, None] = {}  # orders of records the journal has not settled, oldest first
+        self._refusals = 0
+        # who waits until all up to an order is settled, and how many refusals there were by then
+        self._receipts: deque[tuple[int, int, Callable[[bool], None]]] = deque()
         self._told: dict[str, Callable[[], None]] = {}  # event id -> who waits for it to be settled
         self._durable: dict[str, int] = {}  # piece of state -> order of its newest durable value, while any are in hand
 
@@ -98,6 +101,21 @@ class Keeper:
         """Have `call` called once the event just handed in is durable, or is not going to be."""
         self._told[event_id] = call
 
+    def when_kept(self, call: Callable[[bool], None]) -> None:
+        """Have `call` called, in a later turn, once all that was handed in so far is settled: True if it is all durable.
+
+        False: something was refused meanwhile, or an alarm is held in memory only. A peer that is not confirmed then says it
+        again.
+        """
+        self._receipts.append((self._order, self._refusals, call))
+        self._answer_receipts()
+
+    def _answer_receipts(self) -> None:
+        oldest = next(iter(self._in_hand), None)
+        while self._receipts and (oldest is None or oldest > self._receipts[0][0]):
+            _, refusals, call = self._receipts.popleft()
+            self._loop.call_soon(call, refusals == self._refusals and not self._owed)
+
     def keep_telemetry(self, body: bytes) -> None:
         """Journal a reading. It may wait for the card; what does not fit leaves a gap record."""
         self._journal.append(Priority.TELEMETRY, body)
@@ -124,7 +142,8 @@ class Keeper:
 
     def _submit(self, event: Event, body: bytes, own: State) -> None:
         self._order += 1
-        state = {key: (self._order, value) for key, value in own.items()}
+        order = self._order
+        state = {key: (order, value) for key, value in own.items()}
         if self._state_owed:
             state = {**self._state_owed, **state}
             self._state_owed = {}
@@ -133,12 +152,12 @@ class Keeper:
             self._loop.call_later(SLOW_S, self._overdue, event.id)
 
         def settled(ticket: Ticket) -> None:  # in the writer thread; one wake-up of the loop for a whole commit
-            self._settled.append((event, body, state, ticket))
+            self._settled.append((order, event, body, state, ticket))
             if not self._woken:
                 self._woken = True
                 self._loop.call_soon_threadsafe(self._drain)
 
-        self._in_hand += 1
+        self._in_hand[order] = None
         pieces = {key: value for key, (_, value) in state.items()}
         self._journal.append(event.priority, body, pieces or None, settled)
 
@@ -149,20 +168,21 @@ class Keeper:
             try:
                 self._settle(*submitted)
             except Exception:
-                log.exception("settled id=%s", submitted[0].id)  # those behind it must be told too
+                log.exception("settled id=%s", submitted[1].id)  # those behind it must be told too
+        self._answer_receipts()
 
-    def _settle(self, event: Event, body: bytes, state: Mapping[str, Piece], ticket: Ticket) -> None:
+    def _settle(self, order: int, event: Event, body: bytes, state: Mapping[str, Piece], ticket: Ticket) -> None:
         self._waiting.pop(event.id, None)
-        self._in_hand -= 1
+        self._in_hand.pop(order, None)
         if (call := self._told.pop(event.id, None)) is not None:
             self._loop.call_soon(call)
         name = ticket.name
         if name is None:
             self._refused(event, body, state, ticket.error or "")
             return
-        for key, (order, _) in state.items():
-            self._durable[key] = max(order, self._durable.get(key, 0))
-            if key in self._state_owed and self._state_owed[key][0] < order:
+        for key, (changed, _) in state.items():
+            self._durable[key] = max(changed, self._durable.get(key, 0))
+            if key in self._state_owed and self._state_owed[key][0] < changed:
                 del self._state_owed[key]  # a newer value is durable
         if not self._in_hand:
             self._durable.clear()
@@ -175,6 +195,7 @@ class Keeper:
         self._push_record(name.epoch, event.priority, name.n, body if event.priority is Priority.ALARM else None)
 
     def _refused(self, event: Event, body: bytes, state: Mapping[str, Piece], code: str) -> None:
+        self._refusals += 1
         log.error("journal refused id=%s kind=%s code=%s", event.id, event.kind.value, code)
         own = {key: value for key, (_, value) in state.items() if key == UNSENT_KEY + event.id}
         for key, piece in state.items():

@@ -1,16 +1,22 @@
 """From the configuration to the drivers of one site."""
 
+import ipaddress
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from drivers.contacts import ContactLine, Contacts
 from drivers.gpio import Gpio, InputSpec
-from drivers.messages import PointSpec, Sink
+from drivers.messages import PointSpec, Sink, WhenKept
 from drivers.profile import ProfileError, Profiles
-from edge_agent.config.model import Bus, Config, Device, Panel
+from edge_agent.config.model import Bus, Config, Device, Panel, Receiver
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from drivers.receivers.desk import Desk, Talk
+    from drivers.receivers.net import Door
     from drivers.serial_link import SerialLink
 
 log = logging.getLogger("edge.site")
@@ -50,10 +56,18 @@ class Driver(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a receiver needs of the core: when something told is safe, and UTC (None while the clock is not set)."""
+
+    when_kept: WhenKept
+    utc: "Callable[[], datetime | None]"
+
+
 def build_wire_drivers(
-    config: Config, profiles: Profiles, open_port: OpenPort | None = None
+    config: Config, profiles: Profiles, wiring: Wiring, open_port: OpenPort | None = None
 ) -> tuple[list[Driver], dict[str, ProfileError]]:
-    """A driver for each panel and bus, and why some sources (panels, buses, devices) have none: id -> what is wrong.
+    """A driver for each panel, bus and receiver, and why some sources have none: id -> what is wrong.
 
     `open_port` makes the serial ports; None: SerialLink itself.
 
@@ -72,6 +86,12 @@ def build_wire_drivers(
         except Exception as fault:  # noqa: BLE001 - as above
             unbuilt[bus.id] = _why(fault)
             unbuilt |= {device.id: unbuilt[bus.id] for device in bus.devices if device.id not in unbuilt}
+    for receiver in config.receivers:
+        try:
+            built.append(_build_receiver(receiver, wiring, open_port))
+        except Exception as fault:  # noqa: BLE001 - as above
+            unbuilt[receiver.id] = _why(fault)
+            unbuilt |= {device.id: unbuilt[receiver.id] for device in receiver.devices}
     for source, why in unbuilt.items():
         log.error("source=%s cannot be watched: %s", source, ascii(why))
     return built, unbuilt
@@ -160,6 +180,67 @@ def _compiled(
     return found
 
 
+# Of each protocol of a receiver: how long a device may be silent, how soon an equal message is a copy, and its serial line.
+_RECEIVERS: Mapping[str, tuple[float, float, int, str]] = {
+    "dc09": (360.0, 120.0, 0, ""),
+    "gb26875": (90.0, 60.0, 9600, "8N1"),
+}
+
+
+def _build_receiver(receiver: Receiver, wiring: Wiring, open_port: OpenPort | None) -> Driver:
+    from drivers.receivers.desk import Desk, Listed
+    from drivers.receivers.driver import ReceiverDriver
+
+    silence_s, resend_s, _, _ = _RECEIVERS[receiver.protocol]
+    devices = [
+        Listed(id=one.id, address=one.address, silence_s=silence_s if one.silence_s is None else one.silence_s)
+        for one in receiver.devices
+    ]
+    desk = Desk(receiver.id, devices, wiring.when_kept, resend_s=resend_s)
+    return ReceiverDriver(desk, _build_door(receiver, _talk(receiver, wiring), desk, open_port))
+
+
+def _talk(receiver: Receiver, wiring: Wiring) -> "Callable[[], Talk]":
+    """What makes the protocol's side of one connection."""
+    if receiver.protocol == "dc09":
+        return _dc09_talk(receiver, wiring)
+    from drivers.codecs.gb26875 import DIALECTS
+    from drivers.receivers.gb26875 import GbTalk, States, dialect
+
+    spoken, states = dialect(DIALECTS[receiver.dialect], receiver.component_address), States()
+    return lambda: GbTalk(spoken, states, wiring.utc)
+
+
+def _dc09_talk(receiver: Receiver, wiring: Wiring) -> "Callable[[], Talk]":
+    import random
+
+    from drivers.receivers.dc09 import Dc09Talk, read_key
+
+    keys = {
+        one.address: read_key(one.key_file.read_text("ascii")) if one.key_file is not None else None
+        for one in receiver.devices
+    }
+    chance = random.SystemRandom()
+    return lambda: Dc09Talk(keys, wiring.utc, chance)
+
+
+def _build_door(
+    receiver: Receiver, make_talk: "Callable[[], Talk]", desk: "Desk", open_port: OpenPort | None
+) -> "Door":
+    from drivers.receivers.line import LineDoor
+    from drivers.receivers.net import TcpDoor, UdpDoor, Where
+    from drivers.serial_link import SerialLink
+
+    if receiver.port:
+        _, _, baud, framing = _RECEIVERS[receiver.protocol]
+        make = open_port or SerialLink
+        link = make(receiver.port, baud=receiver.baud or baud, framing=receiver.framing or framing)
+        return LineDoor(link, make_talk, desk)
+    allow = tuple(ipaddress.ip_network(network, strict=False) for network in receiver.allow)
+    where = Where(host=receiver.listen, port=receiver.listen_port or 0, allow=allow)
+    return (UdpDoor if receiver.transport == "udp" else TcpDoor)(where, make_talk, desk)
+
+
 def build_contacts(config: Config, gpio: Gpio) -> Contacts | None:
     """The site's dry contacts, if it has any."""
     lines = [
@@ -193,16 +274,27 @@ def names_of(config: Config) -> dict[str, str]:
     """What the site calls its sources and points: id -> name, over what profiles and panels say."""
     devices = [device for bus in config.buses for device in bus.devices]
     names = {panel.id: panel.name for panel in config.panels} | {device.id: device.name for device in devices}
+    names |= {receiver.id: receiver.name for receiver in config.receivers}
+    names |= {device.id: device.name for receiver in config.receivers for device in receiver.devices}
     names |= {contact.id: contact.name for contact in config.contacts} | {p.id: p.name for p in config.points}
     return {source: name for source, name in names.items() if name}
 
 
+def parents_of(config: Config) -> dict[str, str]:
+    """The bus or receiver of each device: while that is silent, so is the device."""
+    parents = {device.id: bus.id for bus in config.buses for device in bus.devices}
+    return parents | {device.id: receiver.id for receiver in config.receivers for device in receiver.devices}
+
+
 def sources_of(config: Config) -> dict[str, str]:
-    """Everything that can fall silent: id -> panel | bus | device | contacts | buttons | uplink | link."""
+    """Everything that can fall silent: id -> panel | bus | receiver | device | contacts | buttons | uplink | link."""
     sources = {panel.id: "panel" for panel in config.panels}
     for bus in config.buses:
         sources[bus.id] = "bus"
         sources |= {device.id: "device" for device in bus.devices}
+    for receiver in config.receivers:
+        sources[receiver.id] = "receiver"
+        sources |= {device.id: "device" for device in receiver.devices}
     if config.contacts:
         sources["contacts"] = "contacts"
     if config.board.buttons:

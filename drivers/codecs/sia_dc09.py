@@ -1,16 +1,24 @@
-"""SIA DC-09-2013 messages over TCP or UDP: framing, checks, fields, answers. Pure; decryption is the receiver's.
+"""SIA DC-09-2013 messages over TCP or UDP: framing, checks, fields, encryption, answers. Pure.
 
     0A crc4 len4 "id" seq4 [Rrcvr] Lpref [#acct] [data] [xdata ...] [_HH:MM:SS,MM-DD-YYYY] 0D
 
 CRC-16/ARC in hex over the span from the first quote to the end, and its length in hex. Ids SIA-DCS, ADM-CID, NULL (a
 heartbeat); with * in front the data are AES-CBC and in hex. Answers ACK, NAK (carries our time), DUH repeat sequence, receiver,
 line and account. Real senders get length and CRC wrong: such a message is refused and counted.
+
+Encrypted: behind the [ stands hex of AES-CBC (zero start) of: padding, | where data follow, #acct|data], [xdata], and the time
+stamp, which must be there. Seen of a real sender: a heartbeat without data is padded without the |.
 """
 
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from drivers.codecs.aes import BLOCK, AesCbc
+
+if TYPE_CHECKING:
+    import random
 
 START, END = b"\n", b"\r"
 MESSAGE_BYTES_MAX: Final = 2048
@@ -21,7 +29,8 @@ _SPAN: Final = re.compile(
 )
 _PLAIN: Final = re.compile(r"\[(?P<data>[^\]]*)\](?P<more>(?:\[[^\]]*\])*)(?:_(?P<time>[^\[\]]*))?", re.DOTALL)
 _TIME: Final = re.compile(r"(\d\d):(\d\d):(\d\d),(\d\d)-(\d\d)-(\d{4})")
-_ACCOUNT_IN_DATA: Final = re.compile(r"#[0-9A-Fa-f]{1,16}\|")
+_ACCOUNT_IN_DATA: Final = re.compile(r"#(?P<account>[0-9A-Fa-f]{1,16})\|")
+_PADDING: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def crc16_arc(data: bytes) -> int:
@@ -60,15 +69,10 @@ def parse(message: bytes) -> dict[str, object]:
         if found[name] is not None:
             fields[name] = found[name]
     if not found["star"]:
-        plain = _PLAIN.fullmatch(found["rest"])
-        if plain is not None:
-            fields["data"] = _ACCOUNT_IN_DATA.sub("", plain["data"], count=1).removeprefix("|")
-            if plain["more"]:
-                fields["xdata"] = re.findall(r"\[([^\]]*)\]", plain["more"])
-            if plain["time"] and (when := time_of(plain["time"])) is not None:
-                fields["timestamp"] = when
-        else:
-            fields["form_ok"] = False
+        fields |= _content(found["rest"]) or {"form_ok": False}
+        named = _ACCOUNT_IN_DATA.search(found["rest"])
+        if named is not None and "account" not in fields:
+            fields["account"] = named["account"]
     else:
         fields["cipher"] = found["rest"].lstrip("[")
     fields |= {"crc_ok": crc_ok, "length_ok": length_ok}
@@ -77,6 +81,47 @@ def parse(message: bytes) -> dict[str, object]:
     elif fields.get("form_ok") is False:
         fields |= {"reject": True, "reject_reason": "form", "event": None}
     return fields
+
+
+def _content(rest: str) -> dict[str, object] | None:
+    """Data, further data and time of "[data][xdata]_time", None if it is none."""
+    plain = _PLAIN.fullmatch(rest)
+    if plain is None:
+        return None
+    fields: dict[str, object] = {"data": _ACCOUNT_IN_DATA.sub("", plain["data"], count=1).removeprefix("|")}
+    if plain["more"]:
+        fields["xdata"] = re.findall(r"\[([^\]]*)\]", plain["more"])
+    if plain["time"] and (when := time_of(plain["time"])) is not None:
+        fields["timestamp"] = when
+    return fields
+
+
+def unlock(fields: dict[str, object], key: AesCbc) -> dict[str, object]:
+    """The fields of an encrypted message with its data; `reject` and `reject_reason` decrypt if the key does not fit it."""
+    refused = {**fields, "reject": True, "reject_reason": "decrypt", "event": None}
+    try:
+        text = key.decrypt(bytes.fromhex(str(fields.get("cipher", "")))).decode("ascii")
+    except ValueError:  # no hex, no whole blocks, no text
+        return refused
+    content = _content("[" + text)
+    if content is None or "timestamp" not in content:
+        return refused
+    inside = text.partition("]")[0]
+    named = _ACCOUNT_IN_DATA.search(inside)
+    content["data"] = inside[named.end() :] if named is not None else inside.partition("|")[2]
+    return {name: value for name, value in fields.items() if name != "cipher"} | content
+
+
+def lock(data: str, stamp: datetime, key: AesCbc, chance: "random.Random") -> str:
+    """The hex behind the [ of an encrypted message: `data` ("" for none) and the time."""
+    text = (f"|{data}]" if data else "]") + time_text(stamp)
+    padding = "".join(chance.choice(_PADDING) for _ in range(-len(text) % BLOCK))
+    return key.encrypt((padding + text).encode("ascii", "replace")).hex().upper()
+
+
+def time_text(stamp: datetime) -> str:
+    """A UTC time as the messages have it."""
+    return f"_{stamp:%H:%M:%S,%m-%d-%Y}"
 
 
 def _checks(head: bytes, span: bytes) -> tuple[bool, bool]:
@@ -100,20 +145,22 @@ def time_of(text: str) -> str | None:
         return None
 
 
-def answer(kind: str, fields: dict[str, object], *, now: datetime | None = None) -> bytes:
-    """ACK, NAK or DUH to a message; NAK carries `now` (UTC), so that the sender can set its clock."""
+def answer(kind: str, fields: dict[str, object], *, now: datetime | None = None, locked: str = "") -> bytes:
+    """ACK, NAK or DUH to a message; NAK carries `now` (UTC), so that the sender can set its clock. `locked`: of `lock`."""
     where = "".join(
         f"{mark}{fields[name]}" for mark, name in (("R", "receiver"), ("L", "line"), ("#", "account")) if name in fields
     )
-    stamp = f"_{now:%H:%M:%S,%m-%d-%Y}" if now is not None else ""
+    stamp = time_text(now) if now is not None else ""
     number = fields.get("seq")
-    span = f'"{kind}"{number if isinstance(number, int) else 0:04d}{where}[]{stamp}'.encode("ascii")
+    star, rest = ("*", locked) if locked else ("", f"]{stamp}")
+    span = f'"{star}{kind}"{number if isinstance(number, int) else 0:04d}{where}[{rest}'.encode("ascii")
     return b"\n%04X%04X%b\r" % (crc16_arc(span), len(span), span)
 
 
-def encode(identity: str, seq: int, account: str, data: str, *, stamp: str = "") -> bytes:
-    """A message, for simulators and tests."""
-    span = f'"{identity}"{seq:04d}L0#{account}[{data}]{stamp}'.encode("ascii")
+def encode(identity: str, seq: int, account: str, data: str, *, stamp: str = "", locked: str = "") -> bytes:
+    """A message, for simulators and tests. `locked`: of `lock`, in the place of data and stamp."""
+    star, rest = ("*", locked) if locked else ("", f"{data}]{stamp}")
+    span = f'"{star}{identity}"{seq:04d}L0#{account}[{rest}'.encode("ascii")
     return b"\n%04X%04X%b\r" % (crc16_arc(span), len(span), span)
 
 

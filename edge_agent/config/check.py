@@ -1,7 +1,9 @@
 """What no single value shows: names used twice, ports shared, a centre without TLS. Each check sees only sound values."""
 
+import ipaddress
 import os
 import re
+import socket
 import stat
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -14,6 +16,13 @@ _PORT_GLOBS: Final = ("zg/*", "serial/by-path/*", "serial/by-id/*", "ttyAMA*", "
 _PORTS_NAMED: Final = 6
 _MQTT_ONLY: Final = ("ack", "encoding", "keepalive_s", "unconfirmed_s", "window")
 _PEM_BYTES_MAX: Final = 256 * 1024
+_SOURCES: Final = ("panel", "bus", "bus.device", "contact", "receiver", "receiver.device", "uplink")
+# Which ways in a receiver's protocol knows, and how its devices name themselves.
+_WAYS: Final = {"gb26875": ("listen", "port"), "dc09": ("listen",)}
+_WIRE_ADDRESSES: Final = {"gb26875": re.compile(r"[0-9]{1,15}"), "dc09": re.compile(r"[0-9A-F]{3,16}")}
+_DC09_KEY: Final = re.compile(
+    rb"\s*(?:(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{48}|[0-9A-Fa-f]{64})|text:(?:[ -~]{16}|[ -~]{24}|[ -~]{32}))\s*"
+)
 _PACKED_KEY: Final = re.compile(rb"[0-9A-Fa-f]{64}\s*")
 _MARKS: Final = {"ca_file": b"BEGIN CERTIFICATE", "cert_file": b"BEGIN CERTIFICATE", "key_file": b"PRIVATE KEY-----"}
 
@@ -27,12 +36,13 @@ def check_all(site: Site) -> None:
     """Every check that looks at the files alone."""
     _ids(site)
     _buses(site)
+    _receivers(site)
     _serial_ports(site)
     _board(site)
     _points(site)
     _uplinks(site)
     _links(site)
-    if not any(site.items(name) for name in ("panel", "bus", "contact")):
+    if not any(site.items(name) for name in ("panel", "bus", "contact", "receiver")):
         site.warning("no_sources", site.top)
 
 
@@ -51,7 +61,7 @@ def _repeats(site: Site, items: Iterable[Item], key: str, code: str) -> None:
 
 def _ids(site: Site) -> None:
     # Sources share one space of names: the point "x/y" belongs to the source x, and a contact is a point.
-    sources = [item for name in ("panel", "bus", "bus.device", "contact", "uplink") for item in site.items(name)]
+    sources = [item for name in _SOURCES for item in site.items(name)]
     _repeats(site, sorted(sources, key=lambda item: _place(site, item)), "id", "duplicate_id")
     _repeats(site, site.items("point"), "id", "duplicate_id")
     _repeats(site, site.items("zone"), "id", "duplicate_id")
@@ -109,8 +119,105 @@ def _addresses(site: Site, devices: Sequence[Item], key: str, default: object) -
             first[address] = device
 
 
+def _receivers(site: Site) -> None:
+    at: dict[tuple[object, ...], Item] = {}
+    for receiver in site.items("receiver"):
+        table, values = site.table(receiver), receiver.values
+        protocol = str(values.get("protocol", ""))
+        ways = [way for way in ("listen", "port") if way in table]
+        known = _WAYS.get(protocol, ("listen", "port"))
+        if len(ways) != 1 and not site.unreadable(receiver, "listen", "port"):
+            site.error("one_way_in", receiver, ways[1] if len(ways) > 1 else "", ways=", ".join(known))
+        elif ways and ways[0] not in known:
+            site.error("way_not_spoken", receiver, ways[0], protocol=protocol, ways=", ".join(known))
+        if "listen" in table:
+            _listening(site, receiver)
+            key = (values.get("listen"), values.get("listen_port"), values.get("transport", "tcp"))
+            if None not in key and key in at:
+                first = site.origin(at[key].path)
+                site.error(
+                    "same_listen",
+                    receiver,
+                    "listen_port",
+                    value=values["listen_port"],
+                    first=at[key].label,
+                    first_file=first.file,
+                    first_line=first.line,
+                )
+            at.setdefault(key, receiver)
+        why = "listen" if "listen" in table else "port"
+        for name in ("port", "baud", "framing") if why == "listen" else ("listen_port", "transport", "allow"):
+            if name in values and name != "port":
+                site.warning("not_used", receiver, name, name=name, why=why)
+        _receiver_devices(site, receiver, _WIRE_ADDRESSES.get(protocol))
+
+
+def _listening(site: Site, receiver: Item) -> None:
+    """Where it listens, and to whom."""
+    table, values = site.table(receiver), receiver.values
+    for key in ("listen_port", "allow"):
+        if key not in table and not site.unreadable(receiver, key):
+            site.error("listen_needs", receiver, key, name=key)
+    listen = values.get("listen")
+    if listen is not None and (address := _ip(listen)) is None:
+        site.error("bad_network", receiver, "listen", value=listen)
+    elif listen is not None and address is not None and address.is_unspecified:
+        site.warning("listens_everywhere", receiver, "listen", value=listen)
+    for network in values.get("allow", ()):
+        if _network(network) is None:
+            site.error("bad_network", receiver, "allow", value=network)
+
+
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def _receiver_devices(site: Site, receiver: Item, form: re.Pattern[str] | None) -> None:
+    """No two devices may name themselves alike, and only one that is alone need not be named."""
+    devices = receiver.children.get("receiver.device", [])
+    if not devices and not site.unreadable(receiver):
+        site.warning("no_receiver_devices", receiver)
+    first: dict[str, Item] = {}
+    for device in devices:
+        address = "" if "address" not in site.table(device) else device.values.get("address")
+        if address is None:
+            continue
+        if address in first and address:
+            at = site.origin((*first[address].path, "address"))
+            site.error(
+                "same_wire_address",
+                device,
+                "address",
+                value=address,
+                first=first[address].label,
+                first_file=at.file,
+                first_line=at.line,
+            )
+        elif not address and len(devices) > 1:
+            site.error("address_not_alone", device)
+        elif address and form is not None and not form.fullmatch(address):
+            site.error("wire_address", device, "address", value=address, protocol=receiver.values.get("protocol"))
+        if "key_file" in device.values and receiver.values.get("protocol") != "dc09":
+            site.warning("not_used", device, "key_file", name="key_file", why="protocol")
+        first.setdefault(address, device)
+
+
 def _serial_ports(site: Site) -> None:
-    _repeats(site, [*site.items("panel"), *site.items("bus"), *site.items("link.modem")], "port", "same_port")
+    _repeats(site, _on_ports(site), "port", "same_port")
+
+
+def _on_ports(site: Site) -> list[Item]:
+    return [item for name in ("panel", "bus", "receiver", "link.modem") for item in site.items(name)]
 
 
 def _board(site: Site) -> None:
@@ -147,7 +254,7 @@ def _board(site: Site) -> None:
 
 
 def _points(site: Site) -> None:
-    sources = {item.id for name in ("panel", "bus.device") for item in site.items(name)}
+    sources = {item.id for name in ("panel", "bus.device", "receiver", "receiver.device") for item in site.items(name)}
     contacts = {item.id for item in site.items("contact")}
     known = {name for name in sources | contacts if name}
 
@@ -288,7 +395,7 @@ def check_profiles(site: Site, known: Collection[str], unsound: Callable[[str], 
 def check_serial_ports(site: Site, dev: Path = Path("/dev")) -> None:
     """Every serial port named must be on this machine now, and be no other one's second name."""
     first: dict[str, Item] = {}
-    for item in (*site.items("panel"), *site.items("bus"), *site.items("link.modem")):
+    for item in _on_ports(site):
         port = item.values.get("port")
         if not port:
             continue
@@ -307,6 +414,46 @@ def check_serial_ports(site: Site, dev: Path = Path("/dev")) -> None:
             site.error("same_port", item, "port", value=real, first=label, first_file=at.file, first_line=at.line)
         else:
             first.setdefault(real, item)
+
+
+def check_receiver_keys(site: Site) -> None:
+    """Keys must be there, be keys, and be read by nobody else."""
+    for device in site.items("receiver.device"):
+        path = device.values.get("key_file")
+        if path is None:
+            continue
+        try:
+            mode = path.stat().st_mode
+            data = b""
+            if stat.S_ISREG(mode):
+                with path.open("rb") as stream:
+                    data = stream.read(_PEM_BYTES_MAX)
+        except PermissionError:
+            site.warning("tls_not_checked", device, "key_file", path=path)
+            continue
+        except (OSError, ValueError) as fault:
+            why = getattr(fault, "strerror", None) or "invalid name"
+            site.error("tls_missing", device, "key_file", path=path, why=why)
+            continue
+        if not _DC09_KEY.fullmatch(data):
+            site.error("dc09_key_form", device, "key_file", path=path)
+        elif mode & 0o027:
+            site.error("tls_key_open", device, "key_file", path=path, mode=f"{stat.S_IMODE(mode):04o}")
+
+
+def check_listening(site: Site) -> None:
+    """Every address to listen at must be one of this machine now. Whether its port is free is the running agent's to know."""
+    for receiver in site.items("receiver"):
+        listen = receiver.values.get("listen")
+        address = _ip(listen) if listen else None
+        if address is None:
+            continue
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.bind((str(address), 0))
+        except OSError as fault:
+            site.error("not_our_address", receiver, "listen", value=listen, why=fault.strerror or "")
 
 
 def likely_ports(wanted: str, dev: Path = Path("/dev")) -> list[str]:

@@ -67,8 +67,10 @@ def load(
         check.check_profiles(site, profiles(), unsound)
     if check_ports:
         check.check_serial_ports(site)
+        check.check_listening(site)
     if check_tls:
         check.check_tls_files(site)
+        check.check_receiver_keys(site)
     config = None if findings.failed() else _with_credentials(_build(site.top))
     order = {source.file: n for n, source in enumerate(sources)}
     found = list(findings.sorted(order))

@@ -86,6 +86,36 @@ class Bus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiverDevice:
+    """[[receiver.device]]: one device that speaks to a receiver by itself."""
+
+    id: str
+    address: str = ""  # as it names itself on the wire; "": whoever speaks, where there is only one
+    name: str = ""
+    silence_s: float | None = None  # None: the protocol's; 0: it may be silent for ever
+    key_file: Path | None = None  # of SIA DC-09: it speaks encrypted, and only so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """[[receiver]]: what speaks to the gateway by itself, at an address (`listen`) or on a serial line (`port`): one of them."""
+
+    id: str
+    protocol: str  # gb26875 | dc09
+    devices: tuple[ReceiverDevice, ...]
+    name: str = ""
+    listen: str = ""  # an address of this machine
+    listen_port: int | None = None
+    transport: str = "tcp"  # tcp | udp
+    allow: tuple[str, ...] = ()  # addresses and networks that may speak
+    port: str = ""
+    baud: int | None = None  # None: the protocol's
+    framing: str | None = None  # None: the protocol's
+    dialect: str = "standard"  # of GB/T 26875.3
+    component_address: str = ""  # of GB/T 26875.3; "": the dialect's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """When a value becomes an event. None is no such limit. Units are the point's own."""
 
@@ -251,6 +281,7 @@ class Config:
     journal: Journal = Journal()
     panels: tuple[Panel, ...] = ()
     buses: tuple[Bus, ...] = ()
+    receivers: tuple[Receiver, ...] = ()
     contacts: tuple[Contact, ...] = ()
     points: tuple[Point, ...] = ()
     zones: tuple[Zone, ...] = ()

@@ -125,7 +125,7 @@ class PanelPoints:
             if entry.active:
                 events.append(self._end(said, kind, entry, {**said.fields, "word": said.event}))
         if not events:
-            if known or not meaning.tells_unknown or meaning.effect is not Effect.CLEAR:
+            if known or said.is_state or not meaning.tells_unknown or meaning.effect is not Effect.CLEAR:
                 self.counters["restored_again"] += 1
                 return []
             entry = self._entry(said.point, meaning.kind)

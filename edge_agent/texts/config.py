@@ -40,6 +40,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form_meter": ("12 位数字", "12 digits"),
     "form_framing": ("三个字符: 7 或 8, N E O 之一, 1 或 2", "three characters: 7 or 8; N, E or O; 1 or 2"),
     "form_host": ("主机名或 IP 地址, 不带 mqtt:// 和端口", "a host name or IP address, without mqtt:// or port"),
+    "form_ip": ("IP 地址, 如 192.168.1.10", "an IP address such as 192.168.1.10"),
+    "form_network": ("IP 地址或网段, 如 192.168.1.0/24", "an IP address, or a network such as 192.168.1.0/24"),
+    "form_wire_address": (
+        "报文中的地址: 至多 32 个字母、数字、_ . : -",
+        "the address on the wire: at most 32 of A-Z a-z 0-9 _ . : -",
+    ),
     "form_absolute_path": ("以 / 开头的路径", "a path beginning with /"),
     "form_run_dir": ("以 / 开头的路径, 至多 81 个字符", "a path beginning with /, at most 81 characters"),
     "form_interface": ("网卡名, 如 eth0, 至多 15 个字符", "an interface such as eth0, at most 15 characters"),
@@ -200,6 +206,36 @@ TEXTS: dict[str, tuple[str, str]] = {
         "缺少 port (RTU 串口) 或 host (TCP 地址)",
         "Either port (serial, RTU) or host (TCP) is missing",
     ),
+    "one_way_in": (
+        "接收方式要写且只写一个: {ways}",
+        "Give exactly one way in: {ways}",
+    ),
+    "way_not_spoken": ("规约 {protocol} 不走这条路; 请用: {ways}", "{protocol} does not come this way; use: {ways}"),
+    "listen_needs": ("有 listen 就必须写 {name}", "With `listen`, {name} is needed"),
+    "bad_network": ("{value} 不是 IP 地址或网段", "{value} is no IP address or network"),
+    "listens_everywhere": (
+        "{value} 会在所有网卡上接收; 请写本机在现场网络上的地址",
+        "{value} listens on every interface; give this machine's address on the site's network",
+    ),
+    "same_listen": ("端口 {value} 已被 {first} 使用", "The port {value} is already that of {first}"),
+    "not_our_address": (
+        "{value} 现在不是本机的地址 ({why})。查看本机地址: ip addr",
+        "{value} is no address of this machine now ({why}). See its addresses: ip addr",
+    ),
+    "no_receiver_devices": (
+        "没有 [[receiver.device]]: 谁发来的都不会被确认",
+        "There is no [[receiver.device]]: nobody who speaks will be confirmed",
+    ),
+    "same_wire_address": ("报文地址 {value} 已被 {first} 使用", "The address {value} is already that of {first}"),
+    "address_not_alone": (
+        "不止一台设备, 必须写 address (报文中的地址)",
+        "There is more than one device: give `address`, as each names itself on the wire",
+    ),
+    "dc09_key_form": (
+        "{path} 不是密钥: 应为 32、48 或 64 位十六进制, 或 text: 加 16、24 或 32 个字符",
+        "{path} holds no key: 32, 48 or 64 hex digits, or text: and 16, 24 or 32 characters",
+    ),
+    "wire_address": ("{value} 不是规约 {protocol} 的设备地址", "{value} is no address of a device of {protocol}"),
     "not_used": ("{name} 在这里不起作用 (见 {why})", "{name} has no effect here (see {why})"),
     "no_devices": ("总线上没有设备 [[bus.device]]", "The bus has no [[bus.device]]"),
     "no_gpio": (
@@ -284,8 +320,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The key {path} has mode {mode}, so others can read it. Run: chmod 0600 {path}",
     ),
     "no_sources": (
-        "没有 [[panel]]、[[bus]] 或 [[contact]]: 什么都不监测",
-        "There is no [[panel]], [[bus]] or [[contact]]: nothing is watched",
+        "没有 [[panel]]、[[bus]]、[[contact]] 或 [[receiver]]: 什么都不监测",
+        "There is no [[panel]], [[bus]], [[contact]] or [[receiver]]: nothing is watched",
     ),
     # the command
     "summary_ok": (

@@ -128,6 +128,44 @@ async def test_an_alarm_stays_in_memory_until_every_mandatory_centre_has_it() ->
 
 
 @pytest.mark.asyncio
+async def test_who_asks_is_told_once_all_handed_in_so_far_is_durable_and_not_before() -> None:
+    site, told = Site(), list[bool]()
+    site.keeper.when_kept(told.append)
+    await turn()
+    assert told == [True], "nothing was in hand"
+    site.keeper.keep([event(1), event(2, Kind.FAULT)], {})
+    site.keeper.when_kept(told.append)
+    site.keeper.keep([event(3)], {})
+    tickets = site.journal.tickets
+    site.journal.tickets = tickets[:1]
+    site.journal.settle()
+    await turn()
+    assert told == [True], "the fault is still in hand"
+    site.journal.tickets = tickets[1:2]
+    site.journal.settle()
+    await turn()
+    assert told == [True, True], "what was handed in later is not waited for"
+
+
+@pytest.mark.asyncio
+async def test_who_asks_is_told_the_truth_while_the_medium_refuses() -> None:
+    site, told = Site(), list[bool]()
+    site.keeper.keep([event(1)], {})
+    site.keeper.when_kept(told.append)
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.when_kept(told.append)
+    await turn()
+    assert told == [False, False], "it is in memory only"
+    site.keeper.retry()
+    site.journal.settle()
+    await turn()
+    site.keeper.when_kept(told.append)
+    await turn()
+    assert told == [False, False, True]
+
+
+@pytest.mark.asyncio
 async def test_a_slow_medium_does_not_hold_an_alarm_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_agent.keeper.SLOW_S", 0.01)
     assert SLOW_S == 1.0

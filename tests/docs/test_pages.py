@@ -12,6 +12,7 @@ import pytest
 
 from drivers.modbus_map import compile_profile
 from edge_agent.cli import root
+from edge_agent.config.keys import RECEIVERS
 from edge_agent.config.load import load
 from edge_agent.profile_catalogue import page as catalogue
 from provisioning.cli import commands as provision
@@ -29,7 +30,8 @@ PAGES = sorted([ROOT / "README.md", ROOT / "README.zh.md", *DOCS.rglob("*.md")])
 DEVICES = [
     page
     for page in sorted((DOCS / "drivers").glob("*.md"))
-    if page.name.split(".")[0] not in ("profiles", "modbus", "catalogue", "gb26875", "modbus-panels", "electrical-fire")
+    if page.name.split(".")[0]
+    not in ("profiles", "modbus", "catalogue", "gb26875", "receivers", "modbus-panels", "electrical-fire")
 ]
 FAMILIES = [
     DOCS / "drivers" / f"{name}{lang}.md" for name in ("modbus-panels", "electrical-fire") for lang in ("", ".zh")
@@ -201,6 +203,17 @@ def test_a_page_of_a_family_names_profiles_that_exist_and_its_example_passes_the
 def test_the_modbus_profile_that_shows_every_key_compiles(page: str) -> None:
     [example] = fences(DOCS / "drivers" / page, "toml")
     assert compile_profile(tomllib.loads(example)).questions
+
+
+@pytest.mark.parametrize("page", ["receivers.md", "receivers.zh.md"])
+def test_the_example_of_the_receivers_page_passes_the_check(page: str, tmp_path: Path) -> None:
+    [example] = fences(DOCS / "drivers" / page, "toml")
+    (tmp_path / "config.toml").write_text('[gateway]\nid = "ZG-360700-0123"\n' + example, "utf-8")
+    loaded = load(tmp_path)
+    assert loaded.findings == ()
+    assert loaded.config is not None
+    shown = set(re.findall(r"^\| `([\w-]+)` \|", prose(DOCS / "drivers" / page), re.MULTILINE))
+    assert {receiver.protocol for receiver in loaded.config.receivers} <= set(RECEIVERS) <= shown
 
 
 @pytest.mark.parametrize(("file", "lang"), [("catalogue.md", "en"), ("catalogue.zh.md", "zh")])

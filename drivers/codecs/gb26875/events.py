@@ -82,6 +82,19 @@ def events_of(item: InformationObject, *, recovered: bool = False) -> Iterator[s
                 yield _alarm_of(item.component_type, event) if isinstance(item, kinds.ComponentStatus) else event
 
 
+def ended_by(item: InformationObject, stands: Iterable[str]) -> Iterator[str]:
+    """What a status says is not so, given what it says is (`events_of`): the other events' ends, each once."""
+    if not isinstance(item, kinds.SystemStatus | kinds.ComponentStatus | kinds.DeviceStatus):
+        return
+    component = item.component_type if isinstance(item, kinds.ComponentStatus) else 0
+    active, told = set(stands), set[str]()
+    for bit in _bits_of_kind(item):
+        begin, end = (_alarm_of(component, event) for event in _STATUS.get(bit, ("reset", "reset")))
+        if begin not in active and end != "reset" and end not in told:
+            told.add(end)
+            yield end
+
+
 def _bits_of_kind(item: InformationObject) -> tuple[str, ...]:
     if isinstance(item, kinds.ComponentStatus):
         return COMPONENT_BITS
