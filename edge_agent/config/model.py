@@ -190,6 +190,7 @@ class Gb26875:
 
     source: str  # this device's address, agreed with the centre
     target: str = "0"  # the centre's own
+    transport: str = "tcp"  # tcp | udp
     history: bool = False  # whether a centre that is new here gets what the journal still holds
     address_style: str = "integer"  # integer | wire | high-first: how the two are written
     any_address: bool = False  # take confirms that name another device: some centres fill the field with zeros

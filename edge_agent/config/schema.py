@@ -742,6 +742,12 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 form="gb_device",
             ),
             "target": Key(zh="中心地址", en="Address of the centre", example='"88888"', form="gb_device"),
+            "transport": Key(
+                zh="传输层: tcp, 或 udp (不能加密, 不能与 [[link]] 同用)",
+                en="Transport: tcp, or udp (cannot be encrypted, nor used with [[link]])",
+                example='"tcp"',
+                choices=("tcp", "udp"),
+            ),
             "history": Key(
                 zh="新加的中心是否补发库中已有的记录: 协议分不清补发和新报, 旧火警会当作新火警",
                 en="Whether a centre that is new here gets what the journal still holds: the protocol cannot mark it as old, so "

@@ -11,7 +11,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "take GB/T 26875.3 devices, show their uploads, ask and command them, err on request",
     ),
     "gb_opt_host": ("监听地址", "address to listen at"),
-    "gb_opt_port": ("监听端口 (TCP)", "TCP port to listen at"),
+    "gb_opt_port": ("监听端口", "port to listen at"),
+    "gb_opt_udp": ("用 UDP, 不用 TCP", "UDP instead of TCP"),
     "gb_opt_dialect": ("方言", "dialect"),
     "gb_opt_address": ("本中心的地址", "this centre's address"),
     "gb_opt_fault": (

@@ -55,7 +55,8 @@ class Paths:
     def link(self, uplink: Uplink, make: Callable[[Dial], Link]) -> Link:
         """The link of a destination; `make` gives the one that runs over a wide path."""
         if not self._links:
-            return make(RoutedPath().tcp)
+            path = RoutedPath()
+            return make(path.udp if uplink.gb26875 is not None and uplink.gb26875.transport == "udp" else path.tcp)
         ways = [way for table in self._links if (way := self._way(uplink, table, make)) is not None]
         if not ways:
             return _NoWay()

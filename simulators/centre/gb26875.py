@@ -39,6 +39,7 @@ from drivers.codecs.gb26875.addresses import ANYONE
 from drivers.codecs.gb26875.objects import DeviceQuery, InformationObject
 from simulators.centre.check import VERSION
 from simulators.centre.check import Rejected as Unstorable
+from simulators.centre.gb_datagrams import DatagramServer, DatagramWriter
 from simulators.centre.gb_faults import FaultMenu, FaultName
 from simulators.centre.gb_records import EPOCH, gateway_name, records_of
 from simulators.centre.store import Database, Store, StoreFault, open_store
@@ -82,8 +83,9 @@ class GbCentre:
         resends: int = 3,
         faults: FaultMenu | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
+        udp: bool = False,
     ) -> None:
-        self.host, self.port, self.dialect, self.address = host, port, dialect, address
+        self.host, self.port, self.dialect, self.address, self.udp = host, port, dialect, address, udp
         self.resend_s, self.resends, self.wall_ns = resend_s, resends, wall_ns
         self.faults = FaultMenu() if faults is None else faults
         self.received: list[Received] = []
@@ -93,9 +95,16 @@ class GbCentre:
         self._recent: OrderedDict[tuple[bytes, int, bytes], int] = OrderedDict()  # upload -> when it came, monotonic ns
         self._news = asyncio.Condition()
         self._server: asyncio.Server | None = None
+        self._datagrams: DatagramServer | None = None
 
     async def start(self) -> None:
         """Listen; `port` is then the real one. Raise OSError."""
+        if self.udp:
+            loop = asyncio.get_running_loop()
+            where = (self.host, self.port)
+            transport, self._datagrams = await loop.create_datagram_endpoint(lambda: DatagramServer(self.serve), where)
+            self.port = transport.get_extra_info("sockname")[1]
+            return
         self._server = await asyncio.start_server(self.serve, self.host, self.port, limit=READ_BYTES)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -107,6 +116,8 @@ class GbCentre:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._datagrams is not None:
+            await self._datagrams.stop()
         if self._store is not None:
             self._store.close()
 
@@ -155,8 +166,8 @@ class GbCentre:
         """Reset a device's connection. Raise ConnectionError without such a device."""
         self._link(device).reset()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection to its end."""
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | DatagramWriter) -> None:
+        """Serve one connection, or one far end of datagrams, to its end."""
         if len(self._links) >= LINKS_MAX:
             writer.transport.abort()
             return
@@ -289,7 +300,7 @@ class _Link:
         self,
         centre: GbCentre,
         reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        writer: asyncio.StreamWriter | DatagramWriter,
         task: "asyncio.Task[object]",
     ) -> None:
         self.centre, self.reader, self.writer, self.task = centre, reader, writer, task

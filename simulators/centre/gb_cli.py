@@ -31,6 +31,7 @@ def add_options(command: argparse.ArgumentParser, word: Callable[[str], str]) ->
     """The options of the command."""
     command.add_argument("--host", default="127.0.0.1", help=word("gb_opt_host"))
     command.add_argument("--port", type=int, default=PORT, help=word("gb_opt_port"))
+    command.add_argument("--udp", action="store_true", help=word("gb_opt_udp"))
     command.add_argument("--dialect", choices=sorted(DIALECTS), default="standard", help=word("gb_opt_dialect"))
     command.add_argument("--address", type=device_address, default="88888", metavar="N", help=word("gb_opt_address"))
     command.add_argument(
@@ -97,6 +98,7 @@ async def _serve(options: argparse.Namespace, lang: str, shown_db: str) -> int:
         dialect=DIALECTS[options.dialect],
         address=options.address,
         faults=menu,
+        udp=options.udp,
     )
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

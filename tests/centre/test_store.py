@@ -130,7 +130,7 @@ def test_missing_ranges_of_an_ack_are_bounded_and_nothing_beyond_them_is_confirm
     store.close()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 6)), min_size=1, max_size=12))
 def test_the_gaps_listed_and_counted_from_the_rows_are_those_of_the_acks(
     db: Database, spans: list[tuple[int, int]]

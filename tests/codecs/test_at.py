@@ -170,7 +170,7 @@ def test_raw_bytes_prompts_and_lines_come_apart() -> None:
     ]
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=150, derandomize=True)
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20))
 def test_any_slicing_of_the_stream_gives_the_same_tokens(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
@@ -207,7 +207,7 @@ def test_garbage_is_bounded_refused_and_never_raises() -> None:
     assert long.held_bytes() == 0
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=300, derandomize=True)
 @given(
     st.text(st.sampled_from('+:,"-0123456789ABCFNSRTUVX abc.'), max_size=40),
     st.sampled_from(

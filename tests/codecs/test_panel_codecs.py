@@ -73,7 +73,7 @@ def streams(draw: st.DrawFn) -> tuple[str, bytes]:
     return name, b"".join(parts) + draw(noises)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stream=streams(), cuts=st.lists(st.integers(0, 400), max_size=30))
 def test_any_slicing_of_the_stream_gives_the_same_result(stream: tuple[str, bytes], cuts: list[int]) -> None:
     name, data = stream
@@ -86,7 +86,7 @@ def test_any_slicing_of_the_stream_gives_the_same_result(stream: tuple[str, byte
         assert [(type(item), item.raw, dict(item.fields)) for item in found] == plain
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(stream=streams())
 def test_no_byte_disappears(stream: tuple[str, bytes]) -> None:
     name, data = stream
@@ -98,7 +98,7 @@ def test_no_byte_disappears(stream: tuple[str, bytes]) -> None:
     assert kept >= len(data) - filler - blanks
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(name=protocols, pieces=st.lists(st.binary(max_size=300), max_size=8))
 def test_arbitrary_bytes_never_raise_and_never_pile_up(name: str, pieces: list[bytes]) -> None:
     one = codec(name)
@@ -128,7 +128,7 @@ def test_a_flood_of_one_byte_is_cheap(name: str, value: int) -> None:
 
 
 @pytest.mark.parametrize("name", PANELS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(noise=st.binary(min_size=1, max_size=8))
 def test_a_fire_behind_noise_is_told(name: str, noise: bytes) -> None:
     if name == "lida-ld128e":  # no checksum: noise that is itself a command swallows what follows it

@@ -37,14 +37,14 @@ def test_a_capture_decodes_to_its_meaning(vector: dict[str, Any]) -> None:
         assert str(shown[0]["why"]).isascii()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(name=st.sampled_from(FORMATS), data=st.binary(max_size=700))
 def test_arbitrary_bytes_never_raise(name: str, data: bytes) -> None:
     for one in PROTOCOLS[name](data):
         assert isinstance(one["raw"], str)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(vector=st.sampled_from(VECTORS), at=st.integers(0, 2000), value=st.integers(0, 255), cut=st.integers(0, 2000))
 def test_a_damaged_capture_never_raises(vector: dict[str, Any], at: int, value: int, cut: int) -> None:
     data = bytearray(wire(vector))

@@ -383,13 +383,13 @@ def test_certificates_and_keys_are_looked_at_only_when_asked(tmp_path: Path) -> 
 # --- whatever the bytes
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300))
 def test_no_bytes_crash_it(tmp_path: Path, data: bytes) -> None:
     told(load(write(tmp_path, data)))
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_mutation_of_a_sound_file_crashes_it_or_passes_unseen_as_another_type(
     tmp_path: Path, data: st.DataObject

@@ -267,7 +267,7 @@ def test_a_missing_sheet_is_a_failure_not_a_crash(tmp_path: Path) -> None:
     assert "cannot be read" in err
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: (HEAD + text).encode("utf-8", "replace")))
 def test_no_bytes_crash_the_sheet_check(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "s.csv").write_bytes(data)

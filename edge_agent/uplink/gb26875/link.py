@@ -1,4 +1,4 @@
-"""Opens connections to one GB/T 26875.3-2011 centre: a TCP client, in TLS where the configuration names a CA."""
+"""Opens connections to one GB/T 26875.3-2011 centre: a TCP client, in TLS where the configuration names a CA, or UDP."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ from typing import Any, Final
 from drivers.codecs.gb26875 import Dialect, device_address
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config, Gb26875, Uplink
+from edge_agent.uplink.gb26875.datagrams import Datagrams
 from edge_agent.uplink.gb26875.downlink import Downlink
 from edge_agent.uplink.gb26875.plan import Writer
 from edge_agent.uplink.gb26875.session import GbSession, GbSettings, Shared
@@ -27,7 +28,7 @@ class GbLink:
         """`dial` gives a connected socket (edge_agent.uplink.path)."""
         agreed = uplink.gb26875
         assert agreed is not None, "the configuration was checked"
-        self._uplink, self._dial = uplink, dial
+        self._uplink, self._dial, self._datagrams = uplink, dial, agreed.transport == "udp"
         style: Any = agreed.address_style
         settings = GbSettings(
             source=device_address(agreed.source, style),
@@ -69,6 +70,9 @@ class GbLink:
         if (ca_file := uplink.ca_file) is not None:
             context = await in_thread(lambda: tls_context(ca_file, uplink.cert_file, uplink.key_file))
         wire = await self._dial(uplink.host, uplink.port)
+        if self._datagrams:
+            await loop.create_datagram_endpoint(lambda: Datagrams(session), sock=wire)
+            return
         with contextlib.suppress(OSError):  # one end of a modem driver's pair of sockets has no such option
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is None:

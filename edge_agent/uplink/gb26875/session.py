@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from buffer.records import Priority
 from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, Rejected, write_time
@@ -64,6 +64,16 @@ class _Sending:
     declined: set[int] = field(default_factory=set)  # records, by n
 
 
+class Wire(Protocol):
+    """What carries frames: a stream's transport, or datagrams."""
+
+    def write(self, data: bytes) -> None:
+        """Send one frame."""
+
+    def abort(self) -> None:
+        """Let go."""
+
+
 class GbSession(asyncio.Protocol):
     """`edge_agent.uplink.link.Session`."""
 
@@ -81,7 +91,7 @@ class GbSession(asyncio.Protocol):
         self._exchanges = Exchanges(shared.serials, self._settings.open_exchanges)
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._reader = FrameReader(extra_commands=self._dialect.extra_commands)
-        self._transport: asyncio.Transport | None = None
+        self._wire: Wire | None = None
         self._requests: set[asyncio.Task[None]] = set()
         self._heard_s = self._loop.time()
         self._keeping: asyncio.TimerHandle | None = None
@@ -93,7 +103,11 @@ class GbSession(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is ours."""
         assert isinstance(transport, asyncio.Transport), "a stream"
-        self._transport = transport
+        self.begin(transport)
+
+    def begin(self, wire: Wire) -> None:
+        """Frames go over `wire` from now on."""
+        self._wire = wire
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -103,6 +117,11 @@ class GbSession(asyncio.Protocol):
                 self._rejected(item)
             else:
                 self._take(item)
+
+    def datagram_received(self, data: bytes) -> None:
+        """A datagram of the centre: a frame that is not whole in it never will be."""
+        self.data_received(data)
+        self._reader = FrameReader(extra_commands=self._dialect.extra_commands)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
@@ -142,9 +161,8 @@ class GbSession(asyncio.Protocol):
     async def close(self) -> None:
         """Let go. The protocol has no farewell."""
         self.end(LinkError("closed"))
-        transport = self._transport
-        if transport is not None:
-            transport.abort()
+        if self._wire is not None:
+            self._wire.abort()
         for task in list(self._requests):
             task.cancel()
         if self._requests:
@@ -361,8 +379,8 @@ class GbSession(asyncio.Protocol):
         return write_time(time_of_instant(self._clock.now()), bcd=self._dialect.bcd)
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self.closed.done():
-            self._transport.write(data)
+        if self._wire is not None and not self.closed.done():
+            self._wire.write(data)
 
     def end(self, why: LinkError) -> None:
         """It is over."""
