@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from drivers.codecs.dlt645_items import NotBcd, bcd
-from drivers.messages import Observation, PointFault, PointSpec, Reading
-from drivers.modbus_value import LIMIT_KEYS
+from drivers.messages import LIMIT_KEYS, Observation, PointFault, PointSpec, Reading
 from drivers.profile import Profile, ProfileFinding
 
 EDITIONS: Final = (1997, 2007)

@@ -5,6 +5,18 @@ Times are monotonic nanoseconds of this boot (`time.monotonic_ns()` on a live ga
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+# What a profile may say of when a value becomes an event; docs/rules.md has what each does.
+LIMIT_KEYS: Final = frozenset(
+    (
+        *("prealarm_high", "prealarm_low", "alarm_high", "alarm_low", "alarm_high_high", "alarm_low_low", "hysteresis"),
+        *("on_delay_s", "off_delay_s", "extreme_on_delay_s", "n", "m", "rate_window_s"),
+        *("prealarm_rise_per_min", "alarm_rise_per_min", "alarm_fall_per_min"),
+        *("baseline_k", "baseline_least", "baseline_learn_s", "baseline_on_delay_s", "baseline_round"),
+        *("range_low", "range_high", "stuck_s", "missing_s"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

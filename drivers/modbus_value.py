@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.messages import PointSpec
+from drivers.messages import LIMIT_KEYS, PointSpec
 from drivers.modbus_tables import (
     ProfileFault,
     codes_of,
@@ -19,9 +19,6 @@ from drivers.modbus_tables import (
     table_of,
 )
 
-LIMIT_KEYS: Final = frozenset(
-    ("prealarm_high", "alarm_high", "alarm_low", "hysteresis", "on_delay_s", "off_delay_s", "n", "m")
-)
 WIDTH: Final = {"bool": 1, "u16": 1, "s16": 1, "u32": 2, "s32": 2, "f32": 2, "u64": 4, "s64": 4}
 _FORMAT: Final = {"u16": "H", "s16": "h", "u32": "I", "s32": "i", "f32": "f", "u64": "Q", "s64": "q"}
 _ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")

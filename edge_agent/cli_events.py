@@ -110,6 +110,8 @@ def _why(event: Mapping[str, Any], lang: str) -> str:
         return _WHY[event["kind"]](fields, lang)
     if event["kind"] == "store" and "code" in fields:
         return word(f"journal.store_{fields['code']}", fields["code"], lang)
+    if rule := fields.get("rule"):
+        return lookup(f"alarm.rule_{rule}", lang) or ""
     reason = str(fields.get("reason") or "")
     if reason.startswith("gpio_"):
         return lookup(f"alarm.{reason}", lang, **(fields | {"reason": fields.get("detail") or ""})) or reason

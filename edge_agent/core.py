@@ -35,6 +35,7 @@ from edge_agent.model import KINDS, Clock, Event, Kind, Sound
 from edge_agent.modem_power import ModemPower
 from edge_agent.opening import OpenJournal, open_board, open_journal
 from edge_agent.points.table import PointTable
+from edge_agent.points.water import water_rules, with_buildings
 from edge_agent.site import (
     Driver,
     OpenPort,
@@ -127,7 +128,7 @@ class Core:
             raise next(iter(self._unbuilt.values()))
         self.points = PointTable(
             (),
-            config.points,
+            with_buildings(config.points, config.waters),
             names=names_of(config),
             new_event=self.new_event,
             instant=self.clock.at,
@@ -151,6 +152,12 @@ class Core:
                 except (ValueError, TypeError) as fault:
                     log.error("point=%s %s", ascii(spec.id), ascii(fault))
                     unsound[spec.id] = fault
+        for rule in (rule for water in self.config.waters for rule in water_rules(water)):
+            try:
+                self.points.derive(rule)
+            except (ValueError, TypeError) as fault:
+                log.error("rule=%s %s", ascii(rule.spec.id), ascii(fault))
+                unsound[rule.spec.id] = fault
         return unsound
 
     def now_ns(self) -> int:
@@ -542,9 +549,18 @@ class Core:
             log.exception("state")
             self._store_fault(StoreFault("bug", "vital.db", ascii(bug)[:200]))
 
+    def _keep_learned(self) -> None:
+        """What the baselines have learned, now and then; the record it goes with says how many circuits have one."""
+        pieces, told = self.points.learned.take(self.now_ns())
+        if told is not None:
+            self.tell(Kind.FEEDBACK, "baseline", told, pieces)
+        elif pieces:
+            self.keeper.keep((), pieces)
+
     def _tell_start(self) -> None:
         self._own_event(Kind.BOOT, "gateway", True, {"version": __version__, "alarms": len(self.alarms.alarms())})
         now_ns = self.now_ns()
+        self.points.start(now_ns)
         self.take([LinkState(name, False, now_ns, "profile", ascii(why)[:200]) for name, why in self._unbuilt.items()])
         for point, fault in self._unsound.items():
             self._own_event(Kind.FAULT, point, True, {"reason": "unusable", "detail": ascii(fault)[:200]})
@@ -569,6 +585,7 @@ class Core:
             if self.config.uplinks:
                 self._watch_uplink()
             self._watch_journal()
+            self._keep_learned()
             self.tell_clock()
             inputs = [self._sources.get(source, {}).get("up") for source in ("contacts", "buttons")]
             if self.board_fault is not None and not self.config.board.outputs and True in inputs:

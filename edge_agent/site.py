@@ -276,7 +276,10 @@ def names_of(config: Config) -> dict[str, str]:
     names = {panel.id: panel.name for panel in config.panels} | {device.id: device.name for device in devices}
     names |= {receiver.id: receiver.name for receiver in config.receivers}
     names |= {device.id: device.name for receiver in config.receivers for device in receiver.devices}
-    names |= {contact.id: contact.name for contact in config.contacts} | {p.id: p.name for p in config.points}
+    names |= {contact.id: contact.name for contact in config.contacts} | {
+        water.id: water.name for water in config.waters
+    }
+    names |= {point.id: point.name for point in config.points}
     return {source: name for source, name in names.items() if name}
 
 

@@ -265,14 +265,15 @@ class AlarmMachine:
             self._pin(alarm)
         self._put(alarm)
         self._send(event, key, now_ns)
-        return self._grade(alarm, now_ns)
+        return self._grade(alarm, now_ns, extreme=event.fields.get("rule") == "extreme")
 
-    def _grade(self, alarm: Alarm, now_ns: int) -> list[Event]:
+    def _grade(self, alarm: Alarm, now_ns: int, *, extreme: bool) -> list[Event]:
         if alarm.grade >= 2:
             return []
         limit_ns = self._zones.unacknowledged_ns(alarm.point)
         self._deadlines.set(alarm.key, None if limit_ns is None else alarm.at.mono_ns + limit_ns)
-        events = self._escalate(alarm, "manual", now_ns) if alarm.kind is Kind.FIRE_MANUAL else []
+        why = "manual" if alarm.kind is Kind.FIRE_MANUAL else "extreme" if extreme else ""
+        events = self._escalate(alarm, why, now_ns) if why else []
         other, single = self._zones.confirmed_by(alarm.key)
         if other is not None:
             for key in single:

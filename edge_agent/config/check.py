@@ -1,6 +1,7 @@
 """What no single value shows: names used twice, ports shared, a centre without TLS. Each check sees only sound values."""
 
 import ipaddress
+import itertools
 import os
 import re
 import socket
@@ -14,9 +15,18 @@ from edge_agent.config.site import Item, Site, nearest
 _LOOPBACK: Final = re.compile(r"localhost|::1|127(?:\.\d{1,3}){3}")
 _PORT_GLOBS: Final = ("zg/*", "serial/by-path/*", "serial/by-id/*", "ttyAMA*", "ttySC*", "ttyUSB*", "ttyACM*", "ttyS0")
 _PORTS_NAMED: Final = 6
+# of one point, as far as they are written
+_ASCENDING: Final = (
+    *("range_low", "alarm_low_low", "alarm_low", "prealarm_low"),
+    *("prealarm_high", "alarm_high", "alarm_high_high", "range_high"),
+)
+_WATER_POINTS: Final = (
+    *("pressure", "flow", "temperature", "tilt", "cap", "water", "level", "flushing"),
+    *("pump", "pump_fault", "pump_auto", "pump_power"),
+)
 _MQTT_ONLY: Final = ("ack", "encoding", "keepalive_s", "unconfirmed_s", "window")
 _PEM_BYTES_MAX: Final = 256 * 1024
-_SOURCES: Final = ("panel", "bus", "bus.device", "contact", "receiver", "receiver.device", "uplink")
+_SOURCES: Final = ("panel", "bus", "bus.device", "contact", "receiver", "receiver.device", "uplink", "water")
 # Which ways in a receiver's protocol knows, and how its devices name themselves.
 _WAYS: Final = {"gb26875": ("listen", "port"), "dc09": ("listen",)}
 _WIRE_ADDRESSES: Final = {"gb26875": re.compile(r"[0-9]{1,15}"), "dc09": re.compile(r"[0-9A-F]{3,16}")}
@@ -278,10 +288,18 @@ def _points(site: Site) -> None:
                 known_names = ", ".join(sorted(known)[:8])
                 label = f"{item.label}.points"
                 site.findings.warning("unknown_point", at, label, value=point, nearest=near, known=known_names)
+    for water in site.items("water"):
+        for key in _WATER_POINTS:
+            point = water.values.get(key, "")
+            if point and not exists(point) and not site.is_broken:
+                near = nearest(point.partition("/")[0], sorted(known))
+                known_names = ", ".join(sorted(known)[:8])
+                site.warning("unknown_point", water, key, value=point, nearest=near, known=known_names)
     for limits in site.items("point.limits"):
         values = limits.values
-        for low, high in (("prealarm_high", "alarm_high"), ("alarm_low", "prealarm_high"), ("alarm_low", "alarm_high")):
-            if low in values and high in values and values[low] >= values[high]:
+        written = [name for name in _ASCENDING if name in values]
+        for low, high in itertools.combinations(written, 2):
+            if values[low] >= values[high]:
                 site.error("order_of_limits", limits, low, low=low, high=high)
         if values.get("n", 1) > values.get("m", 1) and not {"n", "m"} & (site.table(limits).keys() - values.keys()):
             site.error("n_over_m", limits, "n", n=values.get("n", 1), m=values.get("m", 1))

@@ -15,6 +15,10 @@ BAUD_RATES: Final = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 5760
 GPIO_BACKENDS: Final = ("none", "gpiod", "rpigpio", "fake")
 OUTPUTS: Final = ("buzzer", "fire_lamp", "fault_lamp", "link_lamp", "modem_power")
 MODEM_FAMILIES: Final = ("auto", "quectel", "bc26", "bc95", "sim7600", "sim7020")
+BUILDINGS: Final = (
+    *("municipal", "over-100m", "class-1-public", "high-rise", "hall-over-8m", "multi-storey"),
+    *("factory", "factory-small", "sprinkler"),
+)
 BUTTONS: Final = ("ack", "silence")
 LINK_KINDS: Final = ("ethernet", "wifi", "cellular", "nbiot")
 COMMANDS: Final = NAMES

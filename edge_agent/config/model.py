@@ -117,16 +117,33 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """When a value becomes an event. None is no such limit. Units are the point's own."""
+    """When a value becomes an event. None is no such limit. Units are the point's own. docs/rules.md says what each does."""
 
     prealarm_high: float | None = None
+    prealarm_low: float | None = None
     alarm_high: float | None = None
     alarm_low: float | None = None
+    alarm_high_high: float | None = None
+    alarm_low_low: float | None = None
     hysteresis: float = 0.0  # how far back a value must go before the limit counts as left
     on_delay_s: float = 0.0
     off_delay_s: float = 0.0
+    extreme_on_delay_s: float = 0.0  # of alarm_high_high and alarm_low_low
     n: int = 1  # n of the last m polls must agree
     m: int = 1
+    prealarm_rise_per_min: float | None = None
+    alarm_rise_per_min: float | None = None
+    alarm_fall_per_min: float | None = None
+    rate_window_s: float = 60.0
+    baseline_k: float | None = None  # so many learned deviations over the learned mean are a prealarm
+    baseline_least: float = 0.0  # and at least so much
+    baseline_learn_s: float = 259_200.0  # three days before it judges
+    baseline_on_delay_s: float = 300.0
+    baseline_round: int = 0  # another number: what was learned is forgotten
+    range_low: float | None = None  # outside of its range a sensor is broken: a fault, never an alarm
+    range_high: float | None = None
+    stuck_s: float | None = None  # the same value for so long is a fault
+    missing_s: float | None = None  # no value for so long is a fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +153,8 @@ class Point:
     id: str
     name: str = ""
     kind: str | None = None
-    limits: Limits | None = None  # merged over the profile's by the loader of points
+    preset: str = ""  # limits by name, over the profile's (edge_agent.points.presets)
+    limits: Limits | None = None  # over the preset's and the profile's
     telemetry_s: float | None = None  # longest time between two kept readings; None: [journal] telemetry_s
     deadband: float | None = None  # a change by more than this is kept at once (fraction of the value, 0.05 = 5 %)
 
@@ -149,6 +167,34 @@ class Zone:
     points: tuple[str, ...]  # ids, or prefixes ending in *
     name: str = ""
     unacknowledged_s: float = 120.0  # a grade 1 alarm nobody acknowledged becomes grade 2; 0 is never
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Water:
+    """[[water]]: a hydrant, a test point or a pump room, by the points that watch it. A point left out has no rule."""
+
+    id: str
+    name: str = ""
+    building: str = ""  # whose limits hold (edge_agent.points.water)
+    pressure: str = ""  # ids of points from here on
+    flow: str = ""
+    temperature: str = ""
+    tilt: str = ""
+    cap: str = ""  # true while open
+    water: str = ""  # true while water comes out
+    level: str = ""
+    flushing: str = ""  # true while people flush on purpose
+    pump: str = ""  # true while it runs
+    pump_fault: str = ""
+    pump_auto: str = ""  # true in automatic
+    pump_power: str = ""  # true while there is power
+    leak_lps: float = 0.5
+    leak_s: float = 300.0
+    off_delay_s: float = 30.0
+    pump_s: float = 60.0  # how long a pump may take to start, and the pressure to come
+    tilt_deg: float = 15.0
+    tilt_zero_deg: float = 0.0  # as it stands
+    level_low_m: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +332,7 @@ class Config:
     contacts: tuple[Contact, ...] = ()
     points: tuple[Point, ...] = ()
     zones: tuple[Zone, ...] = ()
+    waters: tuple[Water, ...] = ()
     links: tuple[Link, ...] = ()
     uplinks: tuple[Uplink, ...] = ()
     gb26875_points: tuple[Gb26875Point, ...] = ()

@@ -12,6 +12,7 @@ from typing import Final
 from edge_agent.config import model
 from edge_agent.config.keys import (
     BAUD_RATES,
+    BUILDINGS,
     BUTTONS,
     COMMANDS,
     GB_DIALECTS,
@@ -28,6 +29,7 @@ from edge_agent.config.keys import (
     Shape,
     shapes_of,
 )
+from edge_agent.points.presets import PRESETS
 
 SCHEMA_VERSION: Final = 1  # of the files; a file that needs a newer agent says so with `schema = 2`
 
@@ -46,6 +48,18 @@ def _seconds(zh: str, en: str, example: str, low: float, high: float) -> Key:
 
 def _limit(zh: str, en: str, example: str) -> Key:
     return Key(zh=zh, en=en, example=example, low=-1e9, high=1e9, sample=True)
+
+
+def _option(zh: str, en: str, example: str) -> Key:
+    return Key(zh=zh, en=en, example=example, low=-1e9, high=1e9)
+
+
+def _rate(zh: str, en: str) -> Key:
+    return Key(zh=f"{zh} (每分钟)", en=f"{en} (per minute)", example="2.0", low=1e-6, high=1e9)
+
+
+def _point(zh: str, en: str, example: str) -> Key:
+    return Key(zh=zh, en=en, example=f'"{example}"', form="point_id")
 
 
 TOP: Final = Section(
@@ -436,6 +450,12 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "kind": Key(
                 zh="超限时是什么事件", en="What event it is while over a limit", example='"electrical"', choices=KINDS
             ),
+            "preset": Key(
+                zh="按名称取一组限值 (docs/rules.zh.md), 优先于型号文件; limits 里写的再优先于它",
+                en="Limits by name (docs/rules.md), over the profile's; what limits says goes over them",
+                example='"residual-current"',
+                choices=tuple(PRESETS),
+            ),
             "telemetry_s": _seconds(
                 "多久记录一次; 不写则按 [journal]",
                 "Longest time between two kept readings; left out: [journal]",
@@ -461,8 +481,15 @@ SECTIONS: Final[tuple[Section, ...]] = (
         en="When the value becomes an event, in the point's own unit",
         keys={
             "prealarm_high": _limit("预警上限", "Above this: prealarm", "245.0"),
+            "prealarm_low": _option("预警下限", "Below this: prealarm", "198.0"),
             "alarm_high": _limit("报警上限", "Above this: alarm", "253.0"),
             "alarm_low": _limit("报警下限", "Below this: alarm", "187.0"),
+            "alarm_high_high": _option(
+                "上上限: 到此用更短的延时, 并直接转为二级",
+                "Above this: alarm by a shorter delay of its own, and grade 2 at once",
+                "280.0",
+            ),
+            "alarm_low_low": _option("下下限, 同上", "Below this: likewise", "160.0"),
             "hysteresis": Key(
                 zh="回差: 回到限值以内多少才算恢复",
                 en="How far back the value must go before the limit counts as left",
@@ -472,6 +499,66 @@ SECTIONS: Final[tuple[Section, ...]] = (
             ),
             "on_delay_s": _seconds("超限保持多久才算", "How long it must stay over", "3.0", 0, 86400),
             "off_delay_s": _seconds("恢复保持多久才算", "How long it must stay back", "3.0", 0, 86400),
+            "extreme_on_delay_s": _seconds(
+                "超过上上限 (下下限) 保持多久才算",
+                "How long it must stay past alarm_high_high or alarm_low_low",
+                "1.0",
+                0,
+                86400,
+            ),
+            "prealarm_rise_per_min": _rate("升得这么快: 预警", "Rising this fast: prealarm"),
+            "alarm_rise_per_min": _rate("升得这么快: 报警", "Rising this fast: alarm"),
+            "alarm_fall_per_min": _rate("降得这么快: 报警", "Falling this fast: alarm"),
+            "rate_window_s": _seconds(
+                "变化率在多长时间内计: 每分钟变化量 x 此时间 为须达到的变化量",
+                "Over how long a rate is judged: it must move by rate times this within this",
+                "60.0",
+                5,
+                86400,
+            ),
+            "baseline_k": Key(
+                zh="早期预警: 超过学到的均值多少个偏差 (不写则不学习)",
+                en="Early warning: so many learned deviations over the learned mean; left out: nothing is learned",
+                example="6.0",
+                low=1,
+                high=100,
+            ),
+            "baseline_least": Key(
+                zh="早期预警至少超过均值多少", en="And at least so much over the mean", example="30.0", low=0, high=1e9
+            ),
+            "baseline_learn_s": _seconds(
+                "学习多久之后才开始判断", "How long it learns before it judges", "259200.0", 60, 31_536_000
+            ),
+            "baseline_on_delay_s": _seconds(
+                "偏离保持多久才算", "How long it must stay unlike itself", "300.0", 0, 86400
+            ),
+            "baseline_round": Key(
+                zh="换一个数, 就忘掉学到的, 重新学习 (如更换设备后)",
+                en="Another number: forget what was learned and begin anew, as after new machines",
+                example="1",
+                low=0,
+                high=1_000_000,
+            ),
+            "range_low": _option(
+                "传感器量程下限: 更低是传感器故障, 不是报警",
+                "The sensor's range: below it is a fault of the sensor, never an alarm",
+                "0.0",
+            ),
+            "range_high": _option(
+                "传感器量程上限: 要宽于任何火灾",
+                "The sensor's range: above it is a fault; it must be wider than any fire",
+                "500.0",
+            ),
+            "stuck_s": _seconds(
+                "数值多久一点不变算卡死 (故障)", "Frozen for so long is a fault", "86400.0", 60, 31_536_000
+            ),
+            "missing_s": _seconds(
+                "多久没有新数值算故障; 用于自己上报的测点",
+                "No value for so long is a fault; for points that report by themselves",
+                "259200.0",
+                1,
+                31_536_000,
+            ),
             "n": Key(
                 zh="最近 m 次轮询中有 n 次超限才算", en="n of the last m polls must agree", example="1", low=1, high=100
             ),
@@ -501,6 +588,67 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 0,
                 86400,
             ),
+        },
+    ),
+    Section(
+        name="water",
+        cls=model.Water,
+        into="waters",
+        many=True,
+        aside=True,
+        zh="一个消火栓、末端试水或泵房, 由监测它的测点组成; 没写的测点就没有那条规则 (docs/water.zh.md)",
+        en="A hydrant, a test point or a pump room, by the points that watch it; a point left out has no rule (docs/water.md)",
+        keys={
+            "id": Key(zh=_ID.zh, en=_ID.en, example='"hydrant1"', form="id"),
+            "name": Key(zh=_NAME.zh, en=_NAME.en, example='"1号楼消火栓"', form="name"),
+            "building": Key(
+                zh="建筑类型, 决定压力限值",
+                en="Kind of building: its limits of pressure hold",
+                example='"multi-storey"',
+                choices=BUILDINGS,
+            ),
+            "pressure": _point("压力测点", "Point of the pressure", "press1/pressure_kpa"),
+            "flow": _point("流量测点", "Point of the flow", "flow1/flow_lps"),
+            "temperature": _point("温度测点", "Point of the temperature", "press1/temperature_degc"),
+            "tilt": _point("倾角测点", "Point of the tilt", "press1/tilt_deg"),
+            "cap": _point("闷盖开关: 打开为真", "Switch of the cap, true while open", "press1/cap_open"),
+            "water": _point("出水开关: 有水为真", "Switch that is true while water comes out", "press1/water"),
+            "level": _point("液位测点", "Point of the level", "tank1/level_m"),
+            "flushing": _point(
+                "冲洗试水开关: 接通时不算漏水", "Switch of planned flushing: no leak while it is on", "flush-key"
+            ),
+            "pump": _point("水泵运行: 运行为真", "True while the pump runs", "pump1/running"),
+            "pump_fault": _point("水泵故障", "True while the pump has a fault", "pump1/fault"),
+            "pump_auto": _point("自动位为真", "True while the pump is in automatic", "pump1/auto"),
+            "pump_power": _point("有电为真", "True while the pump has power", "pump1/power"),
+            "leak_lps": Key(
+                zh="流量到多少算出水", en="So much flow is water drawn", example="0.5", unit="L/s", low=0.001, high=1000
+            ),
+            "leak_s": _seconds(
+                "无火警、无冲洗而出水多久算漏水",
+                "Flow without fire or flushing for so long is a leak",
+                "300.0",
+                0,
+                86400,
+            ),
+            "off_delay_s": _seconds("恢复保持多久才算", "How long it must stay back", "30.0", 0, 86400),
+            "pump_s": _seconds(
+                "水泵启动、压力上来最多多久",
+                "How long a pump may take to start and the pressure to come",
+                "60.0",
+                0,
+                3600,
+            ),
+            "tilt_deg": Key(
+                zh="偏离安装角度多少算倾斜",
+                en="So far from how it stands is tilted",
+                example="15.0",
+                unit="deg",
+                low=1,
+                high=180,
+            ),
+            "tilt_zero_deg": Key(zh="安装角度", en="How it stands", example="0.0", unit="deg", low=-180, high=180),
+            "level_low_m": Key(zh="低水位", en="Too low a level", example="1.5", unit="m", low=0, high=100),
         },
     ),
     Section(

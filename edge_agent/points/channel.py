@@ -1,11 +1,12 @@
 """One question asked of one point: is it in alarm? Of a contact, of a value over a limit; each answer keeps its samples."""
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from edge_agent.config.model import Limits
 from edge_agent.model import Kind
-from edge_agent.points.filters import Debounce, NofM, Settled, beyond
+from edge_agent.points.filters import Debounce, NofM, Settled
+from edge_agent.points.questions import Asserted, Baseline, Level, Question, Rate
 
 SAMPLES = 16  # of one decision
 SAMPLES_OLD_NS = 60_000_000_000  # what came before a pause this long has nothing to do with the next decision
@@ -14,15 +15,14 @@ Sample = tuple[int, float | bool]
 
 
 class Channel:
-    """Pure: values in, settled levels out. `high` and `low` None: the value itself is the answer (a contact)."""
+    """Pure: values in, settled levels out. Several channels of a point may have the same kind."""
 
-    __slots__ = ("_samples", "_votes", "debounce", "high", "hysteresis", "kind", "low", "over", "point")
+    __slots__ = ("_samples", "_votes", "debounce", "kind", "over", "point", "question")
 
-    def __init__(self, point: str, kind: Kind, limits: Limits, *, high: float | None, low: float | None) -> None:
-        self.point, self.kind = point, kind
-        self.high, self.low, self.hysteresis = high, low, limits.hysteresis
+    def __init__(self, point: str, kind: Kind, question: Question, limits: Limits, *, on_delay_s: float) -> None:
+        self.point, self.kind, self.question = point, kind, question
         self.over = False
-        self.debounce = Debounce(on_ns=round(limits.on_delay_s * 1e9), off_ns=round(limits.off_delay_s * 1e9))
+        self.debounce = Debounce(on_ns=round(on_delay_s * 1e9), off_ns=round(limits.off_delay_s * 1e9))
         self._votes = NofM(limits.n, limits.m) if limits.m > 1 else None
         self._samples: collections.deque[Sample] | None = None
 
@@ -31,13 +31,19 @@ class Channel:
         """The settled answer."""
         return self.debounce.level
 
+    @property
+    def rule(self) -> str:
+        """The name of its question."""
+        return self.question.rule
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is wrong, nor about to be, nor just over."""
+        return not self.over and not self.debounce.level and self.debounce.deadline_ns is None
+
     def feed(self, value: float | bool, at_ns: int, before: Sample | None) -> Sequence[Settled]:
         """Take one value; `before` is the one before it, kept as the sample a decision started from."""
-        if self.high is None and self.low is None:
-            over = bool(value)
-        else:
-            over = beyond(value, high=self.high, low=self.low, hysteresis=self.hysteresis, was=self.over)
-        self.over = over
+        self.over = over = self.question.over(value, at_ns, was=self.over)
         votes, debounce = self._votes, self.debounce
         level = over if votes is None else votes.feed(over)
         if over == debounce.level and level == debounce.level and debounce.deadline_ns is None:
@@ -83,20 +89,52 @@ def merge_limits(defaults: Mapping[str, float], site: Limits | None) -> Limits:
         for name in Limits.__slots__:
             if (value := getattr(site, name)) != getattr(plain, name):
                 merged[name] = value
-    for name in ("n", "m"):
-        if (votes := merged.get(name)) is not None:
-            merged[name] = int(votes)
+    for name in ("n", "m", "baseline_round"):
+        if (whole := merged.get(name)) is not None:
+            merged[name] = int(whole)
     return Limits(**merged)  # type: ignore[arg-type]  # the values were floats of the same meaning
 
 
 def channels_of(point: str, kind: Kind | None, limits: Limits, *, contact: bool) -> tuple[Channel, ...]:
-    """The questions asked of a point: none (telemetry only), one, or alarm and prealarm."""
-    found: list[Channel] = []
-    if limits.alarm_high is not None or limits.alarm_low is not None:
-        # limits without a kind: somebody wants to know, so it is not dropped
-        found.append(Channel(point, kind or Kind.SUPERVISORY, limits, high=limits.alarm_high, low=limits.alarm_low))
-    if limits.prealarm_high is not None:
-        found.append(Channel(point, Kind.PREALARM, limits, high=limits.prealarm_high, low=None))
+    """The questions asked of a point: none (telemetry only), one, or many. The gravest kind comes first."""
+    # limits without a kind: somebody wants to know, so it is not dropped
+    found = [*_of_limits(point, kind or Kind.SUPERVISORY, limits, alarm=True)]
+    found += _of_limits(point, Kind.PREALARM, limits, alarm=False)
     if not found and contact and kind is not None:
-        found.append(Channel(point, kind, limits, high=None, low=None))
+        found.append(Channel(point, kind, Asserted(), limits, on_delay_s=limits.on_delay_s))
     return tuple(found)
+
+
+def _of_limits(point: str, kind: Kind, limits: Limits, *, alarm: bool) -> Iterator[Channel]:
+    def channel(question: Question, on_delay_s: float = limits.on_delay_s) -> Channel:
+        return Channel(point, kind, question, limits, on_delay_s=on_delay_s)
+
+    def level(rule: str, high: float | None, low: float | None) -> Question | None:
+        if high is None and low is None:
+            return None
+        return Level(rule, high=high, low=low, hysteresis=limits.hysteresis)
+
+    def rate(per_min: float | None, *, fall: bool = False) -> Question | None:
+        if per_min is None:
+            return None
+        return Rate(per_min=per_min, window_s=limits.rate_window_s, hysteresis=limits.hysteresis, fall=fall)
+
+    if alarm:
+        questions = [
+            level("limit", limits.alarm_high, limits.alarm_low),
+            rate(limits.alarm_rise_per_min),
+            rate(limits.alarm_fall_per_min, fall=True),
+        ]
+        if (extreme := level("extreme", limits.alarm_high_high, limits.alarm_low_low)) is not None:
+            yield channel(extreme, limits.extreme_on_delay_s)
+    else:
+        questions = [level("limit", limits.prealarm_high, limits.prealarm_low), rate(limits.prealarm_rise_per_min)]
+    yield from (channel(question) for question in questions if question is not None)
+    if not alarm and limits.baseline_k is not None:
+        baseline = Baseline(
+            k=limits.baseline_k,
+            least=limits.baseline_least,
+            learn_s=limits.baseline_learn_s,
+            round_=limits.baseline_round,
+        )
+        yield channel(baseline, limits.baseline_on_delay_s)

@@ -9,46 +9,27 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from drivers.messages import LinkState, Observation, PanelEvent, PointFault, PointSpec, Reading
 from edge_agent.config.model import Journal, Point
 from edge_agent.model import KINDS, Event, Instant, Kind, NewEvent, Sound
+from edge_agent.points.across import Across
 from edge_agent.points.channel import Channel, channels_of, merge_limits
 from edge_agent.points.deadlines import Deadlines
+from edge_agent.points.derived import Bound, Derived
 from edge_agent.points.filters import Settled
+from edge_agent.points.learned import Learned
 from edge_agent.points.panel import PanelPoints, grade_of, source_of
+from edge_agent.points.point import CONTACTS, Outage, PointState, Silence
+from edge_agent.points.presets import with_preset
 from edge_agent.points.state import Latches, kind_of, read_piece
-from edge_agent.points.telemetry import Kept, Telemetry
+from edge_agent.points.telemetry import Telemetry
 from edge_agent.points.vocabulary import MEANINGS, UNLISTED
 
 log = logging.getLogger("edge.points")
 
-CONTACTS = "contacts"  # the source of points whose id names none
 # A lost or damaged answer says nothing of the point; it is a fault once it has lasted, unless the whole source is known to be
 # silent by then, which is told as one LINK event. (GB 26875.1: own and line faults within 100 s.)
 TRANSIENT = frozenset({"timeout", "crc", "foreign", "gpio", "stale", "no_answer", "no_port", "hang_up", "silent"})
 TRANSIENT_NS = 30_000_000_000
 _GRAVEST = {kind: rank for rank, kind in enumerate(Kind)}
 MAX_ADOPTED = 10_000  # points that speak though no profile names them
-
-
-class _Outage:
-    """A point that cannot be read."""
-
-    __slots__ = ("point", "reason", "told")
-
-    def __init__(self, point: "_Point", reason: str) -> None:
-        self.point, self.reason, self.told = point, reason, False
-
-
-class _Point:
-    __slots__ = ("at_ns", "channels", "id", "kept", "kind", "name", "outage", "source", "unit", "value")
-
-    def __init__(self, spec: PointSpec, name: str) -> None:
-        self.id, self.name, self.unit = spec.id, name, spec.unit
-        self.source = source_of(spec.id) if "/" in spec.id else CONTACTS
-        self.kind = ""
-        self.value: float | bool | None = None
-        self.at_ns = 0
-        self.channels: tuple[Channel, ...] = ()
-        self.kept: Kept | None = None
-        self.outage: _Outage | None = None
 
 
 class PointTable:
@@ -82,8 +63,10 @@ class PointTable:
         self._latches = Latches()
         self._telemetry = Telemetry(instant)
         self._panels = PanelPoints(new_event, self._names | _site_names(self._site), self._latches)
-        self._points: dict[str, _Point] = {}
-        self._deadlines: Deadlines[Channel | _Outage] = Deadlines()
+        self._points: dict[str, PointState] = {}
+        self._across = Across(self._points)
+        self._deadlines: Deadlines[Channel | Outage | Silence] = Deadlines()
+        self.learned = Learned()
         self._links: dict[str, bool] = {}  # source -> up
         self._orphans: list[tuple[str, Kind, str]] = []
         self._adopted = 0
@@ -96,16 +79,23 @@ class PointTable:
                 raise ValueError(f"point {spec.id} twice")
             self._points[spec.id] = self._build(spec)
 
-    def _build(self, spec: PointSpec) -> _Point:
+    def derive(self, rule: Derived) -> None:
+        """A rule over several points; its result is a point. Raise ValueError: known already, or an input in another unit."""
+        self.add((rule.spec,))
+        self._across.add(rule)
+
+    def _build(self, spec: PointSpec) -> PointState:
         site = self._site.get(spec.id)
         kind_name = site.kind if site is not None and site.kind is not None else spec.kind
+        defaults, kind_name = with_preset(spec, kind_name, site.preset if site is not None else "")
         kind = Kind(kind_name) if kind_name else None
-        point = _Point(spec, self._name_of(spec, site))
-        limits = merge_limits(spec.limits, site.limits if site else None)
-        point.channels = channels_of(spec.id, kind, limits, contact=not spec.unit)
-        point.kind = kind_name or (point.channels[0].kind.value if point.channels else "")
-        is_contact = bool(point.channels) and point.channels[0].high is None and point.channels[0].low is None
-        if not is_contact:  # a contact's every change is an event already
+        limits = merge_limits(defaults, site.limits if site else None)
+        channels = channels_of(spec.id, kind, limits, contact=not spec.unit)
+        point = PointState(spec, self._name_of(spec, site), channels, limits)
+        point.kind, point.feeds = kind_name or point.kind, self._across.of(spec.id)
+        if point.baseline is not None:
+            self.learned.add(spec.id, point.baseline)
+        if not channels or channels[0].rule:  # a contact's every change is an event already
             settings = self._settings
             point.kept = self._telemetry.join(
                 point.source,
@@ -125,6 +115,18 @@ class PointTable:
 
     # --- in -------------------------------------------------------------------------------------------------------------
 
+    def start(self, now_ns: int) -> None:
+        """From now on a point with `missing_s` must be heard of, though it has never been."""
+        for name, site in self._site.items():
+            if site.limits is not None and site.limits.missing_s is not None and name not in self._points:
+                try:
+                    self._adopt(name)
+                except (ValueError, TypeError):
+                    log.exception("point=%s", ascii(name))
+        for point in self._points.values():
+            if point.silence is not None:
+                self._deadlines.set(point.silence, now_ns + point.silence.limit_ns)
+
     def feed(self, observations: Sequence[Observation], now_ns: int) -> list[Event]:
         """Take what one frame, poll or edge gave; return the changes it settled, in order."""
         events: list[Event] = []
@@ -134,7 +136,13 @@ class PointTable:
             except Exception as bug:
                 log.exception("observation %r", seen)
                 events += self._mishap(seen, now_ns, bug)
+        self._note(events, now_ns)
         return events
+
+    def _note(self, events: list[Event], now_ns: int) -> None:
+        """Ask again what looks at the fires of the site, if that is what these events changed."""
+        for rule in [rule for event in events for rule in self._across.note(event)]:
+            self._judge(rule, now_ns, events)
 
     def _take(self, seen: Observation, events: list[Event]) -> None:
         if type(seen) is Reading:
@@ -153,20 +161,37 @@ class PointTable:
         if point is None:
             return
         value, at_ns = seen.value, seen.at_ns
-        if not -1e300 < value < 1e300:  # not a number, or infinite: the device has no value
+        if not point.low_end <= value <= point.high_end:  # a broken sensor, or not a number at all
             self._fault(point, "overrange", at_ns, events)
             return
         if point.outage is not None:
             self._readable(point, at_ns, events)
+        if point.stuck_ns and (found := point.moves(value, at_ns)) is not None:
+            self._tell_stuck(point, found, at_ns, events)
         if point.channels:
             before = None if point.value is None else (point.at_ns, point.value)
             for channel in point.channels:
                 if settled := channel.feed(value, at_ns, before):
                     self._settle(point, channel, settled, events)
                 self._deadlines.set(channel, channel.debounce.deadline_ns)
+            point.learn(value, at_ns)
         point.value, point.at_ns = value, at_ns
         if point.kept is not None:
             point.kept.feed(value, at_ns)
+        for rule in point.feeds:
+            self._judge(rule, at_ns, events)
+
+    def _judge(self, rule: Bound, at_ns: int, events: list[Event]) -> None:
+        """What a rule over several points says now is a reading of its own point; unknown, and nothing of it settles."""
+        answer = rule.judge(self._across, at_ns)
+        if answer is not None:
+            self._take_reading(Reading(rule.point, answer, at_ns), events)
+            return
+        point = self._points[rule.point]
+        point.value = None
+        for channel in point.channels:
+            channel.suspend()
+            self._deadlines.set(channel, None)
 
     def _mishap(self, seen: Observation, now_ns: int, bug: Exception) -> list[Event]:
         """A bug of ours met this observation: a fire is still an alarm, whatever it was is a fault. Nothing is dropped."""
@@ -187,12 +212,15 @@ class PointTable:
             try:
                 if isinstance(due, Channel):
                     self._settle(self._points[due.point], due, due.tick(now_ns), events)
+                elif isinstance(due, Silence):
+                    self._judge_silence(due, now_ns, events)
                 elif due.point.outage is due and not due.told and self._is_up(due.point.source):
                     self._tell_fault(due, now_ns, events)
             except Exception as bug:
                 log.exception("deadline %r", due)
                 where = due.point if isinstance(due, Channel) else due.point.id
                 events += self._mishap(PointFault(where, "bug", now_ns), now_ns, bug)
+        self._note(events, now_ns)
         orphans, self._orphans = self._orphans, []
         for point, kind, source in orphans:
             events.append(self._new_event(kind, point, False, now_ns, source=source, fields={"by": "removed"}))
@@ -231,7 +259,7 @@ class PointTable:
                 "value": point.value if point.outage is None else None,
                 "unit": point.unit,
                 "active": active.value if active is not None else None,
-                "fault": point.outage.reason if point.outage is not None else None,
+                "fault": point.faulty,
                 "at_ns": point.at_ns or None,
                 "source": point.source,
             }
@@ -257,7 +285,7 @@ class PointTable:
         return {
             "total": len(self._points.keys() | known),
             "active": len(active),
-            "faulty": sum(point.outage is not None for point in self._points.values()),
+            "faulty": sum(point.faulty is not None for point in self._points.values()),
         }
 
     def counters(self) -> Mapping[str, int]:
@@ -277,67 +305,106 @@ class PointTable:
             self._orphans.append((name, kind, source_of(name)))
         for key, body in state.items():
             prefix, _, rest = key.partition(":")
-            piece = read_piece(body) if prefix in ("pc", "po", "pl") else None
+            piece = read_piece(body) if prefix in ("pb", "pc", "po", "pl", "ps") else None
             if piece is None or (prefix != "pl" and source_of(rest.rpartition(":")[2]) in self._unbuilt):
                 continue  # the last: its driver could not be built today; it may be tomorrow
-            if prefix == "pc":
-                self._restore_channel(key, rest)
+            if prefix == "pb":
+                if not self.learned.restore(rest, piece):
+                    self._latches.put(key, None)
+            elif prefix == "pc":
+                self._restore_channels(key, rest, piece.get("rules"))
+            elif prefix == "ps" and (point := self._points.get(rest)) is not None:
+                point.stuck = bool(point.stuck_ns)
+                if not point.stuck:
+                    self._orphans.append((rest, Kind.FAULT, point.source))
+                    self._latches.put(key, None)
             elif prefix == "po" and (point := self._points.get(rest)) is not None:
-                point.outage = _Outage(point, str(piece.get("reason")))
+                point.outage = Outage(point, str(piece.get("reason")))
                 point.outage.told = True
             elif prefix == "pl" and (self._sources is None or rest in self._sources):
                 self._links[rest] = False
             else:
-                self._orphans.append((rest, Kind.FAULT if prefix == "po" else Kind.LINK, source_of(rest)))
+                self._orphans.append((rest, Kind.LINK if prefix == "pl" else Kind.FAULT, source_of(rest)))
                 self._latches.put(key, None)
+        held = [
+            (point.id, channel.kind) for point in self._points.values() for channel in point.channels if channel.active
+        ]
+        for name, kind in (*held, *((name, kind) for name, kind, _, _ in self._panels.active())):
+            self._across.note_fire(name, kind, active=True)
 
-    def _restore_channel(self, key: str, rest: str) -> None:
+    def _restore_channels(self, key: str, rest: str, rules: object) -> None:
+        """What was in alarm and why; a version before the rules had names wrote none of them."""
         kind_name, _, point_id = rest.partition(":")
         kind, point = kind_of(kind_name), self._points.get(point_id)
-        channel = next((c for c in point.channels if c.kind is kind), None) if point else None
-        if channel is not None:
+        asked = [channel for channel in point.channels if channel.kind is kind] if point else []
+        held = [channel for channel in asked if isinstance(rules, list) and channel.rule in rules]
+        held = held or [channel for channel in asked if channel.rule in ("limit", "")] or asked[:1]
+        for channel in held:
             channel.latch()
-        elif kind is not None:
+        if not held and kind is not None:
             self._orphans.append((point_id, kind, source_of(point_id) if "/" in point_id else CONTACTS))
             self._latches.put(key, None)
 
     # --- rules ----------------------------------------------------------------------------------------------------------
 
-    def _settle(self, point: _Point, channel: Channel, settled: Sequence[Settled], events: list[Event]) -> None:
+    def _settle(self, point: PointState, channel: Channel, settled: Sequence[Settled], events: list[Event]) -> None:
+        """Each rule that finds something tells of it; the end is told when none of that kind finds anything any more."""
         for active, at_ns in settled:
-            fields: dict[str, object] = {"samples": channel.take_samples(at_ns)}
-            if channel.high is not None or channel.low is not None:
-                fields |= {"high": channel.high} if channel.high is not None else {}
-                fields |= {"low": channel.low} if channel.low is not None else {}
-                fields |= {"unit": point.unit} if point.unit else {}
-            self._latches.put(f"pc:{channel.kind.value}:{point.id}", {} if active else None)
-            events.append(self._event(point, channel.kind, active, at_ns, fields))
+            fields: dict[str, object] = {"samples": channel.take_samples(at_ns), **channel.question.fields()}
+            if channel.rule and point.unit:
+                fields["unit"] = point.unit
+            rules = point.rules_of(channel.kind)
+            self._latches.put(f"pc:{channel.kind.value}:{point.id}", {"rules": rules} if rules else None)
+            if active or not rules:
+                events.append(self._event(point, channel.kind, active, at_ns, fields))
 
-    def _fault(self, point: _Point, reason: str, at_ns: int, events: list[Event]) -> None:
+    def _tell_stuck(self, point: PointState, stuck: bool, at_ns: int, events: list[Event]) -> None:
+        """A frozen value is not believed, and compared all the same: it may be frozen in alarm."""
+        self._latches.put(f"ps:{point.id}", {} if stuck else None)
+        fields = {"reason": "frozen", "value": point.value} if stuck else {"reason": "frozen"}
+        events.append(self._event(point, Kind.FAULT, stuck, at_ns, fields))
+
+    def _judge_silence(self, silence: Silence, now_ns: int, events: list[Event]) -> None:
+        """A point nobody asks and that must be heard of. Of a source that is known to be silent, one LINK event is enough."""
+        point = silence.point
+        due_ns = point.at_ns + silence.limit_ns
+        if point.at_ns and due_ns > now_ns:
+            self._deadlines.set(silence, due_ns)
+            return
+        self._deadlines.set(silence, now_ns + silence.limit_ns)
+        if point.outage is None and self._is_up(point.source):
+            self._fault(point, "missing", now_ns, events)
+
+    def _fault(self, point: PointState, reason: str, at_ns: int, events: list[Event]) -> None:
         for channel in point.channels:
             channel.suspend()
             self._deadlines.set(channel, None)
+            if reason not in TRANSIENT:
+                channel.question.forget()
         if (outage := point.outage) is None:
-            outage = point.outage = _Outage(point, reason)
+            outage = point.outage = Outage(point, reason)
             if reason in TRANSIENT:
                 self._deadlines.set(outage, at_ns + TRANSIENT_NS)
         outage.reason = reason
         if not outage.told and reason not in TRANSIENT:
             self._deadlines.set(outage, None)
             self._tell_fault(outage, at_ns, events)
+        for rule in point.feeds:
+            self._judge(rule, at_ns, events)
 
-    def _tell_fault(self, outage: _Outage, at_ns: int, events: list[Event]) -> None:
+    def _tell_fault(self, outage: Outage, at_ns: int, events: list[Event]) -> None:
         outage.told = True
         self._latches.put(f"po:{outage.point.id}", {"reason": outage.reason})
         events.append(self._event(outage.point, Kind.FAULT, True, at_ns, {"reason": outage.reason}))
 
-    def _readable(self, point: _Point, at_ns: int, events: list[Event]) -> None:
+    def _readable(self, point: PointState, at_ns: int, events: list[Event]) -> None:
         outage, point.outage = point.outage, None
         if outage is None:
             return
         self._deadlines.set(outage, None)
         if outage.told:
             self._latches.put(f"po:{point.id}", None)
+        if outage.told and not point.stuck:
             events.append(self._event(point, Kind.FAULT, False, at_ns, {"reason": outage.reason}))
 
     def _link(self, seen: LinkState, events: list[Event]) -> None:
@@ -364,7 +431,7 @@ class PointTable:
     def _is_up(self, source: str) -> bool:
         return self._links.get(source, True) and self._links.get(self._parents.get(source, ""), True)
 
-    def _event(self, point: _Point, kind: Kind, active: bool, at_ns: int, fields: Mapping[str, object]) -> Event:
+    def _event(self, point: PointState, kind: Kind, active: bool, at_ns: int, fields: Mapping[str, object]) -> Event:
         return self._new_event(
             kind,
             point.id,
@@ -376,7 +443,7 @@ class PointTable:
             grade=grade_of(kind, active),
         )
 
-    def _adopt(self, point_id: str) -> _Point | None:
+    def _adopt(self, point_id: str) -> PointState | None:
         """A point no profile names: kept as telemetry, so that it shows; past the bound it is ignored."""
         if self._adopted >= MAX_ADOPTED:
             return None

@@ -29,6 +29,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "kind_command": ("中心命令", "command"),
     "kind_duty_check": ("查岗", "duty check"),
     "kind_clock": ("时钟", "clock"),
+    # which rule of a point found it
+    "rule_extreme": ("超过上上限或下下限", "past its extreme limit"),
+    "rule_rise": ("上升过快", "rising fast"),
+    "rule_fall": ("下降过快", "falling fast"),
+    "rule_baseline": ("偏离平时", "unlike its own past"),
     # states of an alarm
     "state_active": ("待确认", "active, unacknowledged"),
     "state_acknowledged": ("已确认", "active, acknowledged"),

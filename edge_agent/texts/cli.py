@@ -342,6 +342,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reason_peer": ("未列入名单的地址发来", "an address that is not allowed speaks"),
     "reason_refused": ("收到不能采信的报文", "messages that cannot be believed"),
     "reason_unlisted": ("未配置的设备发来", "a device that is not configured speaks"),
+    "reason_frozen": ("数值长时间不变", "value does not move"),
+    "reason_missing": ("长时间没有上报", "has not reported"),
     "reason_stuck": ("按键一直按下", "button stays pushed"),
     "reason_unconfirmed": ("中心未确认收到", "the centre does not confirm"),
     "reason_unparsed": ("说了无人能懂的话", "said what nobody understands"),

@@ -1,9 +1,10 @@
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
+from drivers.messages import PointSpec
 from edge_agent.config.model import Journal
 from edge_agent.model import Clock, Event, Instant, Kind
 from edge_agent.points.table import PointTable
@@ -53,3 +54,13 @@ def table(new_event: Callable[..., Event]) -> Callable[..., PointTable]:
         return PointTable(specs, points, new_event=new_event, instant=instant, **more)
 
     return make
+
+
+def make_table(specs: Sequence[PointSpec] = ()) -> PointTable:
+    """Without a fixture, for properties that need many."""
+    ids = itertools.count(1)
+
+    def new_event(kind: Kind, point: str, active: bool, at_ns: int, /, **more: Any) -> Event:
+        return Event(id=str(next(ids)), kind=kind, point=point, active=active, at=instant(at_ns), **more)
+
+    return PointTable(specs, new_event=new_event, instant=instant)

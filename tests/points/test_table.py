@@ -13,6 +13,7 @@ from edge_agent.model import KINDS, Event, Kind
 from edge_agent.points.panel import MAX_ENTRIES
 from edge_agent.points.table import TRANSIENT_NS, PointTable
 from edge_agent.points.vocabulary import MEANINGS, Effect
+from tests.points.conftest import make_table
 
 MS, S = 1_000_000, 1_000_000_000
 Make = Callable[..., PointTable]
@@ -147,7 +148,12 @@ def test_limits_make_prealarm_and_alarm_and_each_ends_past_its_hysteresis(table:
         ("electrical", False, 4),
         ("prealarm", False, 6),
     ]
-    assert events[1].fields == {"samples": [[-1000.0, 210.0], [0.0, 310.0]], "high": 300.0, "unit": "mA"}
+    assert events[1].fields == {
+        "samples": [[-1000.0, 210.0], [0.0, 310.0]],
+        "rule": "limit",
+        "high": 300.0,
+        "unit": "mA",
+    }
     assert events[1].source == "meter1"
 
 
@@ -603,20 +609,3 @@ def test_the_snapshot_names_every_point_with_its_value_state_and_fault(table: Ma
 def test_a_point_given_twice_is_a_bug(table: Make) -> None:
     with pytest.raises(ValueError, match="pump-room"):
         table([contact(), contact()])
-
-
-def make_table(specs: Sequence[PointSpec] = ()) -> PointTable:
-    """Without a fixture, for properties that need many."""
-    import itertools
-
-    from edge_agent.model import Clock, Instant
-
-    ids = itertools.count(1)
-
-    def instant(at_ns: int) -> Instant:
-        return Instant("boot1", at_ns, at_ns, Clock.SYNCED)
-
-    def new_event(kind: Kind, point: str, active: bool, at_ns: int, /, **more: object) -> Event:
-        return Event(id=str(next(ids)), kind=kind, point=point, active=active, at=instant(at_ns), **more)  # type: ignore[arg-type]
-
-    return PointTable(specs, new_event=new_event, instant=instant)

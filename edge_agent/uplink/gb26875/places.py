@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from edge_agent.config.model import Config, Gb26875Point
-from edge_agent.points.table import CONTACTS
+from edge_agent.points.point import CONTACTS
 
 # unit at the end of a point's name -> quantity (table 6), and how many of the quantity's units one of ours is
 QUANTITY_OF_UNIT: Final[Mapping[str, tuple[int, float]]] = {
@@ -125,6 +125,9 @@ class Places:
             self._systems[source] = min(len(self._systems) + 1, 255)
         if config.contacts:
             self._systems[CONTACTS] = min(len(self._systems) + 1, 255)
+        self._waters = {water.id for water in config.waters}
+        for water in config.waters:  # behind the others, whose numbers centres know already
+            self._systems[water.id] = min(len(self._systems) + 1, 255)
         self._panels = {panel.id for panel in config.panels}
         self._bus_address = {device.id: device.address for device in devices}
         self._contacts = {contact.id: contact for contact in config.contacts}
@@ -183,6 +186,8 @@ class Places:
         contact = self._contacts.get(point)
         if contact is not None:
             return replace(place, point=contact.line, description=contact.name or place.description)
+        if source in self._waters:
+            return replace(place, system_type=11, addressed=False)
         if source in self._panels and rest in _OF_THE_PANEL:
             return replace(place, is_panel=True, addressed=False)
         if source in self._bus_address and known is not None:

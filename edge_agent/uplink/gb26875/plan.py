@@ -25,7 +25,7 @@ from drivers.codecs.gb26875.objects import (
 from drivers.codecs.gb26875.times import NO_CLOCK, Time
 from edge_agent.china_time import CHINA
 from edge_agent.model import Instant
-from edge_agent.points.table import CONTACTS
+from edge_agent.points.point import CONTACTS
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.gb26875.forms import (
     FIRE_KINDS,

@@ -1,0 +1,474 @@
+"""Rules on one point: extremes, rates, the learned baseline, and values that are not to be believed."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.messages import LIMIT_KEYS, LinkState, PointFault, PointSpec, Reading
+from edge_agent.alarm.machine import AlarmMachine
+from edge_agent.config.model import Limits, Point
+from edge_agent.model import Event, Kind
+from edge_agent.points.learned import AT_ONCE, EVERY_NS
+from edge_agent.points.presets import PRESETS
+from edge_agent.points.questions import Baseline, Rate
+from edge_agent.points.table import PointTable
+from edge_agent.points.units import VALUE_LIMITS, convert_limits, factor
+from tests.points.conftest import make_table
+
+S = 1_000_000_000
+DAY = 86_400
+LEAK = "meter1/leak_ma"
+Make = Callable[..., PointTable]
+
+
+def spec(point: str = LEAK, unit: str = "mA", kind: str = "electrical", **limits: float) -> PointSpec:
+    return PointSpec(id=point, name_zh="漏电", name_en="leakage", unit=unit, kind=kind, limits=limits)
+
+
+def run(
+    table: PointTable, values: Sequence[float], *, every_s: float = 1, from_s: float = 0, point: str = LEAK
+) -> list[Event]:
+    """One value after the other, every deadline met on time."""
+    events: list[Event] = []
+    for number, value in enumerate(values):
+        now_ns = round((from_s + number * every_s) * S)
+        while (due_ns := table.next_deadline_ns()) is not None and due_ns <= now_ns:
+            events += table.tick(due_ns)
+        events += table.feed([Reading(point, value, now_ns)], now_ns)
+    return events
+
+
+def told(events: Sequence[Event]) -> list[tuple[str, bool, object]]:
+    return [(event.kind.value, event.active, event.fields.get("rule", event.fields.get("reason"))) for event in events]
+
+
+def test_every_limit_a_profile_may_name_is_one_the_house_has() -> None:
+    assert {field.name for field in dataclasses.fields(Limits)} == LIMIT_KEYS
+
+
+# --- extremes -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_extreme_value_does_not_wait_for_the_delay_of_an_ordinary_one(table: Make) -> None:
+    points = table([spec(alarm_high=300.0, alarm_high_high=1000.0, on_delay_s=10.0, extreme_on_delay_s=1.0)])
+    events = run(points, [20.0, 1200.0, 1200.0, 1200.0])
+    assert [(event.kind, event.fields["rule"], event.at.mono_ns) for event in events] == [
+        (Kind.ELECTRICAL, "extreme", 2 * S)
+    ]
+
+
+def test_an_alarm_that_two_rules_hold_is_told_twice_and_ends_once(table: Make) -> None:
+    points = table([spec(alarm_high=300.0, alarm_high_high=1000.0)])
+    events = run(points, [20.0, 400.0, 1200.0, 400.0, 20.0])
+    assert told(events) == [
+        ("electrical", True, "limit"),
+        ("electrical", True, "extreme"),
+        ("electrical", False, "limit"),
+    ]
+
+
+def test_an_extreme_value_is_flagged_upward_at_once(table: Make, new_event: Callable[..., Event]) -> None:
+    points, machine = table([spec(alarm_high=300.0, alarm_high_high=1000.0)]), AlarmMachine(new_event=new_event)
+    first, second = run(points, [400.0, 1200.0])
+    assert machine.feed(first, 0) == []
+    (grade2,) = machine.feed(second, S)
+    assert (grade2.grade, grade2.fields["why"], grade2.fields["escalates"]) == (2, "extreme", second.id)
+    assert len(machine.alarms()) == 1
+
+
+def test_a_low_prealarm_and_a_low_extreme(table: Make) -> None:
+    points = table([spec("tank/level_m", "m", "supervisory", prealarm_low=2.0, alarm_low=1.5, alarm_low_low=0.5)])
+    events = run(points, [3.0, 1.9, 1.4, 0.4, 3.0], point="tank/level_m")
+    assert told(events) == [
+        ("prealarm", True, "limit"),
+        ("supervisory", True, "limit"),
+        ("supervisory", True, "extreme"),
+        ("supervisory", False, "limit"),
+        ("prealarm", False, "limit"),
+    ]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.floats(-2000, 2000), max_size=40))
+def test_more_rules_never_take_an_alarm_away(values: list[float]) -> None:
+    """Whatever a point is asked besides, it is in alarm whenever its plain limit alone would have it so."""
+    plain = make_table([spec(alarm_high=300.0, hysteresis=20.0)])
+    rich = make_table(
+        [
+            spec(
+                alarm_high=300.0,
+                hysteresis=20.0,
+                alarm_high_high=1000.0,
+                prealarm_high=200.0,
+                alarm_rise_per_min=50.0,
+                baseline_k=3.0,
+                baseline_learn_s=60.0,
+                stuck_s=60.0,
+                range_low=-5000.0,
+                range_high=5000.0,
+            )
+        ]
+    )
+    for second, value in enumerate(values):
+        run(plain, [value], from_s=second)
+        run(rich, [value], from_s=second)
+        if plain.snapshot()[0]["active"] is not None:
+            assert rich.snapshot()[0]["active"] == "electrical"
+
+
+# --- rates ----------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40)
+@given(st.floats(0.5, 20), st.sampled_from([60.0, 300.0]), st.sampled_from([1.0, 2.0, 5.0]), st.booleans())
+def test_a_steady_rise_is_told_if_and_only_if_it_is_as_fast(
+    per_min: float, window_s: float, every_s: float, fall: bool
+) -> None:
+    def ever(slope: float) -> bool:
+        rate = Rate(per_min=per_min, window_s=window_s, hysteresis=0.0, fall=fall)
+        sign = -1 if fall else 1
+        count = round(3 * window_s / every_s)
+        seen = [
+            rate.over(40 + sign * slope / 60 * n * every_s, round(n * every_s * S), was=False) for n in range(count)
+        ]
+        return any(seen)
+
+    assert not ever(per_min * 0.99)
+    assert ever(per_min * 1.2)  # a fifteenth of the window, and up to a poll, is what the extremes cost
+
+
+def test_a_rise_of_10_k_within_5_min_is_told_long_before_the_window_is_over(table: Make) -> None:
+    points = table([spec("t/c", "degC", prealarm_rise_per_min=2.0, rate_window_s=300.0)])
+    events = run(points, [30.0] * 100 + [30.0 + n for n in range(20)], point="t/c")
+    assert told(events) == [("prealarm", True, "rise")]
+    assert events[0].at.mono_ns == 110 * S
+    assert events[0].fields["moved"] == 10.0
+
+
+def test_one_dip_of_a_noisy_sensor_is_no_rise(table: Make) -> None:
+    points = table([spec("t/c", "degC", alarm_rise_per_min=10.0)])
+    assert run(points, [50.0] * 30 + [20.0] + [50.0] * 200, point="t/c") == []
+
+
+def test_a_rise_ends_by_itself_when_the_window_has_passed(table: Make) -> None:
+    points = table([spec("t/c", "degC", alarm_rise_per_min=10.0)])
+    events = run(points, [20.0] * 30 + [40.0] * 120, point="t/c")
+    assert told(events) == [("electrical", True, "rise"), ("electrical", False, "rise")]
+
+
+def test_what_a_broken_sensor_said_is_no_past_to_rise_from(table: Make) -> None:
+    points = table([spec("t/c", "degC", alarm_rise_per_min=10.0)])
+    run(points, [-20.0] * 20, point="t/c")
+    events = points.feed([PointFault("t/c", "open", 21 * S)], 21 * S)
+    events += run(points, [40.0] * 20, from_s=22, point="t/c")
+    assert told(events) == [("fault", True, "open"), ("fault", False, "open")]
+
+
+def test_a_lost_answer_does_not_blind_a_rise(table: Make) -> None:
+    points = table([spec("t/c", "degC", alarm_rise_per_min=10.0)])
+    run(points, [20.0] * 20, point="t/c")
+    points.feed([PointFault("t/c", "timeout", 21 * S)], 21 * S)
+    assert told(run(points, [40.0], from_s=25, point="t/c")) == [("electrical", True, "rise")]
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 100), st.floats(-100, 100)), max_size=200))
+def test_a_rate_remembers_no_more_than_its_bound_whatever_comes(steps: list[tuple[int, float]]) -> None:
+    rate, now_ns = Rate(per_min=1.0, window_s=60.0, hysteresis=0.0), 0
+    for step, value in steps:
+        now_ns += step * S // 10
+        rate.over(value, now_ns, was=False)
+        assert len(rate._past) <= 17  # noqa: SLF001,RUF100 - the bound is the fact
+
+
+# --- the baseline ---------------------------------------------------------------------------------------------------------
+
+
+def day_of(hour_ma: Callable[[int], float], days: int, every_s: int = 60) -> list[float]:
+    """A value each minute."""
+    return [hour_ma(second // 3600 % 24) for second in range(0, days * DAY, every_s)]
+
+
+def busy(hour: int) -> float:
+    """A workshop: more by day than by night."""
+    return 45.0 if 8 <= hour < 18 else 30.0
+
+
+LEARNING = {"baseline_k": 4.0, "baseline_least": 30.0, "baseline_learn_s": 3.0 * DAY}
+
+
+def test_a_circuit_that_is_unlike_its_own_past_is_told_long_before_its_limit(table: Make) -> None:
+    points = table([spec(alarm_high=300.0, **LEARNING)])
+    assert run(points, day_of(busy, 4), every_s=60) == []
+    events = run(points, [100.0] * 10, every_s=60, from_s=4 * DAY)
+    assert told(events) == [("prealarm", True, "baseline")]
+    fields = events[0].fields
+    assert 30 < fields["mean"] < 45 and fields["mean"] + 30 <= fields["high"] < 100  # type: ignore[operator]
+
+
+def test_it_does_not_judge_before_it_has_learned(table: Make) -> None:
+    points = table([spec(**LEARNING)])
+    run(points, day_of(busy, 2), every_s=60)
+    assert run(points, [200.0] * 30, every_s=60, from_s=2 * DAY) == []
+
+
+@pytest.mark.parametrize("abnormal_ma", [100.0, 350.0])
+def test_an_alarm_is_never_learned_as_normal_however_long_it_lasts(table: Make, abnormal_ma: float) -> None:
+    points = table([spec(alarm_high=300.0, **LEARNING)])
+    run(points, day_of(busy, 4), every_s=60)
+    before = points._points[LEAK].baseline.mean  # type: ignore[union-attr]
+    events = run(points, [abnormal_ma] * (30 * 24), every_s=3600, from_s=4 * DAY)
+    assert points._points[LEAK].baseline.mean == before  # type: ignore[union-attr]
+    assert ("prealarm", True, "baseline") in told(events)
+    assert ("prealarm", False, "baseline") not in told(events)
+
+
+def test_what_is_over_a_limit_while_it_still_learns_is_not_learned(table: Make) -> None:
+    points = table([spec(alarm_high=300.0, **LEARNING)])
+    run(points, [40.0, 40.0, 40.0, 400.0] * 1500, every_s=60)
+    baseline = points._points[LEAK].baseline
+    assert (
+        baseline is not None and baseline.learned_s == 3000 * 60 and baseline.mean == 40.0 and baseline.variance == 0.0
+    )
+
+
+def test_a_gap_of_days_teaches_no_more_than_five_minutes(table: Make) -> None:
+    baseline = Baseline(k=4.0, least=10.0, learn_s=DAY, round_=0)
+    baseline.learn(10.0, 0)
+    baseline.learn(10.0, 60 * S)
+    baseline.learn(500.0, 5 * DAY * S)
+    assert baseline.learned_s == 360.0
+
+
+@settings(max_examples=25)
+@given(st.lists(st.floats(0, 299), min_size=1, max_size=50), st.integers(1, 49))
+def test_a_restart_in_the_middle_changes_no_more_than_a_rounding(values: list[float], cut: int) -> None:
+    def fresh() -> Baseline:
+        return Baseline(k=4.0, least=10.0, learn_s=3600.0, round_=1)
+
+    whole, first, second = fresh(), fresh(), fresh()
+    for number, value in enumerate(values):
+        whole.learn(value, number * 60 * S)
+        (first if number < cut else second).learn(value, number * 60 * S)
+        if number == cut - 1:
+            second.restore(json.loads(json.dumps(first.piece())))
+    if len(values) > cut:  # the first value after a restart teaches nothing: nobody knows how long it has been so
+        assert 0 <= whole.learned_s - second.learned_s <= 61
+        assert abs(whole.mean - second.mean) <= 300 * 61 / max(whole.learned_s, 61) + 1e-3
+
+
+def test_the_memory_outlives_a_restart_and_another_round_forgets_it(table: Make) -> None:
+    points = table([spec(**LEARNING)])
+    run(points, day_of(busy, 4), every_s=60)
+    points.learned.take(0)
+    pieces, said = points.learned.take(EVERY_NS)
+    assert said == {"ready": 1, "learning": 0}
+    again = table([spec(**LEARNING)])
+    again.restore(pieces)
+    assert told(run(again, [100.0] * 10, every_s=60)) == [("prealarm", True, "baseline")]
+    anew = table([spec(**LEARNING)], [Point(id=LEAK, limits=Limits(baseline_round=2))])
+    anew.restore(pieces)
+    assert run(anew, [100.0] * 10, every_s=60) == []
+
+
+def test_the_memory_of_a_circuit_that_is_gone_goes(table: Make) -> None:
+    points = table()
+    points.restore({"pb:meter9/leak_ma": b'{"round":0,"learned_s":9,"mean":1,"variance":1}'})
+    assert points.dump() == {"pb:meter9/leak_ma": None}
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"{}", b'{"round":0,"learned_s":-1,"mean":1,"variance":1}', b'{"round":0,"learned_s":9,"mean":"x","variance":1}'],
+)
+def test_a_damaged_memory_is_learned_anew(table: Make, damaged: bytes) -> None:
+    points = table([spec(**LEARNING)])
+    points.restore({f"pb:{LEAK}": damaged})
+    assert points._points[LEAK].baseline.learned_s == 0.0  # type: ignore[union-attr]
+
+
+def test_many_baselines_are_kept_a_few_at_a_time(table: Make) -> None:
+    points = table([spec(f"meter1/r{n}", **LEARNING) for n in range(2 * AT_ONCE + 1)])
+    assert points.learned.take(0) == ({}, None)
+    assert points.learned.take(EVERY_NS - 1) == ({}, None)
+    turns = [points.learned.take(EVERY_NS + n) for n in range(4)]
+    assert [len(pieces) for pieces, _ in turns] == [AT_ONCE, AT_ONCE, 1, 0]
+    assert [said for _, said in turns] == [None, None, {"ready": 0, "learning": 2 * AT_ONCE + 1}, None]
+
+
+# --- what is not to be believed ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", [-60.0, 850.0])
+def test_a_value_outside_of_the_sensors_range_is_a_fault_and_no_fire(table: Make, broken: float) -> None:
+    points = table([spec("t/c", "degC", "fire", alarm_high=70.0, range_low=-50.0, range_high=400.0)])
+    assert told(run(points, [20.0, broken], point="t/c")) == [("fault", True, "overrange")]
+    assert told(run(points, [90.0], from_s=5, point="t/c")) == [("fault", False, "overrange"), ("fire", True, "limit")]
+
+
+def test_a_range_that_would_hide_a_limit_is_none(table: Make) -> None:
+    points = table([spec("t/c", "degC", "fire", alarm_high=500.0, range_high=400.0)])
+    assert told(run(points, [600.0], point="t/c")) == [("fire", True, "limit")]
+
+
+def test_a_frozen_value_is_a_fault_and_still_compared(table: Make) -> None:
+    points = table([spec(alarm_high=300.0, stuck_s=3600.0)])
+    events = run(points, [310.0] * 70, every_s=60)
+    assert told(events) == [("electrical", True, "limit"), ("fault", True, "frozen")]
+    assert (points.snapshot()[0]["fault"], points.snapshot()[0]["value"]) == ("frozen", 310.0)
+    assert points.counts()["faulty"] == 1
+    assert told(run(points, [311.0, 20.0], from_s=5000)) == [("fault", False, "frozen"), ("electrical", False, "limit")]
+
+
+def test_a_frozen_point_that_also_cannot_be_read_has_one_fault_that_ends_once(table: Make) -> None:
+    points = table([spec(stuck_s=60.0)])
+    events = run(points, [5.0] * 10, every_s=10)
+    events += points.feed([PointFault(LEAK, "open", 200 * S)], 200 * S)
+    events += run(points, [5.0, 6.0], from_s=300)
+    assert told(events) == [("fault", True, "frozen"), ("fault", True, "open"), ("fault", False, "frozen")]
+
+
+def test_a_frozen_value_outlives_a_restart(table: Make) -> None:
+    points = table([spec(stuck_s=60.0)])
+    run(points, [5.0] * 10, every_s=10)
+    state = {key: body for key, body in points.dump().items() if body is not None}
+    again = table([spec(stuck_s=60.0)])
+    again.restore(state)
+    assert again.snapshot()[0]["fault"] == "frozen"
+    assert told(run(again, [6.0], from_s=1000)) == [("fault", False, "frozen")]
+    without = table([spec()])
+    without.restore(state)
+    assert told(without.tick(0)) == [("fault", False, None)]
+
+
+def test_a_point_that_reports_by_itself_must_be_heard_of(table: Make) -> None:
+    hydrant = "h1/pressure_kpa"
+    points = table(
+        [spec(hydrant, "kPa", "supervisory", missing_s=3600.0)], [Point(id="m1/smoke", limits=Limits(missing_s=60.0))]
+    )
+    points.start(0)
+    assert told(points.tick(60 * S)) == [("fault", True, "missing")]  # never heard of, and known from the site alone
+    events = run(points, [300.0, 301.0], every_s=1800, from_s=100, point=hydrant)
+    assert told(events) == []
+    assert told(points.tick(5400 * S)) == []  # 3 500 s since it was heard of
+    while not (found := points.tick(points.next_deadline_ns() or 0)):
+        pass
+    assert [(event.point, event.at.mono_ns // S) for event in found] == [(hydrant, 100 + 1800 + 3600)]
+    assert told(run(points, [300.0], from_s=9000, point=hydrant)) == [("fault", False, "missing")]
+
+
+def test_the_points_of_a_source_that_is_known_to_be_silent_are_not_missing_too(table: Make) -> None:
+    points = table([spec(missing_s=60.0)], parents={"meter1": "bus1"})
+    points.start(0)
+    events = points.feed([LinkState("bus1", False, S, "no_port")], S)
+    for second in range(60, 600, 60):
+        events += points.tick(second * S)
+    assert [event.kind for event in events] == [Kind.LINK]
+
+
+# --- state that outlives a restart ------------------------------------------------------------------------------------------
+
+
+def test_an_alarm_is_restored_for_the_rule_that_held_it(table: Make) -> None:
+    made = spec(alarm_high=300.0, alarm_high_high=1000.0, off_delay_s=0.0)
+    points = table([made])
+    run(points, [1200.0, 400.0])
+    state = {key: body for key, body in points.dump().items() if body is not None}
+    assert json.loads(state[f"pc:electrical:{LEAK}"]) == {"rules": ["limit"]}
+    again = table([made])
+    again.restore(state)
+    assert run(again, [400.0]) == []
+    assert told(run(again, [20.0], from_s=1)) == [("electrical", False, "limit")]
+
+
+@pytest.mark.parametrize("piece", [b"{}", b'{"rules":["of a later version"]}', b'{"rules":7}'])
+def test_state_that_names_no_rule_of_ours_is_held_by_the_limit(table: Make, piece: bytes) -> None:
+    points = table([spec(alarm_high=300.0, alarm_high_high=1000.0)])
+    points.restore({f"pc:electrical:{LEAK}": piece})
+    assert points.snapshot()[0]["active"] == "electrical"
+    assert told(run(points, [20.0])) == [("electrical", False, "limit")]
+
+
+# --- presets and units ------------------------------------------------------------------------------------------------------
+
+
+def test_a_preset_stands_over_the_profile_and_under_the_site(table: Make) -> None:
+    site = Point(id=LEAK, preset="residual-current", limits=Limits(alarm_high=400.0))
+    points = table([spec(kind="", alarm_high=50.0, hysteresis=1.0)], [site])
+    (channel, *_) = [c for c in points._points[LEAK].channels if c.rule == "limit" and c.kind is Kind.ELECTRICAL]
+    assert channel.question.fields() == {"rule": "limit", "high": 400.0}
+    assert points.snapshot()[0]["kind"] == "electrical"
+    assert [c.rule for c in points._points[LEAK].channels] == ["extreme", "limit", "limit", "baseline"]
+
+
+@pytest.mark.parametrize(("unit", "times"), [("kPa", 1.0), ("MPa", 0.001), ("bar", 0.01)])
+def test_a_preset_speaks_the_unit_of_the_point(table: Make, unit: str, times: float) -> None:
+    point = "h1/pressure"
+    points = table([spec(point, unit, "")], [Point(id=point, preset="hydrant-municipal")])
+    assert told(run(points, [139.0 * times] * 12, point=point)) == [
+        ("supervisory", True, "limit"),
+        ("prealarm", True, "limit"),
+    ]
+
+
+def test_a_preset_of_another_quantity_is_refused(table: Make) -> None:
+    with pytest.raises(ValueError, match="kPa is no mA"):
+        table([spec()], [Point(id=LEAK, preset="hydrant-municipal")])
+    with pytest.raises(ValueError, match="no preset nothing"):
+        table([spec()], [Point(id=LEAK, preset="nothing")])
+
+
+def test_every_preset_is_sound() -> None:
+    for name, preset in PRESETS.items():
+        assert preset.confidence in ("H", "M", "L"), name
+        assert Kind(preset.kind)
+        assert preset.limits.keys() <= LIMIT_KEYS, name
+        assert preset.source[:3] == "GB ", name
+        limits = preset.limits
+        order = (
+            "range_low",
+            "alarm_low_low",
+            "alarm_low",
+            "prealarm_low",
+            "prealarm_high",
+            "alarm_high",
+            "alarm_high_high",
+            "range_high",
+        )
+        values = [limits[key] for key in order if key in limits]
+        assert values == sorted(set(values)), name
+        convert_limits(limits, preset.unit, preset.unit)
+
+
+def test_units_of_one_quantity_convert_both_ways_and_no_others() -> None:
+    assert factor("MPa", "kPa") == 1000.0
+    assert factor("m3/h", "L/s") == pytest.approx(1 / 3.6)
+    assert convert_limits({"alarm_low": 0.14, "on_delay_s": 10.0}, "MPa", "kPa") == {
+        "alarm_low": 140.0,
+        "on_delay_s": 10.0,
+    }
+    assert VALUE_LIMITS < LIMIT_KEYS
+    for one, other in (("kPa", "mA"), ("kPa", ""), ("furlong", "m")):
+        with pytest.raises(ValueError, match="is no"):
+            factor(one, other)
+
+
+@pytest.mark.parametrize("page", ["rules.md", "rules.zh.md"])
+def test_the_page_says_what_every_preset_holds(page: str) -> None:
+    def side(limits: Mapping[str, float], *names: str) -> str:
+        signs = [f"{'<' if name.endswith('low') else '>'} {limits[name]:g}" for name in names if name in limits]
+        return " / ".join(signs) or "-"
+
+    rows = [
+        f"| `{name}` | {preset.unit} | {preset.kind} | {side(preset.limits, 'prealarm_low', 'prealarm_high')} | "
+        f"{side(preset.limits, 'alarm_low', 'alarm_high')} | {side(preset.limits, 'alarm_low_low', 'alarm_high_high')} | "
+        f"{preset.source} | {preset.confidence} |"
+        for name, preset in PRESETS.items()
+    ]
+    text = (Path(__file__).parents[2] / "docs" / page).read_text("utf-8")
+    assert [row for row in rows if row not in text] == []
