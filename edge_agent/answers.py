@@ -74,6 +74,7 @@ class Answers:
             "clock_source": core.clock.source,
             "wall_ns": now.wall_ns,
             "outputs": core.annunciator.levels() | ({OUTPUT: True} if core.modem_power.off else {}),
+            "config": core.provenance.stands_in,
             "board": {"code": fault.code, "params": fault.params} if (fault := core.board_fault) else None,
             "loop_lag_ms": round(core.lag.take_worst_s() * 1000, 2),
             "stuck": core.supervisor.stuck(),

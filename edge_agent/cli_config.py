@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_agent.terminal import CONFIG, OK, WARNINGS, CliContext, print_json, print_lines, table
+from edge_agent.terminal import CONFIG, OK, WARNINGS, CliContext, print_json, print_lines, printable, table
 from edge_agent.texts import text
 
 if TYPE_CHECKING:
     from drivers.profile import Profiles
     from edge_agent.config.load import Loaded
+    from edge_agent.last_good import InForce
 
 
 @click.group(name="config")
@@ -29,9 +30,12 @@ def config_group() -> None:
 def check(ctx: click.Context, path: Path | None, for_start: bool) -> None:
     """Report every fault. Exit 0 sound, 1 warnings, 78 errors."""
     from edge_agent.config.report import as_json, render
+    from edge_agent.last_good import in_force
 
     obj = _context(ctx)
-    loaded = load_site(path or obj.config_dir, look_at_machine=not for_start)
+    site = path or obj.config_dir
+    found = in_force(site, load_site(site, look_at_machine=not for_start))
+    loaded = found.loaded
     errors = sum(finding.severity == "error" for finding in loaded.findings)
     warnings = len(loaded.findings) - errors
     if obj.json_out:
@@ -42,12 +46,13 @@ def check(ctx: click.Context, path: Path | None, for_start: bool) -> None:
                 "warnings": warnings,
                 "files": [str(file) for file in loaded.sources],
                 "findings": [as_json(finding, obj.lang) for finding in loaded.findings],
+                "stands_in": found.why(),
             }
         )
     else:
         for finding in loaded.findings:
             print_lines([render(finding, obj.lang)])
-        print_lines([_summary(loaded, errors, warnings, obj.lang)])
+        print_lines([_summary(loaded, errors, warnings, obj.lang), *stand_in_words(found, obj.lang)])
     ctx.exit(CONFIG if errors else WARNINGS if warnings and not for_start else OK)
 
 
@@ -56,11 +61,14 @@ def check(ctx: click.Context, path: Path | None, for_start: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, path: Path | None) -> None:
     """Show the configuration in force and where each key comes from."""
+    from edge_agent.config.load import load_contents
     from edge_agent.config.report import as_json, render
+    from edge_agent.last_good import in_force
 
     obj = _context(ctx)
-    loaded = load_site(path or obj.config_dir, look_at_machine=False)
-    entries = list(effective(loaded))
+    found = in_force(path or obj.config_dir)
+    loaded = found.loaded
+    entries = list(effective(load_contents(found.copy.files) if found.copy and found.stands_in else loaded))
     if obj.json_out:
         print_json(
             {
@@ -68,10 +76,12 @@ def show(ctx: click.Context, path: Path | None) -> None:
                 "files": [str(file) for file in loaded.sources],
                 "keys": entries,
                 "findings": [as_json(finding, obj.lang) for finding in loaded.findings],
+                "stands_in": found.why(),
             }
         )
     else:
         print_lines([render(finding, obj.lang) for finding in loaded.findings], err=True)
+        print_lines(stand_in_words(found, obj.lang), err=True)
         head = [text(f"config.column_{name}", obj.lang) for name in ("key", "value", "origin")]
         rows = [(entry["key"], _shown(entry["value"]), _from(entry["origin"], obj.lang)) for entry in entries]
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -182,6 +192,16 @@ def _summary(loaded: "Loaded", errors: int, warnings: int, lang: str) -> str:
     sources = len(config.panels) + sum(len(bus.devices) for bus in config.buses) + len(config.contacts)
     sources += sum(len(receiver.devices) for receiver in config.receivers)
     return text("config.summary_ok", lang, files=len(loaded.sources), sources=sources, uplinks=len(config.uplinks))
+
+
+def stand_in_words(found: "InForce", lang: str) -> list[str]:
+    """What the services run on instead of damaged files, and what to do; nothing if they run on the files."""
+    if not found.stands_in or found.copy is None:
+        return []
+    from edge_agent.china_time import china_time
+
+    when = china_time(found.copy.accepted_wall_ns, found.copy.accepted_clock)
+    return [text("config.stands_in", lang, when=when, copy=printable(str(found.copy.path)))]
 
 
 def _context(ctx: click.Context) -> CliContext:

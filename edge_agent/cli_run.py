@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +19,7 @@ from edge_agent.terminal import CONFIG, FAILURES, OK, CliContext, print_lines
 from edge_agent.texts import text
 
 if TYPE_CHECKING:
-    from edge_agent.config.model import Config
+    from edge_agent.last_good import InForce
 
 log = logging.getLogger("edge.cli")
 
@@ -26,16 +27,17 @@ LOG_LINES_MAX = 10_000
 LOG_END_S = 1.0
 
 
-def load_or_complain(obj: CliContext) -> "Config | None":
-    """The checked configuration. Print every finding to stderr; None if any of them is an error."""
-    from edge_agent.cli_config import load_site
+def load_or_complain(obj: CliContext) -> "InForce":
+    """What to run on. Print every finding to stderr, and what stands in for damaged files."""
+    from edge_agent.cli_config import stand_in_words
     from edge_agent.config.report import render
+    from edge_agent.last_good import in_force
 
     # A port that is not there yet, a profile that cannot be used: faults for the core to tell, no reason to stay off.
-    loaded = load_site(obj.config_dir, look_at_machine=False)
-    for finding in loaded.findings:
-        print(render(finding, obj.lang), file=sys.stderr)
-    return loaded.config
+    found = in_force(obj.config_dir)
+    print_lines([render(finding, obj.lang) for finding in found.loaded.findings], err=True)
+    print_lines(stand_in_words(found, obj.lang), err=True)
+    return found
 
 
 def log_to_stderr(environ: Mapping[str, str] = os.environ) -> Callable[[], None]:
@@ -119,22 +121,28 @@ def run(obj: CliContext) -> int:
     """Run the core: drivers, points, alarms, journal."""
     # The core speaks no TLS (docs/decisions/0006). asyncio takes a missing ssl for granted; with it come 4 MB of libcrypto.
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
-    config = load_or_complain(obj)
+    found = load_or_complain(obj)
+    config = found.config
     if config is None:
         return CONFIG
+    running: InForce | None = found
     from buffer.faults import JournalError
     from drivers.profile import ProfileError
+    from edge_agent.cli_config import stand_in_words
     from edge_agent.cli_profile import say
-    from edge_agent.core import run_core
 
     end_log = log_to_stderr()
     sys.setswitchinterval(0.0005)  # no input waits for another thread's full 5 ms turn (p99.9 10 ms -> 2.5 ms)
     gc.freeze()  # nothing of the program itself is looked through again
     gc.set_threshold(20_000, 20, 50)  # a full collection among 5 000 alarms holds up the next one by 20 ms and more
     try:
-        return _serve(run_core(config), refuses=(JournalError, ProfileError))
-    except ProfileError as error:
-        print_lines([say(error.code, error.params, obj.lang)], err=True)
+        while running is not None:
+            try:
+                return _serve(_core(obj, running), refuses=(JournalError, ProfileError))
+            except ProfileError as error:
+                print_lines([say(error.code, error.params, obj.lang)], err=True)
+                running = running.instead(error)
+                print_lines(stand_in_words(running, obj.lang) if running else [], err=True)
         return CONFIG  # a restart would not mend it
     except JournalError as error:
         print_lines([text(f"journal.{error.code}", obj.lang, path=config.gateway.data_dir)], err=True)
@@ -143,11 +151,20 @@ def run(obj: CliContext) -> int:
         end_log()
 
 
+async def _core(obj: CliContext, found: "InForce") -> None:
+    from edge_agent.core import run_core
+    from edge_agent.last_good import Provenance, home_of, keep
+
+    assert found.config is not None
+    kept = None if found.stands_in else partial(keep, obj.config_dir, found.loaded, home_of(found.config))
+    await run_core(found.config, Provenance(stands_in=found.why(), before=found.before(), keep=kept))
+
+
 @click.command()
 @click.pass_obj
 def uplink(obj: CliContext) -> int:
     """Run the uplink: the journal to the centres."""
-    config = load_or_complain(obj)
+    config = load_or_complain(obj).config
     if config is None:
         return CONFIG
     import random

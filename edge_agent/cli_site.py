@@ -62,14 +62,12 @@ class Refused(Unreachable):
 
 
 def socket_path(obj: CliContext, given: Path | None) -> Path:
-    """Where the core listens: `given`, else by the configuration, else (unreadable configuration) where it does by default."""
+    """Where the core listens: `given`, else by the configuration in force, else where it does by default."""
     if given is not None:
         return given
-    from edge_agent.config.load import load
-    from edge_agent.config.model import Gateway
+    from edge_agent.last_good import gateway_of
 
-    config = load(obj.config_dir).config
-    return (config.gateway if config else Gateway(id="none")).run_dir / "core.sock"
+    return gateway_of(obj.config_dir).run_dir / "core.sock"
 
 
 async def connect(path: Path) -> "LocalClient":
@@ -194,6 +192,8 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
         text("cli.status_agent", lang),
         text("cli.status_stuck", lang, workers=", ".join(stuck)) if stuck else uptime,
     )
+    if stands_in := state.get("config"):
+        add("fault", text("cli.status_config", lang), _config_words(stands_in, lang))
     _judge_alarms(state.get("alarms") or {}, lang, add)
     for check in state.get("duty") or []:
         add("warn", text("cli.status_duty", lang, dest=check.get("dest")), duty_state(check, lang))
@@ -261,6 +261,17 @@ def _link_words(link: Mapping[str, Any], lang: str) -> str:
             else text("cli.status_link_bytes", lang, mb=mb)
         )
     return how
+
+
+def _config_words(stands_in: Mapping[str, Any], lang: str) -> str:
+    """Since when the configuration that stands in was good, and why it has to."""
+    where = f"{stands_in.get('file')}:{stands_in.get('line')}" if stands_in.get("line") else str(stands_in.get("file"))
+    try:
+        why = text(f"config.{stands_in['code']}", lang, **stands_in.get("params") or {})
+    except KeyError:  # a code or a parameter of another version
+        why = str(stands_in.get("code"))
+    when = china_time(stands_in.get("accepted_wall_ns"), stands_in.get("accepted_clock"))
+    return text("cli.status_config_is", lang, when=when, where=where, why=why)
 
 
 def _board_words(board: Mapping[str, Any], lang: str) -> str:

@@ -30,6 +30,7 @@ from edge_agent.clock import LabelClock, SystemClock, TimeSource
 from edge_agent.commander import Commander
 from edge_agent.config.model import Config
 from edge_agent.keeper import Keeper
+from edge_agent.last_good import FROM_FILES, Provenance
 from edge_agent.local_api import ApiError, LocalServer
 from edge_agent.model import KINDS, Clock, Event, Kind, Sound
 from edge_agent.modem_power import ModemPower
@@ -56,6 +57,7 @@ log = logging.getLogger("edge.core")
 HOUSEKEEPING_S = 1.0
 UPLINK_ABSENT_S = 30.0
 JOURNAL_HUNG_S = 20.0
+GONE_NAMED = 50  # sources an edited configuration no longer names
 KEPT_AT_ONCE = 50  # changes journalled in one turn of the loop: some 5 ms on a Pi
 
 # What the store says once, and what it says when a trouble is over. All other codes last until then.
@@ -66,11 +68,11 @@ Change = tuple[list[Event], dict[str, bytes | None]]  # events that belong toget
 Receipt = Callable[[bool], None]  # whom to tell that the changes before it are durable
 
 
-async def run_core(config: Config, *, clock: TimeSource | None = None) -> None:
+async def run_core(config: Config, provenance: Provenance, *, clock: TimeSource | None = None) -> None:
     """Run one site until cancelled. Raise JournalError("locked") if another core has it, ProfileError if not one of its panels,
     buses and contacts can be watched.
     """
-    await Core(config, clock or SystemClock()).run()
+    await Core(config, clock or SystemClock(), provenance).run()
 
 
 class Core:
@@ -80,12 +82,17 @@ class Core:
         self,
         config: Config,
         clock: TimeSource,
+        provenance: Provenance = FROM_FILES,
         *,
         open_journal: OpenJournal = open_journal,
         open_board: Callable[[Config], tuple[Gpio, GpioError | None]] = open_board,
         open_port: OpenPort | None = None,
     ) -> None:
-        self.config, self.clock = config, LabelClock(clock)
+        self.config, self.clock, self.provenance = config, LabelClock(clock), provenance
+        wiring = Wiring(self.when_kept, self._utc)
+        wires, self._unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs), wiring, open_port)
+        if self._unbuilt and not wires and not config.contacts:
+            raise next(iter(self._unbuilt.values()))  # before anything is opened: something else may be tried
         self._loop = asyncio.get_running_loop()
         self.started = self.clock.now()
         self._event_count = 0
@@ -121,11 +128,7 @@ class Core:
         self.modem_power = ModemPower(self.gpio, config.board, self._modem_power_done)
         contacts, self._button_lines = build_contacts(config, self.gpio), build_buttons(config, self.gpio)
         self._buttons = Buttons(self._push_button, self._button_stuck, self.take)
-        wiring = Wiring(self.when_kept, self._utc)
-        wires, self._unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs), wiring, open_port)
         self.drivers: list[Driver] = [*wires, *([contacts] if contacts else [])]
-        if self._unbuilt and not self.drivers:
-            raise next(iter(self._unbuilt.values()))
         self.points = PointTable(
             (),
             with_buildings(config.points, config.waters),
@@ -517,6 +520,7 @@ class Core:
                 for name, work in (("watchdog", self.supervisor.feed_watchdog), ("lag", self.lag.run)):
                     tasks.create_task(self.supervisor.keep(name, work), name=name)
                 self._tell_start()
+                tasks.create_task(self._keep_config(), name="config")
                 notify("READY=1\nSTATUS=running")
                 log.info("running gateway=%s drivers=%d", self.config.gateway.id, len(self.drivers))
         finally:
@@ -559,6 +563,7 @@ class Core:
 
     def _tell_start(self) -> None:
         self._own_event(Kind.BOOT, "gateway", True, {"version": __version__, "alarms": len(self.alarms.alarms())})
+        self._tell_config()
         now_ns = self.now_ns()
         self.points.start(now_ns)
         self.take([LinkState(name, False, now_ns, "profile", ascii(why)[:200]) for name, why in self._unbuilt.items()])
@@ -566,6 +571,26 @@ class Core:
             self._own_event(Kind.FAULT, point, True, {"reason": "unusable", "detail": ascii(fault)[:200]})
         if self.board_fault is not None:
             self._board_fault(self.board_fault)
+
+    def _tell_config(self) -> None:
+        """A configuration that is not the one in the files, or that no longer watches what the last one did: never in silence."""
+        if (why := self.provenance.stands_in) is not None:
+            log.critical("config last good stands in: %s", ascii(why))
+            self._own_event(Kind.FAULT, "config", True, {"reason": "last_good", **why})
+        before = self.provenance.before
+        if before is not None and (gone := sorted(sources_of(before).keys() - self._sources.keys())):
+            fields = {"reason": "no_longer_watched", "sources": gone[:GONE_NAMED], "count": len(gone)}
+            self._once(Kind.FAULT, "config/sources", fields)
+
+    async def _keep_config(self) -> None:
+        """What this core could start with is the last good configuration from now on. On a thread: a card may stall for seconds."""
+        keep = self.provenance.keep
+        if keep is None:
+            return
+        try:
+            await asyncio.to_thread(keep, self.clock.now(), not self._unbuilt)
+        except Exception:
+            log.exception("config: the last good one is not kept")
 
     async def _serve(self) -> None:
         """The local API. Without its directory, or with a path too long for a socket, alarms sound and are kept all the same."""

@@ -55,14 +55,12 @@ def opened(directory: Path) -> Iterator["JournalReader"]:
 
 
 def journal_dir(obj: CliContext, given: Path | None) -> Path:
-    """`given`, else the configured directory, else (unreadable configuration) the one a gateway has."""
+    """`given`, else that of the configuration in force, else the one a gateway has."""
     if given is not None:
         return given
-    from edge_agent.config.load import load
-    from edge_agent.config.model import Gateway
+    from edge_agent.last_good import gateway_of
 
-    config = load(obj.config_dir).config
-    return (config.gateway if config else Gateway(id="none")).data_dir
+    return gateway_of(obj.config_dir).data_dir
 
 
 def priorities(streams: Sequence[str]) -> tuple[Priority, ...]:

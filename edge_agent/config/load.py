@@ -4,7 +4,7 @@ Tables merge, arrays of tables append, any other value of a later file replaces 
 """
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from edge_agent.config.findings import Finding, Findings, Origin
 from edge_agent.config.model import Config, Gateway
 from edge_agent.config.schema import children
 from edge_agent.config.site import Item, Site
-from edge_agent.config.source import read
+from edge_agent.config.source import Content, Source, parse, read
 
 _FILES_MAX: Final = 64
 _IGNORED_QUIETLY: Final = (
@@ -42,6 +42,8 @@ class Loaded:
     sources: tuple[Path, ...]  # the files, in reading order
     origins: Mapping[str, Origin] = field(default_factory=dict)  # "panel[hall].baud" -> where it is written
     profile_dirs: tuple[Path, ...] = _PROFILE_DIRS  # sound even if `config` is None
+    data_dir: Path | None = None  # as written; it too may be known although `config` is None
+    contents: tuple[Content, ...] = ()  # of the sources, as far as they could be read
 
 
 def load(
@@ -61,8 +63,7 @@ def load(
     """
     findings = Findings()
     sources = [read(file, findings) for file in _files(directory_or_file, findings)]
-    site = Site(sources, findings)
-    check.check_all(site)
+    site = _checked(sources, findings)
     if profiles is not None:
         check.check_profiles(site, profiles(), unsound)
     if check_ports:
@@ -71,17 +72,36 @@ def load(
     if check_tls:
         check.check_tls_files(site)
         check.check_receiver_keys(site)
-    config = None if findings.failed() else _with_credentials(_build(site.top))
+    return _loaded(site, sources, findings, directory_or_file)
+
+
+def load_contents(contents: Iterable[Content]) -> Loaded:
+    """As `load`, of files that were read before: nothing is looked at but these bytes."""
+    findings = Findings()
+    sources = [parse(content, findings) for content in contents]
+    return _loaded(_checked(sources, findings), sources, findings, Path())
+
+
+def _checked(sources: Sequence[Source], findings: Findings) -> Site:
+    site = Site(sources, findings)
+    check.check_all(site)
+    return site
+
+
+def _loaded(site: Site, sources: Sequence[Source], findings: Findings, whole: Path) -> Loaded:
     order = {source.file: n for n, source in enumerate(sources)}
     found = list(findings.sorted(order))
     if findings.more:
-        found.append(Finding("error", "more", directory_or_file, 0, "", {"count": findings.more}))
+        found.append(Finding("error", "more", whole, 0, "", {"count": findings.more}))
+    gateway = next(iter(site.items("gateway")), None)
     return Loaded(
-        config,
+        None if findings.failed() else _with_credentials(_build(site.top)),
         tuple(found),
         tuple(source.file for source in sources),
         dict(site.written()),
         site.top.values.get("profile_dirs", _PROFILE_DIRS),
+        gateway.values.get("data_dir") if gateway is not None else None,
+        tuple(source.content for source in sources if source.content is not None),
     )
 
 

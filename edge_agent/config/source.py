@@ -5,6 +5,7 @@ likely cause, mended where the cause is only the input method (full-width punctu
 """
 
 import codecs
+import os
 import re
 import stat
 import tomllib
@@ -40,11 +41,22 @@ _CAUSES: Final = (  # first match of the value names the likely cause
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of one file, and what its inode says of them."""
+
+    file: Path
+    data: bytes
+    mtime_ns: int  # when they were last written
+    private: bool = True  # others than its owner may not read it
+
+
 @dataclass(slots=True)
 class Source:
     """One file as read. `lines` knows every path of `tree`."""
 
     file: Path
+    content: Content | None = None  # None: it could not be read at all
     tree: dict[str, Any] = field(default_factory=dict)
     lines: dict[KeyPath, int] = field(default_factory=dict)
     broken: bool = False  # a table, or all, was left out of `tree`: what seems missing may only be unreadable
@@ -70,12 +82,15 @@ def narrow_forms(text: str) -> str:
 
 def read(file: Path, findings: Findings) -> Source:
     """Read `file`. All faults go to `findings`; the tree holds whatever could be understood."""
-    source = Source(file)
-    data = _bytes(file, findings)
-    if data is None:
-        source.broken = True
-        return source
-    text = _text(data, file, findings)
+    content = fetch(file, findings)
+    return Source(file, broken=True) if content is None else parse(content, findings)
+
+
+def parse(content: Content, findings: Findings) -> Source:
+    """As `read`, of bytes that are already here."""
+    file = content.file
+    source = Source(file, content)
+    text = _text(content.data, file, findings)
     if not text.strip():
         findings.warning("empty_file", Origin(file, 0))
         return source
@@ -87,7 +102,8 @@ def read(file: Path, findings: Findings) -> Source:
     return source
 
 
-def _bytes(file: Path, findings: Findings) -> bytes | None:
+def fetch(file: Path, findings: Findings) -> Content | None:
+    """The bytes of `file`; None, and a finding that says why, if they cannot be had."""
     at = Origin(file, 0)
     try:
         info = file.stat()
@@ -98,6 +114,7 @@ def _bytes(file: Path, findings: Findings) -> bytes | None:
             findings.error("file_too_large", at, bytes=info.st_size, bytes_max=FILE_BYTES_MAX)
             return None
         with file.open("rb") as stream:
+            info = os.fstat(stream.fileno())
             data = stream.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError:
         findings.error("missing_file", at)
@@ -108,7 +125,7 @@ def _bytes(file: Path, findings: Findings) -> bytes | None:
     if len(data) > FILE_BYTES_MAX:
         findings.error("file_too_large", at, bytes=len(data), bytes_max=FILE_BYTES_MAX)
         return None
-    return data
+    return Content(file, data, info.st_mtime_ns, not info.st_mode & 0o077)
 
 
 def _text(data: bytes, file: Path, findings: Findings) -> str:

@@ -59,10 +59,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "help_status": (
         "网关总览\n\n退出码: 0 正常; 1 需要关注 (报警、故障点、监测连接线路离线、状态未知); 2 网关不能尽责"
-        " (核心进程无应答、部件停滞、通信链路断开、事件库写不进)。",
+        " (核心进程无应答、部件停滞、通信链路断开、事件库写不进、配置有错)。",
         "The whole gateway on one screen\n\nExit codes: 0 all well; 1 look at it (an alarm, a faulty point, a line to a panel down,"
         " a state unknown); 2 the gateway cannot do its duty (core not answering, a worker stuck, a link to a centre down,"
-        " the journal not writable).",
+        " the journal not writable, the configuration wrong).",
     ),
     "help_points": (
         "点位和当前值\n\n写上一段文字则只列出编号或名称含有它的点位。",
@@ -301,6 +301,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "status_since": (", 已 {span}", ", for {span}"),
     "status_pending": (", 待送 {count} 条", ", {count} waiting"),
     "status_journal": ("事件库", "journal"),
+    "status_config": ("配置", "configuration"),
+    "status_config_is": (
+        "配置有错, 使用 {when} 接受的上次有效配置运行。{where}: {why}。查看全部问题: edge-agent config check",
+        "wrong; running on the last good one, accepted {when}. {where}: {why}. All of it: edge-agent config check",
+    ),
     "status_board": ("蜂鸣器和指示灯", "buzzer and lamps"),
     "status_outputs": ("正在输出", "outputs on"),
     "status_memory": (
@@ -344,6 +349,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reason_unlisted": ("未配置的设备发来", "a device that is not configured speaks"),
     "reason_frozen": ("数值长时间不变", "value does not move"),
     "reason_missing": ("长时间没有上报", "has not reported"),
+    "reason_last_good": (
+        "配置有错, 使用上次有效的配置运行",
+        "configuration wrong, running on the last good one",
+    ),
+    "reason_no_longer_watched": ("配置里少了原有的来源", "sources are no longer in the configuration"),
     "reason_stuck": ("按键一直按下", "button stays pushed"),
     "reason_unconfirmed": ("中心未确认收到", "the centre does not confirm"),
     "reason_unparsed": ("说了无人能懂的话", "said what nobody understands"),

@@ -73,6 +73,30 @@ TEXTS: dict[str, tuple[str, str]] = {
         "文件名不以 .toml 结尾, 未读。若是配置, 请改名",
         "The name does not end in .toml, so it was not read. Rename it if it is meant to be",
     ),
+    "rotted": (
+        "内容与上次接受时不同, 而大小和修改时间没有变: 不是有人修改, 是存储介质出错。请恢复文件并检查存储卡; "
+        "确是有意修改, 则执行: touch {path}",
+        "The content differs from what was last accepted, yet size and time of writing do not: nobody changed it, the medium"
+        " did. Restore the file and check the card; if somebody did change it, run: touch {path}",
+    ),
+    "cut_short": (
+        "文件只有 {bytes} 字节, 上次接受时有 {bytes_accepted} 字节, 后面的部分缺失。请恢复文件; "
+        "确是有意删去, 则在末尾加一行注释, 如 # 完",
+        "The file has {bytes} bytes and had {bytes_accepted} when it was last accepted: its end is missing. Restore it; if the"
+        " end was removed on purpose, add a comment as the last line, such as # end",
+    ),
+    "lost_profile": (
+        "型号资料文件 {value} 不见了, 配置里还在用",
+        "The file of the profile {value} is gone, and the configuration still names it",
+    ),
+    "broken_profile": (
+        "型号资料文件 {value} 已损坏, 读不出来。用 edge-agent profile check 查看原因",
+        "The file of the profile {value} is damaged and cannot be read. See why with edge-agent profile check",
+    ),
+    "nothing_to_watch": (
+        "没有一个来源能监测: {why}",
+        "Not one source could be watched: {why}",
+    ),
     "empty_file": ("文件是空的", "The file is empty"),
     "bom": (
         "文件开头有 BOM 标记, 已略过。建议另存为 UTF-8 (无 BOM)",
@@ -337,6 +361,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Configuration is sound: {files} files, {sources} sources, {uplinks} centres",
     ),
     "summary_found": ("{errors} 个错误, {warnings} 个警告", "{errors} errors, {warnings} warnings"),
+    "stands_in": (
+        "配置有错, 服务使用上次有效的配置运行: {when} 接受, 存于 {copy}。改正后重启服务。",
+        "The configuration is wrong, so the services run on the last good one: accepted {when}, kept in {copy}. Mend this, then"
+        " restart them.",
+    ),
     "default": ("默认", "default"),
     "column_key": ("项", "key"),
     "column_value": ("值", "value"),

@@ -100,6 +100,81 @@ def test_a_wrong_configuration_starts_nothing_and_exits_78(cli: Cli, tmp_path: P
     assert cli(service, "--config", str(tmp_path / "none")).exit_code == 78
 
 
+def test_a_configuration_that_went_bad_is_told_and_the_last_good_one_runs(
+    cli: Cli, site: Path, start: Start, until: Until
+) -> None:
+    child = start("run", "--config", str(site))
+    until((site / "data" / "config.good").exists)
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=30)
+    sound = (site / "config.toml").read_text("utf-8")
+    (site / "config.toml").write_text(sound.replace('"county"', '"county'), "utf-8")
+    checked = cli("config", "check", str(site), "--lang", "zh")
+    assert checked.exit_code == 78
+    assert "上次有效的配置" in checked.stdout
+    assert (
+        json.loads(cli("config", "check", str(site), "--json").stdout)["stands_in"]["code"] == "syntax_unclosed_quote"
+    )
+    uplink = start("uplink", "--config", str(site))
+    core = start("run", "--config", str(site), "--lang", "en")
+    until(core_answers(cli, site))  # it is found although the file does not say where
+    until((site / "data" / "delivery.db").exists)
+    said = cli("status", "--config", str(site), "--lang", "zh")
+    assert said.exit_code == 2
+    assert "使用 20" in said.stdout
+    assert "config.toml:7" in said.stdout
+    faults = json.loads(cli("alarms", "--json", "--config", str(site)).stdout)
+    assert [alarm["point"] for alarm in faults if alarm["kind"] == "fault"] == ["config"]
+    for service in (uplink, core):
+        assert service.poll() is None
+        service.send_signal(signal.SIGTERM)
+    log = core.communicate(timeout=30)[1].decode()
+    assert "last good one: accepted 20" in log
+    assert "config last good stands in" in log
+    kept = json.loads(cli("events", "--json", "--config", str(site)).stdout)
+    (told,) = [record["body"] for record in kept if record["body"]["point"] == "config"]
+    assert told["fields"]["reason"] == "last_good"
+    assert (told["fields"]["code"], told["fields"]["line"]) == ("syntax_unclosed_quote", 7)
+
+
+def test_a_core_that_could_watch_nothing_of_an_edit_goes_on_with_what_it_had(
+    cli: Cli, site: Path, start: Start, until: Until
+) -> None:
+    file = site / "config.toml"
+    panel = '[[panel]]\nid = "p1"\nprofile = "gst-layer-bus"\nport = "/dev/null"\n'
+    file.write_text(file.read_text("utf-8") + panel, "utf-8")
+    child = start("run", "--config", str(site))
+    until((site / "data" / "config.good").exists)
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=30)
+    file.write_text(file.read_text("utf-8").replace("gst-layer-bus", "gst-layer-buss"), "utf-8")
+    child = start("run", "--config", str(site))
+    until(core_answers(cli, site))
+    state = json.loads(cli("status", "--json", "--config", str(site)).stdout)
+    assert state["config"]["code"] == "nothing_to_watch"
+    assert "p1" in [source["id"] for source in state["sources"]]
+    child.send_signal(signal.SIGTERM)
+    assert b"gst-layer-buss" in child.communicate(timeout=30)[1]
+
+
+def test_sources_an_edited_configuration_no_longer_names_are_told(
+    cli: Cli, site: Path, start: Start, until: Until
+) -> None:
+    sound = (site / "config.toml").read_text("utf-8")
+    more = f'[board]\ngpio = "fake"\nfake_socket = "{site}/b"\n[[contact]]\nid = "door"\nline = 5\n'
+    (site / "config.toml").write_text(sound + more, "utf-8")
+    for _ in range(2):
+        child = start("run", "--config", str(site))
+        until((site / "data" / "config.good").exists)
+        until(core_answers(cli, site))
+        child.send_signal(signal.SIGTERM)
+        child.communicate(timeout=30)
+        (site / "config.toml").write_text(sound + "# end\n", "utf-8")
+    events = [record["body"] for record in json.loads(cli("events", "--json", "--config", str(site)).stdout)]
+    told = [event["fields"] for event in events if event["point"] == "config/sources" and event["active"]]
+    assert told == [{"reason": "no_longer_watched", "sources": ["contacts"], "count": 1}]
+
+
 def test_journald_gets_a_priority_on_every_line_and_only_ascii(capfd: pytest.CaptureFixture[str]) -> None:
     try:
         end = log_to_stderr({"JOURNAL_STREAM": "8:1"})

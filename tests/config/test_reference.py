@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edge_agent import last_good
 from edge_agent.config import check, load, model, site, source
 from edge_agent.config.load import load as load_config
 from edge_agent.config.reference import CODES, page, sample
@@ -95,7 +96,9 @@ def test_the_example_site_with_its_conf_d_is_sound() -> None:
 
 
 def test_every_code_the_checks_give_has_a_text_and_every_text_of_a_code_is_given() -> None:
-    text = "".join(Path(module.__file__ or "").read_text(encoding="utf-8") for module in (check, load, site, source))
+    text = "".join(
+        Path(module.__file__ or "").read_text(encoding="utf-8") for module in (check, load, site, source, last_good)
+    )
     literals = set(re.findall(r'"([a-z0-9_]+)"', text))
     assert {code for code in CODES if not {code, code.removeprefix("syntax_")} & literals} == set()
     given = set(re.findall(r'(?:[.]error|[.]warning|_error)[(]\s*"([a-z0-9_]+)"', text))

@@ -4,8 +4,13 @@ EDGE_NET_ALARMS (scripts/evidence: 200) alarms over each profile; EDGE_NET_FAULT
 """
 
 import asyncio
+import contextlib
+import json
 import os
+import socket
+import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -16,8 +21,8 @@ import pytest
 from simulators.process import Program
 from tests.brokers import Broker, Certificates, free_port
 from tests.net.link import G4, HEALED, NBIOT, BadLink
-from tests.proof.checker import compare, read_given_up
-from tests.proof.site import ProofSite, note
+from tests.proof.checker import Name, compare, read_given_up
+from tests.proof.site import GATEWAY, ProofSite, note
 from tests.proof.test_full_disk import fires_at_centre, raise_fires
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(7200)]
@@ -53,10 +58,39 @@ async def far_site(link: BadLink, directory: Path) -> AsyncIterator[ProofSite]:
         f'host = "{link.here}"\nport = {port}\nca_file = "{certificates.ca_file}"\n'
         f'cert_file = "{cert}"\nkey_file = "{key}"\n'
     )
-    words = ("ip", "netns", "exec", link.namespace, *site.uplink.arguments)
-    site.uplink = Program("uplink", words, site.uplink.log)
+    behind(link, site)
     async with site:
         yield site
+
+
+def behind(link: BadLink, site: ProofSite) -> None:
+    """The uplink's way out is the link."""
+    words = ("ip", "netns", "exec", link.namespace, *site.uplink.arguments)
+    site.uplink = Program("uplink", words, site.uplink.log)
+
+
+@asynccontextmanager
+async def narrow_site(link: BadLink, directory: Path) -> AsyncIterator[ProofSite]:
+    """NB-IoT is the only way out: packed frames over UDP to the centre's ear at our end of the link, and nothing else."""
+    port, keys = free_udp_port(link.here), directory / "keys"
+    keys.mkdir()
+    key_file = keys / f"{GATEWAY}.key"
+    key_file.write_text(bytes(range(32)).hex())
+    site = ProofSite(more='[[link]]\nid = "nb"\nkind = "nbiot"')
+    site.towards = (
+        f'host = "127.0.0.1"\nport = 1\npacked_host = "{link.here}"\npacked_port = {port}\n'
+        f'packed_key_file = "{key_file}"\n'
+    )
+    site.centre_options = ("--packed-host", link.here, "--packed-port", str(port), "--packed-keys", str(keys))
+    behind(link, site)
+    async with site:
+        yield site
+
+
+def free_udp_port(host: str) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
 
 
 def delays_s(site: ProofSite, points: set[str]) -> list[float]:
@@ -103,6 +137,83 @@ async def test_alarms_are_confirmed_in_time(
     assert verdict.sound, verdict
     assert len(waits) == ALARMS
     assert p99 <= limit_s
+
+
+async def test_alarms_told_in_packed_frames_are_confirmed_in_time(tmp_path: Path) -> None:
+    said_ns: dict[str, int] = {}
+    with BadLink(SEED) as link:
+        async with narrow_site(link, tmp_path) as site:
+            link.shape(**NBIOT)
+            await site.start()
+            await raise_fires(site, 1, 1)
+            await site.until(partial(all_told, site), "the first alarm is told", 120.0, pause_s=0.2)
+            before = link.shape()
+            for n in range(100, 100 + ALARMS):
+                said_ns[f"panel1/{n:06d}"] = time.time_ns()
+                await raise_fires(site, n, 1)
+                await asyncio.sleep(3.0)
+            await site.until(partial(all_told, site), "every alarm is told", 120.0, pause_s=0.2)
+            await site.until(partial(no_lamp_waits, site), "the lamp knows", 120.0, pause_s=0.2)
+            counts = link.shape()
+            told, points = told_in_brief(site)
+            alarms = {name: body for name, body in site.witness.accepted.items() if name.stream == "alarm"}
+    begun = [body for body in alarms.values() if "escalates" not in body.get("fields", {})]
+    names = {body["point"]: name for name, body in alarms.items() if body in begun}
+    waits = sorted((told[names[point]] - at_ns) / 1e9 for point, at_ns in said_ns.items())
+    p99 = waits[min(len(waits) - 1, int(len(waits) * 0.99))]
+    lost, invented = alarms.keys() - told.keys(), told.keys() - alarms.keys()
+    doubled = [point for point, count in Counter(body["point"] for body in begun).items() if count > 1]
+    unknown = points - {body["point"] for body in alarms.values()} - {"panel1/*"}
+    note(
+        "net-nbiot-packed",
+        {
+            "profile": NBIOT,
+            "seed": SEED,
+            "alarms": len(waits),
+            "records": len(alarms),
+            "p50_s": round(waits[len(waits) // 2], 2),
+            "p99_s": round(p99, 2),
+            "max_s": round(waits[-1], 2),
+            "bytes_an_alarm": {way: (counts[way] - before[way]) // ALARMS for way in ("up", "down")},
+            "lost": len(lost),
+            "doubled": len(doubled),
+            "invented": len(invented) + len(unknown),
+        },
+    )
+    assert not lost
+    assert not doubled
+    assert not invented
+    assert not unknown
+    assert p99 <= 30.0
+
+
+def told_in_brief(site: ProofSite) -> tuple[dict[Name, int], set[str]]:
+    """What the centre was told of alarms, one by one or counted: name -> when it committed that. And of which points."""
+    told: dict[Name, int] = {}
+    points: set[str] = set()
+    query = (
+        "SELECT epoch, n, body, received_ns FROM records JOIN streams USING (stream_id)"
+        " WHERE stream = 'alarm' AND brief ORDER BY received_ns"
+    )
+    with contextlib.closing(sqlite3.connect(f"file:{site.centre_db}?mode=ro", uri=True, timeout=5)) as database:
+        for epoch, n, body, received_ns in database.execute(query):
+            said = json.loads(body)
+            points.add(said["point"])
+            covers = said.get("covers", {"first": n, "last": n})
+            for covered in range(covers["first"], covers["last"] + 1):
+                told.setdefault(Name(epoch, "alarm", covered), received_ns)
+    return told, points
+
+
+def all_told(site: ProofSite) -> bool:
+    """Whether the centre was told of every alarm the core told of."""
+    told, _ = told_in_brief(site)
+    return all(name in told for name in site.witness.accepted if name.stream == "alarm")
+
+
+async def no_lamp_waits(site: ProofSite) -> bool:
+    """Whether everything is confirmed, as the lamp has it."""
+    return await site.ask("undelivered") == []
 
 
 @pytest.mark.parametrize("fault", CHOSEN)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from buffer.records import Name, Priority
+from edge_agent import last_good
 from edge_agent.uplink.intervals import Intervals
 from edge_agent.uplink.ledger import Ledger
 from tests.power.agent import Session, arrives, recorded_session
@@ -93,13 +94,16 @@ async def test_no_cut_costs_the_running_agent_an_event_it_told(world: str) -> No
         with Recording(place, "card") as card:
             session = await recorded_session(place, card.mount, card)
         promises = session.promises()
-        tally, claims, starts = Tally(), 0, []
+        tally, claims, starts, copies = Tally(), 0, [], 0
         for index, state in enumerate(states(session.ops, count=CUTS // 2, seed=SEED, world=world)):
             label = f"{world} seed {SEED} index {index} {state.how}"
             promised = promises.by(state.cut)
             write_out(state.files, place / "state")
             if index % LEDGER_EVERY == 0:
                 claims += judge_ledger(place / "state" / "delivery.db", session.confirmed_by(state.cut), label)
+            if last_good.FILE in state.files:  # of the configuration: whole, or not there yet
+                assert last_good.read(place / "state" / last_good.FILE) is not None, label
+                copies += 1
             tally.add(judge(place / "state", promised), label, promised)
             if promised.acked and len(starts) < STARTS and index >= (len(starts) + 0.5) * CUTS // 2 // STARTS:
                 starts.append((state, dict(promised.acked)))
@@ -107,12 +111,13 @@ async def test_no_cut_costs_the_running_agent_an_event_it_told(world: str) -> No
     found = {
         **tally.counts(),
         "ledgers_opened": claims,
+        "configurations_kept_whole": copies,
         "started_as_programs": len(delays),
         "delivered_after_start_s_max": max(delays, default=0),
     }
     note(f"power-file-{world}", found)
     assert not tally.bad and not tally.set_aside, (tally.examples, tally.reported)
-    assert claims and len(delays) == STARTS
+    assert claims and copies and len(delays) == STARTS
 
 
 def judge_ledger(path: Path, truth: dict[tuple[str, Priority], Intervals], label: str) -> int:

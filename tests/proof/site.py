@@ -47,6 +47,7 @@ class ProofSite:
         self.core = self._service("core", "run")
         self.uplink = self._service("uplink", "uplink")
         self.witness = Witness(self.run_dir / "core.sock")
+        self.centre_options: tuple[str, ...] = ()
         self.centre: Program
         self.link: Link
         self._close = contextlib.AsyncExitStack()
@@ -65,7 +66,12 @@ class ProofSite:
             await self._close.enter_async_context(self.panel)
             where = ("--host", self.broker.host, "--port", str(self.broker.port), "--db", str(self.centre_db))
             self.centre = Program.python(
-                "centre", "simulators.centre", "run", *where, log=self.directory / "centre.log"
+                "centre",
+                "simulators.centre",
+                "run",
+                *where,
+                *self.centre_options,
+                log=self.directory / "centre.log",
             )
             await self.centre.start()
             self._close.push_async_callback(self.centre.stop)

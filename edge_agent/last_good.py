@@ -1,0 +1,337 @@
+"""The last good configuration: what a core ran on is kept beside the journal, and run on again where the files are damaged.
+
+Damaged is what `load` refuses; a file whose bytes changed although its size and time of writing did not, so that nobody wrote it;
+a file that ends where the accepted one goes on. Everything else is an edit, and counts. docs/decisions/0016.
+"""
+
+import dataclasses
+import errno
+import json
+import logging
+import os
+import tomllib
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.config.findings import Finding, Findings
+from edge_agent.config.load import Loaded, load, load_contents
+from edge_agent.config.model import Config, Gateway
+from edge_agent.config.source import Content, fetch
+from edge_agent.model import Instant
+
+log = logging.getLogger("edge.config")
+
+FILE: Final = "config.good"
+PROFILES: Final = "profiles.good"  # its profiles as files, for who reads profiles from a directory
+COPY_BYTES_MAX: Final = 16 << 20
+_FORMAT: Final = 1
+_SHOWN_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Files as they were accepted. `site` is the directory or file that was loaded, `path` where the copy lies."""
+
+    path: Path
+    site: str
+    files: tuple[Content, ...]  # in reading order
+    profiles: tuple[Content, ...]  # the site's own that these files name
+    accepted_wall_ns: int
+    accepted_clock: str
+
+    def same(self, site: str, files: tuple[Content, ...], profiles: tuple[Content, ...]) -> bool:
+        """Whether there is nothing new to keep."""
+        return (self.site, self.files, self.profiles) == (site, files, profiles)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What a service runs on, and what is wrong with the files if it is not they."""
+
+    loaded: Loaded  # the files; `config` is None also where only the comparison with the copy shows the damage
+    config: Config | None  # None: neither files nor copy can be run on
+    copy: Copy | None = None  # what was last accepted of these files
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether `config` is the copy's."""
+        return self.config is not None and self.loaded.config is None
+
+    def why(self) -> dict[str, object] | None:
+        """For `status` and the event: the first thing that is wrong, and when what stands in was accepted. None: nothing is."""
+        if not self.stands_in or self.copy is None:
+            return None
+        errors = [finding for finding in self.loaded.findings if finding.severity == "error"]
+        first = errors[0]
+        params = {name: _short(value) for name, value in first.params.items()}
+        return {
+            "code": first.code,
+            "file": _short(str(first.file)),
+            "line": first.line,
+            "key": _short(first.key),
+            "params": params,
+            "errors": len(errors),
+            "accepted_wall_ns": self.copy.accepted_wall_ns,
+            "accepted_clock": self.copy.accepted_clock,
+            "copy": str(self.copy.path),
+        }
+
+    def instead(self, source_fault: Exception) -> "InForce | None":
+        """The copy, where the files are sound and a core could watch nothing of what they name. None: there is nothing else.
+
+        Only one of the same directories: the uplink goes on with the files.
+        """
+        if self.stands_in or self.copy is None or self.config is None:
+            return None
+        config = load_contents(self.copy.files).config
+        if config is None or config.gateway != self.config.gateway:
+            return None
+        why = Finding("error", "nothing_to_watch", self.loaded.sources[0], 0, "", {"why": str(source_fault)})
+        damaged = replace(self.loaded, config=None, findings=(why, *self.loaded.findings))
+        return InForce(damaged, replace(config, profile_dirs=_unpacked(self.copy)), self.copy)
+
+    def before(self) -> Config | None:
+        """What was last accepted, where the files have been edited since."""
+        if self.copy is None or self.stands_in or self.copy.files == self.loaded.contents:
+            return None
+        return load_contents(self.copy.files).config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where a core's configuration comes from. `keep` makes it the last good one: when, and whether all of it could be built."""
+
+    stands_in: Mapping[str, object] | None = None  # InForce.why
+    before: Config | None = None
+    keep: Callable[[Instant, bool], object] | None = None
+
+
+FROM_FILES: Final = Provenance()
+
+
+def _short(value: object) -> object:
+    return value if isinstance(value, int | float) else str(value)[:_SHOWN_MAX]
+
+
+# --- which configuration counts -----------------------------------------------------------------------------------------
+
+
+def in_force(site: Path, loaded: Loaded | None = None, environ: Mapping[str, str] = os.environ) -> InForce:
+    """What a service of `site` runs on now: its files, or the copy of what was last accepted where they are damaged."""
+    loaded = loaded or load(site)
+    copy = next((found for home in _homes(loaded, environ) if (found := _of(site, home)) is not None), None)
+    if copy is None:
+        return InForce(loaded, loaded.config)
+    damage = list(_damage(copy, loaded))
+    if loaded.config is not None and not damage:
+        return InForce(loaded, loaded.config, copy)
+    damaged = replace(loaded, config=None, findings=(*damage, *loaded.findings))
+    config = load_contents(copy.files).config  # None: a newer program refuses what an older one accepted
+    if config is not None:
+        config = replace(config, profile_dirs=_unpacked(copy))
+    return InForce(damaged, config, copy)
+
+
+def gateway_of(site: Path) -> Gateway:
+    """Where the gateway of `site` keeps its things; by default if neither the files nor a copy can say."""
+    config = in_force(site).config
+    return config.gateway if config else Gateway(id="none")
+
+
+def _homes(loaded: Loaded, environ: Mapping[str, str]) -> Iterator[Path]:
+    """Where a copy may lie. The files may be too damaged to say where: systemd's word comes first, and there is a default."""
+    yield from (Path(directory) for directory in environ.get("STATE_DIRECTORY", "").split(":") if directory)
+    if loaded.data_dir is not None:
+        yield loaded.data_dir
+    yield Gateway(id="").data_dir
+
+
+def _of(site: Path, home: Path) -> Copy | None:
+    copy = read(home / FILE)
+    return copy if copy is not None and copy.site == _name_of(site) else None
+
+
+def _name_of(site: Path) -> str:
+    return os.path.abspath(site)  # noqa: PTH100 - resolve() asks the disk, which may be what is damaged
+
+
+def _damage(copy: Copy, loaded: Loaded) -> Iterator[Finding]:
+    present = {content.file: content for content in loaded.contents}
+    for accepted in copy.files:
+        if (now := present.get(accepted.file)) is not None and (code := _damaged(accepted, now)):
+            yield _finding(code, accepted, now)
+    if loaded.config is None:
+        return
+    profiles = _site_profiles(loaded.config)
+    for accepted in copy.profiles:
+        name = accepted.file.stem
+        if name not in profiles:
+            continue  # no longer named
+        if (file := profiles[name]) is None:
+            if not _is_shipped(name):
+                yield Finding("error", "lost_profile", accepted.file, 0, "", {"value": name})
+        elif file == accepted.file:
+            now = fetch(file, Findings())
+            if now is None or _tree(now.data) is None:
+                yield Finding("error", "broken_profile", file, 0, "", {"value": name})
+            elif code := _damaged(accepted, now):
+                yield _finding(code, accepted, now)
+
+
+def _damaged(accepted: Content, now: Content) -> str:
+    """Why `now` cannot be what somebody wrote; "" if it can, or if it says the same."""
+    if now.data == accepted.data or _tree(now.data) == _tree(accepted.data):
+        return ""
+    if len(now.data) == len(accepted.data) and now.mtime_ns == accepted.mtime_ns:
+        return "rotted"
+    return "cut_short" if accepted.data.startswith(now.data) else ""
+
+
+def _finding(code: str, accepted: Content, now: Content) -> Finding:
+    params = {"path": accepted.file, "bytes": len(now.data), "bytes_accepted": len(accepted.data)}
+    return Finding("error", code, accepted.file, 0, "", params)
+
+
+def _tree(data: bytes) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError):  # not UTF-8, not TOML
+        return None
+
+
+def _site_profiles(config: Config) -> dict[str, Path | None]:
+    """Every profile the configuration names, and the site's own file of it, if it has one."""
+    found: dict[str, Path | None] = {}
+    for name in _profiles_named(config):
+        files = [directory / f"{name}.toml" for directory in config.profile_dirs]
+        found[name] = next((file for file in reversed(files) if file.is_file()), None)
+    return found
+
+
+def _profiles_named(part: object) -> Iterator[str]:
+    """The values of every key `profile`, of whatever kind of source."""
+    if dataclasses.is_dataclass(part):
+        for key in dataclasses.fields(part):
+            value = getattr(part, key.name)
+            if key.name == "profile" and isinstance(value, str):
+                yield value
+            else:
+                yield from _profiles_named(value)
+    elif isinstance(part, tuple):
+        for one in part:
+            yield from _profiles_named(one)
+
+
+def _is_shipped(name: str) -> bool:
+    from drivers.profile import SHIPPED_DIR
+
+    return (SHIPPED_DIR / f"{name}.toml").is_file()
+
+
+# --- the copy on the card -----------------------------------------------------------------------------------------------
+
+
+def home_of(config: Config, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where the copy is put: where `in_force` looks first."""
+    return Path(environ.get("STATE_DIRECTORY", "").split(":")[0] or config.gateway.data_dir)
+
+
+def keep(site: Path, loaded: Loaded, home: Path, at: Instant, whole: bool = True) -> bool:
+    """Make `loaded` the last good configuration, durably, unless it is already; return whether anything was written.
+
+    What could not be built as a whole only comes where there is nothing better. Raise OSError.
+    """
+    assert loaded.config is not None, "only what was accepted is kept"
+    files = [file for file in _site_profiles(loaded.config).values() if file is not None]
+    profiles = tuple(content for file in files if (content := fetch(file, Findings())) is not None)
+    old = _of(site, home)
+    if old is not None and (not whole or old.same(_name_of(site), loaded.contents, profiles)):
+        return False
+    path = home / FILE
+    new = Copy(path, _name_of(site), loaded.contents, profiles, at.wall_ns, at.clock.value)
+    data = _encode(new)
+    if len(data) > COPY_BYTES_MAX:
+        raise OSError(errno.EFBIG, "more than is kept", str(path))
+    _unpacked(new)
+    _replace(path, data, 0o600 if any(content.private for content in (*new.files, *profiles)) else 0o640)
+    log.info("last good files=%d profiles=%d", len(new.files), len(profiles))
+    return True
+
+
+def read(path: Path) -> Copy | None:
+    """The copy at `path`; None if there is none, or not a sound one."""
+    try:
+        with path.open("rb") as stream:
+            body, _, seal = stream.read(COPY_BYTES_MAX).rpartition(b"#")
+        if int(seal, 16) != zlib.crc32(body):
+            return None
+        said = json.loads(body)
+        if said["format"] != _FORMAT:
+            return None
+        files, profiles = (tuple(_content(one) for one in said[part]) for part in ("files", "profiles"))
+        return Copy(path, said["site"], files, profiles, said["accepted_wall_ns"], said["accepted_clock"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _content(said: Mapping[str, Any]) -> Content:
+    return Content(Path(said["file"]), said["text"].encode("utf-8"), said["mtime_ns"], said["private"])
+
+
+def _encode(copy: Copy) -> bytes:
+    """JSON, so that a person can read what is in it, and a checksum. What was accepted is UTF-8."""
+    contents = {
+        part: [
+            {"file": str(one.file), "mtime_ns": one.mtime_ns, "private": one.private, "text": one.data.decode("utf-8")}
+            for one in getattr(copy, part)
+        ]
+        for part in ("files", "profiles")
+    }
+    head = {
+        "format": _FORMAT,
+        "site": copy.site,
+        "accepted_wall_ns": copy.accepted_wall_ns,
+        "accepted_clock": copy.accepted_clock,
+    }
+    body = json.dumps(head | contents, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
+    return body + b"#%08x\n" % zlib.crc32(body)
+
+
+def _unpacked(copy: Copy) -> tuple[Path, ...]:
+    """The directory that holds the copy's profiles and no others. Core and uplink may both be at it."""
+    if not copy.profiles:
+        return ()
+    directory = copy.path.with_name(PROFILES)
+    wanted = {one.file.name: one for one in copy.profiles}
+    try:
+        directory.mkdir(mode=0o750, exist_ok=True)
+        for there in directory.iterdir():
+            if there.name not in wanted:
+                there.unlink(missing_ok=True)
+        for name, one in wanted.items():
+            kept = fetch(directory / name, Findings())
+            if kept is None or kept.data != one.data:
+                _replace(directory / name, one.data, 0o600 if one.private else 0o640)
+    except OSError as fault:  # a card that takes nothing: what is there is used, what is not is a fault of its source
+        log.error("profiles of the last good configuration: %s", ascii(fault))
+    return (directory,)
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
+    """Old or new after a power cut, never half of it. Raise OSError."""
+    new = path.with_name(f"{path.name}.new")
+    fd = os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, mode)
+    with open(fd, "wb") as stream:  # noqa: PTH123 - a descriptor
+        os.fchmod(fd, mode)  # what a power cut left of the last try may have had another
+        stream.write(data)
+        stream.flush()
+        os.fsync(fd)
+    new.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
