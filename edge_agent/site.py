@@ -184,6 +184,7 @@ def _compiled(
 _RECEIVERS: Mapping[str, tuple[float, float, int, str]] = {
     "dc09": (360.0, 120.0, 0, ""),
     "gb26875": (90.0, 60.0, 9600, "8N1"),
+    "nb": (259_200.0, 60.0, 0, ""),
 }
 
 
@@ -197,13 +198,22 @@ def _build_receiver(receiver: Receiver, wiring: Wiring, open_port: OpenPort | No
         for one in receiver.devices
     ]
     desk = Desk(receiver.id, devices, wiring.when_kept, resend_s=resend_s)
-    return ReceiverDriver(desk, _build_door(receiver, _talk(receiver, wiring), desk, open_port))
+    make_talk = _talk(receiver, wiring)
+    if receiver.folder is not None:
+        from drivers.receivers.folder import FolderDoor
+
+        return ReceiverDriver(desk, FolderDoor(receiver.folder, make_talk, desk, wiring.when_kept))
+    return ReceiverDriver(desk, _build_door(receiver, make_talk, desk, open_port))
 
 
 def _talk(receiver: Receiver, wiring: Wiring) -> "Callable[[], Talk]":
     """What makes the protocol's side of one connection."""
     if receiver.protocol == "dc09":
         return _dc09_talk(receiver, wiring)
+    if receiver.protocol == "nb":
+        from drivers.receivers.nb import CoapTalk, LinesTalk, NbTalk
+
+        return LinesTalk if receiver.folder else CoapTalk if receiver.transport == "coap" else NbTalk
     from drivers.codecs.gb26875 import DIALECTS
     from drivers.receivers.gb26875 import GbTalk, States, dialect
 
@@ -238,7 +248,8 @@ def _build_door(
         return LineDoor(link, make_talk, desk)
     allow = tuple(ipaddress.ip_network(network, strict=False) for network in receiver.allow)
     where = Where(host=receiver.listen, port=receiver.listen_port or 0, allow=allow)
-    return (UdpDoor if receiver.transport == "udp" else TcpDoor)(where, make_talk, desk)
+    transport = receiver.transport or ("udp" if receiver.protocol == "nb" else "tcp")
+    return (TcpDoor if transport == "tcp" else UdpDoor)(where, make_talk, desk)
 
 
 def build_contacts(config: Config, gpio: Gpio) -> Contacts | None:

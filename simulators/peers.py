@@ -2,6 +2,7 @@
 
 python -m simulators.peers gb26875 --port 5201 --address 889 fire 1-27
 python -m simulators.peers dc09 --port 5202 --account 1234 --key-file key fire 129
+python -m simulators.peers nb --coap --port 5683 --address 860000000000001 fire
 """
 
 import argparse
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final, cast
 
-from drivers.codecs import sia_dc09
+from drivers.codecs import coap, sia_dc09
 from drivers.codecs.aes import AesCbc
 from drivers.codecs.gb26875 import STANDARD, Command, Frame, FrameReader, device_address, encode_adu, write_time
 from drivers.codecs.gb26875 import objects as of
@@ -24,6 +25,7 @@ ANSWER_S: Final = 10.0
 CHINA: Final = timezone(timedelta(hours=8))
 WORDS: Final = ("fire", "fire-over", "fault", "fault-over", "alive")
 _STATUS: Final = {"fire": 0b011, "fire-over": 0b001, "fault": 0b101, "fault-over": 0b001}
+_WANLIN: Final = {"fire": "01", "fire-over": "11", "fault": "02", "fault-over": "11", "alive": "10"}
 _CONTACT_ID: Final = {"fire": "1110", "fire-over": "3110", "fault": "1373", "fault-over": "3373"}
 
 
@@ -143,20 +145,47 @@ class Communicator:
                     return str(read["id"])
 
 
-Device = GbDevice | Communicator
+class NbDetector:
+    """A Wanlin NB301 smoke detector: its text in a datagram, or in a confirmable CoAP POST."""
+
+    def __init__(self, line: Line, imei: str, *, in_coap: bool) -> None:
+        self._line, self._imei, self._in_coap, self._message_id = line, imei, in_coap, 0
+
+    def report(self, word: str) -> bytes:
+        """The bytes of what is said."""
+        return f"N311V31I{self._imei:>015}H{'0' * 20}X{_WANLIN[word]}T28U99S18".encode("ascii")
+
+    async def say(self, word: str, _: str) -> str:
+        """Report once, and return the code of the answer; plain UDP has none."""
+        report = self.report(word)
+        if not self._in_coap:
+            self._line.send(report)
+            return "sent"
+        self._message_id = self._message_id % 0xFFFF + 1
+        request = coap.Request(coap.CON, coap.POST, self._message_id, b"\x01", "t/d", report)
+        self._line.send(coap.encode(request))
+        while True:
+            answer = await self._line.receive()
+            if answer[2:4] == self._message_id.to_bytes(2, "big"):
+                return f"{answer[1] >> 5}.{answer[1] & 31:02d}"
+
+
+Device = GbDevice | Communicator | NbDetector
 
 
 def device(options: argparse.Namespace, line: Line) -> Device:
     """What the command line asks for. Raise ValueError, OSError for a key that is none."""
     if options.protocol == "gb26875":
         return GbDevice(line, options.address)
+    if options.protocol == "nb":
+        return NbDetector(line, options.address, in_coap=options.coap)
     key = read_key(options.key_file.read_text("ascii")) if options.key_file else None
     return Communicator(line, options.address, key=key, shift_s=options.clock_wrong_by)
 
 
 async def run(options: argparse.Namespace) -> int:
     """Say it, print the answer; 0 if it was confirmed."""
-    line = Line(Where(host=options.host, port=options.port, udp=options.udp))
+    line = Line(Where(host=options.host, port=options.port, udp=options.udp or options.protocol == "nb"))
     try:
         await line.open()
         point = options.point or ("1-1" if options.protocol == "gb26875" else "1")
@@ -167,16 +196,17 @@ async def run(options: argparse.Namespace) -> int:
     finally:
         line.close()
     print(answer)
-    return 0 if answer in ("CONFIRM", "ACK") else 1
+    return 0 if answer in ("CONFIRM", "ACK", "2.04", "sent") else 1
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; see the module."""
     parser = argparse.ArgumentParser(prog="python -m simulators.peers", description="devices that speak to a receiver")
-    parser.add_argument("protocol", choices=("gb26875", "dc09"))
+    parser.add_argument("protocol", choices=("gb26875", "dc09", "nb"))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--udp", action="store_true")
+    parser.add_argument("--coap", action="store_true", help="nb")
     parser.add_argument("--address", "--account", default="889", help="how the device names itself")
     parser.add_argument("--key-file", type=Path, help="dc09: speak encrypted")
     parser.add_argument("--clock-wrong-by", type=float, default=0.0, metavar="SECONDS", help="dc09")

@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 TEXT_BYTES_MAX: Final = 4096
+_NUMBER_MAX: Final = 1e9  # a number nothing here can mean; one past 1e308 could not even be divided
 _NB301: Final = re.compile(
     r"(?P<model>N\d{3})V(?P<version>\w{1,4}?)I(?P<imei>\d{15})H(?P<iccid>[0-9A-F]{20})"
     r"X(?P<status>[0-9a-f]{1,2})T(?P<temp>-?\d{1,3})U(?P<battery>\d{1,3})S(?P<signal>\d{1,3})"
@@ -97,6 +98,6 @@ def decode_json(data: bytes) -> list[dict[str, object]]:
         ("smokescope", "smoke", 1),
     ):
         value = message.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _NUMBER_MAX:
             fields[name] = value / scale if scale != 1 else value
     return [{**fields, "raw": data.hex()}]

@@ -28,8 +28,16 @@ _MQTT_ONLY: Final = ("ack", "encoding", "keepalive_s", "unconfirmed_s", "window"
 _PEM_BYTES_MAX: Final = 256 * 1024
 _SOURCES: Final = ("panel", "bus", "bus.device", "contact", "receiver", "receiver.device", "uplink", "water")
 # Which ways in a receiver's protocol knows, and how its devices name themselves.
-_WAYS: Final = {"gb26875": ("listen", "port"), "dc09": ("listen",)}
-_WIRE_ADDRESSES: Final = {"gb26875": re.compile(r"[0-9]{1,15}"), "dc09": re.compile(r"[0-9A-F]{3,16}")}
+_WAYS: Final = {"gb26875": ("listen", "port"), "dc09": ("listen",), "nb": ("listen", "folder")}
+_TRANSPORTS: Final = {"gb26875": ("tcp", "udp"), "dc09": ("tcp", "udp"), "nb": ("udp", "coap")}
+_WIRE_ADDRESSES: Final = {
+    "gb26875": re.compile(r"[0-9]{1,15}"),
+    "dc09": re.compile(r"[0-9A-F]{3,16}"),
+    "nb": re.compile(r"[0-9A-Za-z_.:-]{1,32}"),
+}
+_ALL_WAYS: Final = ("listen", "port", "folder")
+_OF_NETWORK: Final = ("listen_port", "transport", "allow")
+_OF_LINE: Final = ("baud", "framing")
 _DC09_KEY: Final = re.compile(
     rb"\s*(?:(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{48}|[0-9A-Fa-f]{64})|text:(?:[ -~]{16}|[ -~]{24}|[ -~]{32}))\s*"
 )
@@ -134,15 +142,19 @@ def _receivers(site: Site) -> None:
     for receiver in site.items("receiver"):
         table, values = site.table(receiver), receiver.values
         protocol = str(values.get("protocol", ""))
-        ways = [way for way in ("listen", "port") if way in table]
-        known = _WAYS.get(protocol, ("listen", "port"))
-        if len(ways) != 1 and not site.unreadable(receiver, "listen", "port"):
+        ways = [way for way in _ALL_WAYS if way in table]
+        known = _WAYS.get(protocol, _ALL_WAYS)
+        if len(ways) != 1 and not site.unreadable(receiver, *_ALL_WAYS):
             site.error("one_way_in", receiver, ways[1] if len(ways) > 1 else "", ways=", ".join(known))
         elif ways and ways[0] not in known:
             site.error("way_not_spoken", receiver, ways[0], protocol=protocol, ways=", ".join(known))
         if "listen" in table:
             _listening(site, receiver)
-            key = (values.get("listen"), values.get("listen_port"), values.get("transport", "tcp"))
+            spoken = _TRANSPORTS.get(protocol, ("tcp",))
+            transport = values.get("transport") or spoken[0]
+            if transport not in spoken:
+                site.error("transport_not_spoken", receiver, "transport", protocol=protocol, known=", ".join(spoken))
+            key = (values.get("listen"), values.get("listen_port"), transport == "tcp")
             if None not in key and key in at:
                 first = site.origin(at[key].path)
                 site.error(
@@ -155,9 +167,9 @@ def _receivers(site: Site) -> None:
                     first_line=first.line,
                 )
             at.setdefault(key, receiver)
-        why = "listen" if "listen" in table else "port"
-        for name in ("port", "baud", "framing") if why == "listen" else ("listen_port", "transport", "allow"):
-            if name in values and name != "port":
+        why = ways[0] if ways else "port"
+        for name in (*(_OF_NETWORK if why != "listen" else ()), *(_OF_LINE if why != "port" else ())):
+            if name in values:
                 site.warning("not_used", receiver, name, name=name, why=why)
         _receiver_devices(site, receiver, _WIRE_ADDRESSES.get(protocol))
 

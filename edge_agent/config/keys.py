@@ -24,8 +24,8 @@ LINK_KINDS: Final = ("ethernet", "wifi", "cellular", "nbiot")
 COMMANDS: Final = NAMES
 _OUR_OWN: Final = {Kind.COMMAND, Kind.DUTY_CHECK, Kind.CLOCK}  # no contact or panel says these
 KINDS: Final = tuple(kind.value for kind in Kind if kind not in _OUR_OWN)
-RECEIVERS: Final = ("gb26875", "dc09")
-TRANSPORTS: Final = ("tcp", "udp")
+RECEIVERS: Final = ("gb26875", "dc09", "nb")
+TRANSPORTS: Final = ("tcp", "udp", "coap")
 GB_DIALECTS: Final = ("standard", "jk-gh2013g", "fubei-2018", "fubei-2024", "dahua-1.03", "nb-pressure")
 KEEPALIVES: Final = ("none", "empty-send-data", "device-status", "one-byte", "command-7")
 

@@ -98,19 +98,20 @@ class ReceiverDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
-    """[[receiver]]: what speaks to the gateway by itself, at an address (`listen`) or on a serial line (`port`): one of them."""
+    """[[receiver]]: what speaks to the gateway by itself. One way in: an address (`listen`), a serial `port`, or a `folder`."""
 
     id: str
-    protocol: str  # gb26875 | dc09
+    protocol: str  # gb26875 | dc09 | nb
     devices: tuple[ReceiverDevice, ...]
     name: str = ""
     listen: str = ""  # an address of this machine
     listen_port: int | None = None
-    transport: str = "tcp"  # tcp | udp
+    transport: str | None = None  # tcp | udp | coap; None: the protocol's
     allow: tuple[str, ...] = ()  # addresses and networks that may speak
     port: str = ""
     baud: int | None = None  # None: the protocol's
     framing: str | None = None  # None: the protocol's
+    folder: Path | None = None  # whose files are taken in, line by line
     dialect: str = "standard"  # of GB/T 26875.3
     component_address: str = ""  # of GB/T 26875.3; "": the dialect's
 

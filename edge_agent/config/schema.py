@@ -331,13 +331,13 @@ SECTIONS: Final[tuple[Section, ...]] = (
         into="receivers",
         many=True,
         aside=True,
-        zh="自己发来的设备: 现场网络 (listen) 或串口 (port), 二者只写一个",
-        en="Devices that speak by themselves: over the site's network (`listen`) or a serial line (`port`), one of them",
+        zh="自己发来的设备: 经现场网络 (listen)、串口 (port) 或目录 (folder), 只写一个",
+        en="Devices that speak by themselves: over the site's network (`listen`), a serial `port` or a `folder`, one of them",
         keys={
             "id": Key(zh=_ID.zh, en=_ID.en, example='"net1"', form="id"),
             "protocol": Key(
-                zh="规约: gb26875 (GB/T 26875.3), dc09 (SIA DC-09)",
-                en="What is spoken: gb26875 (GB/T 26875.3), dc09 (SIA DC-09)",
+                zh="规约: gb26875 (GB/T 26875.3), dc09 (SIA DC-09), nb (NB-IoT 探测器)",
+                en="What is spoken: gb26875 (GB/T 26875.3), dc09 (SIA DC-09), nb (NB-IoT detectors)",
                 example='"gb26875"',
                 choices=RECEIVERS,
             ),
@@ -349,7 +349,12 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 form="ip",
             ),
             "listen_port": Key(zh="端口", en="Its port", example="5201", low=1024, high=65535),
-            "transport": Key(zh="tcp 或 udp", en="tcp or udp", example='"tcp"', choices=TRANSPORTS),
+            "transport": Key(
+                zh="tcp、udp 或 coap; 不写则按规约",
+                en="tcp, udp or coap; left out: the protocol's",
+                example='"tcp"',
+                choices=TRANSPORTS,
+            ),
             "allow": Key(
                 zh="允许发来的地址或网段, 其他一律不理",
                 en="Addresses and networks that may speak; all others are turned away",
@@ -363,6 +368,11 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 en="Data bits, parity, stop bits; left out: the protocol's",
                 example='"8N1"',
                 form="framing",
+            ),
+            "folder": Key(
+                zh="目录: 其中的文件逐行收入, 收完改名为 .done",
+                en="Directory whose files are taken in line by line, then renamed to .done",
+                example='"/var/lib/edge-agent/import"',
             ),
             "dialect": Key(
                 zh="GB/T 26875.3 的方言", en="Dialect of GB/T 26875.3", example='"standard"', choices=GB_DIALECTS

@@ -47,6 +47,15 @@ MISTAKES = {
     "two devices, one without": (NET + DEVICE + '[[receiver.device]]\nid = "utd2"\n', ["address_not_alone"]),
     "an address of another protocol": (NET + DEVICE.replace("889", "AB1"), ["wire_address"]),
     "an account that is none": (DC09 + DEVICE.replace("889", "12"), ["wire_address"]),
+    "NB reports over TCP": (
+        NET.replace("gb26875", "nb") + 'transport = "tcp"\n' + DEVICE,
+        ["transport_not_spoken"],
+    ),
+    "CoAP where none is spoken": (NET + 'transport = "coap"\n' + DEVICE, ["transport_not_spoken"]),
+    "a folder of panels": (
+        '[[receiver]]\nid = "n"\nprotocol = "gb26875"\nfolder = "/tmp"\n' + DEVICE,
+        ["way_not_spoken"],
+    ),
     "DC-09 on a serial line": (SERIAL.replace("gb26875", "dc09") + DEVICE, ["way_not_spoken"]),
     "a key where none is spoken": (NET + DEVICE + 'key_file = "/k"\n', ["not_used"]),
     "a speed without a line": (NET + "baud = 9600\n" + DEVICE, ["not_used"]),

@@ -1,0 +1,256 @@
+"""NB-IoT detectors that report to the site: Huaqiang (binary or Base64), Wanlin (text or JSON), CTWing JSON; in UDP, CoAP or lines.
+
+What it is shows in the report itself. Reports that carry states (Huaqiang's bits, "normal" of the others) end what stood. Muting,
+self-tests and simulated alarms are no alarms.
+Source: fact sheet 4.2 to 4.6.
+"""
+
+import base64
+import binascii
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from drivers.codecs import coap, ctwing, huaqiang_nb, wanlin_nb
+from drivers.codecs.base import Refused
+from drivers.receivers.desk import Heard, Message, Say, Talk, Told, Value
+
+_JSON_BYTES_MAX: Final = 4096
+_NUMBER_MAX: Final = 1e9
+Fields = Mapping[str, object]
+
+# Event of the codecs -> what it is to the house. "fault" with the word itself where nobody knows more.
+_EVENTS: Final[Mapping[str, str]] = {
+    "fire": "fire",
+    "fire_restore": "fire_restore",
+    "gas_alarm": "gas_alarm",
+    "temp_high": "prealarm",
+    "tamper": "tamper",
+    "tamper_restore": "tamper_restore",
+    "low_battery": "battery_fault",
+    "fault": "fault",
+    "silence": "silence",
+    "selftest": "test",
+    "test": "test",
+    "online": "register",
+    "supervisory": "supervisory",
+}
+# What a report without an event ends: it is the detector's "normal".
+_NORMAL: Final = ("fire_restore", "prealarm_restore", "tamper_restore", "battery_ok", "fault_restore")
+_GAS_NORMAL: Final = ("gas_restore", "battery_ok", "fault_restore")
+_GAUGES: Final[Mapping[str, tuple[str, str]]] = {
+    f"{quantity}_{word}{end}": (f"{quantity}/{word}", "supervisory" + end)
+    for quantity in ("pressure", "level", "value")
+    for word in ("low", "high")
+    for end in ("", "_restore")
+}
+_VALUES: Final[Mapping[str, str]] = {
+    "battery_V": "battery_v",
+    "battery_pct": "battery_pct",
+    "battery": "battery_pct",
+    "battery_value": "battery_pct",
+    "temp_C": "temperature_c",
+    "temperature": "temperature_c",
+    "rsrp_dBm": "rsrp_dbm",
+    "signal": "signal",
+    "csq": "csq",
+    "snr_dB": "snr_db",
+    "smoke": "smoke",
+    "gas_value": "gas",
+    "value_MPa": "pressure_mpa",
+    "value_m": "level_m",
+}
+
+
+class NbTalk:
+    """One datagram, or one line of a file. `key`: what makes a copy of a report one, beside its content."""
+
+    def __init__(self, key: bytes = b"") -> None:
+        self._key = key
+
+    def feed(self, data: bytes, at_ns: int) -> list[Heard]:
+        """See Talk. `data` is one whole report."""
+        if not data.strip():
+            return []
+        fields = decode(data)
+        if fields.get("reject"):
+            return [Refused(str(fields["why"]), data, at_ns)]
+        who = str(fields.get("imei") or fields.get("device_id") or "")
+        told, values = meaning(fields)
+        return [Message(who=who, raw=data, key=self._key + data, told=told, values=values)]
+
+    def tick(self, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        return []
+
+    def end(self, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        return []
+
+
+class CoapTalk:
+    """The same in CoAP: 2.04 once it is kept, 4.00 to what is no report, 4.03 to a device nobody listed."""
+
+    def feed(self, data: bytes, at_ns: int) -> list[Heard]:
+        """See Talk. `data` is one datagram."""
+        request = coap.parse(data)
+        if request is None:
+            return [Refused("no CoAP", data, at_ns)]
+        if request.code == coap.EMPTY:
+            return [Say(request.answer(coap.EMPTY))]
+        if request.refused:
+            return [
+                Refused(f"CoAP {request.refused >> 5}.{request.refused & 31:02d}", data, at_ns),
+                Say(request.answer(request.refused)),
+            ]
+        out: list[Heard] = []
+        for heard in NbTalk(request.message_id.to_bytes(2, "big") + request.token).feed(request.payload, at_ns):
+            if isinstance(heard, Message):
+                yes, no = request.answer(coap.CHANGED), request.answer(coap.FORBIDDEN)
+                out.append(
+                    Message(
+                        who=heard.who,
+                        raw=heard.raw,
+                        key=heard.key,
+                        told=heard.told,
+                        values=heard.values,
+                        yes=yes,
+                        no=no,
+                    )
+                )
+            else:
+                out.append(heard)
+        return out if any(isinstance(one, Message) for one in out) else [*out, Say(request.answer(coap.BAD_REQUEST))]
+
+    def tick(self, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        return []
+
+    def end(self, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        return []
+
+
+class LinesTalk:
+    """Reports one a line, each as text or as hex: of a file."""
+
+    def __init__(self, make: Callable[[], Talk] = NbTalk) -> None:
+        self._make, self._rest = make, b""
+
+    def feed(self, data: bytes, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        out = [heard for line in lines for heard in self._line(line, at_ns)]
+        if len(self._rest) > _JSON_BYTES_MAX:
+            out.append(Refused("too long", self._rest, at_ns))
+            self._rest = b""
+        return out
+
+    def tick(self, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        return []
+
+    def end(self, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        rest, self._rest = self._rest, b""
+        return self._line(rest, at_ns)
+
+    def _line(self, line: bytes, at_ns: int) -> list[Heard]:
+        text = line.strip()
+        with contextlib.suppress(ValueError):  # not hex: the report itself
+            text = bytes.fromhex(text.decode("ascii"))
+        return self._make().feed(text, at_ns)
+
+
+def decode(data: bytes) -> Fields:
+    """The fields of one report, of whatever kind; `reject` and `why` if it is none."""
+    text = data.strip()
+    if text.startswith(huaqiang_nb.HEAD) or _is_base64(text):
+        return huaqiang_nb.decode(data if data.startswith(huaqiang_nb.HEAD) else text)[0] | {"maker_kind": "huaqiang"}
+    if not text.startswith(b"{"):
+        return wanlin_nb.decode_ascii(text)[0] | {"maker_kind": "wanlin"}
+    try:
+        message = json.loads(text[:_JSON_BYTES_MAX])
+    except (ValueError, RecursionError):
+        return {"reject": True, "why": "no JSON"}
+    if not isinstance(message, dict):
+        return {"reject": True, "why": "no report"}
+    if "devState" in message:
+        found = wanlin_nb.decode_json(text)[0]
+        return found | {"maker_kind": "wanlin", "device_id": found.get("device", "")}
+    payload = message.get("payload")
+    named = {"device_id": str(message.get("deviceId") or message.get("IMEI") or "")[:32]}
+    if isinstance(payload, dict) and isinstance(
+        payload.get("APPdata"), str
+    ):  # a platform's tunnel for a maker's own bytes
+        return huaqiang_nb.decode(payload["APPdata"].encode("ascii", "replace"))[0] | {"maker_kind": "huaqiang"}
+    return named | ctwing.decode(text)[0] | {"maker_kind": "ctwing"}
+
+
+def _is_base64(text: bytes) -> bool:
+    if not text.startswith(b"UFU"):  # "PU" and whatever follows
+        return False
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True
+
+
+def meaning(fields: Fields) -> tuple[list[Told], list[Value]]:
+    """What a report tells, and what it measured."""
+    shown = {name: value for name, value in fields.items() if name not in ("raw", "history") and value is not None}
+    told = (_huaqiang if fields.get("maker_kind") == "huaqiang" else _stated)(fields, shown)
+    values = [
+        Value(name, float(value))
+        for key, name in _VALUES.items()
+        if isinstance(value := fields.get(key), int | float)
+        and not isinstance(value, bool)
+        and abs(value) < _NUMBER_MAX
+    ]
+    first = fields.get("first_sample")
+    if isinstance(first, Mapping):  # the newest; the rest is history
+        values.append(Value("pressure_kpa", float(str(first["kPa"]))))
+    return told, values
+
+
+def _stated(fields: Fields, shown: Fields) -> list[Told]:
+    event = fields.get("event")
+    if event is None:
+        ends = _GAS_NORMAL if "gas_sensor_state" in fields else _NORMAL
+        return [Told("device", end, shown, is_state=True) for end in ends]
+    word = str(event)
+    if word in _GAUGES:
+        where, told = _GAUGES[word]
+        return [Told(where, told, shown)]
+    if word in _EVENTS:
+        return [Told("device", _EVENTS[word], shown)]
+    return [Told("device", "fault", {**shown, "reason": "unparsed", "said": word})]
+
+
+def _huaqiang(fields: Fields, shown: Fields) -> list[Told]:
+    """Its alert bits are states: set or not, in every report."""
+    smoke = fields.get("device") == "smoke"
+    told = []
+    if smoke:
+        told.append(_state("device", "fire", "fire_restore", fields.get("smoke_alarm"), shown))
+    elif fields.get("device") == "hydrant":
+        for name in ("low", "high"):
+            on = fields.get(f"hydrant_{name}_pressure")
+            told.append(_state(f"pressure/{name}", "supervisory", "supervisory_restore", on, shown))
+    told.append(_state("device", "battery_fault", "battery_ok", fields.get("low_battery"), shown))
+    told.append(_state("device", "fault", "fault_restore", fields.get("fault") or fields.get("dev_code"), shown))
+    if fields.get("mode") == 0xFF:
+        told.append(Told("device", "register", shown))
+    history = fields.get("history")
+    if (
+        isinstance(history, list) and len(history) > 1
+    ):  # a day of backlog after an outage: kept, never taken for the state
+        samples = [[one["time_raw"] + huaqiang_nb.EPOCH_S, one["kPa"]] for one in history]
+        told.append(Told("pressure", "status", {"samples_utc_s_kpa": samples}))
+    return told
+
+
+def _state(where: str, begin: str, end: str, on: object, shown: Fields) -> Told:
+    return Told(where, begin, shown) if on else Told(where, end, shown, is_state=True)
