@@ -23,6 +23,7 @@ SCHEMA: Final = 1  # of the tables; a profile of a newer one may say what this v
 KINDS: Final[Mapping[str, str]] = {
     "dlt645": "drivers.dlt645_map",
     "modbus": "drivers.modbus_profile",
+    "mqtt": "drivers.mqtt_profile",
     "panel": "drivers.panel_profile",
 }
 EVIDENCE: Final = ("captured", "document", "unproven")

@@ -56,6 +56,7 @@ EVENTS: Final[Mapping[str, Meaning]] = {
     "test_restore": Meaning("test", active=False),
     "power_on": Meaning("boot"),
     "power_off": Meaning("fault"),
+    "readable": Meaning("unknown", active=False),  # what could not be read, and smelt of fire, can be read again
 }
 
 # Events about the panel as a whole, whatever address bytes travel with them.

@@ -41,6 +41,7 @@ class Answers:
             "points": lambda request, peer: core.points.rows(),
             "alarms": lambda request, peer: core.alarm_rows(),
             "refused": lambda request, peer: core.refused(),
+            "unlisted": lambda request, peer: core.unlisted(),
             "undelivered": lambda request, peer: core.alarms.undelivered(),
             "ack": self._ack,
             "silence": self._silence,

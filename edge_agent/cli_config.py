@@ -189,8 +189,7 @@ def _summary(loaded: "Loaded", errors: int, warnings: int, lang: str) -> str:
     config = loaded.config
     if errors or warnings or config is None:
         return text("config.summary_found", lang, errors=errors, warnings=warnings)
-    sources = len(config.panels) + sum(len(bus.devices) for bus in config.buses) + len(config.contacts)
-    sources += sum(len(receiver.devices) for receiver in config.receivers)
+    sources = len(config.panels) + sum(len(line.devices) for line in config.lines) + len(config.contacts)
     return text("config.summary_ok", lang, files=len(loaded.sources), sources=sources, uplinks=len(config.uplinks))
 
 

@@ -142,15 +142,18 @@ _socket = click.option("--socket", type=FilePath(), metavar="PATH")
 @click.command()
 @_socket
 @click.option("--refused", is_flag=True)
+@click.option("--unlisted", is_flag=True)
 @click.pass_obj
-def status(obj: CliContext, socket: Path | None, refused: bool) -> int:
+def status(obj: CliContext, socket: Path | None, refused: bool, unlisted: bool) -> int:
     """One screen on the whole gateway."""
     try:
-        state = ask(socket_path(obj, socket), "refused" if refused else "status")
+        state = ask(socket_path(obj, socket), "refused" if refused else "unlisted" if unlisted else "status")
     except Unreachable as reason:
         return reason.say(obj)
     if refused:
         return _print_refused(obj, state)
+    if unlisted:
+        return _print_unlisted(obj, state)
     lines, code = judge(state, obj.lang, width())
     if obj.json_out:
         print_json(state)
@@ -170,6 +173,29 @@ def _print_refused(obj: CliContext, kept: list[dict[str, Any]]) -> int:
             for one in kept
         ]
         print_lines(lines or [text("cli.refused_none", obj.lang)])
+    return OK
+
+
+def _print_unlisted(obj: CliContext, found: list[dict[str, Any]]) -> int:
+    """Devices that report to the broker and are in no configuration, ready to be put there."""
+    if obj.json_out:
+        print_json(found)
+        return OK
+    now_ns = time.monotonic_ns()
+    headers = [text(f"cli.col_{name}", obj.lang) for name in ("source", "device", "profile", "heard", "alarm")]
+    rows = [
+        (
+            printable(one["source"]),
+            printable(one["device"]),
+            ", ".join(one["profiles"]),
+            text(
+                "cli.unlisted_heard", obj.lang, span=span((now_ns - one["last_ns"]) / 1e9, obj.lang), count=one["count"]
+            ),
+            text("cli.unlisted_alarm", obj.lang) if one["alarm"] else "",
+        )
+        for one in found
+    ]
+    print_lines(table(headers, rows) if rows else [text("cli.unlisted_none", obj.lang)])
     return OK
 
 

@@ -212,6 +212,24 @@ class Core:
             for kept in getattr(driver, "refused", tuple)()
         ]
 
+    def unlisted(self) -> list[dict[str, object]]:
+        """Devices that speak on a wire of ours and are in no configuration, the oldest of each driver first."""
+        return [
+            {
+                "source": driver.id,
+                "device": found.device,
+                "topic": found.topic,
+                "profiles": found.profiles,
+                "alarm": found.alarm,
+                "count": found.count,
+                "first_ns": found.first_ns,
+                "last_ns": found.last_ns,
+                "sample": found.sample.decode("utf-8", "replace"),
+            }
+            for driver in self.drivers
+            for found in getattr(driver, "unlisted", tuple)()
+        ]
+
     # --- the way of one alarm -------------------------------------------------------------------------------------------
 
     def take(self, observations: Sequence[Observation]) -> None:

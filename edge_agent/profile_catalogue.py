@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from drivers.profile import Profile, load_profiles
+from drivers.profile import Profile, load_profiles, try_capture
 from edge_agent.cli_base import lookup
 from edge_agent.texts import text
 
@@ -66,6 +66,9 @@ def _source(profile: Profile) -> str:
 
 
 def _link(profile: Profile, lang: str) -> str:
+    if profile.kind == "mqtt":
+        topics = ", ".join(f"`{one.get('topic')}`" for one in _tables(profile.data, "topic"))
+        return text("profile.page_link", lang, link=f"MQTT, {topics}")
     link = profile.data.get("link")
     table: Mapping[str, object] = link if isinstance(link, dict) else {}
     parts = []
@@ -88,7 +91,9 @@ def _sends(profile: Profile) -> str:
 
 
 def _told(profile: Profile, lang: str) -> Iterator[str]:
-    values = [_ranged(str(one.get(lang, one.get("name", ""))), one) for one in _tables(profile.data, "value")]
+    tables = [*_tables(profile.data, "value")]
+    tables += [value for topic in _tables(profile.data, "topic") for value in _tables(topic, "value")]
+    values = list(dict.fromkeys(_ranged(str(one.get(lang, one.get("name", ""))), one) for one in tables))
     if values:
         yield text("profile.page_values", lang, values=("、" if lang == "zh" else ", ").join(values))
     words = dict.fromkeys(word for event in _events(profile.data) if (word := lookup(f"decode.event_{event}", lang)))
@@ -122,7 +127,11 @@ def _tables(data: Mapping[str, object], key: str) -> Sequence[Mapping[str, objec
 
 def _example(profile: Profile) -> Iterator[str]:
     yield "```toml"
-    if profile.kind == "panel":
+    if profile.kind == "mqtt":
+        yield from ("[[mqtt]]", 'id = "mqtt1"', "")
+        yield from ("[[mqtt.device]]", 'id = "device1"', f'profile = "{profile.name}"')
+        yield f'topic = "{try_capture(profile, str(_tables(profile.data, "example")[0]["message"]).encode())[0]["device"]}"'
+    elif profile.kind == "panel":
         yield from ("[[panel]]", 'id = "panel1"', f'profile = "{profile.name}"', 'port = "/dev/zg/usb-1-1.1:1.0"')
     else:
         yield from ("[[bus]]", 'id = "bus1"')

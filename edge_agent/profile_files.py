@@ -61,7 +61,7 @@ def users_of(config: Config | None, name: str) -> list[str]:
     if config is None:
         return []
     panels = [panel.id for panel in config.panels if panel.profile == name]
-    return panels + [device.id for bus in config.buses for device in bus.devices if device.profile == name]
+    return panels + [device.id for device in config.profiled if device.profile == name]
 
 
 def install(profile: Profile, directory: Path) -> Path:

@@ -10,7 +10,7 @@ from drivers.contacts import ContactLine, Contacts
 from drivers.gpio import Gpio, InputSpec
 from drivers.messages import PointSpec, Sink, WhenKept
 from drivers.profile import ProfileError, Profiles
-from edge_agent.config.model import Bus, Config, Device, Panel, Receiver
+from edge_agent.config.model import Bus, Config, Device, Mqtt, MqttDevice, Panel, Receiver
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,6 +24,7 @@ log = logging.getLogger("edge.site")
 OpenPort = Callable[..., "SerialLink"]  # arguments as of SerialLink
 _P = TypeVar("_P")
 _P_co = TypeVar("_P_co", covariant=True)
+_D = TypeVar("_D", Device, MqttDevice)
 
 
 class Compile(Protocol[_P_co]):
@@ -67,7 +68,7 @@ class Wiring:
 def build_wire_drivers(
     config: Config, profiles: Profiles, wiring: Wiring, open_port: OpenPort | None = None
 ) -> tuple[list[Driver], dict[str, ProfileError]]:
-    """A driver for each panel, bus and receiver, and why some sources have none: id -> what is wrong.
+    """A driver for each panel, bus, broker and receiver, and why some sources have none: id -> what is wrong.
 
     `open_port` makes the serial ports; None: SerialLink itself.
 
@@ -92,6 +93,12 @@ def build_wire_drivers(
         except Exception as fault:  # noqa: BLE001 - as above
             unbuilt[receiver.id] = _why(fault)
             unbuilt |= {device.id: unbuilt[receiver.id] for device in receiver.devices}
+    for broker in config.mqtts:
+        try:
+            built.append(_build_mqtt(broker, config.gateway.id, profiles, unbuilt))
+        except Exception as fault:  # noqa: BLE001 - as above
+            unbuilt[broker.id] = _why(fault)
+            unbuilt |= {device.id: unbuilt[broker.id] for device in broker.devices if device.id not in unbuilt}
     for source, why in unbuilt.items():
         log.error("source=%s cannot be watched: %s", source, ascii(why))
     return built, unbuilt
@@ -143,7 +150,7 @@ def _build_modbus(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError]
         link = TcpLink(bus.host, bus.tcp_port, bus.timeout_s)
     devices = [
         BusDevice(id=device.id, profile=profile, address=device.address, period_s=device.period_s)
-        for device, profile in _compiled(bus, profiles, unbuilt, compile_profile)
+        for device, profile in _compiled(bus.devices, profiles, unbuilt, compile_profile)
     ]
     return ModbusBus(id=bus.id, link=link, devices=devices)
 
@@ -152,7 +159,7 @@ def _build_meters(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError]
     from drivers.dlt645_bus import BusMeter, Dlt645Bus, MeterLine
     from drivers.dlt645_map import compile_profile
 
-    found = _compiled(bus, profiles, unbuilt, compile_profile)
+    found = _compiled(bus.devices, profiles, unbuilt, compile_profile)
     baud, framing = (found[0][1].baud, found[0][1].framing) if found else (2400, "8E1")
     return Dlt645Bus(
         id=bus.id,
@@ -161,13 +168,34 @@ def _build_meters(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError]
     )
 
 
+def _build_mqtt(broker: Mqtt, gateway: str, profiles: Profiles, unbuilt: dict[str, ProfileError]) -> Driver:
+    from drivers.mqtt_devices import MqttDevice
+    from drivers.mqtt_driver import BrokerLink, MqttDriver
+    from drivers.mqtt_profile import compile_profile
+
+    found = _compiled(broker.devices, profiles, unbuilt, compile_profile)
+    link = BrokerLink(
+        host=broker.host,
+        port=broker.port,
+        client_id=f"{gateway}-{broker.id}",
+        username=broker.username,
+        password_file=broker.password_file,
+    )
+    return MqttDriver(
+        id=broker.id,
+        link=link,
+        devices=[MqttDevice(device.id, profile, device.topic, device.silence_s) for device, profile in found],
+        watched=[compile_profile(profiles.get(name).data, name=name) for name in broker.discover],
+    )
+
+
 def _compiled(
-    bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError], compile_profile: Compile[_P]
-) -> list[tuple[Device, _P]]:
+    devices: Sequence[_D], profiles: Profiles, unbuilt: dict[str, ProfileError], compile_profile: Compile[_P]
+) -> list[tuple[_D, _P]]:
     """The devices of a line whose profiles make sense; why the others do not goes into `unbuilt`. Raise if none does."""
     compiled: dict[str, _P] = {}
     found = []
-    for device in bus.devices:
+    for device in devices:
         try:
             if device.profile not in compiled:
                 compiled[device.profile] = compile_profile(profiles.get(device.profile).data, name=device.profile)
@@ -175,8 +203,8 @@ def _compiled(
             unbuilt[device.id] = _why(fault)
             continue
         found.append((device, compiled[device.profile]))
-    if bus.devices and not found:
-        raise unbuilt[bus.devices[0].id]
+    if devices and not found:
+        raise unbuilt[devices[0].id]
     return found
 
 
@@ -283,32 +311,24 @@ def board_inputs(config: Config) -> dict[int, InputSpec]:
 
 def names_of(config: Config) -> dict[str, str]:
     """What the site calls its sources and points: id -> name, over what profiles and panels say."""
-    devices = [device for bus in config.buses for device in bus.devices]
-    names = {panel.id: panel.name for panel in config.panels} | {device.id: device.name for device in devices}
+    names = {panel.id: panel.name for panel in config.panels}
     names |= {receiver.id: receiver.name for receiver in config.receivers}
-    names |= {device.id: device.name for receiver in config.receivers for device in receiver.devices}
-    names |= {contact.id: contact.name for contact in config.contacts} | {
-        water.id: water.name for water in config.waters
-    }
-    names |= {point.id: point.name for point in config.points}
+    names |= {device.id: device.name for line in config.lines for device in line.devices}
+    names |= {one.id: one.name for one in (*config.contacts, *config.waters, *config.points)}
     return {source: name for source, name in names.items() if name}
 
 
 def parents_of(config: Config) -> dict[str, str]:
-    """The bus or receiver of each device: while that is silent, so is the device."""
-    parents = {device.id: bus.id for bus in config.buses for device in bus.devices}
-    return parents | {device.id: receiver.id for receiver in config.receivers for device in receiver.devices}
+    """The bus, broker or receiver of each device: while that is silent, so is the device."""
+    return {device.id: line.id for line in config.lines for device in line.devices}
 
 
 def sources_of(config: Config) -> dict[str, str]:
-    """Everything that can fall silent: id -> panel | bus | receiver | device | contacts | buttons | uplink | link."""
+    """Everything that can fall silent: id -> panel | bus | mqtt | receiver | device | contacts | buttons | uplink | link."""
     sources = {panel.id: "panel" for panel in config.panels}
-    for bus in config.buses:
-        sources[bus.id] = "bus"
-        sources |= {device.id: "device" for device in bus.devices}
-    for receiver in config.receivers:
-        sources[receiver.id] = "receiver"
-        sources |= {device.id: "device" for device in receiver.devices}
+    for line in config.lines:
+        sources[line.id] = type(line).__name__.lower()
+        sources |= {device.id: "device" for device in line.devices}
     if config.contacts:
         sources["contacts"] = "contacts"
     if config.board.buttons:

@@ -26,7 +26,10 @@ _WATER_POINTS: Final = (
 )
 _MQTT_ONLY: Final = ("ack", "encoding", "keepalive_s", "unconfirmed_s", "window")
 _PEM_BYTES_MAX: Final = 256 * 1024
-_SOURCES: Final = ("panel", "bus", "bus.device", "contact", "receiver", "receiver.device", "uplink", "water")
+_SOURCES: Final = (
+    *("panel", "bus", "bus.device", "mqtt", "mqtt.device", "contact"),
+    *("receiver", "receiver.device", "uplink", "water"),
+)
 # Which ways in a receiver's protocol knows, and how its devices name themselves.
 _WAYS: Final = {"gb26875": ("listen", "port"), "dc09": ("listen",), "nb": ("listen", "folder")}
 _TRANSPORTS: Final = {"gb26875": ("tcp", "udp"), "dc09": ("tcp", "udp"), "nb": ("udp", "coap")}
@@ -55,12 +58,13 @@ def check_all(site: Site) -> None:
     _ids(site)
     _buses(site)
     _receivers(site)
+    _brokers(site)
     _serial_ports(site)
     _board(site)
     _points(site)
     _uplinks(site)
     _links(site)
-    if not any(site.items(name) for name in ("panel", "bus", "contact", "receiver")):
+    if not any(site.items(name) for name in ("panel", "bus", "contact", "mqtt", "receiver")):
         site.warning("no_sources", site.top)
 
 
@@ -234,6 +238,28 @@ def _receiver_devices(site: Site, receiver: Item, form: re.Pattern[str] | None) 
         first.setdefault(address, device)
 
 
+def _brokers(site: Site) -> None:
+    for broker in site.items("mqtt"):
+        table, host = site.table(broker), broker.values.get("host")
+        if host is not None and not is_loopback(host):
+            site.error("broker_not_here", broker, "host", value=host)
+        for one, other in (("username", "password_file"), ("password_file", "username")):
+            if one in table and other not in table:
+                site.error("half_pair", broker, one, name=one, other=other)
+        devices = broker.children.get("mqtt.device", [])
+        if not devices and not site.unreadable(broker):
+            site.warning("no_detectors", broker)
+        first: dict[object, Item] = {}
+        for device in devices:
+            key = device.values.get("profile"), device.values.get("topic")
+            if None in key:
+                continue
+            if (same := first.setdefault(key, device)) is not device:
+                at = site.origin((*same.path, "topic"))
+                told = {"value": key[1], "first": same.label, "first_file": at.file, "first_line": at.line}
+                site.error("same_topic", device, "topic", **told)
+
+
 def _serial_ports(site: Site) -> None:
     _repeats(site, _on_ports(site), "port", "same_port")
 
@@ -276,7 +302,11 @@ def _board(site: Site) -> None:
 
 
 def _points(site: Site) -> None:
-    sources = {item.id for name in ("panel", "bus.device", "receiver", "receiver.device") for item in site.items(name)}
+    sources = {
+        item.id
+        for name in ("panel", "bus.device", "mqtt.device", "receiver", "receiver.device")
+        for item in site.items(name)
+    }
     contacts = {item.id for item in site.items("contact")}
     known = {name for name in sources | contacts if name}
 
@@ -419,7 +449,7 @@ def _modems(site: Site) -> None:
 
 def check_profiles(site: Site, known: Collection[str], unsound: Callable[[str], str] = lambda name: "") -> None:
     """Every profile named must be one of `known`, and `unsound` must have nothing to say against it."""
-    for item in (*site.items("panel"), *site.items("bus.device")):
+    for item in (*site.items("panel"), *site.items("bus.device"), *site.items("mqtt.device")):
         profile = item.values.get("profile")
         if profile is not None and profile not in known:
             site.error("unknown_profile", item, "profile", value=profile, nearest=nearest(profile, sorted(known)))

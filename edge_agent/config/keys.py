@@ -40,6 +40,7 @@ FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "profile": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"),
     "port": re.compile(r"/[!-~]{1,200}"),
     "meter": re.compile(r"[0-9]{12}"),
+    "mqtt_name": re.compile(r"[^\x00-\x1f\x7f+#/{}][^\x00-\x1f\x7f+#{}]{0,119}"),
     "framing": re.compile(r"[78][NEO][12]"),
     "host": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"),
     "ip": re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"),

@@ -86,6 +86,30 @@ class Bus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MqttDevice:
+    """[[mqtt.device]]: one detector behind the broker."""
+
+    id: str
+    profile: str
+    topic: str  # what stands for {device} in the topics of its profile
+    name: str = ""
+    silence_s: float | None = None  # None: the profile's; 0: it may be silent for ever
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mqtt:
+    """[[mqtt]]: the broker of this machine, and the detectors that report to it."""
+
+    id: str
+    devices: tuple[MqttDevice, ...]
+    host: str = "127.0.0.1"
+    port: int = 1883
+    username: str = ""
+    password_file: Path | None = None
+    discover: tuple[str, ...] = ()  # profiles whose topics are watched for devices nobody configured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverDevice:
     """[[receiver.device]]: one device that speaks to a receiver by itself."""
 
@@ -329,6 +353,7 @@ class Config:
     journal: Journal = Journal()
     panels: tuple[Panel, ...] = ()
     buses: tuple[Bus, ...] = ()
+    mqtts: tuple[Mqtt, ...] = ()
     receivers: tuple[Receiver, ...] = ()
     contacts: tuple[Contact, ...] = ()
     points: tuple[Point, ...] = ()
@@ -338,6 +363,17 @@ class Config:
     uplinks: tuple[Uplink, ...] = ()
     gb26875_points: tuple[Gb26875Point, ...] = ()
     profile_dirs: tuple[Path, ...] = (Path("/etc/edge-agent/profiles"),)  # override the shipped ones
+
+    @property
+    def lines(self) -> "tuple[Bus | Mqtt | Receiver, ...]":
+        """Everything that has devices."""
+        return (*self.buses, *self.mqtts, *self.receivers)
+
+    @property
+    def profiled(self) -> "tuple[Device | MqttDevice, ...]":
+        """Every device that has a profile of its own."""
+        found = [device for bus in self.buses for device in bus.devices]
+        return (*found, *(device for broker in self.mqtts for device in broker.devices))
 
     def mandatory(self, stream: str = "alarm") -> list[str]:
         """Ids of the centres without whose word a record of `stream` is not delivered."""

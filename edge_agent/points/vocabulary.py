@@ -111,6 +111,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "delay_off": _clear(Kind.DELAY),
     "delay_end": _clear(Kind.DELAY),
     "normal": Meaning(Effect.CLEAR, Kind.FAULT, _UNLATCHED, tells_unknown=False),
+    "readable": Meaning(Effect.CLEAR, Kind.UNKNOWN, (Kind.UNKNOWN,), tells_unknown=False),
     "reset": Meaning(Effect.RESET, Kind.RESET),
     "system_normal": Meaning(Effect.RESET, Kind.RESET),  # networked panels may print this instead of each restore
     "silence": Meaning(Effect.MOMENT, Kind.SILENCE),

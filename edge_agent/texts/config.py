@@ -38,6 +38,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form_profile": ("型号资料文件名, 英文字母、数字、点或 -", "name of a profile: A-Z a-z 0-9 _ . -"),
     "form_port": ("以 / 开头的设备路径", "a device path beginning with /"),
     "form_meter": ("12 位数字", "12 digits"),
+    "form_mqtt_name": ("主题的一段或几段, 不含 + 和 #", "part of a topic, without + and #"),
     "form_framing": ("三个字符: 7 或 8, N E O 之一, 1 或 2", "three characters: 7 or 8; N, E or O; 1 or 2"),
     "form_host": ("主机名或 IP 地址, 不带 mqtt:// 和端口", "a host name or IP address, without mqtt:// or port"),
     "form_ip": ("IP 地址, 如 192.168.1.10", "an IP address such as 192.168.1.10"),
@@ -262,6 +263,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "wire_address": ("{value} 不是规约 {protocol} 的设备地址", "{value} is no address of a device of {protocol}"),
     "not_used": ("{name} 在这里不起作用 (见 {why})", "{name} has no effect here (see {why})"),
+    "broker_not_here": (
+        "{value} 不是本机: 探测器要连到网关自己的消息服务器, 见 docs/drivers/mqtt.zh.md",
+        "{value} is not this machine: detectors report to the gateway's own broker, see docs/drivers/mqtt.md",
+    ),
+    "no_detectors": ("没有探测器 [[mqtt.device]]", "There is no [[mqtt.device]]"),
+    "same_topic": (
+        "{value} 已由 {first} 使用 ({first_file} 第 {first_line} 行)",
+        "{value} is {first}'s already ({first_file}, line {first_line})",
+    ),
     "no_devices": ("总线上没有设备 [[bus.device]]", "The bus has no [[bus.device]]"),
     "no_gpio": (
         '用到了 GPIO 线, 但 [board] gpio 为 "none"。树莓派请写 gpio = "gpiod"',
@@ -353,8 +363,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The key {path} has mode {mode}, so others can read it. Run: chmod 0600 {path}",
     ),
     "no_sources": (
-        "没有 [[panel]]、[[bus]]、[[contact]] 或 [[receiver]]: 什么都不监测",
-        "There is no [[panel]], [[bus]], [[contact]] or [[receiver]]: nothing is watched",
+        "没有 [[panel]]、[[bus]]、[[contact]]、[[mqtt]] 或 [[receiver]]: 什么都不监测",
+        "There is no [[panel]], [[bus]], [[contact]], [[mqtt]] or [[receiver]]: nothing is watched",
     ),
     # the command
     "summary_ok": (

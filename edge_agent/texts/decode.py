@@ -105,6 +105,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "event_test": ("自检", "self-test"),
     "event_test_restore": ("自检结束", "self-test over"),
     "event_power_on": ("开机", "power on"),
+    "event_readable": ("恢复可解析", "readable again"),
     "event_power_off": ("关机", "power off"),
     # --- fields ------------------------------------------------------------------------------------------------------
     "field_panel": ("控制器", "panel"),

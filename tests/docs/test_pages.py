@@ -31,7 +31,7 @@ DEVICES = [
     page
     for page in sorted((DOCS / "drivers").glob("*.md"))
     if page.name.split(".")[0]
-    not in ("profiles", "modbus", "catalogue", "gb26875", "receivers", "modbus-panels", "electrical-fire")
+    not in ("profiles", "modbus", "mqtt", "catalogue", "gb26875", "receivers", "modbus-panels", "electrical-fire")
 ]
 FAMILIES = [
     DOCS / "drivers" / f"{name}{lang}.md" for name in ("modbus-panels", "electrical-fire") for lang in ("", ".zh")
@@ -203,6 +203,15 @@ def test_a_page_of_a_family_names_profiles_that_exist_and_its_example_passes_the
 def test_the_modbus_profile_that_shows_every_key_compiles(page: str) -> None:
     [example] = fences(DOCS / "drivers" / page, "toml")
     assert compile_profile(tomllib.loads(example)).questions
+
+
+@pytest.mark.parametrize("page", ["mqtt.md", "mqtt.zh.md"])
+def test_the_example_of_the_brokers_page_passes_the_check(page: str, tmp_path: Path) -> None:
+    [example] = fences(DOCS / "drivers" / page, "toml")
+    (tmp_path / "config.toml").write_text('[gateway]\nid = "ZG-360700-0123"\n' + example, "utf-8")
+    assert load(tmp_path).findings == ()
+    shipped = {path.stem for path in (ROOT / "drivers/profiles").glob("*.toml")}
+    assert {device["profile"] for device in tomllib.loads(example)["mqtt"][0]["device"]} <= shipped
 
 
 @pytest.mark.parametrize("page", ["receivers.md", "receivers.zh.md"])

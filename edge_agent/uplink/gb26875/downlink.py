@@ -123,7 +123,7 @@ class Downlink:
         """Name and profile of a panel, meter or the contacts."""
         config, found = self._config, list[InformationObject]()
         named = {panel.id: f"{panel.name} {panel.profile}" for panel in config.panels}
-        named |= {device.id: f"{device.name} {device.profile}" for bus in config.buses for device in bus.devices}
+        named |= {device.id: f"{device.name} {device.profile}" for device in config.profiled}
         for source in writer.places.systems:
             system = writer.places.of_system(source).system
             if any(isinstance(q, of.SystemQuery) and (q.system_type, q.system_address) == system for q in asked):

@@ -120,8 +120,7 @@ class Places:
         self._names = {point.id: point.name for point in config.points if point.name}
         self._residual_current_type = residual_current_type
         self._systems: dict[str, int] = {}
-        devices = [device for bus in config.buses for device in bus.devices]
-        for source in [*(panel.id for panel in config.panels), *(device.id for device in devices)]:
+        for source in [one.id for one in (*config.panels, *config.profiled)]:
             self._systems[source] = min(len(self._systems) + 1, 255)
         if config.contacts:
             self._systems[CONTACTS] = min(len(self._systems) + 1, 255)
@@ -129,7 +128,9 @@ class Places:
         for water in config.waters:  # behind the others, whose numbers centres know already
             self._systems[water.id] = min(len(self._systems) + 1, 255)
         self._panels = {panel.id for panel in config.panels}
-        self._bus_address = {device.id: device.address for device in devices}
+        self._bus_address = {device.id: device.address for bus in config.buses for device in bus.devices}
+        for broker in config.mqtts:
+            self._bus_address |= {device.id: number for number, device in enumerate(broker.devices, 1)}
         self._contacts = {contact.id: contact for contact in config.contacts}
         self._known = {point.id: point for point in known}
         rules = [(0, rule, pattern) for rule in config.gb26875_points for pattern in rule.points]

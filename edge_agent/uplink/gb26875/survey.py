@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from drivers.messages import PointSpec
 from drivers.profile import Profile, ProfileError, Profiles, load_profiles
 from edge_agent.config.keys import FORMS
-from edge_agent.config.model import Config, Device, Gb26875Point
+from edge_agent.config.model import Config, Device, Gb26875Point, MqttDevice
 from edge_agent.config.schema import BY_NAME, shapes
 from edge_agent.uplink.gb26875.places import Known, Places
 
@@ -29,7 +29,7 @@ def places_of(config: Config, *, residual_current_type: int | None = None) -> tu
     known = [Known(contact.id, contact.name, kind=contact.kind) for contact in config.contacts]
     rules: dict[str, Sequence[Gb26875Point]] = {}
     bad: dict[tuple[str, int, str], BadRule] = {}
-    devices = [device for bus in config.buses for device in bus.devices]
+    devices = config.profiled
     for source, name in [*((p.id, p.profile) for p in config.panels), *((d.id, d.profile) for d in devices)]:
         profile = _get(profiles, name)
         if profile is not None:
@@ -79,7 +79,7 @@ def _get(profiles: Profiles, name: str) -> Profile | None:
         return None
 
 
-def _values(device: Device, profile: Profile | None, lang: str) -> list[Known]:
+def _values(device: Device | MqttDevice, profile: Profile | None, lang: str) -> list[Known]:
     if profile is None:
         return []
     try:
@@ -93,7 +93,11 @@ def _values(device: Device, profile: Profile | None, lang: str) -> list[Known]:
     ]
 
 
-def _specs(device: Device, profile: Profile) -> list[PointSpec]:
+def _specs(device: Device | MqttDevice, profile: Profile) -> list[PointSpec]:
+    if profile.kind == "mqtt":
+        from drivers import mqtt_profile
+
+        return mqtt_profile.compile_profile(profile.data, name=profile.name).specs(device.id)
     if profile.kind == "dlt645":
         from drivers import dlt645_map
 

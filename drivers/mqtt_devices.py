@@ -1,0 +1,418 @@
+"""The devices behind one broker: what their messages say, who has fallen silent, who is there that nobody configured. Pure.
+
+A message is a state, so a repeat changes nothing. A retained one is a state too, of unknown age: an alarm in it counts, "normal"
+in it ends no alarm, and it never proves that a device lives.
+"""
+
+import re
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from drivers.codecs.base import Refused
+from drivers.codecs.text import Smell
+from drivers.messages import LinkState, Observation, PanelEvent, PointFault, PointSpec, Reading
+from drivers.mqtt_profile import DEVICE, MqttProfile, Topic
+
+TEST_NS: Final = (
+    60_000_000_000  # a person's test withholds its own alarm for so long, whatever the device goes on saying
+)
+UNLISTED_MAX: Final = 64
+REFUSED_KEPT: Final = 64
+BYTES_SHOWN: Final = 256
+# What a message may call an alarm that its profile does not read.
+_ALARM_FIELDS: Final = frozenset(("smoke", "fire", "gas", "carbon_monoxide", "co", "heat", "smoke_alarm", "gas_alarm"))
+_ON: Final = frozenset(("on", "true", "alarm", "1"))
+
+
+@dataclass(frozen=True, slots=True)
+class MqttDevice:
+    """One device of the configuration: `name` stands for {device} in its profile's topics. `silence_s` None: the profile's."""
+
+    id: str
+    profile: MqttProfile
+    name: str
+    silence_s: float | None = None
+
+
+@dataclass(slots=True)
+class Unlisted:
+    """A device that speaks on the broker and is in no configuration."""
+
+    device: str
+    topic: str
+    profiles: tuple[str, ...]
+    first_ns: int
+    last_ns: int = 0
+    count: int = 0
+    alarm: bool = False
+    sample: bytes = b""
+
+
+@dataclass(slots=True)
+class _Device:
+    id: str
+    profile: MqttProfile
+    name: str
+    silence_ns: int
+    heard_ns: int
+    up: bool | None = None
+    reason: str = ""
+    told: dict[str, str] = field(default_factory=dict)  # value -> why there is none
+    torn: set[str] = field(default_factory=set)  # topics whose last message could not be read
+    readable: bool = False  # the house was told so
+    tested: dict[str, int] = field(default_factory=dict)  # loud flag withheld for a test -> until when
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class MqttDevices:
+    """`source` is the driver's id. `watched` are profiles whose topics are listened to for devices nobody configured."""
+
+    def __init__(self, source: str, devices: Sequence[MqttDevice], watched: Sequence[MqttProfile], now_ns: int) -> None:
+        self._source = source
+        self._devices = [
+            _Device(
+                one.id,
+                one.profile,
+                one.name,
+                round((one.profile.silence_s if one.silence_s is None else one.silence_s) * 1e9),
+                now_ns,
+            )
+            for one in devices
+        ]
+        named = {one.profile.name: one.profile for one in devices}
+        self._profiles = tuple({**named, **{profile.name: profile for profile in watched}}.values())
+        self._exact: dict[str, list[tuple[_Device, Topic]]] = {}
+        self._shared: dict[str, tuple[re.Pattern[str], list[tuple[_Device, Topic]]]] = {}
+        for device in self._devices:
+            for topic in device.profile.topics:
+                if DEVICE in topic.pattern and "+" not in topic.pattern:
+                    self._exact.setdefault(topic.filter(device.name), []).append((device, topic))
+                elif not topic.bridge:
+                    pattern = topic.of(device.name)
+                    self._shared.setdefault(pattern.pattern, (pattern, []))[1].append((device, topic))
+        self._bridges: dict[str, bool] = {}  # topic -> there
+        self._unlisted: dict[str, Unlisted] = {}
+        self._refused: deque[Refused] = deque(maxlen=REFUSED_KEPT)
+        self._smell = Smell()
+        self.counts: Counter[str] = Counter()
+
+    def filters(self) -> list[str]:
+        """What to subscribe to: no two of them take the same message, or a broker may send it twice."""
+        anyone = {topic.filter() for profile in self._profiles for topic in profile.topics}
+        exact = {
+            topic.filter(device.name)
+            for device in self._devices
+            for topic in device.profile.topics
+            if "/" in device.name  # a wildcard takes one level
+        }
+        return sorted(anyone | exact)
+
+    def specs(self) -> list[PointSpec]:
+        """The points all devices have before they speak."""
+        return [spec for device in self._devices for spec in device.profile.specs(device.id)]
+
+    def counters(self) -> dict[str, int]:
+        """Messages of the broker; `device.kind` of each device."""
+        found = {kind: self.counts[kind] for kind in ("messages", "retained", "refused", "unlisted", "forgotten")}
+        for device in self._devices:
+            found |= {f"{device.id}.{kind}": device.counts[kind] for kind in ("ok", "refused", "invalid", "test")}
+        return found
+
+    def refused(self) -> Sequence[Refused]:
+        """The last messages nobody could read, oldest first."""
+        return tuple(self._refused)
+
+    def unlisted(self) -> list[Unlisted]:
+        """Devices that speak and are in no configuration, the oldest first; at most UNLISTED_MAX."""
+        return list(self._unlisted.values())
+
+    # -- messages --------------------------------------------------------------------------------------------------------
+
+    def take(self, topic: str, payload: bytes, *, retained: bool, now_ns: int) -> list[Observation]:
+        """What one message says, alarms first."""
+        self.counts["messages"] += 1
+        self.counts["retained"] += retained
+        seen: list[Observation] = []
+        known = False
+        for device, shape in self._exact.get(topic, ()):
+            known = True
+            seen += self._message(device, shape, topic, payload, retained, now_ns)
+        for pattern, shared in self._shared.values():
+            if pattern.fullmatch(topic):
+                known = True
+                seen += self._shared_message(shared, topic, payload, retained, now_ns)
+        seen += self._bridge(topic, payload)
+        if not known:
+            seen += self._stranger(topic, payload, retained, now_ns)
+        loud = [one for one in seen if isinstance(one, Reading) and one.value is True]
+        return [*loud, *(one for one in seen if one not in loud)] if loud else seen
+
+    def _message(  # noqa: PLR0917 - one message is all of these
+        self, device: _Device, shape: Topic, topic: str, payload: bytes, retained: bool, now_ns: int
+    ) -> list[Observation]:
+        try:
+            body = shape.parse(payload)
+        except ValueError as fault:
+            return self._unreadable(device, shape, topic, payload, str(fault), retained, now_ns)
+        return self._said(device, shape, topic, body, payload, retained, now_ns)
+
+    def _shared_message(
+        self, shared: Sequence[tuple[_Device, Topic]], topic: str, payload: bytes, retained: bool, now_ns: int
+    ) -> list[Observation]:
+        """A message on a topic that several devices share: each hears what is said of it."""
+        if not shared[0][1].devices:  # one device's own topic, with a level that may be anything
+            return [
+                one
+                for device, shape in shared
+                for one in self._message(device, shape, topic, payload, retained, now_ns)
+            ]
+        try:
+            body = shared[0][1].parse(payload)
+        except ValueError as fault:
+            self._refuse(str(fault), topic, payload, now_ns)
+            return self._alarm_of_nobody(topic, payload, f"{self._source}/message", retained, now_ns)
+        seen: list[Observation] = []
+        strangers: dict[str, object] = {}
+        for device, shape in shared:
+            tables = dict(shape.tables(body))
+            strangers |= tables
+            if device.name in tables:
+                seen += self._said(device, shape, topic, tables[device.name], payload, retained, now_ns)
+        for name in strangers.keys() - {device.name for device, _ in shared}:
+            seen += self._notice(name, topic, strangers[name], payload, retained, now_ns)
+        return seen
+
+    def _said(  # noqa: PLR0917 - as _message
+        self, device: _Device, shape: Topic, topic: str, body: object, payload: bytes, retained: bool, now_ns: int
+    ) -> list[Observation]:
+        seen: list[Observation] = []
+        if shape.availability is not None and (there := shape.availability.read(body)) is not None:
+            if not there:
+                seen += self._down(device, "offline", now_ns)
+            elif not retained:
+                seen += self._heard(device, now_ns)
+        read = [(value, value.read(body)) for value in shape.values]
+        testing = any(value.test and found is True for value, found in read)
+        for value, found in read:
+            if found is None or (retained and value.loud and found is False):
+                continue
+            if isinstance(found, str):
+                device.counts["invalid"] += 1
+                seen += self._no_value(device, value.name, found, now_ns)
+                continue
+            device.told.pop(value.name, None)
+            if value.loud and self._withheld(device, value.name, found is True, testing, now_ns):
+                continue
+            seen.append(Reading(f"{device.id}/{value.name}", found, now_ns))
+        if not retained and shape.reports:
+            device.counts["ok"] += 1
+            seen += self._heard(device, now_ns)
+        odd = any(value.loud and isinstance(found, str) for value, found in read)
+        if (odd and self._smell.of(payload)) or _unread_alarm(shape, body):
+            seen.append(self._unknown(f"{device.id}/payload", "unread_alarm", topic, payload, now_ns))
+            device.torn.add(topic)  # until the device says something that is no such thing
+        elif not retained:
+            seen += self._sound(device, topic, now_ns)
+        return seen
+
+    def _unreadable(  # noqa: PLR0917 - as _message
+        self, device: _Device, shape: Topic, topic: str, payload: bytes, why: str, retained: bool, now_ns: int
+    ) -> list[Observation]:
+        device.counts["refused"] += 1
+        self._refuse(why, topic, payload, now_ns)
+        if not payload and retained:
+            return []  # how a retained message is taken back
+        torn = shape.torn_alarms(payload)
+        seen: list[Observation] = [Reading(f"{device.id}/{value.name}", True, now_ns) for value in torn]
+        if not torn and self._smell.of(payload):
+            seen.append(self._unknown(f"{device.id}/payload", why, topic, payload, now_ns))
+        device.torn.add(topic)
+        device.readable = False
+        seen.append(Reading(f"{device.id}/payload", True, now_ns))
+        if not retained:
+            seen += self._heard(device, now_ns)
+        return seen
+
+    def _sound(self, device: _Device, topic: str, now_ns: int) -> list[Observation]:
+        """A message that could be read: what was said of messages that could not is over, also from before a restart."""
+        was_torn = topic in device.torn
+        device.torn.discard(topic)
+        if device.torn or (device.readable and not was_torn):
+            return []
+        device.readable = True
+        where = f"{device.id}/payload"
+        return [Reading(where, False, now_ns), PanelEvent(where, "readable", now_ns)]
+
+    def _withheld(self, device: _Device, value: str, on: bool, testing: bool, now_ns: int) -> bool:
+        if not on or not testing:
+            device.tested.pop(value, None)
+            return False
+        if value not in device.tested:
+            device.counts["test"] += 1
+            device.tested[value] = now_ns + TEST_NS
+        return now_ns < device.tested[value]
+
+    @staticmethod
+    def _no_value(device: _Device, value: str, reason: str, now_ns: int) -> list[Observation]:
+        if device.told.get(value) == reason:
+            return []
+        device.told[value] = reason
+        return [PointFault(f"{device.id}/{value}", reason, now_ns)]
+
+    # -- who is there ----------------------------------------------------------------------------------------------------
+
+    def tick(self, now_ns: int, *, broker_up: bool) -> list[Observation]:
+        """What time alone has settled: silence, and alarms that outlast a test."""
+        seen: list[Observation] = []
+        for device in self._devices:
+            for value, due_ns in list(device.tested.items()):
+                if due_ns and now_ns >= due_ns:
+                    device.tested[value] = 0  # told; no test withholds it any more
+                    seen.append(Reading(f"{device.id}/{value}", True, now_ns))
+            if broker_up and device.silence_ns and now_ns - device.heard_ns >= device.silence_ns:
+                seen += self._down(device, "unheard", now_ns)
+        return seen
+
+    def connected(self, now_ns: int) -> None:
+        """The broker is back: nobody could be heard while it was away."""
+        for device in self._devices:
+            device.heard_ns = now_ns
+
+    def bridge_lost(self) -> str:
+        """The topic of a bridge that is not there, "" if all are: without it none of its devices is heard."""
+        return next((topic for topic, there in self._bridges.items() if not there), "")
+
+    def _heard(self, device: _Device, now_ns: int) -> list[Observation]:
+        device.heard_ns = now_ns
+        if device.up:
+            return []
+        device.up = True
+        return [LinkState(device.id, True, now_ns, "answering")]
+
+    def _down(self, device: _Device, reason: str, now_ns: int) -> list[Observation]:
+        if device.up is False and device.reason == reason:
+            return []
+        detail = f"nothing heard for {(now_ns - device.heard_ns) / 1e9:.0f} s" if reason == "unheard" else ""
+        seen: list[Observation] = (
+            [LinkState(device.id, False, now_ns, reason, detail)] if device.up is not False else []
+        )
+        device.up, device.reason = False, reason
+        for spec in device.profile.values:
+            seen += self._no_value(device, spec.name, "silent", now_ns)
+        return seen
+
+    def _bridge(self, topic: str, payload: bytes) -> list[Observation]:
+        for profile in self._profiles:
+            for shape in profile.topics:
+                if shape.bridge and shape.pattern == topic and shape.availability is not None:
+                    try:
+                        there = shape.availability.read(shape.parse(payload))
+                    except ValueError:
+                        there = None
+                    if there is not None:
+                        self._bridges[topic] = there
+                    return []
+        return []
+
+    # -- strangers -------------------------------------------------------------------------------------------------------
+
+    def _stranger(self, topic: str, payload: bytes, retained: bool, now_ns: int) -> list[Observation]:
+        for profile in self._profiles:
+            for shape in profile.topics:
+                if shape.bridge or not shape.values or (match := shape.anyone.fullmatch(topic)) is None:
+                    continue
+                name = match.groupdict().get("device", "")
+                if name in profile.ignore:
+                    return []
+                try:
+                    body = shape.parse(payload)
+                except ValueError as fault:
+                    self._refuse(str(fault), topic, payload, now_ns)
+                    return self._alarm_of_nobody(
+                        topic, payload, f"{self._source}/{name or 'message'}", retained, now_ns
+                    )
+                seen: list[Observation] = []
+                for device, table in shape.tables(body) if shape.devices else ((name, body),):
+                    seen += self._notice(device, topic, table, payload, retained, now_ns)
+                return seen
+        return []
+
+    def _notice(  # noqa: PLR0917 - as _message
+        self, name: str, topic: str, body: object, payload: bytes, retained: bool, now_ns: int
+    ) -> list[Observation]:
+        """A device nobody configured: listed for whoever looks, and an alarm if it speaks of one now."""
+        self.counts["unlisted"] += 1
+        found = self._unlisted.get(name)
+        if found is None:
+            if len(self._unlisted) >= UNLISTED_MAX:
+                quiet = next((key for key, one in self._unlisted.items() if not one.alarm), next(iter(self._unlisted)))
+                del self._unlisted[quiet]
+                self.counts["forgotten"] += 1
+            found = self._unlisted[name] = Unlisted(name, topic, self._candidates(topic), now_ns)
+        found.last_ns, found.count, found.sample = now_ns, found.count + 1, payload[:BYTES_SHOWN]
+        alarm = bool(_alarms_in(body)) or self._loud_in(topic, body)
+        where = f"{self._source}/{_ascii(name)}"
+        if alarm and not retained:
+            found.alarm = True
+            return [self._unknown(where, "unlisted_device", topic, payload, now_ns)]
+        if found.alarm and not alarm and not retained:
+            found.alarm = False
+            return [PanelEvent(where, "readable", now_ns)]
+        return []
+
+    def _loud_in(self, topic: str, body: object) -> bool:
+        return any(value.read(body) is True for shape in self._shapes(topic) for value in shape.values if value.loud)
+
+    def _candidates(self, topic: str) -> tuple[str, ...]:
+        return tuple(
+            profile.name
+            for profile in self._profiles
+            if any(shape.values and shape.anyone.fullmatch(topic) for shape in profile.topics)
+        )
+
+    def _shapes(self, topic: str) -> Iterator[Topic]:
+        for profile in self._profiles:
+            yield from (shape for shape in profile.topics if shape.anyone.fullmatch(topic))
+
+    def _alarm_of_nobody(
+        self, topic: str, payload: bytes, where: str, retained: bool, now_ns: int
+    ) -> list[Observation]:
+        """A message nobody can read and nobody is known to have sent."""
+        torn = any(shape.torn_alarms(payload) for shape in self._shapes(topic))
+        if retained or not (torn or self._smell.of(payload)):
+            return []
+        return [self._unknown(_ascii(where), "unreadable", topic, payload, now_ns)]
+
+    @staticmethod
+    def _unknown(where: str, reason: str, topic: str, payload: bytes, now_ns: int) -> PanelEvent:
+        fields = {"reason": reason, "topic": _ascii(topic)[:200]}
+        return PanelEvent(where, "unknown", now_ns, fields, payload[:BYTES_SHOWN])
+
+    def _refuse(self, why: str, topic: str, payload: bytes, now_ns: int) -> None:
+        self.counts["refused"] += 1
+        raw = topic.encode()[:BYTES_SHOWN] + b" " + payload[:BYTES_SHOWN]
+        self._refused.append(Refused(why, raw, now_ns, {"topic": _ascii(topic)[:200]}))
+
+
+def _alarms_in(body: object) -> list[str]:
+    """Fields of a message that are named like an alarm and are on."""
+    if not isinstance(body, dict):
+        return []
+    return [
+        str(name)
+        for name, value in body.items()
+        if str(name).lower() in _ALARM_FIELDS and (value is True or (isinstance(value, str) and value.lower() in _ON))
+    ]
+
+
+def _unread_alarm(shape: Topic, body: object) -> bool:
+    """Whether it speaks of an alarm in a field that the profile does not read: a gas head configured as a smoke head."""
+    read = {value.path[0] for value in shape.values if value.path}
+    return bool(shape.values) and any(name not in read for name in _alarms_in(body))
+
+
+def _ascii(text: str) -> str:
+    """A name from the wire as part of a point's id: printable, no blanks, bounded."""
+    return "".join(c if c.isprintable() and not c.isspace() and c != "*" else "_" for c in text)[:64]

@@ -1,0 +1,312 @@
+"""Detectors behind the site's own MQTT broker: message -> observations, in the loop turn in which its last byte came.
+
+paho does the protocol, the loop does the rest: no thread. The broker is on this machine (what is not, comes to it over TLS with
+credentials of its own: docs/drivers/mqtt.md), so the core needs no TLS. A broker that is away is a fault of this driver and is
+tried again every 0.25 to 4 s. The session is kept, so what devices say with QoS 1 while we are away is not lost.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from drivers.codecs.base import Refused
+from drivers.codecs.text import Smell
+from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Sink
+from drivers.mqtt_devices import BYTES_SHOWN, MqttDevice, MqttDevices, Unlisted
+from drivers.mqtt_profile import PAYLOAD_BYTES_MAX, MqttProfile
+
+CONNECT_S: Final = 5.0
+REOPEN_FIRST_S: Final = 0.25
+REOPEN_MAX_S: Final = 4.0
+LASTED_S: Final = 10.0  # a connection that lasted so long was a good one
+BEAT_S: Final = 0.5
+KEEPALIVE_S: Final = 15
+SESSION_EXPIRY_S: Final = 3 * 86_400  # how long the broker keeps for us what came with QoS 1
+PACKET_BYTES_MAX: Final = PAYLOAD_BYTES_MAX + 4096
+PASSWORD_BYTES_MAX: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerLink:
+    """The broker. `client_id` names our session there; the password is read anew for each connection."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str = ""
+    password_file: Path | None = None
+
+
+class _Client(paho.Client):
+    """Speaks over the socket it is given instead of connecting one."""
+
+    wire: socket.socket
+
+    def _create_socket_connection(self) -> socket.socket:
+        return self.wire
+
+
+class MqttDriver:
+    """All devices behind one broker."""
+
+    def __init__(
+        self, *, id: str, link: BrokerLink, devices: Sequence[MqttDevice], watched: Sequence[MqttProfile] = ()
+    ) -> None:
+        self.id = id
+        self._link = link
+        self._devices = MqttDevices(id, devices, watched, 0)
+        self._smell = Smell()
+        self._sink: Sink | None = None
+        self._closed: asyncio.Future[str] | None = None
+        self._bug: asyncio.Future[None] | None = None
+        self._reason = "starting"  # "" while everything is there
+        self._connected = False
+        self._beats = self._opened = self._lost = 0
+
+    # -- the seam ----------------------------------------------------------------------------------------------------
+
+    async def run(self, sink: Sink) -> None:
+        """Listen until cancelled. A broker that goes away is handled inside; any other exception is a bug."""
+        loop = asyncio.get_running_loop()
+        self._sink, self._reason = sink, "starting"
+        self._bug = loop.create_future()
+        self._devices.connected(self._now_ns())
+        tasks: set[asyncio.Future[None]] = {
+            self._bug,
+            loop.create_task(self._keep_connected(), name=f"{self.id}: broker"),
+        }
+        try:
+            while True:
+                done, _ = await asyncio.wait(tasks, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                self._beats += 1
+                self._tell(self._devices.tick(self._now_ns(), broker_up=self._connected))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._sink = None
+
+    def progress(self) -> int:
+        """Grows twice a second while run() lives, broker or no broker."""
+        return self._beats
+
+    def counters(self) -> dict[str, int]:
+        """Connections made and lost, messages; `device.kind` of each device."""
+        return {"opened": self._opened, "lost": self._lost, **self._devices.counters()}
+
+    def specs(self) -> Sequence[PointSpec]:
+        """The points all devices have before they speak."""
+        return self._devices.specs()
+
+    def refused(self) -> Sequence[Refused]:
+        """The last messages nobody could read, oldest first."""
+        return self._devices.refused()
+
+    def unlisted(self) -> Sequence[Unlisted]:
+        """Devices that speak on this broker and are in no configuration."""
+        return self._devices.unlisted()
+
+    # -- the connection ----------------------------------------------------------------------------------------------
+
+    async def _keep_connected(self) -> None:
+        loop = asyncio.get_running_loop()
+        wait_s = REOPEN_FIRST_S
+        while True:
+            opened_s = loop.time()
+            try:
+                why = await self._connection(loop)
+            except OSError as fault:  # TimeoutError and gaierror are among its kinds
+                why = _words(fault)
+            self._connected = False
+            self._state("no_broker", f"{self._link.host}:{self._link.port}: {why}")
+            wait_s = REOPEN_FIRST_S if loop.time() - opened_s > LASTED_S else min(2 * wait_s, REOPEN_MAX_S)
+            await asyncio.sleep(wait_s)
+
+    async def _connection(self, loop: asyncio.AbstractEventLoop) -> str:
+        """One connection from its opening to its end; return why it ended. Raise OSError if it could not be opened."""
+        password = self._password()
+        self._closed = loop.create_future()
+        host = "127.0.0.1" if self._link.host == "localhost" else self._link.host  # resolving would take a thread
+        wire = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        timer: asyncio.Task[None] | None = None
+        client: _Client | None = None
+        try:
+            wire.setblocking(False)
+            async with asyncio.timeout(CONNECT_S):
+                await loop.sock_connect(wire, (host, self._link.port))
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client = self._make_client(wire, password)
+            self._greet(client)
+            loop.add_reader(wire, self._readable, client)
+            if client.want_write():
+                loop.add_writer(wire, self._writable, client)
+            timer = loop.create_task(self._house(client), name=f"{self.id}: keep-alive")
+            return await self._closed
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if client is not None:
+                self._close(client)
+            wire.close()
+
+    @staticmethod
+    def _close(client: _Client) -> None:
+        """Say goodbye, without waiting for a broken wire. paho takes the socket off the loop by `_socket_closed`."""
+        with contextlib.suppress(Exception):
+            if client.socket() is not None:
+                client.disconnect()
+        client._sock_close()
+        client.on_message = client.on_connect = client.on_disconnect = client.on_subscribe = None
+        client.on_socket_register_write = client.on_socket_unregister_write = client.on_socket_close = None
+
+    def _password(self) -> str | None:
+        if self._link.password_file is None:
+            return None
+        with self._link.password_file.open("rb") as file:  # a few bytes of a local file, once a connection
+            return file.read(PASSWORD_BYTES_MAX).decode("utf-8", "replace").strip()
+
+    def _make_client(self, wire: socket.socket, password: str | None) -> _Client:
+        client = _Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._link.client_id,
+            protocol=paho.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.enable_logger(
+            logging.Logger("paho", logging.CRITICAL)
+        )  # not registered anywhere: it goes with the client
+        client.wire = wire
+        if self._link.username:
+            client.username_pw_set(self._link.username, password)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        client.on_socket_register_write = self._register_write
+        client.on_socket_unregister_write = self._unregister_write
+        client.on_socket_close = self._socket_closed
+        return client
+
+    def _greet(self, client: _Client) -> None:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        properties.MaximumPacketSize = PACKET_BYTES_MAX
+        client.connect(self._link.host, self._link.port, KEEPALIVE_S, clean_start=False, properties=properties)
+
+    async def _house(self, client: _Client) -> None:
+        """Keep-alives; a broker that does not answer them is gone."""
+        while True:
+            await asyncio.sleep(1.0)
+            client.loop_misc()
+
+    def _readable(self, client: _Client) -> None:
+        client.loop_read()
+        if client._in_packet["remaining_length"] > PACKET_BYTES_MAX:  # a broker that ignores what we asked for
+            self._end("packet too large")
+
+    @staticmethod
+    def _writable(client: paho.Client) -> None:
+        client.loop_write()
+
+    def _register_write(self, client: paho.Client, userdata: object, sock: Any) -> None:
+        asyncio.get_running_loop().add_writer(sock, self._writable, client)
+
+    def _unregister_write(self, client: paho.Client, userdata: object, sock: Any) -> None:
+        asyncio.get_running_loop().remove_writer(sock)
+
+    def _socket_closed(self, client: paho.Client, userdata: object, sock: Any) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(sock)
+        loop.remove_writer(sock)
+
+    def _end(self, why: str) -> None:
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(why)
+
+    # -- what the broker says ----------------------------------------------------------------------------------------
+
+    def _on_connect(
+        self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object
+    ) -> None:
+        if reason.is_failure:
+            self._end(f"refused 0x{reason.value:02x} {reason}")
+            return
+        self._devices.connected(self._now_ns())
+        options = SubscribeOptions(qos=1)
+        client.subscribe([(one, options) for one in self._devices.filters()])
+
+    def _on_subscribe(
+        self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object
+    ) -> None:
+        if denied := [f"0x{reason.value:02x} {reason}" for reason in reasons if reason.is_failure]:
+            self._end(f"subscription denied {denied[0]}")
+            return
+        self._opened += 1
+        self._connected = True
+        self._settle()
+
+    def _on_disconnect(
+        self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object
+    ) -> None:
+        self._end(f"0x{reason.value:02x} {reason}")
+
+    def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        """A bug in here ends run() instead of vanishing in paho, and loses nothing but the one message it tripped over."""
+        now_ns, payload = self._now_ns(), bytes(message.payload)
+        try:
+            try:
+                topic = message.topic
+            except UnicodeDecodeError:
+                return
+            self._tell(self._devices.take(topic, payload, retained=message.retain, now_ns=now_ns))
+            self._settle()
+        except Exception as bug:  # noqa: BLE001 - see _stop
+            self._stop(bug)
+            said = "unknown" if self._smell.of(payload) or b":true" in payload.replace(b" ", b"") else "fault"
+            fields = {"reason": "bug"}
+            self._tell([PanelEvent(f"{self.id}/message", said, now_ns, fields, payload[:BYTES_SHOWN])])
+
+    def _settle(self) -> None:
+        """Up when the broker is, and every bridge behind it."""
+        if lost := self._devices.bridge_lost():
+            self._state("bridge_offline", ascii(lost)[1:-1])
+        else:
+            self._state("", "")
+
+    def _state(self, reason: str, detail: str) -> None:
+        if reason == self._reason:
+            return
+        self._lost += reason == "no_broker" and self._reason in ("", "bridge_offline")
+        self._reason = reason
+        self._tell([LinkState(self.id, not reason, self._now_ns(), reason or "answering", detail)])
+
+    def _stop(self, bug: Exception) -> None:
+        """Hand a bug to run(), whose supervisor reports it and starts it again."""
+        if self._bug is not None and not self._bug.done():
+            self._bug.set_exception(bug)
+
+    def _tell(self, seen: Sequence[Observation]) -> None:
+        if seen and self._sink is not None:
+            self._sink(seen)
+
+    @staticmethod
+    def _now_ns() -> int:
+        return round(asyncio.get_running_loop().time() * 1e9)
+
+
+def _words(fault: OSError) -> str:
+    return "no answer" if isinstance(fault, TimeoutError) else ascii(fault.strerror or fault)
