@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.dlt645_map import MapFault
-from drivers.messages import PointSpec
-from drivers.modbus_value import LIMIT_KEYS
+from drivers.messages import LIMIT_KEYS, PointSpec
 from drivers.profile import ALARM_KINDS, Profile, ProfileError, ProfileFinding
 
 PAYLOAD_BYTES_MAX: Final = 16 * 1024

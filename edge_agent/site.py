@@ -314,7 +314,8 @@ def names_of(config: Config) -> dict[str, str]:
     names = {panel.id: panel.name for panel in config.panels}
     names |= {receiver.id: receiver.name for receiver in config.receivers}
     names |= {device.id: device.name for line in config.lines for device in line.devices}
-    names |= {one.id: one.name for one in (*config.contacts, *config.waters, *config.points)}
+    names |= {contact.id: contact.name for contact in config.contacts}
+    names |= {water.id: water.name for water in config.waters} | {point.id: point.name for point in config.points}
     return {source: name for source, name in names.items() if name}
 
 
