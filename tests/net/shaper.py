@@ -35,18 +35,24 @@ class Settings:
     cut: str = ""  # up, down, both
     hole_after: int = 0  # once so many bytes have gone up, everything vanishes
     reset: bool = False  # the next packet that goes up is answered with a reset
+    forget: bool = False  # a NAT that lost its table: what is open now is never heard again, what is opened later is
 
 
 class Link:
     def __init__(self, seed: int) -> None:
         self.set, self._chance = Settings(), random.Random(seed)
         self._up_bytes = 0
+        self._open: set[bytes] = set()  # ports of the connections there were
+        self._forgotten: set[bytes] = set()
         self._free_s = {"up": 0.0, "down": 0.0}
         self.counts = dict.fromkeys(("up", "down", "lost"), 0)
 
     def change(self, **settings: object) -> None:
         self.set = dataclasses.replace(self.set, **settings)  # type: ignore[arg-type]
         self._up_bytes = 0
+        if self.set.forget:
+            self._forgotten |= self._open
+            self.set.forget = False
 
     def attach(self, here: int, there: int) -> None:
         loop = asyncio.get_running_loop()
@@ -71,7 +77,11 @@ class Link:
         self.counts[way] += size
         if way == "up":
             self._up_bytes += size
+        port = port_of(packet, way)
+        if port:
+            self._open.add(port)
         gone = link.cut in {way, "both"} or (link.hole_after and self._up_bytes > link.hole_after)
+        gone = gone or port in self._forgotten
         waits_s = max(0.0, self._free_s[way] - now_s)
         if (
             gone
@@ -96,6 +106,14 @@ def _write(target: int, packet: bytes) -> None:
         os.write(target, packet)
     except OSError:
         return  # the far device is going
+
+
+def port_of(packet: bytes, way: str) -> bytes:
+    """The port of an IPv4 TCP packet in the namespace; nothing of any other."""
+    if packet[9] != TCP:
+        return b""
+    at = (packet[0] & 15) * 4 + (0 if way == "up" else 2)
+    return packet[at : at + 2]
 
 
 def reset_of(packet: bytes) -> bytes:
