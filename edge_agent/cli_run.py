@@ -29,14 +29,23 @@ LOG_END_S = 1.0
 
 def load_or_complain(obj: CliContext) -> "InForce":
     """What to run on. Print every finding to stderr, and what stands in for damaged files."""
-    from edge_agent.cli_config import stand_in_words
     from edge_agent.config.report import render
     from edge_agent.last_good import in_force
 
     # A port that is not there yet, a profile that cannot be used: faults for the core to tell, no reason to stay off.
     found = in_force(obj.config_dir)
     print_lines([render(finding, obj.lang) for finding in found.loaded.findings], err=True)
+    return _standing(obj, found)
+
+
+def _standing(obj: CliContext, found: "InForce") -> "InForce":
+    """Say what stands in for damaged files, and lay its profiles out."""
+    from edge_agent.cli_config import stand_in_words
+    from edge_agent.last_good import unpack
+
     print_lines(stand_in_words(found, obj.lang), err=True)
+    if found.stands_in and found.copy is not None:
+        unpack(found.copy)
     return found
 
 
@@ -128,7 +137,6 @@ def run(obj: CliContext) -> int:
     running: InForce | None = found
     from buffer.faults import JournalError
     from drivers.profile import ProfileError
-    from edge_agent.cli_config import stand_in_words
     from edge_agent.cli_profile import say
 
     end_log = log_to_stderr()
@@ -141,8 +149,8 @@ def run(obj: CliContext) -> int:
                 return _serve(_core(obj, running), refuses=(JournalError, ProfileError))
             except ProfileError as error:
                 print_lines([say(error.code, error.params, obj.lang)], err=True)
-                running = running.instead(error)
-                print_lines(stand_in_words(running, obj.lang) if running else [], err=True)
+                instead = running.instead(error)
+                running = _standing(obj, instead) if instead is not None else None
         return CONFIG  # a restart would not mend it
     except JournalError as error:
         print_lines([text(f"journal.{error.code}", obj.lang, path=config.gateway.data_dir)], err=True)

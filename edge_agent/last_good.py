@@ -46,6 +46,11 @@ class Copy:
         """Whether there is nothing new to keep."""
         return (self.site, self.files, self.profiles) == (site, files, profiles)
 
+    def config(self) -> Config | None:
+        """What to run on; `unpack` its profiles first. None: a newer program refuses what an older one accepted."""
+        config = load_contents(self.files).config
+        return replace(config, profile_dirs=(self.path.with_name(PROFILES),)) if config is not None else None
+
 
 @dataclass(frozen=True, slots=True)
 class InForce:
@@ -86,18 +91,18 @@ class InForce:
         """
         if self.stands_in or self.copy is None or self.config is None:
             return None
-        config = load_contents(self.copy.files).config
+        config = self.copy.config()
         if config is None or config.gateway != self.config.gateway:
             return None
         why = Finding("error", "nothing_to_watch", self.loaded.sources[0], 0, "", {"why": str(source_fault)})
         damaged = replace(self.loaded, config=None, findings=(why, *self.loaded.findings))
-        return InForce(damaged, replace(config, profile_dirs=_unpacked(self.copy)), self.copy)
+        return InForce(damaged, config, self.copy)
 
     def before(self) -> Config | None:
         """What was last accepted, where the files have been edited since."""
         if self.copy is None or self.stands_in or self.copy.files == self.loaded.contents:
             return None
-        return load_contents(self.copy.files).config
+        return self.copy.config()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +134,7 @@ def in_force(site: Path, loaded: Loaded | None = None, environ: Mapping[str, str
     if loaded.config is not None and not damage:
         return InForce(loaded, loaded.config, copy)
     damaged = replace(loaded, config=None, findings=(*damage, *loaded.findings))
-    config = load_contents(copy.files).config  # None: a newer program refuses what an older one accepted
-    if config is not None:
-        config = replace(config, profile_dirs=_unpacked(copy))
-    return InForce(damaged, config, copy)
+    return InForce(damaged, copy.config(), copy)
 
 
 def gateway_of(site: Path) -> Gateway:
@@ -207,8 +209,15 @@ def _site_profiles(config: Config) -> dict[str, Path | None]:
     found: dict[str, Path | None] = {}
     for name in _profiles_named(config):
         files = [directory / f"{name}.toml" for directory in config.profile_dirs]
-        found[name] = next((file for file in reversed(files) if file.is_file()), None)
+        found[name] = next((file for file in reversed(files) if _is_there(file)), None)
     return found
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # it is, and cannot be read, which is damage
+        return True
 
 
 def _profiles_named(part: object) -> Iterator[str]:
@@ -255,7 +264,7 @@ def keep(site: Path, loaded: Loaded, home: Path, at: Instant, whole: bool = True
     data = _encode(new)
     if len(data) > COPY_BYTES_MAX:
         raise OSError(errno.EFBIG, "more than is kept", str(path))
-    _unpacked(new)
+    unpack(new)
     _replace(path, data, 0o600 if any(content.private for content in (*new.files, *profiles)) else 0o640)
     log.info("last good files=%d profiles=%d", len(new.files), len(profiles))
     return True
@@ -300,14 +309,15 @@ def _encode(copy: Copy) -> bytes:
     return body + b"#%08x\n" % zlib.crc32(body)
 
 
-def _unpacked(copy: Copy) -> tuple[Path, ...]:
-    """The directory that holds the copy's profiles and no others. Core and uplink may both be at it."""
-    if not copy.profiles:
-        return ()
+def unpack(copy: Copy) -> None:
+    """Let the directory beside the copy hold its profiles and no others. For services only, which own it; both may be at it."""
     directory = copy.path.with_name(PROFILES)
     wanted = {one.file.name: one for one in copy.profiles}
     try:
-        directory.mkdir(mode=0o750, exist_ok=True)
+        if wanted:
+            directory.mkdir(mode=0o750, exist_ok=True)
+        elif not directory.is_dir():
+            return
         for there in directory.iterdir():
             if there.name not in wanted:
                 there.unlink(missing_ok=True)
@@ -317,7 +327,6 @@ def _unpacked(copy: Copy) -> tuple[Path, ...]:
                 _replace(directory / name, one.data, 0o600 if one.private else 0o640)
     except OSError as fault:  # a card that takes nothing: what is there is used, what is not is a fault of its source
         log.error("profiles of the last good configuration: %s", ascii(fault))
-    return (directory,)
 
 
 def _replace(path: Path, data: bytes, mode: int) -> None:

@@ -307,10 +307,14 @@ def test_a_damaged_profile_of_the_site_brings_back_the_accepted_one(
     else:
         Site.overwrite(site.profile, change(accepted), same_time=code == "rotted")
     assert code in site.codes()
-    (directory,) = site.config().profile_dirs
+    now = site.in_force()
+    assert now.config is not None
+    assert now.copy is not None
+    (directory,) = now.config.profile_dirs
     assert (directory / site.profile.name).read_bytes() == accepted
-    shutil.rmtree(directory)  # an uplink that is first, or a card that lost it
-    assert (site.config().profile_dirs[0] / site.profile.name).read_bytes() == accepted
+    shutil.rmtree(directory)  # a card that lost it too
+    last_good.unpack(now.copy)
+    assert (directory / site.profile.name).read_bytes() == accepted
 
 
 def test_an_override_that_was_removed_is_an_edit_where_a_shipped_profile_has_the_name(site: Site) -> None:
@@ -329,6 +333,15 @@ def test_profiles_of_an_earlier_copy_do_not_come_back(site: Site) -> None:
     site.keep()
     site.file.unlink()
     assert [path.name for path in site.config().profile_dirs[0].iterdir()] == ["other.toml"]
+
+
+def test_a_command_that_only_looks_writes_nothing(site: Site) -> None:
+    """Root's status, while the services stand on the copy, must not leave files there that they may not read."""
+    site.keep()
+    shutil.rmtree(site.home / last_good.PROFILES)
+    site.file.unlink()
+    assert site.in_force().stands_in
+    assert [path.name for path in site.home.iterdir()] == [last_good.FILE]
 
 
 def test_a_copy_of_another_site_or_a_damaged_copy_is_none(site: Site, tmp_path: Path) -> None:
