@@ -74,6 +74,18 @@ class LinkState:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TagRead:
+    """A patrol tag held to a reader. `tag` is its number in capital hex digits, or as the reader typed it."""
+
+    reader: str
+    tag: str
+    at_ns: int
+
+
+TagTold = TagRead | LinkState  # what a tag reader says: no point observes it, so it is no Observation
+TagSink = Callable[[Sequence[TagTold]], None]
+
 Observation = Reading | PointFault | PanelEvent | LinkState
 
 # Called in the loop turn in which the bytes settled the observations, with all that one frame or poll gave. It never blocks.

@@ -12,6 +12,7 @@ from edge_agent.alarm.duty import OPERATOR_MAX
 from edge_agent.discipline import OFFERED
 from edge_agent.local_api import ApiError, Handler, Peer
 from edge_agent.modem_power import OUTPUT
+from edge_agent.patrol.patrol import LEARN_MAX_S
 
 if TYPE_CHECKING:
     from edge_agent.core import Core
@@ -49,6 +50,11 @@ class Answers:
             "time_offer": self._time_offer,
             "duty": lambda request, peer: [check.as_dict(core.now_ns()) for check in core.duty.checks()],
             "duty_answer": self._duty_answer,
+            "patrol": lambda request, peer: core.patrols.as_dict(core.clock.now()),
+            "patrol_learn": self._patrol_learn,
+            "patrol_forget": self._patrol_forget,
+            "media": lambda request, peer: core.media.take(request),
+            "camera_state": self._camera_state,
             "confirm": self._confirm,
             "delivered": self._delivered,
             "uplink_state": self._uplink_state,
@@ -136,6 +142,35 @@ class Answers:
         if type(operator) is not int or not 0 <= operator <= OPERATOR_MAX:
             raise ApiError("bad_request", detail="operator")
         return {"answered": self._core.answer_duty(operator, f"cli:{peer.label}")}
+
+    def _patrol_learn(self, request: Request, peer: Peer) -> object:
+        point, seconds = self._patrol_point(request), request.get("seconds", 60)
+        if type(seconds) is not int or not 1 <= seconds <= LEARN_MAX_S:
+            raise ApiError("bad_request", detail="seconds")
+        if not self._core.config.tag_readers:
+            raise ApiError("no_tag_reader")
+        self._core.patrols.learn(point, seconds, f"cli:{peer.label}", self._core.now_ns())
+        return {}
+
+    def _patrol_forget(self, request: Request, peer: Peer) -> object:
+        return {"forgotten": self._core.forget_tag(self._patrol_point(request), f"cli:{peer.label}")}
+
+    def _patrol_point(self, request: Request) -> str:
+        point, tags = str(request.get("point", ""))[:40], self._core.patrols.tags
+        if point not in tags.points:
+            raise ApiError("no_such_patrol_point", point=point)
+        if tags.is_fixed(point):
+            raise ApiError("tag_in_config", point=point)
+        return point
+
+    def _camera_state(self, request: Request, peer: Peer) -> object:
+        camera, up, off_ms = str(request["camera"]), request.get("up"), request.get("clock_off_ms")
+        if all(known.id != camera for known in self._core.config.cameras):
+            raise ApiError("no_such_camera", camera=camera[:40])
+        if type(up) is not bool or not (off_ms is None or type(off_ms) is int):
+            raise ApiError("bad_request", detail="up, clock_off_ms")
+        self._core.camera_state(camera, up, str(request.get("reason", ""))[:40], off_ms)
+        return {}
 
     def _confirm(self, request: Request, peer: Peer) -> object:
         destination, epoch = str(request["dest"]), str(request["epoch"])

@@ -16,6 +16,7 @@ PROG = "edge-agent"
 COMMANDS = {
     "run": "edge_agent.cli_run:run",
     "uplink": "edge_agent.cli_run:uplink",
+    "cameras": "edge_agent.cli_run:cameras",
     "status": "edge_agent.cli_site:status",
     "points": "edge_agent.cli_site:points",
     "alarms": "edge_agent.cli_site:alarms",
@@ -23,6 +24,8 @@ COMMANDS = {
     "ack": "edge_agent.cli_site:ack",
     "silence": "edge_agent.cli_site:silence",
     "duty": "edge_agent.cli_duty:duty_group",
+    "camera": "edge_agent.cli_camera:camera_group",
+    "patrol": "edge_agent.cli_patrol:patrol_group",
     "decode": "edge_agent.cli_decode:decode",
     "config": "edge_agent.cli_config:config_group",
     "journal": "edge_agent.cli_journal:journal_group",

@@ -156,7 +156,7 @@ def _common_options(command: click.Command, path: Sequence[str]) -> list[click.O
         common.append(
             click.Option(["--config"], type=FilePath(), metavar="DIR", callback=_set_config, expose_value=False)
         )
-    if "--json" not in taken and not {"run", "uplink"} & set(path[:1]):
+    if "--json" not in taken and not {"run", "uplink", "cameras"} & set(path[:1]):
         common.append(click.Option(["--json"], is_flag=True, callback=_set_json, expose_value=False))
     if "--lang" not in taken:
         common.append(click.Option(["--lang"], type=Choice(LANGUAGES), callback=_set_lang, expose_value=False))

@@ -139,7 +139,17 @@ def _why_clock(fields: Mapping[str, Any], lang: str) -> str:
     return text("cli.clock_change", lang, before=before, after=after, source=source, step_ms=step_ms)
 
 
-_WHY = {"command": _why_command, "duty_check": _why_duty, "clock": _why_clock}
+def _why_patrol(fields: Mapping[str, Any], lang: str) -> str:
+    """What came of the round, or which tag was read where."""
+    result, missing = fields.get("result"), fields.get("missing")
+    said = word(f"cli.patrol_result_{result}", result, lang)
+    if isinstance(missing, list) and missing:
+        said = text("cli.patrol_missing", lang, result=said, points=", ".join(map(str, missing[:10])))
+    tag = fields.get("tag")
+    return f"{said} {tag}" if tag else said
+
+
+_WHY = {"command": _why_command, "duty_check": _why_duty, "patrol": _why_patrol, "clock": _why_clock}
 
 
 def _key(shown: Mapping[str, Any]) -> str:

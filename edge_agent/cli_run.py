@@ -188,6 +188,29 @@ def uplink(obj: CliContext) -> int:
 
 
 @click.command()
+@click.pass_obj
+def cameras(obj: CliContext) -> int:
+    """Run the cameras: pictures of alarms."""
+    config = load_or_complain(obj)
+    if config is None:
+        return CONFIG
+    if not config.cameras:
+        print_lines([text("camera.none", obj.lang)], err=True)
+        return CONFIG  # a restart would find none either
+    from edge_agent.cameras.service import CameraProcess
+    from edge_agent.clock import SystemClock
+
+    async def serve() -> None:
+        await CameraProcess(config, clock=SystemClock()).run()
+
+    end_log = log_to_stderr()
+    try:
+        return _serve(serve())
+    finally:
+        end_log()
+
+
+@click.command()
 @click.option("--seconds", type=Seconds(), metavar="N")
 @click.option("--json", "json_out", is_flag=True)
 @click.pass_obj

@@ -235,6 +235,8 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
     for source in state.get("sources") or []:
         up, kind = source.get("up"), source.get("kind")
         how = _reason(up, source.get("reason"), lang)
+        if kind == "camera" and up is False:
+            how = lookup(f"camera.fault_{source.get('reason')}", lang) or how
         if kind not in ("uplink", "link"):  # links have lines of their own
             what = lookup(f"cli.source_{kind}", lang) or text("cli.source_device", lang)
             add(_mark(up, "warn"), f"{what} {printable(str(source.get('id')))}", how)

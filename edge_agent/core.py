@@ -13,10 +13,11 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from buffer.journal import StoreFault
 from drivers.gpio import Gpio, GpioError
-from drivers.messages import LinkState, Observation, Sink
+from drivers.messages import LinkState, Observation, Sink, TagRead, TagTold
 from drivers.profile import load_profiles
 from edge_agent import __version__
 from edge_agent.alarm.buzzer_test import BuzzerTest
@@ -32,9 +33,11 @@ from edge_agent.config.model import Config
 from edge_agent.keeper import Keeper
 from edge_agent.last_good import FROM_FILES, Provenance
 from edge_agent.local_api import ApiError, LocalServer
+from edge_agent.media import MediaDesk
 from edge_agent.model import KINDS, Clock, Event, Kind, Sound
 from edge_agent.modem_power import ModemPower
 from edge_agent.opening import OpenJournal, open_board, open_journal
+from edge_agent.patrol.patrol import Patrols
 from edge_agent.points.table import PointTable
 from edge_agent.points.water import water_rules, with_buildings
 from edge_agent.site import (
@@ -43,7 +46,9 @@ from edge_agent.site import (
     Wiring,
     build_buttons,
     build_contacts,
+    build_tag_readers,
     build_wire_drivers,
+    camera_source,
     link_source,
     names_of,
     parents_of,
@@ -55,9 +60,10 @@ from edge_agent.supervise import LagMeter, Supervisor, notify
 log = logging.getLogger("edge.core")
 
 HOUSEKEEPING_S = 1.0
-UPLINK_ABSENT_S = 30.0
+PROCESS_ABSENT_S = 30.0
 JOURNAL_HUNG_S = 20.0
 GONE_NAMED = 50  # sources an edited configuration no longer names
+CAMERA_CLOCK_MS = 60_000
 KEPT_AT_ONCE = 50  # changes journalled in one turn of the loop: some 5 ms on a Pi
 
 # What the store says once, and what it says when a trouble is over. All other codes last until then.
@@ -104,7 +110,9 @@ class Core:
         self._rules_timer: asyncio.TimerHandle | None = None
         self._rules_due_ns = 0
         self._house_turns = 0
-        self._uplink_seen_s = self._journal_moved_s = self._loop.time()
+        self._journal_moved_s = self._loop.time()
+        self._seen_s: dict[str, float] = {}  # of the processes beside us
+        self._clocks_off: set[str] = set()  # cameras
         self._journal_turns = -1
         self._journal_hung = False
         self._to_keep: collections.deque[Change | Receipt] = collections.deque()
@@ -129,6 +137,7 @@ class Core:
         contacts, self._button_lines = build_contacts(config, self.gpio), build_buttons(config, self.gpio)
         self._buttons = Buttons(self._push_button, self._button_stuck, self.take)
         self.drivers: list[Driver] = [*wires, *([contacts] if contacts else [])]
+        self.tag_readers = build_tag_readers(config, open_port)
         self.points = PointTable(
             (),
             with_buildings(config.points, config.waters),
@@ -143,6 +152,8 @@ class Core:
         self._unsound = self._add_points()
         self.alarms = AlarmMachine(config.zones, new_event=self.new_event, uplinks=mandatory)
         self.duty = DutyChecks(new_event=self.new_event)
+        self.media = MediaDesk(config, self.journal.append, now=self.clock.now)
+        self.patrols = Patrols(config, new_event=self.new_event)
         self._buzzer_test = BuzzerTest(new_event=self.new_event)
 
     def _add_points(self) -> dict[str, Exception]:
@@ -199,6 +210,7 @@ class Core:
     def sources(self) -> list[dict[str, object]]:
         """Everything that can fall silent, with the counters of what has a driver."""
         counters = {driver.id: dict(driver.counters()) for driver in self.drivers}
+        counters |= {reader.id: dict(reader.counters()) for reader in self.tag_readers}
         return [
             source | ({"counters": counters[name]} if name in counters else {})
             for name, source in self._sources.items()
@@ -391,6 +403,29 @@ class Core:
         self._finish(changes, now_ns)
         return waited
 
+    def take_tags(self, told: Sequence[TagTold]) -> None:
+        """What a tag reader saw. Never raises."""
+        for seen in told:
+            if isinstance(seen, TagRead):
+                try:
+                    self._keep_patrol(self.patrols.read(seen.reader, seen.tag, seen.at_ns))
+                except Exception as bug:
+                    log.exception("tag reader=%s", seen.reader)
+                    self._own_event(Kind.WORKER, "worker/patrol", True, {"reason": ascii(bug)[:200]})
+            else:
+                self.take((seen,))
+
+    def forget_tag(self, point: str, who: str) -> bool:
+        """Unlearn the tag of a patrol point; return whether it had a learned one."""
+        events = self.patrols.forget(point, who, self.now_ns())
+        self._keep_patrol(events)
+        return bool(events)
+
+    def _keep_patrol(self, events: Sequence[Event]) -> None:
+        state = self.patrols.dump()
+        if events or state:
+            self._finish([(list(events), state)], self.now_ns())
+
     def test_buzzer(self, seconds: int, who: str) -> None:
         """Sound the buzzer for a moment, in a pattern of its own; a fire is never masked."""
         now_ns = self.now_ns()
@@ -440,6 +475,15 @@ class Core:
         """The uplink says something a person has to look at although the link is up."""
         point = uplink_source(destination) if destination else "uplink"
         self._once(Kind.FAULT, f"{point}/{code}", {"code": code, **params})
+
+    def camera_state(self, camera: str, up: bool, reason: str, clock_off_ms: int | None) -> None:
+        """The camera process says whether one answers, and how far its clock is off: a picture of another time proves nothing."""
+        source = camera_source(camera)
+        self.take([LinkState(source, up, self.now_ns(), reason)])
+        off = up and clock_off_ms is not None and abs(clock_off_ms) > CAMERA_CLOCK_MS
+        if up and off != (camera in self._clocks_off):
+            (self._clocks_off.add if off else self._clocks_off.discard)(camera)
+            self._own_event(Kind.FAULT, f"{source}/clock", off, {"reason": "clock_off", "off_ms": clock_off_ms})
 
     def cycle_modem(self, link: str, who: str) -> float:
         """Cut the modem's power for a moment; return for how many seconds. Raise ApiError. Every pulse is in the records."""
@@ -531,6 +575,10 @@ class Core:
                 tasks.create_task(self.supervisor.keep("api", self._serve), name="api")
                 for driver in self.drivers:
                     self._start(tasks, driver, self.take)
+                for reader in self.tag_readers:
+                    reading = partial(reader.run, self.take_tags)
+                    tasks.create_task(self.supervisor.keep(reader.id, reading), name=reader.id)
+                    self.supervisor.watch(reader.id, reader.progress, limit_s=60)
                 if self._button_lines is not None:
                     self._start(tasks, self._button_lines, self._buttons.take)
                 tasks.create_task(self.supervisor.keep("house", self._keep_house), name="house")
@@ -560,6 +608,7 @@ class Core:
                 self.points.restore,
                 lambda kept: self.alarms.restore(kept, self.clock.now()),
                 lambda kept: self.duty.restore(kept, self.clock.now()),
+                lambda kept: self.patrols.restore(kept, self.clock.now()),
                 self.commander.book.restore,
             ):
                 try:
@@ -626,27 +675,31 @@ class Core:
                 self.keeper.keep_telemetry(body)
                 await asyncio.sleep(0)
             if self.config.uplinks:
-                self._watch_uplink()
+                self._watch_process("uplink", "journal")
+            if self.config.cameras:
+                self._watch_process("cameras", "camera")
             self._watch_journal()
             self._keep_learned()
             self.tell_clock()
+            self._keep_patrol(self.patrols.look(self.clock.now()))
             inputs = [self._sources.get(source, {}).get("up") for source in ("contacts", "buttons")]
             if self.board_fault is not None and not self.config.board.outputs and True in inputs:
                 self._board_fault(None)  # no output is there to notice
             self._house_turns += 1
             await asyncio.sleep(HOUSEKEEPING_S)
 
-    def _watch_uplink(self) -> None:
-        """It says something every few seconds: a process that is frozen keeps its socket open."""
-        heard_s, now_s = self.server.heard_s("journal"), self._loop.time()
+    def _watch_process(self, source: str, topic: str) -> None:
+        """It watches `topic` and says something every few seconds: a process that is frozen keeps its socket open."""
+        heard_s, now_s = self.server.heard_s(topic), self._loop.time()
+        seen_s = self._seen_s.setdefault(source, now_s)
         if heard_s is not None:
-            self._uplink_seen_s = max(self._uplink_seen_s, heard_s)
-        present = now_s - self._uplink_seen_s < UPLINK_ABSENT_S
+            seen_s = self._seen_s[source] = max(seen_s, heard_s)
+        present = now_s - seen_s < PROCESS_ABSENT_S
         if present and heard_s is None:
             return  # it may be restarting
-        if present != self._sources["uplink"]["up"]:
+        if present != self._sources[source]["up"]:
             reason = "connected" if present else "no_process" if heard_s is None else "no_answer"
-            self.take([LinkState("uplink", present, self.now_ns(), reason)])
+            self.take([LinkState(source, present, self.now_ns(), reason)])
 
     def _watch_journal(self) -> None:
         """A card that swallows writes is a fault, and no reason to let the watchdog end us: a restart would not mend it, and

@@ -60,6 +60,7 @@ class Kind(enum.StrEnum):
     TEST = "test"
     COMMAND = "command"  # what a centre asked of us, and what came of it
     DUTY_CHECK = "duty_check"  # a centre asks whether anyone is there, and the answer
+    PATROL = "patrol"  # a round that is due, done or missed; a tag held to a reader
     CLOCK = "clock"  # what the wall clock is worth has changed, or it was put right
 
 
@@ -108,6 +109,7 @@ KINDS: Mapping[Kind, KindInfo] = {
     Kind.TEST: KindInfo(Priority.STATUS, Sound.NONE, False),
     Kind.COMMAND: KindInfo(Priority.STATUS, Sound.NONE, False),
     Kind.DUTY_CHECK: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.PATROL: KindInfo(Priority.STATUS, Sound.NONE, False),
     Kind.CLOCK: KindInfo(Priority.STATUS, Sound.NONE, False),
 }
 

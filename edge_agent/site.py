@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from drivers.receivers.desk import Desk, Talk
     from drivers.receivers.net import Door
     from drivers.serial_link import SerialLink
+    from drivers.tag_reader import TagReader
 
 log = logging.getLogger("edge.site")
 
@@ -297,6 +298,23 @@ def build_contacts(config: Config, gpio: Gpio) -> Contacts | None:
     return Contacts(gpio, lines) if lines else None
 
 
+def build_tag_readers(config: Config, open_port: OpenPort | None = None) -> list["TagReader"]:
+    """The readers of patrol tags."""
+    if not config.tag_readers:
+        return []
+    from drivers.serial_link import SerialLink
+    from drivers.tag_reader import KeyboardWedge, Pn532, Rdm6300
+
+    readers: list[TagReader] = []
+    for reader in config.tag_readers:
+        if reader.kind == "keyboard":
+            readers.append(KeyboardWedge(id=reader.id, port=reader.port))
+        else:
+            make = Pn532 if reader.kind == "pn532" else Rdm6300
+            readers.append(make(id=reader.id, port=reader.port, open_port=open_port or SerialLink))
+    return readers
+
+
 def build_buttons(config: Config, gpio: Gpio) -> Contacts | None:
     """The box's own buttons, as contacts named button/ack and button/silence."""
     lines = [ContactLine(id=f"button/{name}", line=line) for name, line in config.board.buttons.items()]
@@ -315,6 +333,8 @@ def names_of(config: Config) -> dict[str, str]:
     names |= {receiver.id: receiver.name for receiver in config.receivers}
     names |= {device.id: device.name for line in config.lines for device in line.devices}
     names |= {contact.id: contact.name for contact in config.contacts}
+    names |= {reader.id: reader.name for reader in config.tag_readers}
+    names |= {camera_source(camera.id): camera.name for camera in config.cameras}
     names |= {water.id: water.name for water in config.waters} | {point.id: point.name for point in config.points}
     return {source: name for source, name in names.items() if name}
 
@@ -325,7 +345,9 @@ def parents_of(config: Config) -> dict[str, str]:
 
 
 def sources_of(config: Config) -> dict[str, str]:
-    """Everything that can fall silent: id -> panel | bus | mqtt | receiver | device | contacts | buttons | uplink | link."""
+    """Everything that can fall silent: id -> panel | bus | mqtt | receiver | device | contacts | buttons | tag_reader |
+    cameras | camera | uplink | link.
+    """
     sources = {panel.id: "panel" for panel in config.panels}
     for line in config.lines:
         sources[line.id] = type(line).__name__.lower()
@@ -334,6 +356,10 @@ def sources_of(config: Config) -> dict[str, str]:
         sources["contacts"] = "contacts"
     if config.board.buttons:
         sources["buttons"] = "buttons"
+    sources |= {reader.id: "tag_reader" for reader in config.tag_readers}
+    if config.cameras:
+        sources["cameras"] = "cameras"
+        sources |= {camera_source(camera.id): "camera" for camera in config.cameras}
     if config.uplinks:
         sources["uplink"] = "uplink"
         sources |= {uplink_source(uplink.id): "uplink" for uplink in config.uplinks}
@@ -344,6 +370,11 @@ def sources_of(config: Config) -> dict[str, str]:
 def uplink_source(destination: str) -> str:
     """The source that stands for the link to one centre."""
     return f"uplink/{destination}"
+
+
+def camera_source(camera: str) -> str:
+    """The source that stands for one camera."""
+    return f"camera/{camera}"
 
 
 def link_source(link: str) -> str:

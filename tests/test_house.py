@@ -52,7 +52,7 @@ def test_imports_go_one_way(package: str) -> None:
     assert {path: names for path, names in found.items() if names} == {}
 
 
-@pytest.mark.parametrize("room", ["drivers/codecs", "edge_agent/points", "edge_agent/alarm"])
+@pytest.mark.parametrize("room", ["drivers/codecs", "edge_agent/points", "edge_agent/alarm", "edge_agent/patrol"])
 def test_codecs_and_rules_do_no_io_and_ask_no_clock(room: str) -> None:
     files = sorted((ROOT / room).rglob("*.py"))
     assert len(files) > 1

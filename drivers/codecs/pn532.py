@@ -45,6 +45,28 @@ def decode(data: bytes) -> list[dict[str, object]]:
     return shown
 
 
+def take_frames(buffer: bytearray) -> list[dict[str, object]]:
+    """Take every whole frame off the stream in `buffer`, sound or not; at most one of 262 bytes to come stays in it."""
+    shown: list[dict[str, object]] = []
+    while (start := buffer.find(PREAMBLE)) >= 0:
+        del buffer[:start]
+        if len(buffer) < len(ACK):
+            return shown
+        size = len(ACK)
+        if buffer[:size] != ACK:
+            if sum(buffer[3:5]) & 0xFF:
+                del buffer[:1]  # LEN and LCS do not belong together: no frame begins here
+                continue
+            size = 7 + buffer[3]
+        if len(buffer) < size:
+            return shown
+        frame = decode(bytes(buffer[:size]))
+        shown += frame
+        del buffer[: 1 if frame and frame[-1].get("reject") else size]
+    del buffer[: -len(PREAMBLE) + 1]  # the next start mark may be cut in half
+    return shown
+
+
 def _fields(body: bytes) -> dict[str, object]:
     if len(body) < 2:
         return {"kind": "short"}

@@ -24,6 +24,21 @@ def decode(data: bytes) -> list[dict[str, object]]:
     return shown
 
 
+def take_reads(buffer: bytearray) -> list[dict[str, object]]:
+    """Take every whole read off the stream in `buffer`, sound or not; at most 13 bytes of a read to come stay in it."""
+    shown: list[dict[str, object]] = []
+    while (start := buffer.find(STX)) >= 0:
+        del buffer[:start]
+        if len(buffer) < FRAME_BYTES:
+            return shown
+        whole = buffer[FRAME_BYTES - 1] == ETX
+        if whole:
+            shown += decode(bytes(buffer[:FRAME_BYTES]))
+        del buffer[: FRAME_BYTES if whole else 1]  # what does not end where it should began elsewhere
+    buffer.clear()
+    return shown
+
+
 def _tag(frame: bytes) -> dict[str, object]:
     if not all(byte in _DIGITS for byte in frame[1:13]):
         return {"reject": True, "why": "not hex", "event": None}

@@ -10,7 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from edge_agent.config.model import Patrol
 from edge_agent.config.site import Item, Site, nearest
+from edge_agent.patrol.schedule import MINUTE_NS, Daily
+from edge_agent.patrol.tags import tag_of
 
 _LOOPBACK: Final = re.compile(r"localhost|::1|127(?:\.\d{1,3}){3}")
 _PORT_GLOBS: Final = ("zg/*", "serial/by-path/*", "serial/by-id/*", "ttyAMA*", "ttySC*", "ttyUSB*", "ttyACM*", "ttyS0")
@@ -28,7 +31,7 @@ _MQTT_ONLY: Final = ("ack", "encoding", "keepalive_s", "unconfirmed_s", "window"
 _PEM_BYTES_MAX: Final = 256 * 1024
 _SOURCES: Final = (
     *("panel", "bus", "bus.device", "mqtt", "mqtt.device", "contact"),
-    *("receiver", "receiver.device", "uplink", "water"),
+    *("receiver", "receiver.device", "tag_reader", "camera", "uplink", "water"),
 )
 # Which ways in a receiver's protocol knows, and how its devices name themselves.
 _WAYS: Final = {"gb26875": ("listen", "port"), "dc09": ("listen",), "nb": ("listen", "folder")}
@@ -45,6 +48,7 @@ _DC09_KEY: Final = re.compile(
     rb"\s*(?:(?:[0-9A-Fa-f]{32}|[0-9A-Fa-f]{48}|[0-9A-Fa-f]{64})|text:(?:[ -~]{16}|[ -~]{24}|[ -~]{32}))\s*"
 )
 _PACKED_KEY: Final = re.compile(rb"[0-9A-Fa-f]{64}\s*")
+_LOGIN: Final = re.compile(rb"[^:\s]+:[^\r\n]")
 _MARKS: Final = {"ca_file": b"BEGIN CERTIFICATE", "cert_file": b"BEGIN CERTIFICATE", "key_file": b"PRIVATE KEY-----"}
 
 
@@ -62,6 +66,8 @@ def check_all(site: Site) -> None:
     _serial_ports(site)
     _board(site)
     _points(site)
+    _patrol(site)
+    _cameras(site)
     _uplinks(site)
     _links(site)
     if not any(site.items(name) for name in ("panel", "bus", "contact", "mqtt", "receiver")):
@@ -87,7 +93,8 @@ def _ids(site: Site) -> None:
     _repeats(site, sorted(sources, key=lambda item: _place(site, item)), "id", "duplicate_id")
     _repeats(site, site.items("point"), "id", "duplicate_id")
     _repeats(site, site.items("zone"), "id", "duplicate_id")
-    _repeats(site, site.items("link"), "id", "duplicate_id")
+    for name in ("link", "patrol_point", "patrol"):
+        _repeats(site, site.items(name), "id", "duplicate_id")
 
 
 def _place(site: Site, item: Item) -> tuple[str, int]:
@@ -265,7 +272,7 @@ def _serial_ports(site: Site) -> None:
 
 
 def _on_ports(site: Site) -> list[Item]:
-    return [item for name in ("panel", "bus", "receiver", "link.modem") for item in site.items(name)]
+    return [item for name in ("panel", "bus", "receiver", "tag_reader", "link.modem") for item in site.items(name)]
 
 
 def _board(site: Site) -> None:
@@ -345,6 +352,58 @@ def _points(site: Site) -> None:
                 site.error("order_of_limits", limits, low, low=low, high=high)
         if values.get("n", 1) > values.get("m", 1) and not {"n", "m"} & (site.table(limits).keys() - values.keys()):
             site.error("n_over_m", limits, "n", n=values.get("n", 1), m=values.get("m", 1))
+
+
+def _patrol(site: Site) -> None:
+    points = {item.id for item in site.items("patrol_point")}
+    tags: dict[str, Item] = {}
+    for item in site.items("patrol_point"):
+        if not (tag := tag_of(item.values.get("tag", ""))):
+            continue
+        if tag in tags:
+            at = site.origin((*tags[tag].path, "tag"))
+            first = {"first": tags[tag].label, "first_file": at.file, "first_line": at.line}
+            site.error("same_tag", item, "tag", value=item.values["tag"], **first)
+        tags.setdefault(tag, item)
+    for item in site.items("patrol"):
+        table, values = site.table(item), item.values
+        if ("times" in table) == ("every_min" in table) and not site.unreadable(item, "times", "every_min"):
+            site.error("times_or_every", item, "every_min" if "every_min" in table else "")
+        for index, point in enumerate(values.get("points", ())):
+            if point not in points and not site.is_broken:
+                at = site.origin((*item.path, "points", index))
+                near = nearest(point, sorted(points))
+                site.findings.error("no_such_patrol_point", at, f"{item.label}.points", value=point, nearest=near)
+        gap_min = values.get("every_min") or (Daily.of(values["times"]).gap_ns // MINUTE_NS if "times" in values else 0)
+        if gap_min and values.get("grace_min", Patrol(id="", points=()).grace_min) >= gap_min:
+            site.error("patrol_grace", item, "grace_min" if "grace_min" in values else "", gap=gap_min)
+    if site.items("patrol") and not site.items("tag_reader") and not site.is_broken:
+        site.warning("no_tag_reader", site.items("patrol")[0])
+
+
+def _cameras(site: Site) -> None:
+    cameras = site.items("camera")
+    for camera in cameras:
+        table, method = site.table(camera), camera.values.get("method", "onvif")
+        if method != "onvif" and "path" not in table:
+            site.error("camera_path", camera, "method", method=method)
+        unused = {"onvif": ("path",), "http": ("profile",), "rtsp": ("profile", "tls", "basic")}[method]
+        for key in unused:
+            if camera.values.get(key):
+                site.warning("not_used", camera, key, name=key, why="method")
+        if camera.values.get("tls") and "ca_file" not in table:
+            site.error("half_pair", camera, "tls", name="tls", other="ca_file")
+        before = camera.values.get("before_path", "")
+        if before and "{start}" not in before:
+            site.error("camera_before", camera, "before_path")
+        if "credentials_file" not in table:
+            site.warning("camera_no_login", camera)
+    takes = [uplink for uplink in site.items("uplink") if "media" in uplink.values.get("streams", ())]
+    if cameras and not takes and not site.is_broken:
+        site.warning("camera_no_centre", cameras[0])
+    for uplink in takes:
+        if uplink.values.get("protocol") == "gb26875":
+            site.error("gb_no_media", uplink, "streams")
 
 
 def _uplinks(site: Site) -> None:
@@ -531,9 +590,9 @@ def likely_ports(wanted: str, dev: Path = Path("/dev")) -> list[str]:
 
 
 def check_tls_files(site: Site) -> None:
-    """Certificates and keys must be there and be what their name says; nobody else may read a key."""
-    for uplink in site.items("uplink"):
-        for key in (*_MARKS, "packed_key_file"):
+    """Certificates, keys and passwords must be there and be what their name says; nobody else may read a secret."""
+    for uplink in [*site.items("uplink"), *site.items("camera")]:
+        for key in (*_MARKS, "packed_key_file", "credentials_file"):
             path, mark = uplink.values.get(key), _MARKS.get(key, b"")
             if path is None:
                 continue
@@ -552,7 +611,9 @@ def check_tls_files(site: Site) -> None:
                 continue
             if mark not in data:
                 site.error("tls_not_pem", uplink, key, path=path, mark=mark.decode())
-            elif not mark and not _PACKED_KEY.fullmatch(data):
+            elif key == "credentials_file" and not _LOGIN.match(data):
+                site.error("credentials_form", uplink, key, path=path)
+            elif key == "packed_key_file" and not _PACKED_KEY.fullmatch(data):
                 site.error("packed_key_form", uplink, key, path=path)
             elif key not in ("ca_file", "cert_file") and mode & 0o027:
                 site.error("tls_key_open", uplink, key, path=path, mode=f"{stat.S_IMODE(mode):04o}")

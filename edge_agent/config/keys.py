@@ -19,10 +19,11 @@ BUILDINGS: Final = (
     *("municipal", "over-100m", "class-1-public", "high-rise", "hall-over-8m", "multi-storey"),
     *("factory", "factory-small", "sprinkler"),
 )
+TAG_READERS: Final = ("rdm6300", "pn532", "keyboard")
 BUTTONS: Final = ("ack", "silence")
 LINK_KINDS: Final = ("ethernet", "wifi", "cellular", "nbiot")
 COMMANDS: Final = NAMES
-_OUR_OWN: Final = {Kind.COMMAND, Kind.DUTY_CHECK, Kind.CLOCK}  # no contact or panel says these
+_OUR_OWN: Final = {Kind.COMMAND, Kind.DUTY_CHECK, Kind.PATROL, Kind.CLOCK}  # no contact or panel says these
 KINDS: Final = tuple(kind.value for kind in Kind if kind not in _OUR_OWN)
 RECEIVERS: Final = ("gb26875", "dc09", "nb")
 TRANSPORTS: Final = ("tcp", "udp", "coap")
@@ -50,8 +51,13 @@ FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "run_dir": re.compile(r"/[^\x00-\x1f]{0,80}"),  # a Unix socket's name holds 107 bytes in all
     "interface": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,14}"),
     "apn": re.compile(r"[A-Za-z0-9.-]{0,62}"),
+    "tag": re.compile(r"[0-9A-Fa-f]{4,20}"),
+    "camera_path": re.compile(r"/[!-~]{0,300}"),
+    "stamp_format": re.compile(r"[ -~]{1,40}"),
+    "gb28181": re.compile(r"[0-9]{20}"),
+    "time": re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"),
     "name": re.compile(r"[^\x00-\x1f\x7f]{0,80}"),
-    "stream": re.compile(r"alarm|fault|status|telemetry"),
+    "stream": re.compile(r"alarm|fault|status|telemetry|media"),
     "gb_device": re.compile(r"[0-9]{1,15}|[0-9A-Fa-f]{12}"),
     "gb_component": re.compile(rf"{_U16}(?:-{_U16})?|0x[0-9A-Fa-f]{{8}}"),
 }

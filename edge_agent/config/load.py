@@ -30,6 +30,7 @@ _IGNORED_QUIETLY: Final = (
     "README",
 )
 _CREDENTIALS: Final = ("ca_file", "cert_file", "key_file", "packed_key_file")
+_CAMERA_CREDENTIALS: Final = ("ca_file", "credentials_file")
 _PROFILE_DIRS: Final = Config(gateway=Gateway(id="")).profile_dirs
 
 
@@ -147,7 +148,7 @@ def _build(item: Item) -> Any:
 
 
 def _with_credentials(config: Config, environ: Mapping[str, str] = os.environ) -> Config:
-    """Where systemd handed over a file of `tls/` as a credential (LoadCredential=tls:/etc/edge-agent/tls), use that copy.
+    """Where systemd handed over a file of `tls/` or `cameras/` as a credential (LoadCredential=), use that copy.
 
     The service's user cannot read the original, and need not.
     """
@@ -168,4 +169,8 @@ def _with_credentials(config: Config, environ: Mapping[str, str] = os.environ) -
         replace(link, modem=replace(link.modem, pin_file=handed_over(link.modem.pin_file))) if link.modem else link
         for link in config.links
     ]
-    return replace(config, uplinks=tuple(uplinks), links=tuple(links))
+    cameras = [
+        replace(camera, **{key: handed_over(getattr(camera, key)) for key in _CAMERA_CREDENTIALS})  # type: ignore[arg-type]
+        for camera in config.cameras
+    ]
+    return replace(config, uplinks=tuple(uplinks), links=tuple(links), cameras=tuple(cameras))

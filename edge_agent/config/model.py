@@ -345,6 +345,74 @@ class Journal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TagReader:
+    """[[tag_reader]]: where patrol tags are read."""
+
+    id: str
+    kind: str  # rdm6300 | pn532 | keyboard
+    port: str  # serial port, or for a keyboard its /dev/input/by-id/...-event-kbd
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatrolPoint:
+    """[[patrol_point]]: a place with a tag. Without `tag` it is learned on site."""
+
+    id: str
+    name: str = ""
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patrol:
+    """[[patrol]]: a round through points, at times of the day (China time) or every so many minutes, exactly one of them."""
+
+    id: str
+    points: tuple[str, ...]
+    name: str = ""
+    times: tuple[str, ...] = ()  # "22:00"
+    every_min: int | None = None
+    grace_min: int = 30  # from due to missed
+    early_min: int = 10  # a point seen so long before counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera:
+    """[[camera]]: a camera on the site's LAN, and the points whose alarms it sees."""
+
+    id: str
+    host: str
+    points: tuple[str, ...]  # ids, or prefixes ending in *
+    name: str = ""
+    method: str = "onvif"  # onvif | http | rtsp
+    port: int | None = None  # None: 80, 443 with tls, 554 for rtsp
+    path: str = ""  # http, rtsp: where the picture or the stream is
+    profile: str = ""  # onvif: token; "": the first
+    tls: bool = False
+    ca_file: Path | None = None
+    credentials_file: Path | None = None  # user:password, readable by the service only
+    basic: bool = False  # Basic authentication without TLS is allowed: it shows the password to the LAN
+    before_method: str = "rtsp"  # http | rtsp: how the camera gives what it keeps
+    before_path: str = ""  # with {start} and {end}; "": it keeps nothing
+    before_port: int | None = None
+    before_s: float = 5.0  # how long before the alarm
+    before_format: str = "%Y%m%dT%H%M%SZ"  # of {start} and {end}, as strftime has it
+    before_clock: str = "utc"  # utc | china: what the camera's addresses are in
+    probe_s: float = 600.0  # how often it is asked for a picture nobody keeps
+    gb28181: str = ""  # its 20 digits on a GB/T 28181 platform, told with its pictures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """[media]: how much of pictures."""
+
+    picture_kb: int = 512  # a larger one is refused
+    day_mb: int = 64  # in 24 hours
+    after_s: float = 5.0  # a second picture so long after the alarm; 0: none
+    metered: bool = False  # pictures over links that are paid by the byte
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The whole site."""
 
@@ -359,6 +427,11 @@ class Config:
     points: tuple[Point, ...] = ()
     zones: tuple[Zone, ...] = ()
     waters: tuple[Water, ...] = ()
+    tag_readers: tuple[TagReader, ...] = ()
+    patrol_points: tuple[PatrolPoint, ...] = ()
+    patrols: tuple[Patrol, ...] = ()
+    cameras: tuple[Camera, ...] = ()
+    media: Media = Media()
     links: tuple[Link, ...] = ()
     uplinks: tuple[Uplink, ...] = ()
     gb26875_points: tuple[Gb26875Point, ...] = ()

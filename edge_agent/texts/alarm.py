@@ -28,6 +28,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "kind_test": ("自检", "self-test"),
     "kind_command": ("中心命令", "command"),
     "kind_duty_check": ("查岗", "duty check"),
+    "kind_patrol": ("巡更", "patrol"),
     "kind_clock": ("时钟", "clock"),
     # which rule of a point found it
     "rule_extreme": ("超过上上限或下下限", "past its extreme limit"),

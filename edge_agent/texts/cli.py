@@ -64,6 +64,22 @@ TEXTS: dict[str, tuple[str, str]] = {
         "运行上传进程: 把事件库送到中心\n\n可随时重启, 不影响就地报警。",
         "Run the uplink: the journal to the centres\n\nMay be restarted at any time; the alarm on site does not depend on it.",
     ),
+    "help_cameras": (
+        "运行摄像机进程: 报警时拍照\n\n可随时重启, 不影响报警。没有 [[camera]] 则退出码 78。",
+        "Run the cameras: pictures of alarms\n\nMay be restarted at any time; no alarm waits for it. Exits 78 without [[camera]].",
+    ),
+    "help_camera": ("摄像机: 试拍", "Cameras: try one"),
+    "help_camera_test": (
+        "按配置从一台摄像机取一张图\n\n不需要核心进程, 不存入事件库。不写编号则逐台试。"
+        "退出码: 0 都给了图; 1 给了图, 但时钟差 60 秒以上; 2 有的没有给。",
+        "Take one picture from a camera as configured\n\nNeeds no core, keeps nothing in the journal. Without an id every"
+        " camera is tried. Exit codes: 0 all gave one; 1 a clock is off by more than 60 s; 2 one gave none.",
+    ),
+    "opt_camera_test_out": ("把图存到这个文件。", "Write the picture to this file."),
+    "opt_camera_test_before": (
+        "也取摄像机录下的、几秒前的画面。",
+        "Also take what the camera kept from some seconds ago.",
+    ),
     "help_status": (
         "网关总览\n\n退出码: 0 正常; 1 需要关注 (报警、故障点、监测连接线路离线、状态未知); 2 网关不能尽责"
         " (核心进程无应答、部件停滞、通信链路断开、事件库写不进、配置有错)。",
@@ -128,6 +144,61 @@ TEXTS: dict[str, tuple[str, str]] = {
     "duty_result_answered": ("{dest}, 已应答", "{dest}, answered"),
     "duty_result_late": ("{dest}, 迟答", "{dest}, answered late"),
     "duty_result_missed": ("{dest}, 未应答", "{dest}, missed"),
+    "help_patrol": ("巡更: 路线、标签", "Patrol: rounds and tags"),
+    "help_patrol_status": (
+        "各条路线的最近一次巡查、各点的标签、不认识的标签\n\n退出码: 0 正常; 1 有漏巡, 或有点没有标签。",
+        "The newest round of each patrol, the tag of each point, tags nobody knows\n\nExit codes: 0 all well; 1 a round was"
+        " missed, or a point has no tag.",
+    ),
+    "help_patrol_learn": (
+        "把下一张读到的标签定为某巡更点的标签\n\n记入事件。配置里写了 tag 的点不能学习。"
+        "退出码: 0 已学到; 1 没有读到, 或标签已属于别的点。",
+        "The next tag that is read hangs at this patrol point\n\nIt is journalled. A point whose tag is in the configuration"
+        " cannot learn one. Exit codes: 0 learned; 1 no tag was read, or it hangs elsewhere.",
+    ),
+    "help_patrol_forget": (
+        "忘掉学来的标签\n\n退出码: 0 已忘掉; 1 没有学来的。",
+        "Forget the learned tag of a point\n\nExit codes: 0 forgotten; 1 it had none.",
+    ),
+    "opt_patrol_learn_seconds": ("等多久, 1 到 600 秒, 默认 60。", "How long to wait, 1 to 600 s; 60 unless given."),
+    "patrol_none": ("没有配置巡更路线。", "No patrol is configured."),
+    "patrol_state_waiting": ("未到时间", "not due yet"),
+    "patrol_state_due": ("应巡", "due"),
+    "patrol_state_done": ("已巡", "done"),
+    "patrol_state_missed": ("漏巡", "missed"),
+    "patrol_state_late": ("迟巡", "done late"),
+    "patrol_result_due": ("应巡", "due"),
+    "patrol_result_done": ("已巡", "done"),
+    "patrol_result_missed": ("漏巡", "missed"),
+    "patrol_result_late": ("迟巡", "done late"),
+    "patrol_result_skipped": ("未计 (断电或校时跨过)", "not counted: power or clock jumped over it"),
+    "patrol_result_read": ("到点", "seen"),
+    "patrol_result_learned": ("学到标签", "tag learned"),
+    "patrol_result_forgotten": ("忘掉标签", "tag forgotten"),
+    "patrol_result_unknown_tag": ("不认识的标签", "unknown tag"),
+    "patrol_missing": ("{result}, 缺 {points}", "{result}, without {points}"),
+    "patrol_no_tag": ("没有标签", "no tag"),
+    "patrol_learned_tag": ("{tag} (学得)", "{tag} (learned)"),
+    "patrol_unknown": ("不认识的标签, 共读到 {count} 次:", "Tags nobody knows, read {count} times in all:"),
+    "patrol_hold": (
+        "请在 {seconds} 秒内把 {point} 的标签放到读卡器上。",
+        "Hold the tag of {point} to a reader within {seconds} s.",
+    ),
+    "patrol_learned": ("{point} 的标签是 {tag}。", "The tag of {point} is {tag}."),
+    "patrol_in_use": ("标签 {tag} 已属于 {other}, 没有改动。", "The tag {tag} hangs at {other}; nothing was changed."),
+    "patrol_timeout": ("没有读到标签。", "No tag was read."),
+    "patrol_replaced": (
+        "有人开始学习另一个点, 本次作废。",
+        "Someone began to learn another point; this one was given up.",
+    ),
+    "patrol_forgotten": ("已忘掉 {point} 的标签。", "The tag of {point} is forgotten."),
+    "patrol_nothing_learned": ("{point} 没有学来的标签。", "{point} has no learned tag."),
+    "api_no_such_patrol_point": ("没有这个巡更点。", "There is no such patrol point."),
+    "api_tag_in_config": (
+        "这个点的标签写在配置里 (patrol_point.tag), 请在那里改。",
+        "The tag of this point is in the configuration (patrol_point.tag): change it there.",
+    ),
+    "api_no_tag_reader": ("没有配置读卡器 [[tag_reader]]。", "No [[tag_reader]] is configured."),
     "clock_change": (
         "{before} -> {after}, 来源 {source}, 校正 {step_ms} ms",
         "{before} -> {after} by {source}, stepped {step_ms} ms",
@@ -300,6 +371,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "source_receiver": ("接收", "receiver"),
     "source_contacts": ("触点输入", "contact inputs"),
     "source_buttons": ("按键", "buttons"),
+    "source_cameras": ("摄像机进程", "camera process"),
+    "source_camera": ("摄像机", "camera"),
+    "source_tag_reader": ("巡更读卡器", "tag reader"),
     "source_uplink": ("上传进程", "uplink process"),
     "status_uplink": ("通信链路 {id}", "link to centre {id}"),
     "status_link": ("出口 {id}", "way out {id}"),
@@ -379,6 +453,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reason_stuck": ("按键一直按下", "button stays pushed"),
     "reason_unconfirmed": ("中心未确认收到", "the centre does not confirm"),
     "reason_unparsed": ("说了无人能懂的话", "said what nobody understands"),
+    "reason_clock_off": ("时钟差 60 秒以上", "its clock is off by more than 60 s"),
     "reason_bug": ("程序错误, 见日志", "a bug, see the log"),
     "reason_no_process": ("没有运行", "not running"),
     "span_d": ("{n} 天 ", "{n} d "),
@@ -386,6 +461,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "span_m": ("{n} 分 ", "{n} min "),
     "span_s": ("{n} 秒", "{n} s"),
     # --- points, alarms ----------------------------------------------------------------------------------------------
+    "col_round": ("路线", "round"),
+    "col_missing": ("未到的点", "not seen"),
+    "col_next": ("下次", "next"),
+    "col_point": ("巡更点", "point"),
+    "col_tag": ("标签", "tag"),
+    "col_seen": ("最近读到", "seen"),
+    "col_times": ("次数", "times"),
+    "col_reader": ("读卡器", "reader"),
     "col_id": ("编号", "id"),
     "col_name": ("名称", "name"),
     "col_value": ("值", "value"),

@@ -51,8 +51,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form_run_dir": ("以 / 开头的路径, 至多 81 个字符", "a path beginning with /, at most 81 characters"),
     "form_interface": ("网卡名, 如 eth0, 至多 15 个字符", "an interface such as eth0, at most 15 characters"),
     "form_apn": ("接入点名, 英文字母、数字、点或 -", "an access point: A-Z a-z 0-9 . -"),
+    "form_camera_path": ("以 / 开头的路径, 不带主机和密码", "a path beginning with /, without host or password"),
+    "form_stamp_format": ("strftime 的写法", "a strftime format"),
+    "form_gb28181": ("20 位数字", "20 digits"),
+    "form_tag": ("4 到 20 位十六进制数字", "4 to 20 hex digits"),
+    "form_time": ("几点几分, 如 22:00", "a time of the day such as 22:00"),
     "form_name": ("至多 80 个字", "at most 80 characters"),
-    "form_stream": ("alarm, fault, status, telemetry", "alarm, fault, status, telemetry"),
+    "form_stream": ("alarm, fault, status, telemetry, media", "alarm, fault, status, telemetry, media"),
     "form_gb_device": ("引号内的整数, 或 12 位十六进制", "a whole number in quotes, or 12 hex digits"),
     "form_gb_component": (
         '"回路-位号"、"位号" (各至多 65535), 或 0x 加 8 位十六进制',
@@ -319,6 +324,38 @@ TEXTS: dict[str, tuple[str, str]] = {
     "gb_no_keepalive": (
         "没有心跳: 无数据可发时, 断线要到下一次上传才发现",
         "Without a keep-alive a dead link is noticed only at the next upload",
+    ),
+    "same_tag": ("标签 {value} 已属于 {first}", "The tag {value} hangs at {first} already"),
+    "times_or_every": (
+        "times (每天几点) 和 every_min (每隔多久) 要写一个, 且只写一个",
+        "A patrol has either times or every_min, exactly one of them",
+    ),
+    "no_such_patrol_point": ("没有巡更点 {value}", "There is no [[patrol_point]] {value}"),
+    "patrol_grace": (
+        "grace_min 必须小于两次巡查的最短间隔 {gap} 分钟",
+        "grace_min must be below the shortest time between two rounds, {gap} minutes",
+    ),
+    "no_tag_reader": (
+        "没有 [[tag_reader]]: 每次巡查都会是漏巡",
+        "There is no [[tag_reader]]: every round will be missed",
+    ),
+    "camera_path": ("取图方式 {method} 还需要 path", "The method {method} needs path as well"),
+    "camera_before": (
+        "before_path 里没有 {{start}}: 不知道要什么时候的画面",
+        "before_path has no {{start}}: which moment?",
+    ),
+    "camera_no_login": (
+        "没有 credentials_file: 只有不要密码的摄像机才会给图",
+        "Without credentials_file only a camera that wants no password gives a picture",
+    ),
+    "gb_no_media": ("GB/T 26875.3 不能传图片: 请去掉 media", "GB/T 26875.3 carries no pictures: take media out"),
+    "camera_no_centre": (
+        "没有一个中心的 streams 里有 media: 图片只存不传",
+        "No centre has media in its streams: pictures go nowhere",
+    ),
+    "credentials_form": (
+        "{path} 应为一行 用户:密码",
+        "{path} must hold one line, user:password",
     ),
     "no_alarm_stream": (
         "streams 里没有 alarm: 这个中心收不到火警",

@@ -15,8 +15,18 @@ WARN_AT: Final = (80, 100)  # percent of the month
 
 # What a stream may take of a month, and how full the month may be for it to go at all. A share opens evenly over the
 # month, after a head start: so a storm of faults on the 1st leaves faults for the 30th.
-SHARES: Final[Mapping[Priority, float]] = {Priority.FAULT: 0.3, Priority.STATUS: 0.2, Priority.TELEMETRY: 0.5}
-CEILINGS: Final[Mapping[Priority, float]] = {Priority.FAULT: 1.0, Priority.STATUS: 0.9, Priority.TELEMETRY: 0.8}
+SHARES: Final[Mapping[Priority, float]] = {
+    Priority.FAULT: 0.3,
+    Priority.STATUS: 0.2,
+    Priority.TELEMETRY: 0.5,
+    Priority.MEDIA: 0.3,
+}
+CEILINGS: Final[Mapping[Priority, float]] = {
+    Priority.FAULT: 1.0,
+    Priority.STATUS: 0.9,
+    Priority.TELEMETRY: 0.8,
+    Priority.MEDIA: 0.6,
+}
 HEAD_START: Final = 0.1
 
 

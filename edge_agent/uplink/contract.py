@@ -13,7 +13,7 @@ from edge_agent.model import Instant, encode_instant
 
 VERSION: Final = 1
 TOPIC_ROOT: Final = "zg119/v1"
-STREAMS: Final = (Priority.ALARM, Priority.FAULT, Priority.STATUS, Priority.TELEMETRY)  # media has no place in JSON yet
+STREAMS: Final = tuple(Priority)
 BATCH_BYTES_MAX: Final = 512 * 1024  # what every centre must take; a journal body is at most half of it
 ACK_BYTES_MAX: Final = 256 * 1024
 _N_MAX: Final = 2**53  # what every JSON reader holds exactly

@@ -338,7 +338,7 @@ class Destination:
         if self._reading is not None:
             return
         if now_s < self._spread_until_s:
-            blocked |= {Priority.STATUS, Priority.TELEMETRY}
+            blocked |= {Priority.STATUS, Priority.TELEMETRY, Priority.MEDIA}
         want = self.outbox.pick(session.window, self._pace.budget_bytes, blocked)
         if want is not None:
             self._reading = asyncio.create_task(self._read(session, want), name=f"read:{self.id}")

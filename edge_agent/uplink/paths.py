@@ -66,6 +66,7 @@ class Paths:
             traffic=self._traffic,
             tell=partial(self._heard, uplink.id),
             moved=partial(self._moved, uplink.id),
+            media_metered=self._config.media.metered,
         )
         return policy
 

@@ -94,12 +94,16 @@ class PolicyLink:
         traffic: Traffic,
         tell: Callable[[str, bool], None] = lambda path, up: None,
         moved: Callable[[str | None], None] = lambda path: None,
+        media_metered: bool = False,
     ) -> None:
-        """`tell` hears of paths that come and go, `moved` which path carries the session."""
+        """`tell` hears of paths that come and go, `moved` which path carries the session. `media_metered`: pictures go over
+        paths that are paid by the byte, too.
+        """
         self._ways = {way.rule.id: way for way in ways}
         self._loop = asyncio.get_running_loop()
         self.choice = Choice([way.rule for way in ways], rng)
         self._traffic, self._tell, self._moved = traffic, tell, moved
+        self._media_metered = media_metered
         self._receiver: Receiver | None = None
         self._session: _PathSession | None = None
         self._ready: tuple[str, Session] | None = None  # opened over a better path, to be taken up by `open`
@@ -157,7 +161,9 @@ class PolicyLink:
         self._ways[name].path.echo_ok()
         self._tell_changes()
         self._moved(name)
-        session = self._session = _PathSession(name, self._ways[name].path, inner, self._traffic)
+        session = self._session = _PathSession(
+            name, self._ways[name].path, inner, self._traffic, media_metered=self._media_metered
+        )
         inner.closed.add_done_callback(lambda closed: self._inner_closed(session, closed.result()))
         log.info("session over path=%s switches=%d", name, self.choice.switches)
         return session
@@ -252,7 +258,9 @@ class PolicyLink:
 class _PathSession:
     """A session that knows its path. It ends when its inner one does, or when a better path has taken over."""
 
-    def __init__(self, path: str, way: Path, inner: Session, traffic: Traffic) -> None:
+    def __init__(self, path: str, way: Path, inner: Session, traffic: Traffic, *, media_metered: bool) -> None:
+        spared = way.metered and not media_metered
+        self._spared = frozenset((Priority.MEDIA,)) if spared else frozenset[Priority]()
         self.path, self._inner, self._traffic = path, inner, traffic
         self.max_bytes, self.brief = inner.max_bytes, inner.brief
         self.window, self.waits_s = inner.window, inner.waits_s
@@ -263,7 +271,7 @@ class _PathSession:
     @property
     def withheld(self) -> frozenset[Priority]:
         """What the session does not carry, or its budget does not allow."""
-        return self._inner.withheld | self._traffic.withheld(self.path)
+        return self._inner.withheld | self._spared | self._traffic.withheld(self.path)
 
     def encode(self, batch: Batch) -> Sized:
         """As the inner session."""

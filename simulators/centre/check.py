@@ -14,7 +14,7 @@ from edge_agent.uplink import cbor
 
 VERSION: Final = 1
 ROOT: Final = "zg119/v1"
-STREAMS: Final = ("alarm", "fault", "status", "telemetry")
+STREAMS: Final = ("alarm", "fault", "status", "telemetry", "media")
 BATCH_BYTES_MAX: Final = 512 * 1024
 RECORDS_MAX: Final = 10_000
 N_MAX: Final = 2**53
@@ -59,7 +59,7 @@ def read_batch(gateway: str, stream: str, payload: bytes) -> Batch:
     if not isinstance(items, list) or len(items) > RECORDS_MAX:
         raise Rejected(f"records is not a list of at most {RECORDS_MAX}")
     batch = Batch(gateway, epoch, stream, [], _gaps(message.get("gaps", [])), [])
-    fault_of = _event_fault if stream != "telemetry" else _telemetry_fault
+    fault_of = {"telemetry": _telemetry_fault, "media": _media_fault}.get(stream, _event_fault)
     previous = 0
     for item in items:
         n = item.pop("n", None) if isinstance(item, dict) else None
@@ -139,6 +139,17 @@ def _telemetry_fault(record: Mapping[str, object]) -> str | None:
         return "values is not an object"
     if not isinstance(record.get("source"), str):
         return "source is not a text"
+    return _instant_fault(record.get("at"))
+
+
+def _media_fault(record: Mapping[str, object]) -> str | None:
+    picture, part, of, data = (record.get(key) for key in ("picture", "part", "of", "data"))
+    if not isinstance(picture, str) or not 0 < len(picture) <= 200 or not picture.isprintable():
+        return "picture is not a text of 1 to 200"
+    if type(part) is not int or type(of) is not int or not 1 <= part <= of <= N_MAX:
+        return "part is not one of `of`"
+    if not isinstance(data, str) or not isinstance(record.get("source"), str):
+        return "data or source is not a text"
     return _instant_fault(record.get("at"))
 
 

@@ -25,7 +25,7 @@ from edge_agent.terminal import (
 )
 from edge_agent.texts import LANGUAGES, language_of_locale, text
 from simulators.centre.check import encode
-from simulators.centre.query import Row, look
+from simulators.centre.query import Look, Row, look
 from simulators.centre.store import Database, StoreFault, is_server
 
 CHINA: Final = timezone(timedelta(hours=8))
@@ -65,7 +65,7 @@ def _parser(lang: str) -> argparse.ArgumentParser:
     parser.add_argument("-h", "--help", action="help", help=word("opt_help"))
     parser.add_argument("--lang", choices=LANGUAGES, help=word("opt_lang"))
     commands = parser.add_subparsers(dest="command", required=True, title=word("commands"), metavar="COMMAND")
-    for name in ("run", "gb26875", "gaps", "events", "stats", "gateways", "command"):
+    for name in ("run", "gb26875", "gaps", "events", "media", "stats", "gateways", "command"):
         command = commands.add_parser(
             name, help=word(f"help_{name}"), description=word(f"help_{name}"), parents=[common], add_help=False
         )
@@ -97,9 +97,12 @@ def _parser(lang: str) -> argparse.ArgumentParser:
             command.add_argument("--wait", type=float, default=30.0, metavar="S", help=word("opt_wait"))
         if name == "gaps":
             command.add_argument("--recount", action="store_true", help=word("opt_recount"))
+        if name == "media":
+            command.add_argument("--out", type=Path, metavar="DIR", help=word("opt_out"))
         if name == "events":
-            command.add_argument("--gateway", default="", help=word("opt_gateway"))
             command.add_argument("--stream", default="", help=word("opt_stream"))
+        if name in ("events", "media"):
+            command.add_argument("--gateway", default="", help=word("opt_gateway"))
             command.add_argument("--limit", type=int, default=100, help=word("opt_limit"))
     for made in (parser, *commands.choices.values()):
         made._optionals.title = word("options")
@@ -239,6 +242,8 @@ def _look(options: argparse.Namespace, lang: str) -> int:
             else:
                 print_lines(table((), [(text(f"centre.stat_{name}", lang), value) for name, value in stats.items()]))
             return OK
+        if options.command == "media":
+            return _pictures(ask, options, lang)
         if options.command == "events":
             rows = ask.events(gateway=options.gateway, stream=options.stream, limit=options.limit)
         else:
@@ -250,12 +255,32 @@ def _look(options: argparse.Namespace, lang: str) -> int:
     return WARNINGS if options.command == "gaps" and rows else OK
 
 
+def _pictures(ask: Look, options: argparse.Namespace, lang: str) -> int:
+    """The pictures; with --out those that are whole are written there. Exit 1 if one of them is not."""
+    from edge_agent.media import assemble
+
+    rows = ask.pictures(gateway=options.gateway, limit=options.limit)
+    for row in rows:
+        found = assemble(ask.parts(str(row["gateway"]), str(row["picture"])))
+        row["whole"] = found is not None
+        if found is not None and options.out is not None:
+            options.out.mkdir(parents=True, exist_ok=True)
+            safe = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{row['gateway']}-{row['source']}-{row['picture']}")
+            (options.out / f"{safe[:200]}.jpg").write_bytes(found[1])
+    if options.json:
+        print_json(rows)
+    else:
+        print_lines(_lines("media", rows, lang))
+    return OK if all(row["whole"] for row in rows) else WARNINGS
+
+
 def _lines(command: str, rows: list[Row], lang: str) -> list[str]:
     if not rows:
         return [text("centre.none", lang)]
     columns = {
         "gaps": ("gateway", "epoch", "stream", "first", "last", "why"),
         "events": ("at", "gateway", "stream", "n", "kind", "active", "point"),
+        "media": ("taken", "gateway", "source", "shot", "points", "bytes", "whole"),
         "gateways": ("gateway", "online", "seen", "agent", "stored"),
     }[command]
     headers = [text(f"centre.col_{column}", lang) for column in columns]
@@ -270,7 +295,11 @@ def _cell(column: str, row: Row, lang: str) -> object:
         covers = row.get("covers")
         count = covers["last"] - covers["first"] + 1 if isinstance(covers, dict) else 1
         return text("centre.brief" if count == 1 else "centre.brief_many", lang, kind=value, count=count)
-    if column == "online":
+    if column == "taken":
+        return _china(row.get("taken_wall_ns"))
+    if column == "points" and isinstance(value, list):
+        return ", ".join(map(str, value))
+    if column in ("online", "whole"):
         return text("centre.yes" if value else "centre.no", lang)
     if column == "active":
         return text("centre.on" if value else "centre.off", lang)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from simulators.centre.query import EVENT_KEYS, GAP_KEYS, Row
+from simulators.centre.query import EVENT_KEYS, GAP_KEYS, Row, picture_row
 from simulators.centre.store import COUNTERS, StoreFault
 
 # What the consumers keep with every commit: no record is looked at.
@@ -43,6 +43,17 @@ WITH latest AS (
 SELECT s.gateway, s.epoch, s.stream, r.n, r.received_ns, r.brief, r.body
 FROM latest JOIN records r USING (stream_id, n) JOIN streams s USING (stream_id)
 ORDER BY r.received_ns DESC, s.epoch DESC, r.n DESC LIMIT %(limit)s
+"""
+
+_PICTURES = """
+WITH parts AS (
+  SELECT s.gateway, r.received_ns, r.n, r.body, r.body::json ->> 'picture' AS picture, (r.body::json ->> 'part')::bigint AS part
+  FROM records r JOIN streams s USING (stream_id)
+  WHERE s.stream = 'media' AND r.body::json -> 'gap' IS NULL AND (%(gateway)s = '' OR s.gateway = %(gateway)s)
+)
+SELECT gateway, received_ns, body,
+  (SELECT count(DISTINCT o.part) FROM parts o WHERE (o.gateway, o.picture) = (parts.gateway, parts.picture))
+FROM parts WHERE part = 1 ORDER BY received_ns DESC, n DESC LIMIT %(limit)s
 """
 
 _STORED = """
@@ -92,6 +103,20 @@ class ServerLook:
             {**dict(zip(EVENT_KEYS, row, strict=False)), "brief": brief, **json.loads(body)}
             for *row, brief, body in reversed(rows)
         ]
+
+    def pictures(self, *, gateway: str = "", limit: int = 100) -> list[Row]:
+        """As Look says."""
+        rows = self._connection.execute(_PICTURES, {"gateway": gateway, "limit": limit}).fetchall()
+        return [picture_row(*row) for row in reversed(rows)]
+
+    def parts(self, gateway: str, picture: str) -> list[Row]:
+        """As Look says."""
+        rows = self._connection.execute(
+            "SELECT r.body FROM records r JOIN streams s USING (stream_id) WHERE s.stream = 'media' AND s.gateway = %s"
+            " AND r.body::json ->> 'picture' = %s",
+            (gateway, picture),
+        )
+        return [json.loads(body) for (body,) in rows]
 
     def gateways(self) -> list[Row]:
         """As Look says."""

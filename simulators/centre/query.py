@@ -45,6 +45,14 @@ class Look(Protocol):
         """The latest events, newest last, each once whatever names it came under."""
         ...
 
+    def pictures(self, *, gateway: str = "", limit: int = 100) -> list[Row]:
+        """What is told of the latest pictures, newest last; `parts` of `of` are here."""
+        ...
+
+    def parts(self, gateway: str, picture: str) -> list[Row]:
+        """The records of one picture."""
+        ...
+
     def gateways(self) -> list[Row]:
         """Who has ever spoken, and how much of each is stored."""
         ...
@@ -84,6 +92,28 @@ class FileLook:
         """As Look says."""
         return events(self._database, gateway=gateway, stream=stream, limit=limit)
 
+    def pictures(self, *, gateway: str = "", limit: int = 100) -> list[Row]:
+        """As Look says."""
+        rows = self._database.execute(
+            "SELECT s.gateway, r.received_ns, r.body, (SELECT COUNT(DISTINCT json_extract(p.body, '$.part')) FROM records p"
+            "  JOIN streams t USING (stream_id) WHERE t.stream = 'media' AND t.gateway = s.gateway"
+            "  AND json_extract(p.body, '$.picture') = json_extract(r.body, '$.picture'))"
+            " FROM records r JOIN streams s USING (stream_id)"
+            " WHERE s.stream = 'media' AND json_extract(r.body, '$.part') = 1 AND (?1 = '' OR s.gateway = ?1)"
+            " ORDER BY r.received_ns DESC, r.n DESC LIMIT ?2",
+            (gateway, limit),
+        ).fetchall()
+        return [picture_row(*row) for row in reversed(rows)]
+
+    def parts(self, gateway: str, picture: str) -> list[Row]:
+        """As Look says."""
+        rows = self._database.execute(
+            "SELECT r.body FROM records r JOIN streams s USING (stream_id) WHERE s.stream = 'media' AND s.gateway = ?"
+            " AND json_extract(r.body, '$.picture') = ?",
+            (gateway, picture),
+        )
+        return [json.loads(body) for (body,) in rows]
+
     def gateways(self) -> list[Row]:
         """As Look says."""
         return gateways(self._database)
@@ -91,6 +121,12 @@ class FileLook:
     def stats(self) -> Row:
         """As Look says."""
         return stats(self._database)
+
+
+def picture_row(gateway: str, received_ns: int, body: str, parts: int) -> Row:
+    """What the first record of a picture tells, without its bytes."""
+    told = {key: value for key, value in json.loads(body).items() if key not in ("data", "part")}
+    return {"gateway": gateway, "received_ns": received_ns, "parts": parts, **told}
 
 
 @contextmanager

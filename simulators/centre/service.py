@@ -39,7 +39,7 @@ QUIET_S: Final = 0.3
 LANES: Final = {
     "alarm": (f"{ROOT}/+/up/alarm",),
     "state": (f"{ROOT}/+/state",),
-    "bulk": (f"{ROOT}/+/up/fault", f"{ROOT}/+/up/status", f"{ROOT}/+/up/telemetry"),
+    "bulk": (f"{ROOT}/+/up/fault", f"{ROOT}/+/up/status", f"{ROOT}/+/up/telemetry", f"{ROOT}/+/up/media"),
 }
 OWN_THREADS: Final = (("alarm",), ("state", "bulk"))  # on a server
 

@@ -15,7 +15,7 @@ from edge_agent.uplink.intervals import Intervals
 from simulators.centre.check import Batch, Object, encode, why_not_storable
 
 MISSING_MAX: Final = 64  # ranges an ack lists; it speaks of no number beyond them
-STREAMS_MAX: Final = 1000  # of one gateway: four streams of 250 epochs
+STREAMS_MAX: Final = 1000  # of one gateway: five streams of 200 epochs
 RESTAMPED: Final = '"restamped":true'  # in a body as `encode` writes it
 REFUSED_MAX: Final = 1000  # refused records remembered of one stream
 COUNTERS: Final = ("messages", "records", "briefs", "duplicates", "events", "refused", "rejected", "lost")
@@ -123,7 +123,7 @@ def rows_of(batch: Batch) -> Rows:
         except (TypeError, ValueError, RecursionError):
             rows.refused.append((n, why_not_storable(record) or ""))
             continue
-        named = batch.stream != "telemetry" and not isinstance(record.get("gap"), dict)
+        named = batch.stream not in ("telemetry", "media") and not isinstance(record.get("gap"), dict)
         event_id = record.get("id") if named else None
         printable = isinstance(event_id, str) and event_id.isprintable()
         rows.records.append((n, body, str(event_id) if printable else None))

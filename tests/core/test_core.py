@@ -297,7 +297,7 @@ async def test_a_dead_slave_is_told_and_costs_the_others_nothing() -> None:
 
 
 async def test_an_uplink_that_never_comes_is_a_link_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core_module, "UPLINK_ABSENT_S", 0.2)
+    monkeypatch.setattr(core_module, "PROCESS_ABSENT_S", 0.2)
     monkeypatch.setattr(core_module, "HOUSEKEEPING_S", 0.05)
     async with site() as place, place.with_uplink().running() as house:
         await house.until(lambda: "uplink" in house.alarms(Kind.LINK), "the absence is told")

@@ -89,7 +89,7 @@ async def test_what_the_uplink_finds_wrong_reaches_the_people_on_site() -> None:
 async def test_a_frozen_uplink_is_told_and_the_core_goes_on() -> None:
     """The core's patience is 30 s in the product; here 8 s, everything else is as built."""
     async with ProofSite() as site:
-        hurry = "import edge_agent.core as core; core.UPLINK_ABSENT_S = 8.0; from edge_agent.cli import main; main()"
+        hurry = "import edge_agent.core as core; core.PROCESS_ABSENT_S = 8.0; from edge_agent.cli import main; main()"
         words = (site.core.arguments[0], "-c", hurry, "--config", str(site.directory), "run")
         site.core = Program("core", words, site.core.log)
         await site.start()

@@ -13,7 +13,7 @@ from edge_agent.uplink.modem.build import REBOOT_FILE
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"
-SERVICES = ["edge-agent.service", "edge-agent-uplink.service"]
+SERVICES = ["edge-agent.service", "edge-agent-uplink.service", "edge-agent-cameras.service"]
 EXPOSURE_MAX = 15  # tenths: systemd-analyze takes ten times the score it prints
 WITH_MODEM_MAX = 17  # serial ports cost 0.3: only on a site that has such a modem (systemd/README.md)
 
@@ -87,6 +87,15 @@ def test_the_core_has_devices_and_no_keys_and_the_uplink_keys_and_no_devices() -
     assert "/etc/edge-agent/tls" in core["InaccessiblePaths"][0]
     assert (uplink["PrivateDevices"], "DeviceAllow" in uplink) == (["yes"], False)
     assert uplink["LoadCredential"] == ["tls:/etc/edge-agent/tls"]
+    cameras = settings(SERVICES[2])
+    assert (cameras["PrivateDevices"], cameras["LoadCredential"]) == (["yes"], ["cameras:/etc/edge-agent/cameras"])
+    assert "/etc/edge-agent/tls" in cameras["InaccessiblePaths"][0]
+
+
+def test_only_a_site_with_a_reader_that_types_lets_the_core_hear_keyboards() -> None:
+    more = settings("edge-agent-keyboard-reader.conf")
+    assert (more["SupplementaryGroups"], more["DeviceAllow"]) == (["input"], ["char-input r"])
+    assert not any("input" in line for line in settings(SERVICES[0])["DeviceAllow"])
 
 
 def test_only_a_site_with_an_at_modem_gives_the_uplink_serial_ports_and_nothing_else(tmp_path: Path) -> None:
@@ -150,6 +159,7 @@ def test_users_and_directories_are_made_with_the_keys_closed(tmp_path: Path) -> 
     assert re.search(r"^dialout:.*edge-agent$", groups, flags=re.MULTILINE)
     modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in ("etc/edge-agent", "etc/edge-agent/tls")}
     assert modes == {"etc/edge-agent": 0o750, "etc/edge-agent/tls": 0o700}
+    assert (tmp_path / "etc/edge-agent/cameras").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "var/lib/edge-agent").stat().st_mode & 0o777 == 0o750
     assert (tmp_path / "var/lib/edge-agent").stat().st_uid != 0
 

@@ -1,0 +1,171 @@
+"""One camera: a picture of it, one request at a time, in bounded time and size."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Final
+
+from edge_agent.cameras import rtsp
+from edge_agent.cameras.digest import Credentials
+from edge_agent.cameras.faults import CameraFault
+from edge_agent.cameras.http import Answer, Asked, Where, fetch
+from edge_agent.cameras.onvif import ANSWER_MAX, EPOCH, Onvif, Picture
+from edge_agent.china_time import CHINA
+from edge_agent.config.model import Camera as Settings
+
+HTTP_S: Final = 5.0  # all of a picture over HTTP or ONVIF, each fetch of it included
+RTSP_S: Final = 10.0  # ffmpeg waits for a key frame
+CREDENTIALS_MAX: Final = 1024
+PORTS: Final = {"http": 80, "https": 443, "rtsp": 554}
+_START, _END = b"\xff\xd8\xff", b"\xff\xd9"
+_SOAP_FAULTS: Final = (400, 500)  # why is in the body
+_SOAP: Final = "application/soap+xml; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture. `taken_wall_ns` by our clock; `clock_off_ns`: the camera's clock less ours, None if it does not say."""
+
+    jpeg: bytes
+    taken_wall_ns: int
+    clock_off_ns: int | None
+
+
+def read_credentials(path: Path | None) -> Credentials | None:
+    """The first line of the file, user:password. Raise CameraFault: credentials."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            line = file.read(CREDENTIALS_MAX).decode("utf-8").splitlines()[0]
+    except (OSError, ValueError, IndexError):
+        raise CameraFault("credentials") from None
+    user, colon, password = line.partition(":")
+    if not colon or not user or not line.isprintable():
+        raise CameraFault("credentials")
+    return Credentials(user, password)
+
+
+def check_picture(body: bytes) -> bytes:
+    """The body if it is a JPEG, without what cameras pad it with. Raise CameraFault: not_a_picture."""
+    end = body.rfind(_END)
+    if not body.startswith(_START) or end < 0:
+        raise CameraFault("not_a_picture")
+    return body[: end + len(_END)]
+
+
+class Camera:
+    """What the configuration says of one camera, and how to get at its pictures. Its methods raise CameraFault."""
+
+    def __init__(self, settings: Settings, *, max_bytes: int, wall_ns: Callable[[], int]) -> None:
+        self.id, self.settings = settings.id, settings
+        self._max_bytes, self._wall_ns = max_bytes, wall_ns
+        self._lock = asyncio.Lock()
+        self._place: Picture | None = None  # ONVIF: as the camera last said
+
+    async def snapshot(self, *, anew: bool = False) -> Shot:
+        """A picture of now. `anew`: ask the camera again where it is, and what its clock says."""
+        if anew:
+            self._place = None
+        take = {"onvif": self._by_onvif, "http": self._by_http, "rtsp": self._by_rtsp}[self.settings.method]
+        return await self._alone(take, RTSP_S if self.settings.method == "rtsp" else HTTP_S)
+
+    async def before(self, moment_ns: int, end_ns: int, clock_off_ns: int | None) -> Shot:
+        """A picture of our moment `moment_ns`, out of what the camera keeps, asked for by the camera's clock."""
+        settings, path = self.settings, self.settings.before_path
+        for name, wall_ns in (("{start}", moment_ns), ("{end}", end_ns)):
+            path = path.replace(name, self._stamp(wall_ns + (clock_off_ns or 0)))
+
+        async def take() -> Shot:
+            if settings.before_method == "rtsp":
+                jpeg = await self._grab(settings.before_port or PORTS["rtsp"], path)
+            else:
+                jpeg = (await self._get(settings.before_port or self._port(), path)).body
+            return Shot(check_picture(jpeg), moment_ns, clock_off_ns)
+
+        return await self._alone(take, RTSP_S if settings.before_method == "rtsp" else HTTP_S)
+
+    def _stamp(self, wall_ns: int) -> str:
+        moment = EPOCH + timedelta(microseconds=wall_ns // 1000)
+        zone = UTC if self.settings.before_clock == "utc" else CHINA
+        return moment.astimezone(zone).strftime(self.settings.before_format)
+
+    async def _alone(self, take: Callable[[], Awaitable[Shot]], seconds: float) -> Shot:
+        """One request at a time: cheap cameras fall over at two."""
+        try:
+            async with asyncio.timeout(seconds * 2), self._lock, asyncio.timeout(seconds):
+                return await take()
+        except TimeoutError:
+            raise CameraFault("timeout") from None
+
+    # --- by method ------------------------------------------------------------------------------------------------------
+
+    async def _by_http(self) -> Shot:
+        before_ns = self._wall_ns()
+        answer = await self._get(self._port(), self.settings.path)
+        return Shot(check_picture(answer.body), before_ns, _clock_off(answer, before_ns))
+
+    async def _by_onvif(self) -> Shot:
+        place, self._place = self._place, None
+        if place is None:
+            who = read_credentials(self.settings.credentials_file)
+            onvif = Onvif(self._post, who, wall_ns=self._wall_ns, random_bytes=os.urandom)
+            place = await onvif.picture(self.settings.profile)
+        before_ns = self._wall_ns()
+        jpeg = check_picture((await self._get(place.port or self._port(), place.path)).body)
+        self._place = place  # it was right: the next picture comes sooner
+        return Shot(jpeg, before_ns, place.clock_off_ns)
+
+    async def _by_rtsp(self) -> Shot:
+        before_ns = self._wall_ns()
+        jpeg = await self._grab(self.settings.port or PORTS["rtsp"], self.settings.path)
+        return Shot(check_picture(jpeg), before_ns, None)
+
+    # --- wires ----------------------------------------------------------------------------------------------------------
+
+    def _port(self) -> int:
+        """Of its HTTP service."""
+        scheme = "https" if self.settings.tls else "http"
+        return (self.settings.port if self.settings.method != "rtsp" else None) or PORTS[scheme]
+
+    def _where(self, port: int) -> Where:
+        context: ssl.SSLContext | None = None
+        if self.settings.tls:
+            try:
+                context = ssl.create_default_context(cafile=str(self.settings.ca_file))
+            except (OSError, ssl.SSLError):
+                raise CameraFault("tls", "ca_file") from None
+        return Where(self.settings.host, port, context)
+
+    async def _get(self, port: int, path: str) -> Answer:
+        who = read_credentials(self.settings.credentials_file)
+        asked = Asked("GET", path)
+        return await fetch(self._where(port), asked, who, max_bytes=self._max_bytes, basic=self.settings.basic)
+
+    async def _post(self, path: str, envelope: bytes) -> bytes:
+        who = read_credentials(self.settings.credentials_file)
+        asked = Asked("POST", path, {"Content-Type": _SOAP}, envelope)
+        where, basic = self._where(self._port()), self.settings.basic
+        answer = await fetch(where, asked, who, max_bytes=ANSWER_MAX, basic=basic, also=_SOAP_FAULTS)
+        return answer.body
+
+    async def _grab(self, port: int, path: str) -> bytes:
+        who = read_credentials(self.settings.credentials_file)
+        return await rtsp.grab(rtsp.address(self.settings.host, port, path, who), max_bytes=self._max_bytes)
+
+
+def _clock_off(answer: Answer, asked_ns: int) -> int | None:
+    """The camera's clock less ours by the Date of its answer, which is cut to the second."""
+    try:
+        moment = parsedate_to_datetime(answer.header("date"))
+    except (ValueError, TypeError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    said_ns = (moment - EPOCH) // timedelta(microseconds=1) * 1000
+    return said_ns - asked_ns

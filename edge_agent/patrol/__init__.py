@@ -1,0 +1,1 @@
+"""Patrol: rounds a person makes on time, proven by tags held to readers."""
