@@ -30,7 +30,7 @@ def test(obj: CliContext, name: str, out: Path | None, before: bool) -> int:
     """One picture from NAME, or from each."""
     import asyncio
 
-    config = load_or_complain(obj)
+    config = load_or_complain(obj).config
     if config is None:
         return CONFIG
     chosen = [camera for camera in config.cameras if name in ("", camera.id)]

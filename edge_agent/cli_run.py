@@ -191,7 +191,7 @@ def uplink(obj: CliContext) -> int:
 @click.pass_obj
 def cameras(obj: CliContext) -> int:
     """Run the cameras: pictures of alarms."""
-    config = load_or_complain(obj)
+    config = load_or_complain(obj).config
     if config is None:
         return CONFIG
     if not config.cameras:
