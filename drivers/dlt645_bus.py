@@ -14,10 +14,10 @@ from drivers.codecs import dlt645
 from drivers.codecs.dlt645 import Frame, LineReader, di_of, payload_of
 from drivers.dlt645_map import MeterMemory, MeterProfile, Question
 from drivers.messages import LinkState, Observation, PointSpec, Sink
+from drivers.polling import Polling
 from drivers.schedule import FAILURES, Job, Rank, Schedule, Turn
 from drivers.serial_link import LinkDown, SerialLink
 
-IDLE_MAX_S: Final = 1.0
 THINK_S: Final = 1.0  # a meter answers within 0.5 s (clause 5.3); radio and TCP bridges take longer
 START_GAP_S: Final = 0.2  # no more than one question in this time, whatever the speed
 QUIET_MAX_S: Final = 2.0  # a line that never falls silent is asked all the same
@@ -95,14 +95,13 @@ class Dlt645Bus:
             ],
             timeout_s=self._timeout_s,
         )
+        self._polling = Polling(self._schedule, is_up=lambda: self._port.up, take=self._take)
         self._reader = LineReader()
         self._frames: asyncio.Queue[Frame] = asyncio.Queue()
         self._broken = 0
         self._more = False  # the last answer said that more frames follow
         self._heard_s = self._asked_s = 0.0
         self._line: Counter[str] = Counter()
-        self._progress = 0
-        self._wake = asyncio.Event()
         self._sink: Sink | None = None
 
     # -- the seam -----------------------------------------------------------------------------------------------------
@@ -113,13 +112,13 @@ class Dlt645Bus:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._port.run(), name=f"{self.id}: port")
-                tasks.create_task(self._poll(), name=f"{self.id}: poll")
+                tasks.create_task(self._polling.run(), name=f"{self.id}: poll")
         finally:
             self._sink = None
 
     def progress(self) -> int:
         """Grows at least every few seconds while the bus's task lives."""
-        return self._progress
+        return self._polling.progress
 
     def counters(self) -> dict[str, int]:
         """`kind` of the line, `meter.kind` of each meter."""
@@ -134,36 +133,14 @@ class Dlt645Bus:
         return [spec for meter in self._meters for spec in meter.profile.specs(meter.id)]
 
     # -- polling ------------------------------------------------------------------------------------------------------
-    async def _poll(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._progress += 1
-            turn, wait_s = None, IDLE_MAX_S
-            if self._port.up:
-                now_s = loop.time()
-                turn = self._schedule.next(now_s)
-                wait_s = min(max(self._schedule.wait_s(now_s), 0.001), IDLE_MAX_S)
-            if turn is None:
-                await self._idle(loop, wait_s)
-            else:
-                await self._take(loop, turn)
-
-    async def _idle(self, loop: asyncio.AbstractEventLoop, wait_s: float) -> None:
-        self._wake.clear()
-        timer = loop.call_later(wait_s, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
-
-    async def _take(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
+    async def _take(self, turn: Turn) -> None:
         meter, job = self._meters[turn.job.device], turn.job
         reply = await self._ask(meter, meter.profile.questions[job.question])
-        now_s = loop.time()
+        now_s = asyncio.get_running_loop().time()
         at_ns = round(now_s * 1e9)
         if reply.result == "down":
             self._schedule.again(job, now_s)
-            await self._idle(loop, 0.05)
+            await self._polling.idle(0.05)
             return
         meter.counts[reply.result] += 1
         if reply.result == "ok":
@@ -263,7 +240,7 @@ class Dlt645Bus:
                 if not self._port.up:
                     return "down"
                 return "crc" if self._broken > broken else "foreign" if strange else "timeout"
-            self._progress += 1
+            self._polling.progress += 1
             if not frame.from_meter:
                 meter.counts["echo"] += frame.raw.endswith(wire[len(dlt645.WAKE) :])
             elif fits(frame) and _same(meter.address, frame.address):
@@ -295,7 +272,7 @@ class Dlt645Bus:
             for meter in self._meters:
                 meter.up = None if meter.up is None else False
                 seen += meter.memory.unknown("no_port", at_ns)
-        self._wake.set()
+        self._polling.wake()
         self._tell(seen)
 
     def _tell(self, seen: Sequence[Observation]) -> None:

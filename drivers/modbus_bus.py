@@ -16,9 +16,9 @@ from drivers.modbus_map import DeviceMemory, ModbusProfile
 from drivers.modbus_master import Master, Outcome, Result
 from drivers.modbus_rtu import RtuLink, RtuMaster
 from drivers.modbus_tcp import TcpLink, TcpMaster
+from drivers.polling import Polling
 from drivers.schedule import FAILURES, Job, Schedule, Turn
 
-IDLE_MAX_S: Final = 1.0  # progress() moves at least this often, port or no port
 _LATENCIES: Final = 128
 _KINDS: Final = ("ok", "exception", "timeout", "crc", "foreign", "unsure", "late", "echo", "unconfirmed")
 _LINE_KINDS: Final = ("foreign", "late", "garbage", "opened", "lost", "overrun")
@@ -83,11 +83,10 @@ class ModbusBus:
             ],
             timeout_s=link.timeout_s,
         )
+        self._polling = Polling(self._schedule, is_up=lambda: self._master.up, take=self._take)
         self._line: Counter[str] = Counter()
-        self._progress = 0
         self._up: bool | None = None
         self._sink: Sink | None = None
-        self._wake = asyncio.Event()
 
     # -- the seam -----------------------------------------------------------------------------------------------------
     async def run(self, sink: Sink) -> None:
@@ -97,13 +96,13 @@ class ModbusBus:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._master.run(), name=f"{self.id}: port")
-                tasks.create_task(self._poll(), name=f"{self.id}: poll")
+                tasks.create_task(self._polling.run(), name=f"{self.id}: poll")
         finally:
             self._sink = None
 
     def progress(self) -> int:
         """Grows at least once a second while the bus's task lives (a question of a slow line takes a little longer)."""
-        return self._progress
+        return self._polling.progress
 
     def counters(self) -> dict[str, int]:
         """`kind` of the line, `device.kind` of each device; `device.latency_*_us` over its last 128 answers."""
@@ -130,33 +129,10 @@ class ModbusBus:
         return [spec for device in self._devices for spec in device.profile.specs(device.id)]
 
     # -- polling ------------------------------------------------------------------------------------------------------
-    async def _poll(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._progress += 1
-            turn, wait_s = None, IDLE_MAX_S
-            if self._master.up:
-                now_s = loop.time()
-                turn = self._schedule.next(now_s)
-                wait_s = min(max(self._schedule.wait_s(now_s), 0.001), IDLE_MAX_S)
-            if turn is None:
-                await self._idle(loop, wait_s)
-            else:
-                await self._take(loop, turn)
-
-    async def _idle(self, loop: asyncio.AbstractEventLoop, wait_s: float) -> None:
-        """Wait, but not through the port's coming back."""
-        self._wake.clear()
-        timer = loop.call_later(wait_s, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
-
-    async def _take(self, loop: asyncio.AbstractEventLoop, turn: Turn) -> None:
+    async def _take(self, turn: Turn) -> None:
         device, job = self._devices[turn.job.device], turn.job
         outcome = await self._ask(device, turn)
-        now_s = loop.time()
+        now_s = asyncio.get_running_loop().time()
         if outcome.result is Result.OK:
             seen = self._revived(device, turn, outcome, refused=False)
             seen += await self._read(device, turn, outcome)
@@ -170,7 +146,7 @@ class ModbusBus:
             self._schedule.hold(job, now_s, outcome.wait_s)
         elif outcome.result is Result.DOWN:
             self._schedule.again(job, now_s)
-            await self._idle(loop, 0.05)  # the port's own task tells why
+            await self._polling.idle(0.05)  # the port's own task tells why
         elif self._schedule.failed(job, now_s):
             self._tell(self._died(device, outcome))
 
@@ -244,7 +220,7 @@ class ModbusBus:
             for device in self._devices:
                 seen += device.memory.unknown("no_port", at_ns)
         self._up = up
-        self._wake.set()
+        self._polling.wake()
         self._tell(seen)
 
     def _stray(self, what: str, unit: int, count: int) -> None:
