@@ -22,6 +22,7 @@ SCHEMA: Final = 1  # of the tables; a profile of a newer one may say what this v
 # What a profile can be, and the module that knows its tables: check(profile) and try_capture(profile, data). Loaded when used.
 KINDS: Final[Mapping[str, str]] = {
     "dlt645": "drivers.dlt645_map",
+    "ks68": "drivers.ks_map",
     "modbus": "drivers.modbus_profile",
     "mqtt": "drivers.mqtt_profile",
     "panel": "drivers.panel_profile",

@@ -135,8 +135,8 @@ def _example(profile: Profile) -> Iterator[str]:
         yield from ("[[panel]]", 'id = "panel1"', f'profile = "{profile.name}"', 'port = "/dev/zg/usb-1-1.1:1.0"')
     else:
         yield from ("[[bus]]", 'id = "bus1"')
-        if profile.kind == "dlt645":
-            yield 'protocol = "dlt645"'
+        if profile.kind != "modbus":
+            yield f'protocol = "{profile.kind}"'
         link = profile.data.get("link")
         if isinstance(link, dict) and link.get("transport") == "tcp":
             yield 'host = "192.168.1.50"'
@@ -146,7 +146,7 @@ def _example(profile: Profile) -> Iterator[str]:
                 yield f"baud = {link['baud']}"
         yield ""
         yield from ("[[bus.device]]", 'id = "device1"', f'profile = "{profile.name}"')
-        yield 'meter = "000012345678"' if profile.kind == "dlt645" else "address = 1"
+        yield "address = 1" if profile.kind == "modbus" else 'meter = "000012345678"'
     yield "```"
 
 

@@ -134,7 +134,7 @@ def _build_panel(panel: Panel, profiles: Profiles, open_port: OpenPort | None) -
 def _build_bus(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError], open_port: OpenPort | None) -> Driver:
     from drivers.serial_link import SerialLink
 
-    build = _build_meters if bus.protocol == "dlt645" else _build_modbus
+    build = {"dlt645": _build_meters, "ks68": _build_breakers}.get(bus.protocol, _build_modbus)
     return build(bus, profiles, unbuilt, open_port or SerialLink)
 
 
@@ -166,6 +166,19 @@ def _build_meters(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError]
         id=bus.id,
         line=MeterLine(bus.port, bus.baud or baud, bus.framing or framing, bus.timeout_s, open_port),
         meters=[BusMeter(device.id, profile, device.meter, device.period_s) for device, profile in found],
+    )
+
+
+def _build_breakers(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError], open_port: OpenPort) -> Driver:
+    from drivers.ks_bus import BreakerLine, BusBreaker, KsBus
+    from drivers.ks_map import compile_profile
+
+    found = _compiled(bus.devices, profiles, unbuilt, compile_profile)
+    baud, framing = (found[0][1].baud, found[0][1].framing) if found else (9600, "8N1")
+    return KsBus(
+        id=bus.id,
+        line=BreakerLine(bus.port, bus.baud or baud, bus.framing or framing, bus.timeout_s, open_port),
+        breakers=[BusBreaker(device.id, profile, device.meter, device.period_s) for device, profile in found],
     )
 
 

@@ -109,9 +109,9 @@ def _buses(site: Site) -> None:
             site.error("port_and_host", bus, "host")
         elif "port" not in table and "host" not in table and not site.unreadable(bus, "port", "host"):
             site.error("no_port_or_host", bus)
-        meters = bus.values.get("protocol") == "dlt645"
+        meters = bus.values.get("protocol") in ("dlt645", "ks68")
         if meters and "host" in table:
-            site.error("dlt645_host", bus, "host")
+            site.error("serial_only", bus, "host", protocol=bus.values["protocol"])
         unused = ("baud", "framing", "gap_s") if "host" in table else ("tcp_port", *(("gap_s",) if meters else ()))
         for key in unused:
             if key in bus.values:
@@ -122,6 +122,8 @@ def _buses(site: Site) -> None:
             site.warning("no_devices", bus)
         _addresses(site, devices, "meter" if meters else "address", "" if meters else 1)
         for device in devices:
+            if bus.values.get("protocol") == "ks68" and "meter" not in site.table(device):
+                site.error("breaker_no_address", device)
             if (other := "address" if meters else "meter") in device.values:
                 site.warning("not_used", device, other, name=other, why="protocol")
 

@@ -59,26 +59,26 @@ class Panel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """[[bus.device]]: one slave of a Modbus bus, or one meter of a DL/T 645 line."""
+    """[[bus.device]]: one slave of a Modbus bus, one meter of a DL/T 645 line, one breaker of a KS line."""
 
     id: str
     profile: str
     address: int = 1
-    meter: str = ""  # DL/T 645: the 12 digits on its plate; "": the only meter on the line, which is asked for them
+    meter: str = ""  # DL/T 645, KS: the 12 digits on its plate; "": the only meter on the line, which is asked for them
     name: str = ""
     period_s: float | None = None  # None: the profile's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bus:
-    """[[bus]]: a polled line. Modbus: `port` for RTU, `host` for TCP, exactly one of them. DL/T 645: `port`."""
+    """[[bus]]: a polled line. Modbus: `port` for RTU, `host` for TCP, exactly one of them. DL/T 645, KS breakers: `port`."""
 
     id: str
     devices: tuple[Device, ...]
-    protocol: str = "modbus"  # modbus | dlt645
+    protocol: str = "modbus"  # modbus | dlt645 | ks68
     port: str = ""
-    baud: int | None = None  # None: 9600 for Modbus, the first profile's for DL/T 645
-    framing: str | None = None  # None: 8N1 for Modbus, the first profile's for DL/T 645
+    baud: int | None = None  # None: 9600 for Modbus, the first profile's for the others
+    framing: str | None = None  # None: 8N1 for Modbus, the first profile's for the others
     host: str = ""
     tcp_port: int = 502
     timeout_s: float = 0.3

@@ -550,6 +550,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "evidence_document": ("厂家文件", "maker's document"),
     "evidence_unproven": ("未证实", "unproven"),
     "profilekind_panel": ("控制器", "panel"),
+    "profilekind_ks68": ("京硅断路器", "KS breaker"),
     "profilekind_dlt645": ("DL/T 645 电能表", "DL/T 645 meter"),
     "profilekind_mqtt": ("MQTT 探测器", "MQTT detector"),
     "profilekind_modbus": ("Modbus 设备", "Modbus device"),

@@ -224,9 +224,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "no_such_port": ("本机没有串口 {value}。现有: {ports}", "This machine has no port {value}. It has: {ports}"),
     "not_a_port": ("{value} 不是串口", "{value} is not a serial port"),
     "port_and_host": ("port 和 host 只能写一个", "Only one of port and host may stand here"),
-    "dlt645_host": (
-        "DL/T 645 总线只用串口: 写 port, 去掉 host",
-        "A DL/T 645 line is a serial port: give port, leave host out",
+    "serial_only": (
+        "{protocol} 只走串口 (port): 不能写 host",
+        "{protocol} is spoken on a serial line (`port`): there is no host",
+    ),
+    "breaker_no_address": (
+        "KS 断路器要写 meter: 断路器上的 12 位地址",
+        "A KS breaker needs `meter`: the 12 digits of its address",
     ),
     "meter_not_alone": (
         "总线上不止一块表, 必须写 meter (铭牌上的 12 位表号)",

@@ -102,6 +102,10 @@ def _specs(device: Device | MqttDevice, profile: Profile) -> list[PointSpec]:
         from drivers import dlt645_map
 
         return dlt645_map.compile_profile(profile.data, name=profile.name).specs(device.id)
+    if profile.kind == "ks68":
+        from drivers import ks_map
+
+        return ks_map.compile_profile(profile.data, name=profile.name).specs(device.id)
     from drivers import modbus_map
 
     return modbus_map.compile_profile(profile.data, name=profile.name).specs(device.id)
