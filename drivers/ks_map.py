@@ -10,9 +10,8 @@ from typing import Final
 
 from drivers.codecs import ks_breaker
 from drivers.codecs.ks_breaker import Frame
-from drivers.messages import Observation, PanelEvent, PointFault, PointSpec, Reading
+from drivers.messages import LIMIT_KEYS, Observation, PanelEvent, PointFault, PointSpec, Reading
 from drivers.modbus_tables import ProfileFault, combinations, filled, integer, known, number, table_of, tables_of
-from drivers.modbus_value import LIMIT_KEYS
 from drivers.profile import Profile, ProfileError, ProfileFinding
 
 STATE, MEASURE = 0, 1  # the two questions there are

@@ -187,6 +187,13 @@ WRONG: list[tuple[str, str, int, str]] = [
     (SOUND + "[board]\ngpio='fake'\noutputs={buzzer=1}\n", "no_fake_socket", 8, "board.gpio"),
     (SOUND + BUS + 'host = "10.0.0.1"\n' + DEVICE, "port_and_host", 10, "bus[rtu1].host"),
     (SOUND + "[[bus]]\nid = 'b'\n" + DEVICE, "no_port_or_host", 7, "bus[b]"),
+    (SOUND + "[[bus]]\nid = 'b'\nprotocol = 'ks68'\nhost = 'h'\n", "serial_only", 10, "bus[b].host"),
+    (
+        SOUND + "[[bus]]\nid = 'b'\nprotocol = 'ks68'\nport = '/dev/x'\n[[bus.device]]\nid = 'd'\nprofile = 'ks-breaker'\n",
+        "breaker_no_address",
+        11,
+        "bus[b].device[d]",
+    ),
     (SOUND + "[[point]]\nid='hall/1'\nlimits={alarm_low=5,alarm_high=4}\n", "order_of_limits", 9, "point[hall/1].limits.alarm_low"),
     (SOUND + "[[point]]\nid='hall/1'\n[point.limits]\nn=3\nm=2\n", "n_over_m", 10, "point[hall/1].limits.n"),
     (SOUND + "[[uplink]]\nid='u'\nhost='10.0.0.1'\n", "no_tls", 9, "uplink[u].host"),

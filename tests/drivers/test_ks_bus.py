@@ -4,6 +4,7 @@ import asyncio
 import tomllib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from drivers.ks_map import BreakerProfile, compile_profile
 from drivers.messages import LinkState, Observation, PanelEvent, PointFault, Reading
 from drivers.modbus_tables import ProfileFault
 from drivers.profile import check, load_profiles
+from edge_agent.config.load import load
+from edge_agent.site import Wiring, build_wire_drivers
 from simulators.breaker import Breaker
 from simulators.breaker import BreakerLine as Line
 
@@ -166,6 +169,18 @@ async def test_noise_and_another_masters_questions_are_credited_to_nobody() -> N
         await until(lambda: len(told.values("b1/leakage_ma")) > before + 2)
         assert told.links("b1") == [(True, "answering")]
         assert bus.counters()["noise"] > 0
+
+
+def test_a_site_with_a_line_of_breakers_builds_its_driver(tmp_path: Path) -> None:
+    bus = f'[[bus]]\nid = "ks"\nprotocol = "ks68"\nport = "{tmp_path}/tty"\n'
+    device = f'[[bus.device]]\nid = "b1"\nprofile = "ks-breaker"\nmeter = "{ONE}"\n'
+    (tmp_path / "config.toml").write_text('[gateway]\nid = "ZG-360700-0123"\n' + bus + device, "utf-8")
+    loaded = load(tmp_path)
+    assert loaded.config is not None
+    wiring = Wiring(when_kept=lambda *_: None, utc=lambda: None)  # receivers' affair; there is none here
+    [driver], unbuilt = build_wire_drivers(loaded.config, load_profiles([]), wiring)
+    assert (type(driver), unbuilt) == (KsBus, {})
+    assert [spec.id for spec in driver.specs()][0] == "b1/switch_closed"
 
 
 def test_what_can_be_sent_is_two_questions_and_two_answers() -> None:
