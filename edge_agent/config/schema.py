@@ -317,7 +317,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "profile": Key(zh="型号", en="Profile", example='"eastron-sdm630"', form="profile"),
             "meter": Key(
                 zh="DL/T 645 表号、KS 断路器地址: 铭牌上的 12 位数字; 电能表不写则询问线上唯一的一块表",
-                en="Address of a DL/T 645 meter or KS breaker: the 12 digits on its plate; left out: the only meter on the line is asked for it",
+                en="Address of a DL/T 645 meter or KS breaker: the 12 digits on its plate; left out: the only meter on the line "
+                "is asked for it",
                 example='"000012345678"',
                 form="meter",
             ),
