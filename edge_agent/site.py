@@ -90,7 +90,7 @@ def build_wire_drivers(
             unbuilt |= {device.id: unbuilt[bus.id] for device in bus.devices if device.id not in unbuilt}
     for receiver in config.receivers:
         try:
-            built.append(_build_receiver(receiver, wiring, open_port))
+            built.append(_build_receiver(receiver, profiles, wiring, open_port))
         except Exception as fault:  # noqa: BLE001 - as above
             unbuilt[receiver.id] = _why(fault)
             unbuilt |= {device.id: unbuilt[receiver.id] for device in receiver.devices}
@@ -224,13 +224,15 @@ def _compiled(
 
 # Of each protocol of a receiver: how long a device may be silent, how soon an equal message is a copy, and its serial line.
 _RECEIVERS: Mapping[str, tuple[float, float, int, str]] = {
+    "contact-id": (0.0, 30.0, 9600, "8N1"),
     "dc09": (360.0, 120.0, 0, ""),
+    "espa444": (120.0, 15.0, 9600, "7E1"),
     "gb26875": (90.0, 60.0, 9600, "8N1"),
     "nb": (259_200.0, 60.0, 0, ""),
 }
 
 
-def _build_receiver(receiver: Receiver, wiring: Wiring, open_port: OpenPort | None) -> Driver:
+def _build_receiver(receiver: Receiver, profiles: Profiles, wiring: Wiring, open_port: OpenPort | None) -> Driver:
     from drivers.receivers.desk import Desk, Listed
     from drivers.receivers.driver import ReceiverDriver
 
@@ -240,7 +242,7 @@ def _build_receiver(receiver: Receiver, wiring: Wiring, open_port: OpenPort | No
         for one in receiver.devices
     ]
     desk = Desk(receiver.id, devices, wiring.when_kept, resend_s=resend_s)
-    make_talk = _talk(receiver, wiring)
+    make_talk = _talk(receiver, profiles, wiring)
     if receiver.folder is not None:
         from drivers.receivers.folder import FolderDoor
 
@@ -248,10 +250,16 @@ def _build_receiver(receiver: Receiver, wiring: Wiring, open_port: OpenPort | No
     return ReceiverDriver(desk, _build_door(receiver, make_talk, desk, open_port))
 
 
-def _talk(receiver: Receiver, wiring: Wiring) -> "Callable[[], Talk]":
+def _talk(receiver: Receiver, profiles: Profiles, wiring: Wiring) -> "Callable[[], Talk]":
     """What makes the protocol's side of one connection."""
     if receiver.protocol == "dc09":
         return _dc09_talk(receiver, wiring)
+    if receiver.protocol == "espa444":
+        return _espa_talk(receiver, profiles)
+    if receiver.protocol == "contact-id":
+        from drivers.receivers.contact_line import ContactLineTalk
+
+        return ContactLineTalk
     if receiver.protocol == "nb":
         from drivers.receivers.nb import CoapTalk, LinesTalk, NbTalk
 
@@ -261,6 +269,14 @@ def _talk(receiver: Receiver, wiring: Wiring) -> "Callable[[], Talk]":
 
     spoken, states = dialect(DIALECTS[receiver.dialect], receiver.component_address), States()
     return lambda: GbTalk(spoken, states, wiring.utc)
+
+
+def _espa_talk(receiver: Receiver, profiles: Profiles) -> "Callable[[], Talk]":
+    from drivers.codecs.registry import build_codec
+    from drivers.receivers.espa444 import EspaTalk
+
+    profile = profiles.get(receiver.devices[0].profile if receiver.devices else "generic-printer")
+    return lambda: EspaTalk(receiver.station, build_codec(profile))
 
 
 def _dc09_talk(receiver: Receiver, wiring: Wiring) -> "Callable[[], Talk]":

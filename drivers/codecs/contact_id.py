@@ -12,6 +12,10 @@ from typing import Final
 _MESSAGE: Final = re.compile(
     r"([0-9B-F]{4})\s*(18|98)\s*([136])([0-9B-F]{3})\s*([0-9B-F]{2})\s*([0-9B-F]{3})\s*([0-9A-F])?"
 )
+# Automation port of Sur-Gard style receivers: 5, receiver 2, line 1, 18, account, E R or P, code, group, zone. From memory.
+_SURGARD: Final = re.compile(r"5[0-9A-F]{2}[0-9A-F]\s*18([0-9A-F]{4,10}?)([ERP])([0-9]{3})([0-9A-F]{2})([0-9A-F]{3})")
+_SURGARD_ALIVE: Final = re.compile(r"1[0-9A-F]{2}[0-9A-F]\s+@\s*")
+_SURGARD_QUALIFIERS: Final = {"E": 1, "R": 3, "P": 6}
 _DATA: Final = re.compile(r"([136])([0-9]{3}) ([0-9A-F]{2}) ([0-9A-F]{3})")  # as DC-09 carries it
 # code -> (event, its restore): drivers.vocabulary
 EVENTS: Final[Mapping[str, tuple[str, str]]] = {
@@ -59,6 +63,26 @@ def parse_data(data: str) -> dict[str, object] | None:
     if found is None:
         return None
     return {"qualifier": int(found[1]), "event": found[2], "group": found[3], "zone": found[4]}
+
+
+def parse_line(text: str) -> dict[str, object] | None:
+    """The fields of a line of a receiver's automation port, in either form; `alive` alone is its heartbeat. None if it is none."""
+    line = text.strip().upper()
+    if _SURGARD_ALIVE.fullmatch(line):
+        return {"alive": True}
+    found = _SURGARD.fullmatch(line)
+    if found is None:
+        return parse(line)
+    account, letter, event, group, zone = found.groups()
+    qualifier = _SURGARD_QUALIFIERS[letter]
+    return {
+        "account": account,
+        "qualifier": qualifier,
+        "event": event,
+        "group": group,
+        "zone": zone,
+        "checksum_ok": None,
+    }
 
 
 def meaning(code: str, qualifier: int) -> str | None:

@@ -67,9 +67,9 @@ def transaction(block: bytes) -> dict[str, object]:
     return fields
 
 
-def encode_call(address: str, text: str) -> bytes:
+def encode_call(address: str, text: str, *, call_type: str = "3", priority: str = "1") -> bytes:
     """A call to a pager, for simulators and tests."""
-    records = {"1": address, "2": text, "3": "3", "4": "3", "5": "1", "6": "1"}
+    records = {"1": address, "2": text, "3": "3", "4": call_type, "5": "1", "6": priority}
     body = (
         b"1"
         + bytes((STX,))

@@ -7,7 +7,7 @@ The time stamp keeps a recorded message from being played back. It counts where 
 fault and never an alarm. A plain one proves nothing either way, so its alarm is heard at once, and the NAK has it sent again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -97,11 +97,7 @@ class Dc09Talk:
         """A fire in a message that must not be believed: an alarm all the same, of kind unknown, and no answer to it."""
         if fields.get("encrypted") or self._key_of(who) is not None or "data" not in fields:
             return []
-        fires = [
-            Told(one.where, "unknown", {"reason": fields["reject_reason"], "said": one.event, **one.fields})
-            for one in self._told(fields) or ()
-            if (known := EVENTS.get(one.event)) is not None and known.active and known.kind in _FIRES
-        ]
+        fires = fires_in(self._told(fields) or (), str(fields["reject_reason"]))
         return [Message(who=who, raw=raw, told=fires)] if fires else []
 
     @staticmethod
@@ -125,6 +121,15 @@ class Dc09Talk:
             for one in found
             for number, event in enumerate(one.events)
         ]
+
+
+def fires_in(told: Sequence[Told], reason: str) -> list[Told]:
+    """What would be fires in a message that must not be believed, as alarms of kind unknown."""
+    return [
+        Told(one.where, "unknown", {"reason": reason, "said": one.event, **one.fields})
+        for one in told
+        if (known := EVENTS.get(one.event)) is not None and known.active and known.kind in _FIRES
+    ]
 
 
 def contact_told(found: Mapping[str, object] | None, more: Mapping[str, object]) -> list[Told] | None:

@@ -34,13 +34,18 @@ _SOURCES: Final = (
     *("receiver", "receiver.device", "tag_reader", "camera", "uplink", "water"),
 )
 # Which ways in a receiver's protocol knows, and how its devices name themselves.
-_WAYS: Final = {"gb26875": ("listen", "port"), "dc09": ("listen",), "nb": ("listen", "folder")}
+_WAYS: Final = {"gb26875": ("listen", "port"), "dc09": ("listen",), "nb": ("listen", "folder")} | dict.fromkeys(
+    ("espa444", "contact-id"), ("port",)
+)
 _TRANSPORTS: Final = {"gb26875": ("tcp", "udp"), "dc09": ("tcp", "udp"), "nb": ("udp", "coap")}
 _WIRE_ADDRESSES: Final = {
     "gb26875": re.compile(r"[0-9]{1,15}"),
     "dc09": re.compile(r"[0-9A-F]{3,16}"),
     "nb": re.compile(r"[0-9A-Za-z_.:-]{1,32}"),
+    "espa444": re.compile(""),  # one panel on a line
+    "contact-id": re.compile(r"[0-9A-F]{4,10}"),
 }
+_OF_PROTOCOL: Final = {"key_file": "dc09", "profile": "espa444"}  # keys of a device
 _ALL_WAYS: Final = ("listen", "port", "folder")
 _OF_NETWORK: Final = ("listen_port", "transport", "allow")
 _OF_LINE: Final = ("baud", "framing")
@@ -242,8 +247,9 @@ def _receiver_devices(site: Site, receiver: Item, form: re.Pattern[str] | None) 
             site.error("address_not_alone", device)
         elif address and form is not None and not form.fullmatch(address):
             site.error("wire_address", device, "address", value=address, protocol=receiver.values.get("protocol"))
-        if "key_file" in device.values and receiver.values.get("protocol") != "dc09":
-            site.warning("not_used", device, "key_file", name="key_file", why="protocol")
+        for name, protocol in _OF_PROTOCOL.items():
+            if name in device.values and receiver.values.get("protocol") != protocol:
+                site.warning("not_used", device, name, name=name, why="protocol")
         first.setdefault(address, device)
 
 
@@ -510,7 +516,8 @@ def _modems(site: Site) -> None:
 
 def check_profiles(site: Site, known: Collection[str], unsound: Callable[[str], str] = lambda name: "") -> None:
     """Every profile named must be one of `known`, and `unsound` must have nothing to say against it."""
-    for item in (*site.items("panel"), *site.items("bus.device"), *site.items("mqtt.device")):
+    sections = ("panel", "bus.device", "mqtt.device", "receiver.device")
+    for item in (item for name in sections for item in site.items(name)):
         profile = item.values.get("profile")
         if profile is not None and profile not in known:
             site.error("unknown_profile", item, "profile", value=profile, nearest=nearest(profile, sorted(known)))

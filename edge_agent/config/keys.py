@@ -25,7 +25,7 @@ LINK_KINDS: Final = ("ethernet", "wifi", "cellular", "nbiot")
 COMMANDS: Final = NAMES
 _OUR_OWN: Final = {Kind.COMMAND, Kind.DUTY_CHECK, Kind.PATROL, Kind.CLOCK}  # no contact or panel says these
 KINDS: Final = tuple(kind.value for kind in Kind if kind not in _OUR_OWN)
-RECEIVERS: Final = ("gb26875", "dc09", "nb")
+RECEIVERS: Final = ("gb26875", "dc09", "nb", "espa444", "contact-id")
 TRANSPORTS: Final = ("tcp", "udp", "coap")
 GB_DIALECTS: Final = ("standard", "jk-gh2013g", "fubei-2018", "fubei-2024", "dahua-1.03", "nb-pressure")
 KEEPALIVES: Final = ("none", "empty-send-data", "device-status", "one-byte", "command-7")
@@ -46,6 +46,7 @@ FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "host": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"),
     "ip": re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"),
     "network": re.compile(r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)(?:/[0-9]{1,3})?"),
+    "station": re.compile(r"[0-9A-Za-z]"),
     "wire_address": re.compile(r"[0-9A-Za-z_.:-]{0,32}"),
     "absolute_path": re.compile(r"/[^\x00-\x1f]{0,400}"),
     "run_dir": re.compile(r"/[^\x00-\x1f]{0,80}"),  # a Unix socket's name holds 107 bytes in all

@@ -338,8 +338,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
         keys={
             "id": Key(zh=_ID.zh, en=_ID.en, example='"net1"', form="id"),
             "protocol": Key(
-                zh="规约: gb26875 (GB/T 26875.3), dc09 (SIA DC-09), nb (NB-IoT 探测器)",
-                en="What is spoken: gb26875 (GB/T 26875.3), dc09 (SIA DC-09), nb (NB-IoT detectors)",
+                zh="规约: gb26875 (GB/T 26875.3), dc09 (SIA DC-09), nb (NB-IoT 探测器), espa444 (寻呼口), contact-id (串口)",
+                en="GB/T 26875.3, SIA DC-09, NB-IoT detectors, ESPA 4.4.4 (a panel's pager port), Contact ID on a serial line",
                 example='"gb26875"',
                 choices=RECEIVERS,
             ),
@@ -385,6 +385,12 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 example='"loop-point"',
                 choices=("", "u32", "loop-point", "point-loop", "raw"),
             ),
+            "station": Key(
+                zh="ESPA 4.4.4 线路上本机的站号",
+                en="Our own address on the ESPA 4.4.4 line",
+                example='"2"',
+                form="station",
+            ),
         },
     ),
     Section(
@@ -415,6 +421,12 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 zh="SIA DC-09 密钥文件: 32、48 或 64 位十六进制; 写了就只收加密报文",
                 en="File of the SIA DC-09 key, 32, 48 or 64 hex digits; with one, only encrypted messages count",
                 example='"/etc/edge-agent/keys/dc09-1234"',
+            ),
+            "profile": Key(
+                zh="ESPA 4.4.4: 读懂其文字的型号资料 (text-lines 类)",
+                en="ESPA 4.4.4: the panel profile that reads its texts (of kind text-lines)",
+                example='"generic-printer"',
+                form="profile",
             ),
         },
     ),

@@ -43,6 +43,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form_host": ("主机名或 IP 地址, 不带 mqtt:// 和端口", "a host name or IP address, without mqtt:// or port"),
     "form_ip": ("IP 地址, 如 192.168.1.10", "an IP address such as 192.168.1.10"),
     "form_network": ("IP 地址或网段, 如 192.168.1.0/24", "an IP address, or a network such as 192.168.1.0/24"),
+    "form_station": ("一个字母或数字", "one letter or digit"),
     "form_wire_address": (
         "报文中的地址: 至多 32 个字母、数字、_ . : -",
         "the address on the wire: at most 32 of A-Z a-z 0-9 _ . : -",

@@ -56,6 +56,15 @@ MISTAKES = {
         '[[receiver]]\nid = "n"\nprotocol = "gb26875"\nfolder = "/tmp"\n' + DEVICE,
         ["way_not_spoken"],
     ),
+    "a pager port on the network": (
+        NET.replace("gb26875", "espa444") + '[[receiver.device]]\nid = "p"\n',
+        ["way_not_spoken"],
+    ),
+    "two panels on a pager port": (
+        SERIAL.replace("gb26875", "espa444") + '[[receiver.device]]\nid = "p"\n[[receiver.device]]\nid = "q"\n',
+        ["address_not_alone"] * 2,
+    ),
+    "a profile where no text is read": (NET + DEVICE + 'profile = "generic-printer"\n', ["not_used"]),
     "DC-09 on a serial line": (SERIAL.replace("gb26875", "dc09") + DEVICE, ["way_not_spoken"]),
     "a key where none is spoken": (NET + DEVICE + 'key_file = "/k"\n', ["not_used"]),
     "a speed without a line": (NET + "baud = 9600\n" + DEVICE, ["not_used"]),

@@ -1,0 +1,68 @@
+"""Contact ID as the automation port of an alarm receiver puts it out on a serial line: one message a line.
+
+Two forms: the message itself (SIA DC-05, with or without its check digit), ended by CR or LF, which is listened to; and the one
+of Sur-Gard style receivers, ended by 14H, whose every line and heartbeat wants 06H, or is sent again. The second is from memory:
+prove it on site.
+"""
+
+import re
+from typing import Final
+
+from drivers.codecs import contact_id
+from drivers.codecs.base import Refused
+from drivers.receivers.dc09 import contact_told, fires_in
+from drivers.receivers.desk import Heard, Message, Say
+
+LINE_BYTES_MAX: Final = 128
+ACK, NAK, DC4 = b"\x06", b"\x15", 0x14
+_END: Final = re.compile(rb"[\r\n\x14]")
+
+
+class ContactLineTalk:
+    """One line."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        self._buffer += data
+        out: list[Heard] = []
+        while (found := _END.search(self._buffer)) is not None:
+            line, end = bytes(self._buffer[: found.start()]), self._buffer[found.start()]
+            del self._buffer[: found.end()]
+            out += self._line(line, at_ns, wants_answer=end == DC4)
+        if len(self._buffer) > LINE_BYTES_MAX:
+            out += self.end(at_ns)
+        return out
+
+    def tick(self, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        return []
+
+    def end(self, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        left = bytes(self._buffer)
+        self._buffer.clear()
+        return [Refused("truncated", left, at_ns)] if left.strip() else []
+
+    @staticmethod
+    def _line(raw: bytes, at_ns: int, *, wants_answer: bool) -> list[Heard]:
+        if not raw.strip():
+            return []
+        yes, no = (ACK, NAK) if wants_answer else (b"", b"")
+        found = contact_id.parse_line(raw.decode("ascii", "replace"))
+        if found is None:
+            return [Refused("no Contact ID message", raw, at_ns), Say(no)]
+        if found.get("alive"):
+            return [Message(who="", raw=raw, yes=yes)]
+        who = str(found["account"])
+        told = contact_told(found, {"account": who}) or []
+        if found["checksum_ok"] is False:
+            fires = fires_in(told, "checksum")
+            return [
+                Refused("checksum", raw, at_ns),
+                Say(no),
+                *([Message(who=who, raw=raw, told=fires)] if fires else []),
+            ]
+        return [Message(who=who, raw=raw, key=raw, told=told, yes=yes, no=no)]

@@ -1,0 +1,140 @@
+"""ESPA 4.4.4 spoken to us as a pager station: the panel's pager port becomes a source of alarms, read from the text it would show.
+
+    panel                          we (station "2")
+    "1" 05 "2" 05   select      -> 06  ready
+    01 .. 03 BCC    call        -> 06  once it is kept, 15 if its check fails
+    04              end
+    "2" 05          poll        -> 04  nothing to say
+
+What the text means, a panel profile of kind text-lines says (the generic one unless the site names another). A call of type 1
+takes back an earlier one of the same text. A text nobody understands is a fault, and an alarm of kind unknown if the panel sent
+it as one.
+Sources: fact sheet 1.21; what a station that has nothing to say answers to a poll is from memory of the standard.
+"""
+
+import zlib
+from collections.abc import Mapping
+from typing import Final
+
+from drivers.codecs import espa444
+from drivers.codecs.base import Codec, Frame, Refused
+from drivers.codecs.espa444 import ACK, ENQ, EOT, ETX, NAK, SOH
+from drivers.receivers.desk import Heard, Message, Say, Told
+
+BLOCK_NS: Final = 2_500_000_000  # a block that is not whole after so long is given up
+NOISE_BYTES_MAX: Final = 256
+RESET_CALL, ALARM_PRIORITY = "1", "1"
+_FOREVER_NS: Final = 1 << 61
+# What a begin is taken back with; anything else is told as it is, and the points know whether it is news.
+_ENDS: Final[Mapping[str, str]] = {
+    "fire": "fire_restore",
+    "fire_manual": "fire_restore",
+    "unknown": "fire_restore",
+    "prealarm": "prealarm_restore",
+    "gas_alarm": "gas_restore",
+    "electrical_alarm": "electrical_restore",
+    "supervisory": "supervisory_restore",
+    "fault": "fault_restore",
+    "isolate": "isolate_restore",
+    "feedback": "feedback_restore",
+    "mains_fault": "mains_ok",
+    "battery_fault": "battery_ok",
+}
+
+
+class EspaTalk:
+    """One line. `station`: our own address on it; `codec`: what reads the texts."""
+
+    def __init__(self, station: str, codec: Codec) -> None:
+        self._station, self._codec = ord(station), codec
+        self._block = bytearray()  # from 01 on
+        self._block_ns = 0
+        self._noise = bytearray()
+        self._before = 0  # the byte before this one
+        self._polled = 0  # whom the line was given to, 0 when nobody
+
+    def feed(self, data: bytes, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        out: list[Heard] = []
+        for byte in data:
+            out += self._byte(byte, at_ns)
+        return out
+
+    def tick(self, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        return self.end(at_ns) if self._block and at_ns - self._block_ns >= BLOCK_NS else []
+
+    def end(self, at_ns: int) -> list[Heard]:
+        """See Talk."""
+        out: list[Heard] = []
+        for why, left in (("truncated", self._block), ("noise", self._noise)):
+            if left:
+                out.append(Refused(why, bytes(left), at_ns))
+                left.clear()
+        return out
+
+    def _byte(self, byte: int, at_ns: int) -> list[Heard]:
+        if self._block:
+            self._block.append(byte)
+            if len(self._block) > 2 and self._block[-2] == ETX:
+                block = bytes(self._block)
+                self._block.clear()
+                return self._called(block, at_ns)
+            return self.end(at_ns) if len(self._block) >= espa444.BLOCK_BYTES_MAX else []
+        before, self._before = self._before, byte
+        if byte == SOH:
+            self._block += bytes((byte,))
+            self._block_ns = at_ns
+        elif byte == EOT:
+            self._polled = 0
+        elif byte == ENQ and before > 0x20:
+            return self._enquired(before)
+        elif byte not in (ACK, NAK) and before not in (0, ENQ, EOT, ACK, NAK, ETX):
+            self._noise.append(before)  # no address: nothing asked behind it
+            return self.end(at_ns) if len(self._noise) >= NOISE_BYTES_MAX else []
+        return []
+
+    def _enquired(self, address: int) -> list[Heard]:
+        """05 behind an address: first whom the line is given to, then whom that one selects."""
+        polled, self._polled = self._polled, address
+        if address != self._station:
+            return []
+        self._polled = 0
+        alive = Message(who="", raw=bytes((address, ENQ)))
+        return [alive, Say(bytes((ACK if polled else EOT,)))]
+
+    def _called(self, block: bytes, at_ns: int) -> list[Heard]:
+        fields = espa444.transaction(block)
+        if fields.get("reject"):
+            return [Refused(str(fields["why"]), block, at_ns), Say(bytes((NAK,)))]
+        text = str(fields.get("display_text", "")).strip()
+        told = self._told(text, fields, at_ns) if text else []
+        return [Message(who="", raw=block, key=block, told=told, yes=bytes((ACK,)), no=bytes((NAK,)))]
+
+    def _told(self, text: str, fields: Mapping[str, object], at_ns: int) -> list[Told]:
+        codec = self._codec
+        found = codec.feed(text.encode("latin-1", "replace") + b"\n", at_ns) + codec.tick(at_ns + _FOREVER_NS)
+        shown = {name: value for name, value in fields.items() if name not in ("bcc", "bcc_ok", "event", "header")}
+        told: list[Told] = []
+        for item in found:
+            more = {**shown, **item.fields}
+            if isinstance(item, Frame) and item.event is not None:
+                event = "fire_manual" if item.event == "fire" and item.fields.get("manual") else item.event
+                told.append(Told(_where(item.fields, text), event, more))
+        if not told:
+            alarm = fields.get("priority") == ALARM_PRIORITY
+            told = [Told(_where({}, text), "unknown" if alarm else "fault", {**shown, "reason": "unparsed"})]
+        if fields.get("call_type") != RESET_CALL:
+            return told
+        return [Told(one.where, _ENDS.get(one.event, one.event), one.fields) for one in told]
+
+
+def _where(fields: Mapping[str, object], text: str) -> str:
+    """The point a text speaks of: its address where it has one, else the text itself, so that two fires are never taken for one."""
+    named = fields.get("point_id")
+    if isinstance(named, str) and named:
+        return named
+    loop = fields.get("zone") if fields.get("loop") is None else fields["loop"]
+    if loop is not None and fields.get("point") is not None:
+        return f"{loop}-{fields['point']}"
+    return text[:48].replace("/", "_") if text.isascii() else f"text-{zlib.crc32(text.encode()):08x}"

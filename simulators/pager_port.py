@@ -1,0 +1,114 @@
+"""A panel's pager port (ESPA 4.4.4) and an alarm receiver's automation port (Contact ID), each on a pty.
+
+python -m simulators.pager_port espa444 --link /tmp/pager "FIRE ALARM 1-027"
+python -m simulators.pager_port contact-id --link /tmp/receiver "5011 181234E11000129"
+"""
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Final
+
+from drivers.codecs.espa444 import ACK, ENQ, EOT, NAK, encode_call
+from simulators.pty_line import PtyLine
+
+ANSWER_S: Final = 10.0  # the standard has 2.5 s; a test on a loaded machine must not fail by it
+POLL_S: Final = 1.0
+DC4: Final = b"\x14"
+ALIVE: Final = "1011           @    "
+
+
+class PagerPort(PtyLine):
+    """The panel: control station "1", calling the pager station "2"."""
+
+    def __init__(self, *, baud: int | None = 9600, link: Path | None = None, station: str = "2") -> None:
+        super().__init__(baud=baud, link=link)
+        self._station = station.encode()
+        self._answers: asyncio.Queue[int] = asyncio.Queue()
+
+    def received(self, data: bytes) -> None:
+        """Answers of the pager station."""
+        for byte in data:
+            self._answers.put_nowait(byte)
+
+    async def answer(self) -> int:
+        """The next one. Raise TimeoutError."""
+        async with asyncio.timeout(ANSWER_S):
+            return await self._answers.get()
+
+    async def poll(self) -> int:
+        """Ask the station whether it has anything to say; 04 is no."""
+        await self.pace(self._station + bytes((ENQ,)))
+        return await self.answer()
+
+    async def call(self, text: str, *, call_type: str = "3", priority: str = "1", spoil: int = 0) -> int:
+        """Select the station, send one call, end; return its answer to the call. `spoil` is added to the check."""
+        await self.pace(b"1" + bytes((ENQ,)) + self._station + bytes((ENQ,)))
+        if (ready := await self.answer()) != ACK:
+            return ready
+        block = bytearray(encode_call("550", text, call_type=call_type, priority=priority))
+        block[-1] = block[-1] + spoil & 0x7F
+        await self.pace(bytes(block))
+        answer = await self.answer()
+        if answer != NAK:
+            await self.pace(bytes((EOT,)))
+        return answer
+
+
+class AutomationPort(PtyLine):
+    """The receiver: lines that want 06."""
+
+    def __init__(self, *, baud: int | None = 9600, link: Path | None = None) -> None:
+        super().__init__(baud=baud, link=link)
+        self._answers: asyncio.Queue[int] = asyncio.Queue()
+
+    def received(self, data: bytes) -> None:
+        """Answers of the automation system."""
+        for byte in data:
+            self._answers.put_nowait(byte)
+
+    async def say(self, line: str) -> int:
+        """Send one line, and return the answer. Raise TimeoutError."""
+        await self.pace(line.encode("ascii") + DC4)
+        async with asyncio.timeout(ANSWER_S):
+            return await self._answers.get()
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Say the texts, once somebody listens, then stay alive until interrupted."""
+    port = PagerPort(link=options.link) if options.protocol == "espa444" else AutomationPort(link=options.link)
+    print(port.plug(), flush=True)
+    waiting = list(options.text)
+    try:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                if isinstance(port, PagerPort):
+                    answer = await (port.call(waiting[0]) if waiting else port.poll())
+                else:
+                    answer = await port.say(waiting[0] if waiting else ALIVE)
+                if waiting and answer == ACK:
+                    print(f"06  {waiting.pop(0)}", flush=True)
+                elif waiting:
+                    print(f"{answer:02X}  {waiting[0]}", file=sys.stderr, flush=True)
+            await asyncio.sleep(POLL_S)
+    finally:
+        port.unplug()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line; see the module."""
+    parser = argparse.ArgumentParser(
+        prog="python -m simulators.pager_port", description="ports of panels and receivers"
+    )
+    parser.add_argument("protocol", choices=("espa444", "contact-id"))
+    parser.add_argument("--link", type=Path, help="symlink to the pty")
+    parser.add_argument("text", nargs="*", help="calls, or lines")
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run(parser.parse_args(argv)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,218 @@
+"""ESPA 4.4.4 and Contact ID on serial lines: handshakes, what the texts mean, and real ptys with a core behind them."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.codecs.espa444 import ACK, EOT, NAK, encode_call
+from drivers.codecs.registry import build_codec
+from drivers.profile import load_profiles
+from drivers.receivers.contact_line import LINE_BYTES_MAX, ContactLineTalk
+from drivers.receivers.desk import Listed, Talk
+from drivers.receivers.espa444 import EspaTalk
+from edge_agent.config.model import Receiver, ReceiverDevice
+from simulators.pager_port import ALIVE, AutomationPort, PagerPort
+from tests.core.house import Site
+from tests.receivers.bench import Bench, S
+
+GENERIC = load_profiles(()).get("generic-printer")
+SELECT = b"1\x052\x05"
+
+
+class Line(Bench):
+    def __init__(self, talk: Talk, address: str = "") -> None:
+        super().__init__(Listed(id="dev", address=address, silence_s=120))
+        self.talk = talk
+
+    def send(self, data: bytes, at_ns: int = 0) -> bytes:
+        """Send bytes; the flash keeps all at once. What comes back."""
+        before = len(self.said)
+        self.take(self.talk.feed(data, at_ns), at_ns)
+        self.settle()
+        return b"".join(self.said[before:])
+
+
+def pager() -> Line:
+    return Line(EspaTalk("2", build_codec(GENERIC)))
+
+
+def test_a_call_is_taken_as_the_standard_has_it() -> None:
+    line = pager()
+    assert line.send(SELECT) == bytes((ACK,))
+    assert line.send(encode_call("550", "FIRE ALARM 1-027")) == bytes((ACK,))
+    assert line.send(bytes((EOT,))) == b""
+    assert line.events() == [("dev/1-27", "fire")]
+    assert line.links() == [("dev", True, "answering")]
+
+
+def test_no_call_is_acknowledged_before_it_is_kept() -> None:
+    line = pager()
+    line.take(line.talk.feed(SELECT + encode_call("550", "FIRE ALARM 1-027"), 0))
+    assert line.said == [bytes((ACK,))], "the selection only"
+    line.settle(kept=False)
+    assert len(line.said) == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_any_slicing_gives_the_same(size: int) -> None:
+    line = pager()
+    stream = SELECT + encode_call("550", "FIRE ALARM 1-027") + bytes((EOT,)) + b"2\x05" + SELECT
+    said = b"".join(line.send(stream[at : at + size]) for at in range(0, len(stream), size))
+    assert said == bytes((ACK, ACK, EOT, ACK))
+
+
+def test_a_poll_is_answered_with_nothing_to_say_and_other_stations_are_left_alone() -> None:
+    line = pager()
+    assert line.send(b"2\x05") == bytes((EOT,))
+    assert line.send(b"1\x053\x05\x06" + encode_call("9", "FIRE")[:-1].replace(b"\x01", b"") + b"\x04") == b""
+    assert line.events() == []
+
+
+def test_a_damaged_call_is_asked_for_again() -> None:
+    line = pager()
+    line.send(SELECT)
+    block = bytearray(encode_call("550", "FIRE ALARM 1-027"))
+    block[-1] ^= 1
+    assert line.send(bytes(block)) == bytes((NAK,))
+    assert line.send(encode_call("550", "FIRE ALARM 1-027")) == bytes((ACK,))
+    assert line.events() == [("net1/refused", "fault"), ("dev/1-27", "fire")]
+
+
+def test_half_a_call_is_given_up_after_its_time() -> None:
+    line = pager()
+    line.send(SELECT + encode_call("550", "FIRE")[:8])
+    line.take(line.talk.tick(2 * S))
+    assert line.desk.counts["refused"] == 0
+    line.take(line.talk.tick(3 * S))
+    assert [one.why for one in line.desk.refused()] == ["truncated"]
+    assert line.send(SELECT) == bytes((ACK,))
+
+
+@pytest.mark.parametrize(
+    ("text", "call_type", "priority", "told"),
+    [
+        ("FIRE ALARM 1-027", "1", "1", ("dev/1-27", "fire_restore")),
+        ("TROUBLE L01D033", "3", "3", ("dev/1-33", "fault")),
+        ("TROUBLE L01D033", "1", "3", ("dev/1-33", "fault_restore")),
+        ("FIRE kitchen", "3", "1", ("dev/FIRE_kitchen", "fire")),
+        ("SYSTEM RESET", "3", "3", ("dev/SYSTEM_RESET", "reset")),
+        ("ZONE 3 KITCHEN", "3", "1", ("dev/ZONE_3_KITCHEN", "unknown")),
+        ("ZONE 3 KITCHEN", "1", "1", ("dev/ZONE_3_KITCHEN", "fire_restore")),
+        ("CALL ME 101", "3", "3", ("dev/CALL_ME_101", "fault")),
+    ],
+)
+def test_what_a_text_means(text: str, call_type: str, priority: str, told: tuple[str, str]) -> None:
+    line = pager()
+    line.send(SELECT + encode_call("550", text, call_type=call_type, priority=priority))
+    assert line.events() == [told]
+
+
+def test_two_fires_that_name_no_address_are_two_points() -> None:
+    line = pager()
+    for text in ("FIRE kitchen", "FIRE hall", "火警 厨房".encode("gb18030").decode("latin-1")):
+        line.send(SELECT + encode_call("550", text))
+    points = [point for point, event in line.events() if event == "fire"]
+    assert len(set(points)) == 3
+
+
+@given(st.lists(st.binary(max_size=64), max_size=12))
+def test_nothing_on_the_line_raises_and_a_call_behind_it_is_taken(pieces: list[bytes]) -> None:
+    line = pager()
+    for piece in pieces:
+        line.send(piece)
+    line.take(line.talk.tick(10 * S))
+    line.send(b"\x04" + SELECT + encode_call("550", "FIRE ALARM 1-027") + b"\x04", 11 * S)
+    assert line.bugs == []
+    assert ("dev/1-27", "fire") in line.events()
+
+
+# --- Contact ID
+
+
+@pytest.mark.parametrize(
+    ("line", "told", "answer"),
+    [
+        (b"1234181131010158\r\n", ("dev/01-015", "burglar"), b""),
+        (b"1234 18 1110 00 129\n", ("dev/00-129", "fire"), b""),
+        (b"5011 181234E11000129\x14", ("dev/00-129", "fire"), b"\x06"),
+        (b"5011 181234R11000129\x14", ("dev/00-129", "fire_restore"), b"\x06"),
+        (b"5011 181234E30100000\x14", ("dev/00-000", "mains_fault"), b"\x06"),
+        (ALIVE.encode() + b"\x14", None, b"\x06"),
+        (b"nonsense\x14", ("net1/refused", "fault"), b"\x15"),
+        (b"nonsense\r", ("net1/refused", "fault"), b""),
+    ],
+)
+def test_lines_of_an_automation_port(line: bytes, told: tuple[str, str] | None, answer: bytes) -> None:
+    port = Line(ContactLineTalk())
+    assert port.send(line) == answer
+    assert port.events() == ([told] if told else [])
+
+
+def test_a_wrong_check_digit_is_refused_and_hides_no_fire() -> None:
+    port = Line(ContactLineTalk(), "1234")
+    assert port.send(b"1234181131010157\r1234181110001291\r") == b""
+    assert port.events() == [("net1/refused", "fault"), ("dev/00-129", "unknown")]
+
+
+@given(st.lists(st.binary(max_size=200), max_size=8))
+def test_nothing_on_a_contact_id_line_raises(pieces: list[bytes]) -> None:
+    port = Line(ContactLineTalk())
+    for piece in pieces:
+        port.send(piece)
+        assert len(port.talk._buffer) <= LINE_BYTES_MAX  # type: ignore[attr-defined]  # noqa: SLF001,RUF100
+    port.send(b"\r5011 181234E11000129\x14")
+    assert ("dev/00-129", "fire") in port.events()
+    assert port.bugs == []
+
+
+# --- with a core, over real ptys
+
+
+@pytest.mark.asyncio
+async def test_a_pager_port_and_an_automation_port_with_a_core_behind_them() -> None:
+    site = Site()
+    links = {name: Path(site.directory) / name for name in ("pager", "auto")}
+    receivers = (
+        Receiver(
+            id="espa",
+            protocol="espa444",
+            devices=(ReceiverDevice(id="panel", silence_s=60.0),),
+            port=str(links["pager"]),
+        ),
+        Receiver(id="cid", protocol="contact-id", devices=(ReceiverDevice(id="arc"),), port=str(links["auto"])),
+    )
+    site.set(receivers=receivers)
+    pager_port, automation = PagerPort(link=links["pager"]), AutomationPort(link=links["auto"])
+    pager_port.plug()
+    automation.plug()
+    try:
+        async with site.running() as house:
+            await house.until(lambda: house.source("espa")["up"] and house.source("cid")["up"], "both ports are open")
+            assert await pager_port.poll() == EOT
+            assert await pager_port.call("FIRE ALARM 1-027", spoil=1) == NAK
+            assert await pager_port.call("FIRE ALARM 1-027") == ACK
+            assert await automation.say("5011 181234E11000129") == ACK
+            assert await automation.say(ALIVE) == ACK
+            assert sorted(house.alarms()) == ["arc/00-129", "panel/1-27"]
+            assert house.sounding()
+            pager_port.unplug()
+            await house.until(lambda: house.source("espa")["reason"] in ("hang_up", "no_port"), "the port hung up")
+            pager_port.plug()
+            await house.until(lambda: house.source("espa")["up"], "and came back")
+            assert await pager_port.call("SYSTEM RESET", priority="3") == ACK
+            await house.until(lambda: not _burns(house, "panel/1-27"), "the reset ends it")
+        points = [one["point"] for one in await site.records() if one["kind"] == "fire" and one["active"]]
+        assert sorted(points) == ["arc/00-129", "panel/1-27"]
+    finally:
+        pager_port.unplug()
+        automation.unplug()
+        site.remove()
+        await asyncio.sleep(0)
+
+
+def _burns(house: object, point: str) -> bool:
+    alarms = house.core.alarms.alarms()  # type: ignore[attr-defined]
+    return any(one.active and one.point == point for one in alarms)
