@@ -53,6 +53,7 @@ from edge_agent.site import (
     names_of,
     parents_of,
     sources_of,
+    tapped_panels,
     uplink_source,
 )
 from edge_agent.supervise import LagMeter, Supervisor, notify
@@ -148,6 +149,7 @@ class Core:
             sources=self._sources,
             parents=parents_of(config),
             unbuilt=self._unbuilt,
+            tapped=tapped_panels(config),
         )
         self._unsound = self._add_points()
         self.alarms = AlarmMachine(config.zones, new_event=self.new_event, uplinks=mandatory)

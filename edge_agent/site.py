@@ -11,6 +11,8 @@ from drivers.gpio import Gpio, InputSpec
 from drivers.messages import PointSpec, Sink, WhenKept
 from drivers.profile import ProfileError, Profiles
 from edge_agent.config.model import Bus, Config, Device, Mqtt, MqttDevice, Panel, Receiver
+from edge_agent.model import Kind
+from edge_agent.points.taps import Tapped
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -394,6 +396,18 @@ def sources_of(config: Config) -> dict[str, str]:
         sources |= {uplink_source(uplink.id): "uplink" for uplink in config.uplinks}
         sources |= {link_source(link.id): "link" for link in config.links}
     return sources
+
+
+def tapped_panels(config: Config) -> list[Tapped]:
+    """The panels that are listened to in more than one place."""
+    kinds = {point.id: point.kind for point in config.points if point.kind}
+    found = []
+    for panel in config.panels:
+        ports = [other.id for other in config.panels if other.tap_of == panel.id]
+        relays = {c.id: Kind(kinds.get(c.id, c.kind)) for c in config.contacts if c.tap_of == panel.id}
+        if ports or relays:
+            found.append(Tapped(ports=(panel.id, *ports), contacts=relays, hold_s=panel.tap_hold_s))
+    return found
 
 
 def uplink_source(destination: str) -> str:

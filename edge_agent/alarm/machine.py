@@ -79,7 +79,9 @@ class AlarmMachine:
         self._boot_id = event.at.boot_id
         if "escalates" in event.fields or (event.point == DELIVERY and event.kind is Kind.LINK):
             return []  # our own, told to us again
-        if event.kind is Kind.RESET:
+        if (
+            event.kind is Kind.RESET and "waits" not in event.fields
+        ):  # of several taps the others may still say otherwise
             self._reset(event.source or event.point, now_ns)
         if KINDS[event.kind].sound is Sound.NONE:
             return []
@@ -300,8 +302,10 @@ class AlarmMachine:
             if alarm.count > 1:  # one of many that share this alarm
                 self._put(replace(alarm, count=alarm.count - 1))
                 return
-        if event.fields.get("by") == "reset" or alarm.acknowledged:
-            self._remove(key, now_ns)  # a person stood at the panel, or acknowledged it here
+        if event.fields.get("by") in ("reset", "tap") or alarm.acknowledged:
+            self._remove(
+                key, now_ns
+            )  # a person stood at the panel, or acknowledged it here; or it goes on under another name
         else:
             self._put(replace(alarm, state=State.RETURNED))
 

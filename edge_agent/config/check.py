@@ -70,6 +70,7 @@ def check_all(site: Site) -> None:
     _brokers(site)
     _serial_ports(site)
     _board(site)
+    _taps(site)
     _points(site)
     _patrol(site)
     _cameras(site)
@@ -314,6 +315,22 @@ def _board(site: Site) -> None:
             use(contact, contact.values["line"], (*contact.path, "line"), f"{contact.label}.line")
     if contacts and gpio == "none" and not site.is_broken:
         site.error("no_gpio", contacts[0])
+
+
+def _taps(site: Site) -> None:
+    """A tap is of a panel that is there, is not itself, and is no tap."""
+    panels = {item.id: item for item in site.items("panel")}
+    for item in (*site.items("panel"), *site.items("contact")):
+        of = item.values.get("tap_of")
+        if not of:
+            continue
+        panel = panels.get(of)
+        if of == item.id or (panel is not None and panel.values.get("tap_of")):
+            site.error("tap_of_tap", item, "tap_of", value=of)
+        elif panel is None and not site.is_broken:
+            site.error("no_such_panel", item, "tap_of", value=of, nearest=nearest(of, sorted(panels)))
+        if item.section.name == "panel" and "tap_hold_s" in item.values:
+            site.warning("not_used", item, "tap_hold_s", name="tap_hold_s", why="tap_of")
 
 
 def _points(site: Site) -> None:

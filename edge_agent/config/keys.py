@@ -23,7 +23,13 @@ TAG_READERS: Final = ("rdm6300", "pn532", "keyboard")
 BUTTONS: Final = ("ack", "silence")
 LINK_KINDS: Final = ("ethernet", "wifi", "cellular", "nbiot")
 COMMANDS: Final = NAMES
-_OUR_OWN: Final = {Kind.COMMAND, Kind.DUTY_CHECK, Kind.PATROL, Kind.CLOCK}  # no contact or panel says these
+_OUR_OWN: Final = {
+    Kind.COMMAND,
+    Kind.DUTY_CHECK,
+    Kind.EVIDENCE,
+    Kind.PATROL,
+    Kind.CLOCK,
+}  # no contact or panel says these
 KINDS: Final = tuple(kind.value for kind in Kind if kind not in _OUR_OWN)
 RECEIVERS: Final = ("gb26875", "dc09", "nb", "espa444", "contact-id")
 TRANSPORTS: Final = ("tcp", "udp", "coap")

@@ -42,6 +42,7 @@ class Contact:
     normally: str = "open"  # open | closed
     on_delay_s: float = 0.05
     off_delay_s: float = 0.5
+    tap_of: str = ""  # a relay of this [[panel]]: one source of truth with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,8 @@ class Panel:
     baud: int | None = None  # None: the profile's
     framing: str | None = None  # "8N1"; None: the profile's
     silence_s: float | None = None  # None: the profile's
+    tap_of: str = ""  # another port of this [[panel]]: one source of truth with it
+    tap_hold_s: float = 30.0  # how much later another tap of this panel may say the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -265,6 +265,15 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 1,
                 604800,
             ),
+            "tap_of": Key(
+                zh="这是哪台 [[panel]] 的另一个接口: 两处互为印证, 不重复报警 (docs/taps.zh.md)",
+                en="Another port of this [[panel]]: both are one source, and no alarm comes twice (docs/taps.md)",
+                example='"panel2"',
+                form="id",
+            ),
+            "tap_hold_s": _seconds(
+                "这台主机的另一处可以晚多久说同一件事", "How much later another tap may say the same", "30.0", 1, 3600
+            ),
         },
     ),
     Section(
@@ -516,6 +525,12 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "on_delay_s": _seconds("动作保持多久才算", "How long it must hold to count as active", "0.05", 0, 600),
             "off_delay_s": _seconds(
                 "恢复保持多久才算", "How long it must hold to count as normal again", "0.5", 0, 600
+            ),
+            "tap_of": Key(
+                zh="这是哪台 [[panel]] 的继电器输出: 与该主机互为印证 (docs/taps.zh.md)",
+                en="A relay of this [[panel]]: one source of truth with it (docs/taps.md)",
+                example='"panel1"',
+                form="id",
             ),
         },
     ),

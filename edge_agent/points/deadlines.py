@@ -17,6 +17,9 @@ class Deadlines(Generic[K]):
         self._heap: list[tuple[int, int, K]] = []  # also holds moments that were moved; `_at` is the truth
         self._count = 0  # equal moments come in the order they were set
 
+    def __len__(self) -> int:
+        return len(self._at)
+
     def set(self, key: K, at_ns: int | None) -> None:
         """Move a key's moment; None takes it away."""
         if at_ns is None:

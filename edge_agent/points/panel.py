@@ -71,6 +71,27 @@ class PanelPoints:
         for (point, kind), entry in self._entries.items():
             yield point, kind, entry.active, entry.name, entry.at_ns
 
+    def is_active(self, point: str, kind: Kind) -> bool:
+        """Whether this is there now."""
+        entry = self._entries.get((point, kind))
+        return entry is not None and entry.active
+
+    def active_of(self, source: str) -> list[tuple[str, Kind]]:
+        """Everything of one panel that is active."""
+        return list(self._by_source.get(source, ()))
+
+    def end(self, point: str, kind: Kind, at_ns: int, fields: dict[str, object]) -> list[Event]:
+        """End one thing of which no tap says any more that it is there."""
+        entry = self._entries.get((point, kind))
+        return (
+            [self._end(PanelEvent(point, "", at_ns), kind, entry, fields)] if entry is not None and entry.active else []
+        )
+
+    def forget_words(self, point: str, kind: Kind) -> None:
+        """What is said of it next is news, though it was said before."""
+        if (entry := self._entries.get((point, kind))) is not None:
+            entry.words.clear()
+
     def restore(self, state: Mapping[str, bytes], sources: Iterable[str] | None) -> list[tuple[str, Kind]]:
         """Take back what was active at the power cut; return what belongs to no configured source any more."""
         known = None if sources is None else set(sources)

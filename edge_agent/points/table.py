@@ -19,6 +19,7 @@ from edge_agent.points.panel import PanelPoints, grade_of, source_of
 from edge_agent.points.point import CONTACTS, Outage, PointState, Silence
 from edge_agent.points.presets import with_preset
 from edge_agent.points.state import Latches, kind_of, read_piece
+from edge_agent.points.taps import Tapped, TappedPanels
 from edge_agent.points.telemetry import Telemetry
 from edge_agent.points.vocabulary import MEANINGS, UNLISTED
 
@@ -37,7 +38,8 @@ class PointTable:
 
     `new_event` gives ids and instants, `instant` turns a monotonic ns into an Instant (for telemetry), `names` are the site's
     words for sources and points, `sources` the ids of everything configured (None: unknown, so nothing is an orphan),
-    `parents` the bus of each device, `unbuilt` the sources that have no driver now: what they said last still holds.
+    `parents` the bus of each device, `unbuilt` the sources that have no driver now: what they said last still holds,
+    `tapped` the panels with more than one tap.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class PointTable:
         sources: Collection[str] | None = None,
         parents: Mapping[str, str] | None = None,
         unbuilt: Collection[str] = (),
+        tapped: Iterable[Tapped] = (),
     ) -> None:
         self._new_event = new_event
         self._unbuilt = unbuilt
@@ -63,6 +66,9 @@ class PointTable:
         self._latches = Latches()
         self._telemetry = Telemetry(instant)
         self._panels = PanelPoints(new_event, self._names | _site_names(self._site), self._latches)
+        self._taps = TappedPanels(
+            tapped, self._panels, new_event=new_event, latches=self._latches, is_up=self._is_up, names=self._names
+        )
         self._points: dict[str, PointState] = {}
         self._across = Across(self._points)
         self._deadlines: Deadlines[Channel | Outage | Silence] = Deadlines()
@@ -148,7 +154,7 @@ class PointTable:
         if type(seen) is Reading:
             self._take_reading(seen, events)
         elif isinstance(seen, PanelEvent):
-            events += self._panels.feed(seen)
+            events += (self._taps if self._taps.owns(source_of(seen.point)) else self._panels).feed(seen)
         elif isinstance(seen, PointFault):
             point = self._points.get(seen.point) or self._adopt(seen.point)
             if point is not None:
@@ -220,6 +226,7 @@ class PointTable:
                 log.exception("deadline %r", due)
                 where = due.point if isinstance(due, Channel) else due.point.id
                 events += self._mishap(PointFault(where, "bug", now_ns), now_ns, bug)
+        events += self._taps.tick(now_ns)
         self._note(events, now_ns)
         orphans, self._orphans = self._orphans, []
         for point, kind, source in orphans:
@@ -228,7 +235,10 @@ class PointTable:
 
     def next_deadline_ns(self) -> int | None:
         """When `tick()` must be called next."""
-        return 0 if self._orphans else self._deadlines.next_ns()
+        if self._orphans:
+            return 0
+        own_ns, taps_ns = self._deadlines.next_ns(), self._taps.next_deadline_ns()
+        return own_ns if taps_ns is None else taps_ns if own_ns is None else min(own_ns, taps_ns)
 
     # --- out ------------------------------------------------------------------------------------------------------------
 
@@ -290,7 +300,7 @@ class PointTable:
 
     def counters(self) -> Mapping[str, int]:
         """What the panels said that changed nothing: `repeated`, `restored_again`; `unlisted` words; `forgotten` points."""
-        return dict(self._panels.counters)
+        return self._panels.counters | self._taps.counters
 
     def dump(self) -> dict[str, bytes | None]:
         """The pieces of lasting state that changed since the last call; None where a piece is no more."""
@@ -326,6 +336,8 @@ class PointTable:
             else:
                 self._orphans.append((rest, Kind.LINK if prefix == "pl" else Kind.FAULT, source_of(rest)))
                 self._latches.put(key, None)
+        closed = [point.id for point in self._points.values() if any(channel.active for channel in point.channels)]
+        self._taps.restore(state, closed)
         held = [
             (point.id, channel.kind) for point in self._points.values() for channel in point.channels if channel.active
         ]
@@ -353,6 +365,10 @@ class PointTable:
             fields: dict[str, object] = {"samples": channel.take_samples(at_ns), **channel.question.fields()}
             if channel.rule and point.unit:
                 fields["unit"] = point.unit
+            if not channel.rule and self._taps.owns_contact(point.id):
+                self._latches.put(f"pc:{channel.kind.value}:{point.id}", {"rules": [""]} if active else None)
+                events += self._taps.contact(point.id, active, at_ns, fields)
+                continue
             rules = point.rules_of(channel.kind)
             self._latches.put(f"pc:{channel.kind.value}:{point.id}", {"rules": rules} if rules else None)
             if active or not rules:

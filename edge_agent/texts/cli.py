@@ -450,6 +450,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "configuration wrong, running on the last good one",
     ),
     "reason_no_longer_watched": ("配置里少了原有的来源", "sources are no longer in the configuration"),
+    "reason_tap_silent": ("另一处已报, 这一处没有", "another tap of the panel spoke, this one did not"),
     "reason_stuck": ("按键一直按下", "button stays pushed"),
     "reason_unconfirmed": ("中心未确认收到", "the centre does not confirm"),
     "reason_unparsed": ("说了无人能懂的话", "said what nobody understands"),

@@ -293,6 +293,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "没有来源能给出测点 {value}。现有来源: {known}",
         "No source gives the point {value}. Sources: {known}",
     ),
+    "tap_of_tap": (
+        "{value} 本身就是这一处, 或是别的主机的一处: tap_of 要写主机自己的编号",
+        "{value} is this very tap, or a tap itself: name the panel's own id",
+    ),
+    "no_such_panel": ("没有 [[panel]] {value}", "There is no [[panel]] {value}"),
     "order_of_limits": ("{low} 必须小于 {high}", "{low} must be below {high}"),
     "n_over_m": ("n = {n} 大于 m = {m}, 永远不会成立", "n = {n} is over m = {m}: it could never come true"),
     "no_tls": (

@@ -49,7 +49,9 @@ def test_every_example_and_every_default_is_allowed(tmp_path: Path, lang: str) -
         assert found == 1, section.name
     everything = re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE)
     # A bus has a port or a host, and the parts of a serial line mean nothing to a TCP one, nor a meter's digits to Modbus.
-    everything = re.sub(r"^(host = \"192|device = |tcp_port|fake_socket|meter).*\n", "", everything, flags=re.MULTILINE)
+    everything = re.sub(
+        r"^(host = \"192|device = |tcp_port|fake_socket|meter|tap_of).*\n", "", everything, flags=re.MULTILINE
+    )
     (tmp_path / "config.toml").write_text(everything, encoding="utf-8")
     assert load_config(tmp_path).findings == ()
 
@@ -62,6 +64,7 @@ def test_every_example_of_a_gb26875_centre_is_allowed(tmp_path: Path, lang: str)
     rule = _table(everything, "gb26875_point").replace('"panel1/1-*"', '"pump-room"')
     uplink = '[[uplink]]\nid = "county"\nhost = "127.0.0.1"\nport = 26875\nprotocol = "gb26875"\n'
     board = re.sub(r"^fake_socket.*\n", "", parts["board"], flags=re.MULTILINE)
+    parts["contact"] = re.sub(r"^tap_of.*\n", "", parts["contact"], flags=re.MULTILINE)
     text = "\n".join([parts["gateway"], board, parts["contact"], uplink, parts["uplink.gb26875"], rule])
     (tmp_path / "config.toml").write_text(text, encoding="utf-8")
     loaded = load_config(tmp_path)

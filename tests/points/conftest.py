@@ -56,11 +56,11 @@ def table(new_event: Callable[..., Event]) -> Callable[..., PointTable]:
     return make
 
 
-def make_table(specs: Sequence[PointSpec] = ()) -> PointTable:
+def make_table(specs: Sequence[PointSpec] = (), **more: Any) -> PointTable:
     """Without a fixture, for properties that need many."""
     ids = itertools.count(1)
 
     def new_event(kind: Kind, point: str, active: bool, at_ns: int, /, **more: Any) -> Event:
         return Event(id=str(next(ids)), kind=kind, point=point, active=active, at=instant(at_ns), **more)
 
-    return PointTable(specs, new_event=new_event, instant=instant)
+    return PointTable(specs, new_event=new_event, instant=instant, **more)

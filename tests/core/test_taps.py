@@ -1,0 +1,88 @@
+"""Two ports and a relay of one panel, over real ptys and the strict board: one alarm, whoever speaks first."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from edge_agent.config.model import Board, Contact, Panel
+from edge_agent.model import Kind
+from simulators.panel import PanelSim
+from tests.core.house import ACK, BUZZER, CONTACT, OUTPUTS, SILENCE, Site, site
+
+pytestmark = pytest.mark.asyncio
+RELAY = 13
+
+
+def tapped(place: Site) -> Site:
+    ports = (
+        Panel(id="panel1", profile="gst-layer-bus", port=str(place.directory / "panel1"), tap_hold_s=300.0),
+        Panel(id="printer1", profile="gst9000-printer", port=str(place.directory / "printer1"), tap_of="panel1"),
+    )
+    relay = Contact(id="relay1", line=RELAY, tap_of="panel1", name="火警继电器", on_delay_s=0.0, off_delay_s=0.0)
+    assert place.config.contacts[0].line == CONTACT
+    return place.set(
+        panels=ports,
+        contacts=(relay,),
+        board=Board(gpio="fake", outputs=OUTPUTS, buttons={"ack": ACK, "silence": SILENCE}),
+    )
+
+
+def of(records: list[dict[str, Any]], kind: Kind) -> list[tuple[str, bool]]:
+    return [(record["point"], record["active"]) for record in records if record["kind"] == kind]
+
+
+async def test_a_relay_the_bus_and_the_printer_of_one_panel_give_one_alarm_and_one_end() -> None:
+    async with site() as place:
+        tapped(place)
+        async with (
+            PanelSim("gst-layer-bus", link=place.directory / "panel1", paced=False) as bus,
+            PanelSim("gst9000-printer", link=place.directory / "printer1", paced=False) as printer,
+            place.running() as house,
+        ):
+            await house.until(lambda: house.source("panel1")["up"], "the bus is heard")
+            await house.until(lambda: house.source("printer1")["up"], "the printer's port is open")
+            house.gpio.wire({RELAY: True})
+            assert house.output(BUZZER)  # in the same loop turn: the relay alone is a fire
+            assert house.alarms() == ["relay1"]
+            await bus.raise_event("fire", "365089")
+            await house.until(lambda: house.alarms() == ["panel1/365089"], "the panel's own words take its place")
+            assert house.output(BUZZER) or house.sounding()
+            await printer.raise_event("fire", "1-27")
+            await house.until(lambda: house.core.points.counters()["evidence"] == 1, "the printer is evidence")
+            await bus.raise_event("reset")
+            house.gpio.wire({RELAY: False})
+            await printer.raise_event("reset", "1-1")
+            await house.until(lambda: house.core.alarms.alarms() == [], "all is over")
+            await house.durable()
+        records = await place.records()
+        assert of(records, Kind.FIRE) == [
+            ("relay1", True),
+            ("relay1", False),
+            ("panel1/365089", True),
+            ("panel1/365089", False),
+        ]
+        assert of(records, Kind.EVIDENCE) == [("panel1/365089", True)]
+        assert of(records, Kind.RESET) == [("panel1/panel", True)]
+        assert of(records, Kind.FAULT) == []
+
+
+async def test_a_printer_that_leaves_a_fire_out_is_told_and_a_dead_bus_leaves_the_printer_to_raise_it() -> None:
+    async with site() as place:
+        tapped(place)
+        panels = place.config.panels
+        place.set(panels=(replace(panels[0], tap_hold_s=1.0), panels[1]))
+        async with (
+            PanelSim("gst-layer-bus", link=place.directory / "panel1", paced=False) as bus,
+            PanelSim("gst9000-printer", link=place.directory / "printer1", paced=False) as printer,
+            place.running() as house,
+        ):
+            await house.until(lambda: house.source("panel1")["up"], "the bus is heard")
+            await house.until(lambda: house.source("printer1")["up"], "the printer's port is open")
+            await bus.raise_event("fire", "365089")
+            wanted = {"printer1/tap", "relay1/tap"}
+            await house.until(lambda: set(house.alarms(Kind.FAULT)) == wanted, "printer and relay left it out")
+            await bus.hang_up()
+            await house.until(lambda: house.alarms(Kind.LINK) == ["panel1"], "the bus is gone")
+            await printer.raise_event("fire", "1-28")
+            await house.until(lambda: "panel1/1-28" in house.alarms(), "the printer alone raises it")

@@ -1,0 +1,500 @@
+"""Two ports on one panel, or a printer and its relays: one source of truth."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Reading
+from edge_agent.alarm.machine import AlarmMachine
+from edge_agent.config.load import load
+from edge_agent.model import Event, Kind
+from edge_agent.points.table import PointTable
+from edge_agent.points.taps import WAITS_MAX, Tapped
+from tests.points.conftest import make_table
+
+S = 1_000_000_000
+HOLD = 30
+Make = Callable[..., PointTable]
+PORTS = Tapped(ports=("panel1", "printer1"), hold_s=HOLD)
+RELAY = Tapped(ports=("panel1",), contacts={"relay1": Kind.FIRE}, hold_s=HOLD)
+
+
+class Site:
+    """A table with the alarm machine behind it: what a person would see."""
+
+    def __init__(self, table: PointTable, new_event: Callable[..., Event] | None = None) -> None:
+        self.table = table
+        self.machine = AlarmMachine(new_event=new_event or table._new_event)  # noqa: SLF001,RUF100 - ids must not repeat
+        self.events: list[Event] = []
+
+    def run(self, now_s: float) -> "Site":
+        """Every deadline until then is met on time."""
+        now_ns = round(now_s * S)
+        while (due_ns := self.table.next_deadline_ns()) is not None and due_ns <= now_ns:
+            self._take(self.table.tick(due_ns))
+        return self
+
+    def feed(self, at_s: float, *seen: Observation) -> list[Event]:
+        self.run(at_s)
+        return self._take(self.table.feed(seen, round(at_s * S)))
+
+    def say(self, at_s: float, point: str, word: str = "fire", raw: bytes = b"", **fields: object) -> list[Event]:
+        return self.feed(at_s, PanelEvent(point, word, round(at_s * S), fields, raw))
+
+    def relay(self, at_s: float, closed: bool) -> list[Event]:
+        return self.feed(at_s, Reading("relay1", closed, round(at_s * S)))
+
+    def _take(self, events: Sequence[Event]) -> list[Event]:
+        for event in events:
+            self.machine.feed(event, event.at.mono_ns)
+        self.events += events
+        return list(events)
+
+    @property
+    def fires(self) -> list[str]:
+        """What stands in the list of alarms with its condition there."""
+        return sorted(
+            a.point for a in self.machine.alarms() if a.kind in (Kind.FIRE, Kind.FIRE_MANUAL, Kind.UNKNOWN) and a.active
+        )
+
+    @property
+    def raised(self) -> list[str]:
+        """Every fire that was told, in order."""
+        return [event.point for event in self.events if event.active and event.grade == 1]
+
+    @property
+    def faults(self) -> list[tuple[str, bool]]:
+        return [(event.point, event.active) for event in self.events if event.kind is Kind.FAULT]
+
+
+def told(events: Sequence[Event]) -> list[tuple[str, str, bool]]:
+    return [(event.kind.value, event.point, event.active) for event in events]
+
+
+@pytest.fixture
+def ports(table: Make) -> Site:
+    return Site(table(tapped=[PORTS]))
+
+
+@pytest.fixture
+def relay(table: Make) -> Site:
+    return Site(table([relay_spec()], tapped=[RELAY], names={"relay1": "火警继电器"}))
+
+
+def relay_spec() -> PointSpec:
+    return PointSpec(id="relay1", name_zh="继电器", name_en="relay", kind="fire", limits={"off_delay_s": 0.0})
+
+
+# --- two ports ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("first", "second"), [("panel1", "printer1"), ("printer1", "panel1")])
+def test_either_port_alone_raises_and_the_second_is_evidence(ports: Site, first: str, second: str) -> None:
+    assert told(ports.say(0, f"{first}/1-027")) == [("fire", "panel1/1-027", True)]
+    (evidence,) = ports.say(2, f"{second}/1-27", raw=b"FIRE 1-27", location_text="east")
+    assert (evidence.kind, evidence.point, evidence.raw) == (Kind.EVIDENCE, "panel1/1-027", b"FIRE 1-27")
+    assert {"tap": second, "of": "fire", "word": "fire", "location_text": "east"}.items() <= evidence.fields.items()
+    assert ports.fires == ["panel1/1-027"]
+    assert ports.run(100).faults == []
+
+
+def test_what_can_be_compared_and_differs_is_another_fire(ports: Site) -> None:
+    ports.say(0, "panel1/1-27")
+    ports.say(1, "printer1/1-28")
+    assert ports.fires == ["panel1/1-27", "panel1/1-28"]
+
+
+def test_a_port_that_names_points_in_its_own_way_is_matched_in_order_and_one_to_one(ports: Site) -> None:
+    ports.say(0, "panel1/1-27")
+    ports.say(1, "panel1/1-28")
+    assert [e.point for e in ports.say(2, "printer1/三楼走道")] == ["panel1/1-27"]
+    assert [e.point for e in ports.say(3, "printer1/四楼走道")] == ["panel1/1-28"]
+    assert ports.say(4, "printer1/三楼走道") == []  # the same again
+    assert told(ports.say(5, "printer1/五楼走道")) == [
+        ("fire", "panel1/五楼走道", True)
+    ]  # a third that the bus has not said
+    assert ports.raised == ["panel1/1-27", "panel1/1-28", "panel1/五楼走道"]
+
+
+def test_an_address_that_comes_too_late_is_a_fire_of_its_own(ports: Site) -> None:
+    ports.say(0, "panel1/1-27")
+    assert told(ports.say(HOLD + 1, "printer1/三楼走道")) == [
+        ("fire", "panel1/三楼走道", True),
+        ("fault", "printer1/tap", False),
+    ]
+
+
+def test_a_text_nobody_can_parse_is_evidence_once_and_the_next_one_is_a_fire(ports: Site) -> None:
+    ports.say(0, "panel1/1-27")
+    assert told(ports.say(1, "printer1/panel", "unknown", b"F1RE")) == [("evidence", "panel1/1-27", True)]
+    assert ports.say(2, "printer1/panel", "unknown", b"F1RE") == []
+    assert told(ports.say(3, "printer1/panel", "unknown", b"F RE")) == [("unknown", "panel1/panel", True)]
+
+
+def test_a_port_that_knows_it_for_a_manual_call_point_says_something_new(ports: Site) -> None:
+    ports.say(0, "panel1/1-27")
+    assert told(ports.say(1, "printer1/1-27", "fire_manual")) == [("fire_manual", "panel1/1-27", True)]
+    other = Site(make_table(tapped=[PORTS]))
+    other.say(0, "panel1/1-27", "fire_manual")
+    assert told(other.say(1, "printer1/1-27")) == [("evidence", "panel1/1-27", True)]
+    assert other.say(2, "printer1/1-27") == []
+
+
+def test_a_reset_ends_a_fire_once_the_other_port_has_said_it_too(ports: Site) -> None:
+    ports.say(0, "panel1/1-27")
+    ports.say(1, "printer1/1-27")
+    (reset,) = ports.say(100, "panel1/panel", "reset")
+    assert (reset.kind, reset.fields["waits"]) == (Kind.RESET, ["printer1"])
+    assert ports.fires == ["panel1/1-27"]
+    assert told(ports.say(102, "printer1/panel", "reset")) == [("fire", "panel1/1-27", False)]
+    assert ports.machine.alarms() == []
+
+
+def test_a_port_that_never_says_reset_is_waited_for_only_so_long(ports: Site) -> None:
+    ports.say(0, "panel1/1-27")
+    ports.say(1, "printer1/1-27")
+    ports.say(100, "panel1/panel", "reset")
+    assert ports.run(100 + HOLD).machine.alarms() == []
+    assert ports.events[-1].fields["by"] == "reset"
+
+
+def test_a_port_that_is_offline_is_not_waited_for_and_not_blamed(ports: Site) -> None:
+    ports.feed(0, LinkState("printer1", False, 0, "no_port"))
+    ports.say(1, "panel1/1-27")
+    assert told(ports.say(5, "panel1/panel", "reset")) == [
+        ("reset", "panel1/panel", True),
+        ("fire", "panel1/1-27", False),
+    ]
+    ports.run(1000)
+    assert ports.faults == []
+
+
+def test_a_fire_after_the_reset_stands_whatever_a_slow_printer_still_prints(ports: Site) -> None:
+    ports.say(0, "panel1/1-27")
+    ports.say(1, "panel1/panel", "reset")
+    ports.say(2, "panel1/1-27")  # again, and really
+    for at_s, point, word in (
+        (20, "printer1/1-27", "fire"),
+        (50, "printer1/panel", "reset"),
+        (55, "printer1/1-27", "fire"),
+    ):
+        ports.say(at_s, point, word)
+    ports.run(1000)
+    assert ports.fires == ["panel1/1-27"]
+    assert ports.raised == ["panel1/1-27", "panel1/1-27"]
+
+
+def test_a_fire_that_only_the_slow_port_has_after_the_reset_stands(ports: Site) -> None:
+    ports.say(0, "panel1/1-27")
+    ports.say(5, "panel1/panel", "reset")
+    ports.say(6, "printer1/1-28")
+    ports.run(1000)
+    assert ports.fires == ["panel1/1-28"]
+
+
+def test_a_port_that_leaves_a_fire_out_is_a_fault_until_it_speaks_again(ports: Site) -> None:
+    ports.say(0, "panel1/1-27")
+    assert ports.run(HOLD - 1).faults == []
+    assert ports.run(HOLD).faults == [("printer1/tap", True)]
+    (fault,) = [event for event in ports.events if event.kind is Kind.FAULT]
+    assert (fault.source, fault.fields) == ("printer1", {"reason": "tap_silent", "of": "panel1/1-27"})
+    ports.say(100, "panel1/1-28")
+    ports.say(101, "printer1/1-28")
+    assert ports.faults == [("printer1/tap", True), ("printer1/tap", False)]
+
+
+def test_faults_are_matched_too_and_nobody_is_blamed_for_leaving_one_out(ports: Site) -> None:
+    ports.say(0, "panel1/1-30", "fault")
+    ports.say(1, "printer1/1-30", "fault")
+    ports.say(2, "panel1/1-31", "fault")
+    ports.run(100)
+    assert [e.point for e in ports.events if e.kind is Kind.FAULT] == ["panel1/1-30", "panel1/1-31"]
+    ports.say(200, "printer1/1-30", "fault_restore")
+    ports.say(201, "panel1/1-30", "fault_restore")
+    assert [(e.point, e.active) for e in ports.events if e.kind is Kind.FAULT][2:] == [("panel1/1-30", False)]
+
+
+def test_what_a_port_could_not_read_is_its_own_and_ends_with_its_own_reset(ports: Site) -> None:
+    ports.say(0, "panel1/1-30", "fault")
+    assert told(ports.say(1, "printer1/panel", "fault", b"??", reason="unparsed")) == [
+        ("fault", "printer1/panel", True)
+    ]
+    assert ("fault", "printer1/panel", False) in told(ports.say(2, "printer1/panel", "reset"))
+
+
+def test_what_happened_once_is_told_once(ports: Site) -> None:
+    assert told(ports.say(0, "panel1/panel", "silence")) == [("silence", "panel1/panel", True)]
+    assert ports.say(1, "printer1/panel", "silence") == []
+    assert told(ports.say(HOLD + 2, "printer1/panel", "silence")) == [("silence", "panel1/panel", True)]
+
+
+def test_what_is_disabled_stays_disabled_through_a_reset(ports: Site) -> None:
+    ports.say(0, "panel1/1-9", "isolate")
+    ports.say(1, "printer1/1-9", "isolate")
+    ports.say(2, "panel1/panel", "reset")
+    ports.say(3, "printer1/panel", "reset")
+    ports.run(1000)
+    assert [row["active"] for row in ports.table.snapshot()] == ["disabled"]
+
+
+def test_panels_without_a_second_tap_are_as_they_were(ports: Site) -> None:
+    ports.say(0, "panel2/1-1")
+    assert told(ports.say(1, "panel2/panel", "reset")) == [
+        ("reset", "panel2/panel", True),
+        ("fire", "panel2/1-1", False),
+    ]
+
+
+scripts = st.lists(st.tuples(st.integers(1, 90), st.sampled_from(["reset", "1-1", "1-2", "2-1"])), max_size=12)
+
+
+def play(site: Site, *taps: tuple[Sequence[tuple[float, str]], str, Callable[[str], str]]) -> Site:
+    """The same or different scripts from several taps, merged by time; `name` is how a tap writes a point."""
+    moves = sorted(
+        (at_s, order, tap, what, name) for order, (script, tap, name) in enumerate(taps) for at_s, what in script
+    )
+    for at_s, _, tap, what, name in moves:
+        if what == "reset":
+            site.say(at_s, f"{tap}/panel", "reset")
+        else:
+            site.say(at_s, f"{tap}/{name(what)}")
+    return site
+
+
+def timed(script: Sequence[tuple[int, str]], lag_s: float = 0.0) -> list[tuple[float, str]]:
+    now_s, found = 0.0, []
+    for gap_s, what in script:
+        now_s += gap_s
+        found.append((now_s + lag_s, what))
+    return found
+
+
+@settings(max_examples=40)
+@given(scripts, st.floats(0.1, HOLD - 1.0), st.booleans())
+def test_two_ports_of_which_one_lags_give_the_alarms_of_one(
+    script: list[tuple[int, str]], lag_s: float, words: bool
+) -> None:
+    one = play(Site(make_table()), (timed(script), "panel1", str))
+    name: Callable[[str], str] = (lambda what: f"走道{what}") if words else str
+    two = play(
+        Site(make_table(tapped=[PORTS])), (timed(script), "panel1", str), (timed(script, lag_s), "printer1", name)
+    ).run(10_000)
+    if not words:
+        assert two.raised == one.raised
+    assert two.fires == one.fires
+    assert [point for point, _ in two.faults] == []
+
+
+@settings(max_examples=40)
+@given(scripts, scripts)
+def test_whatever_two_ports_say_a_fire_said_stands_until_somebody_takes_one_back(
+    first: list[tuple[int, str]], second: list[tuple[int, str]]
+) -> None:
+    """No word of one tap is lost to what the other says, in any order of any scripts."""
+    site = Site(make_table(tapped=[PORTS]))
+    moves = sorted(
+        [(at, "panel1", what) for at, what in timed(first)]
+        + [(at, "printer1", what) for at, what in timed(second, 0.5)]
+    )
+    since_reset: set[str] = set()
+    for at_s, tap, what in moves:
+        if what == "reset":
+            site.say(at_s, f"{tap}/panel", "reset")
+            since_reset.clear()
+        else:
+            site.say(at_s, f"{tap}/{what}")
+            since_reset.add(f"panel1/{what}")
+        assert since_reset <= set(site.fires), (at_s, tap, what)
+    site.run(100_000)
+    assert since_reset <= set(site.fires)
+
+
+@settings(max_examples=20)
+@given(scripts, st.integers(0, 12))
+def test_a_restart_loses_no_fire_of_a_panel_with_two_ports(script: list[tuple[int, str]], cut: int) -> None:
+    whole = Site(make_table(tapped=[PORTS]))
+    moves = timed(script)
+    play(whole, (moves[:cut], "panel1", str))
+    kept = {key: body for key, body in whole.table.dump().items() if body is not None}
+    again = Site(make_table(tapped=[PORTS]))
+    again.table.restore(kept)
+    shown = {str(row["id"]) for row in again.table.snapshot() if row["active"] == "fire"}
+    assert shown == set(whole.fires)
+    play(again, ([(1.0, "reset")], "printer1", str))
+    again.run(100_000)
+    assert [row["active"] for row in again.table.snapshot() if row["active"]] == []
+
+
+def test_a_storm_is_bounded(ports: Site) -> None:
+    for number in range(WAITS_MAX + 500):
+        ports.say(0, f"panel1/1-{number}")
+    assert len(ports.table._taps._deadlines) <= WAITS_MAX + 1  # noqa: SLF001,RUF100 - the bound is the fact
+    assert len(ports.raised) == WAITS_MAX + 500
+
+
+# --- the panel's relays -----------------------------------------------------------------------------------------------------
+
+
+def test_a_relay_with_no_word_from_the_panel_is_a_fire_and_the_silent_port_a_fault(relay: Site) -> None:
+    (fire,) = relay.relay(0, True)
+    assert (fire.kind, fire.point, fire.grade, fire.source, fire.name) == (
+        Kind.FIRE,
+        "relay1",
+        1,
+        "contacts",
+        "火警继电器",
+    )
+    assert fire.fields["samples"] == [[0.0, True]]
+    assert relay.run(HOLD).faults == [("panel1/tap", True)]
+    assert told(relay.relay(100, False)) == [("fire", "relay1", False)]
+
+
+def test_the_panels_own_words_take_the_place_of_its_relay_without_a_second_alarm(relay: Site) -> None:
+    relay.relay(0, True)
+    events = relay.say(2, "panel1/1-27")
+    assert told(events) == [("fire", "relay1", False), ("fire", "panel1/1-27", True)]
+    assert events[0].fields == {"by": "tap", "same_as": "panel1/1-27"}
+    assert [(alarm.point, alarm.first) for alarm in relay.machine.alarms()] == [("panel1/1-27", True)]
+    assert relay.run(1000).faults == []
+
+
+def test_a_relay_and_its_panel_in_one_zone_do_not_confirm_each_other(
+    new_event: Callable[..., Event], table: Make
+) -> None:
+    from edge_agent.config.model import Zone
+
+    site = Site(table([relay_spec()], tapped=[RELAY]))
+    site.machine = AlarmMachine([Zone(id="z", points=("*",))], new_event=new_event)
+    site.relay(0, True)
+    site.say(2, "panel1/1-27")
+    assert [alarm.grade for alarm in site.machine.alarms()] == [1]
+    site.say(3, "panel1/1-28")
+    assert {alarm.grade for alarm in site.machine.alarms()} == {2}
+
+
+def test_a_relay_that_closes_after_the_panel_spoke_is_evidence(relay: Site) -> None:
+    relay.say(0, "panel1/1-27")
+    assert told(relay.relay(1, True)) == [("evidence", "panel1/1-27", True)]
+    assert relay.relay(50, False) == []
+    assert relay.run(1000).faults == []
+
+
+def test_a_relay_that_stays_open_while_the_panel_reports_a_fire_is_a_fault(relay: Site) -> None:
+    relay.say(0, "panel1/1-27")
+    assert relay.run(HOLD).faults == [("relay1/tap", True)]
+    relay.relay(60, True)
+    assert relay.faults == [("relay1/tap", True), ("relay1/tap", False)]
+
+
+def test_a_relay_that_stays_closed_after_the_reset_is_believed(relay: Site) -> None:
+    relay.say(0, "panel1/1-27")
+    relay.relay(1, True)
+    relay.say(100, "panel1/panel", "reset")
+    assert relay.fires == []
+    relay.run(100 + HOLD)
+    assert relay.fires == ["relay1"]
+    assert relay.events[-1].fields == {"why": "tap_alone"}
+    assert relay.run(100 + 2 * HOLD).faults == [("panel1/tap", True)]
+
+
+def test_a_relay_that_opens_soon_after_the_reset_is_nothing(relay: Site) -> None:
+    relay.say(0, "panel1/1-27")
+    relay.relay(1, True)
+    relay.say(100, "panel1/panel", "reset")
+    relay.relay(103, False)
+    assert relay.run(1000).fires == []
+    assert relay.raised == ["panel1/1-27"]
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_closed_relay_is_remembered_through_a_power_cut(relay: Site, table: Make, reset: bool) -> None:
+    relay.say(0, "panel1/1-27")
+    relay.relay(1, True)
+    if reset:
+        relay.say(2, "panel1/panel", "reset")  # and the power goes before its relay opens
+    kept = {key: body for key, body in relay.table.dump().items() if body is not None}
+    again = Site(table([relay_spec()], tapped=[RELAY]))
+    again.table.restore(kept)
+    again.relay(0, True)
+    again.run(100)
+    assert again.raised == (["relay1"] if reset else [])
+
+
+def test_a_relay_that_was_alone_at_the_power_cut_is_no_news_and_ends_as_it_began(relay: Site, table: Make) -> None:
+    relay.relay(0, True)
+    kept = {key: body for key, body in relay.table.dump().items() if body is not None}
+    again = Site(table([relay_spec()], tapped=[RELAY]))
+    again.table.restore(kept)
+    assert again.relay(0, True) == []
+    assert told(again.say(1, "panel1/1-27")) == [("fire", "relay1", False), ("fire", "panel1/1-27", True)]
+
+
+def test_a_fault_relay_is_one_with_the_faults_the_panel_prints(table: Make) -> None:
+    tapped = Tapped(ports=("panel1",), contacts={"relay1": Kind.FAULT}, hold_s=HOLD)
+    spec = PointSpec(id="relay1", name_zh="故障", name_en="fault", kind="fault", limits={"off_delay_s": 0.0})
+    site = Site(table([spec], tapped=[tapped]))
+    site.relay(0, True)
+    assert told(site.say(1, "panel1/1-30", "fault")) == [("fault", "relay1", False), ("fault", "panel1/1-30", True)]
+    assert told(site.say(2, "panel1/1-27")) == [
+        ("fire", "panel1/1-27", True)
+    ]  # another class: the fault relay says nothing of it
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(1, 60), st.sampled_from(["close", "open", "reset", "1-1", "1-2"])), max_size=14))
+def test_a_closed_relay_is_always_a_fire_of_somebody_once_things_have_settled(moves: list[tuple[int, str]]) -> None:
+    site, now_s, closed = Site(make_table([relay_spec()], tapped=[RELAY])), 0, False
+    for gap_s, what in moves:
+        now_s += gap_s
+        if what in ("close", "open"):
+            opened, closed = not closed, what == "close"
+            site.relay(now_s, closed)
+            if closed and opened:
+                assert site.fires
+        elif what == "reset":
+            site.say(now_s, "panel1/panel", "reset")
+        else:
+            site.say(now_s, f"panel1/{what}")
+            assert f"panel1/{what}" in site.fires
+    site.run(now_s + 10 * HOLD)
+    assert not closed or site.fires
+    assert "relay1" not in site.fires or len(site.fires) == 1  # never beside a detailed one
+
+
+# --- configuration ------------------------------------------------------------------------------------------------------------
+
+PANEL = '[[panel]]\nid = "{id}"\nprofile = "gst-layer-bus"\nport = "/dev/zg/{id}"\n'
+BOARD = '[board]\ngpio = "gpiod"\noutputs = { buzzer = 17 }\n[[contact]]\nid = "relay1"\nline = 12\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        (PANEL.format(id="a") + PANEL.format(id="b") + 'tap_of = "a"\n' + BOARD + 'tap_of = "a"\n', []),
+        (PANEL.format(id="a") + 'tap_of = "a"\n', ["tap_of_tap"]),
+        (
+            PANEL.format(id="a") + PANEL.format(id="b") + 'tap_of = "a"\n' + PANEL.format(id="c") + 'tap_of = "b"\n',
+            ["tap_of_tap"],
+        ),
+        (PANEL.format(id="a") + 'tap_of = "aa"\n', ["no_such_panel"]),
+        (PANEL.format(id="a") + PANEL.format(id="b") + 'tap_of = "a"\ntap_hold_s = 9.0\n', ["not_used"]),
+        (PANEL.format(id="a") + BOARD + 'tap_of = "b"\n', ["no_such_panel"]),
+    ],
+)
+def test_a_tap_is_of_a_panel_that_is_there(tmp_path: Path, text: str, codes: list[str]) -> None:
+    (tmp_path / "config.toml").write_text('[gateway]\nid = "ZG-1234"\n' + text, "utf-8")
+    assert [finding.code for finding in load(tmp_path).findings] == codes
+
+
+def test_the_site_names_its_taps(tmp_path: Path) -> None:
+    from edge_agent.site import tapped_panels
+
+    text = PANEL.format(id="a") + "tap_hold_s = 20.0\n" + PANEL.format(id="b") + 'tap_of = "a"\n' + PANEL.format(id="c")
+    (tmp_path / "config.toml").write_text('[gateway]\nid = "ZG-1234"\n' + text + BOARD + 'tap_of = "a"\n', "utf-8")
+    config = load(tmp_path).config
+    assert config is not None
+    expected: Mapping[str, Kind] = {"relay1": Kind.FIRE}
+    assert tapped_panels(config) == [Tapped(ports=("a", "b"), contacts=expected, hold_s=20.0)]
