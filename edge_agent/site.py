@@ -228,6 +228,7 @@ def _compiled(
 _RECEIVERS: Mapping[str, tuple[float, float, int, str]] = {
     "contact-id": (0.0, 30.0, 9600, "8N1"),
     "dc09": (360.0, 120.0, 0, ""),
+    "elec-7b7b": (3600.0, 60.0, 9600, "8N1"),
     "espa444": (120.0, 15.0, 9600, "7E1"),
     "gb26875": (90.0, 60.0, 9600, "8N1"),
     "nb": (259_200.0, 60.0, 0, ""),
@@ -258,6 +259,10 @@ def _talk(receiver: Receiver, profiles: Profiles, wiring: Wiring) -> "Callable[[
         return _dc09_talk(receiver, wiring)
     if receiver.protocol == "espa444":
         return _espa_talk(receiver, profiles)
+    if receiver.protocol == "elec-7b7b":
+        from drivers.receivers.elec_7b7b import Elec7b7bTalk
+
+        return Elec7b7bTalk
     if receiver.protocol == "contact-id":
         from drivers.receivers.contact_line import ContactLineTalk
 

@@ -2,6 +2,7 @@
 
 python -m simulators.peers gb26875 --port 5201 --address 889 fire 1-27
 python -m simulators.peers dc09 --port 5202 --account 1234 --key-file key fire 129
+python -m simulators.peers elec-7b7b --port 5204 --address 12101052550001 fire residual
 python -m simulators.peers nb --coap --port 5683 --address 860000000000001 fire
 """
 
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final, cast
 
-from drivers.codecs import coap, sia_dc09
+from drivers.codecs import coap, elec_7b7b, sia_dc09
 from drivers.codecs.aes import AesCbc
 from drivers.codecs.gb26875 import STANDARD, Command, Frame, FrameReader, device_address, encode_adu, write_time
 from drivers.codecs.gb26875 import objects as of
@@ -170,7 +171,35 @@ class NbDetector:
                 return f"{answer[1] >> 5}.{answer[1] & 31:02d}"
 
 
-Device = GbDevice | Communicator | NbDetector
+class ElecUnit:
+    """A 4G electrical-fire unit: a report with the flag of one channel, "residual" or "temperature_1" to "temperature_4"."""
+
+    CHANNELS: Final = ("residual", *(f"temperature_{n}" for n in range(1, 5)))
+    _WIRING, _ALARM = 38, 40
+
+    def __init__(self, line: Line, serial: str) -> None:
+        self._line, self._serial = line, serial
+
+    def report(self, word: str, channel: str) -> bytes:
+        """The bytes of what is said. Raise ValueError for a channel there is not."""
+        bit = 1 << self.CHANNELS.index(channel)
+        flags = {"fire": {self._ALARM: bit}, "fault": {self._WIRING: bit}}.get(word, {})
+        now = datetime.now(CHINA)
+        stamp = bytes((now.year - 2000, now.month, now.day, now.hour, now.minute, now.second))
+        numbers = {
+            "residual_ma": 412.0 if flags and channel == "residual" else 35.0,
+            "temperature_1_c": 31.5,
+            "voltage_a_v": 231.6,
+        }
+        return elec_7b7b.encode(self._serial, stamp, flags={34: 17, **flags}, numbers=numbers)
+
+    async def say(self, word: str, channel: str) -> str:
+        """Report once; a unit gets no answer."""
+        self._line.send(self.report(word, channel))
+        return "sent"
+
+
+Device = GbDevice | Communicator | NbDetector | ElecUnit
 
 
 def device(options: argparse.Namespace, line: Line) -> Device:
@@ -179,6 +208,8 @@ def device(options: argparse.Namespace, line: Line) -> Device:
         return GbDevice(line, options.address)
     if options.protocol == "nb":
         return NbDetector(line, options.address, in_coap=options.coap)
+    if options.protocol == "elec-7b7b":
+        return ElecUnit(line, options.address)
     key = read_key(options.key_file.read_text("ascii")) if options.key_file else None
     return Communicator(line, options.address, key=key, shift_s=options.clock_wrong_by)
 
@@ -188,7 +219,7 @@ async def run(options: argparse.Namespace) -> int:
     line = Line(Where(host=options.host, port=options.port, udp=options.udp or options.protocol == "nb"))
     try:
         await line.open()
-        point = options.point or ("1-1" if options.protocol == "gb26875" else "1")
+        point = options.point or {"gb26875": "1-1", "elec-7b7b": "residual"}.get(options.protocol, "1")
         answer = await device(options, line).say(options.word, point)
     except (OSError, ValueError) as fault:  # TimeoutError is one
         print(f"{options.host}:{options.port}: {fault or 'no answer'}", file=sys.stderr)
@@ -202,7 +233,7 @@ async def run(options: argparse.Namespace) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Command line; see the module."""
     parser = argparse.ArgumentParser(prog="python -m simulators.peers", description="devices that speak to a receiver")
-    parser.add_argument("protocol", choices=("gb26875", "dc09", "nb"))
+    parser.add_argument("protocol", choices=("gb26875", "dc09", "nb", "elec-7b7b"))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--udp", action="store_true")
@@ -211,7 +242,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--key-file", type=Path, help="dc09: speak encrypted")
     parser.add_argument("--clock-wrong-by", type=float, default=0.0, metavar="SECONDS", help="dc09")
     parser.add_argument("word", choices=WORDS)
-    parser.add_argument("point", nargs="?", help="gb26875: loop-point; dc09: zone")
+    parser.add_argument("point", nargs="?", help="gb26875: loop-point; dc09: zone; elec-7b7b: channel")
     return asyncio.run(run(parser.parse_args(argv)))
 
 

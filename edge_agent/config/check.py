@@ -34,9 +34,12 @@ _SOURCES: Final = (
     *("receiver", "receiver.device", "tag_reader", "camera", "uplink", "water"),
 )
 # Which ways in a receiver's protocol knows, and how its devices name themselves.
-_WAYS: Final = {"gb26875": ("listen", "port"), "dc09": ("listen",), "nb": ("listen", "folder")} | dict.fromkeys(
-    ("espa444", "contact-id"), ("port",)
-)
+_WAYS: Final = {
+    **dict.fromkeys(("gb26875", "elec-7b7b"), ("listen", "port")),
+    **dict.fromkeys(("espa444", "contact-id"), ("port",)),
+    "dc09": ("listen",),
+    "nb": ("listen", "folder"),
+}
 _TRANSPORTS: Final = {"gb26875": ("tcp", "udp"), "dc09": ("tcp", "udp"), "nb": ("udp", "coap")}
 _WIRE_ADDRESSES: Final = {
     "gb26875": re.compile(r"[0-9]{1,15}"),
@@ -44,6 +47,7 @@ _WIRE_ADDRESSES: Final = {
     "nb": re.compile(r"[0-9A-Za-z_.:-]{1,32}"),
     "espa444": re.compile(""),  # one panel on a line
     "contact-id": re.compile(r"[0-9A-F]{4,10}"),
+    "elec-7b7b": re.compile(r"[0-9A-Za-z]{1,14}"),
 }
 _OF_PROTOCOL: Final = {"key_file": "dc09", "profile": "espa444"}  # keys of a device
 _ALL_WAYS: Final = ("listen", "port", "folder")
