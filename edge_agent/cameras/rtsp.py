@@ -48,7 +48,7 @@ def command(ffmpeg: str) -> list[str]:
 
 async def grab(url: str, *, max_bytes: int) -> bytes:
     """A JPEG. Raise CameraFault; cancelled or late, ffmpeg is gone before this returns."""
-    given = f"ffconcat version 1.0\nfile '{url.replace(chr(39), '%27')}'\noption rtsp_transport tcp\n"
+    given = f"ffconcat version 1.0\nfile '{url.replace(chr(39), '%27')}'\noption rtsp_flags prefer_tcp\n"
     ffmpeg = await asyncio.create_subprocess_exec(
         *command(program()),
         stdin=asyncio.subprocess.PIPE,
@@ -61,7 +61,7 @@ async def grab(url: str, *, max_bytes: int) -> bytes:
     assert ffmpeg.stdin is not None
     assert ffmpeg.stdout is not None
     assert ffmpeg.stderr is not None
-    errors = asyncio.create_task(ffmpeg.stderr.read(ERRORS_MAX), name="ffmpeg-errors")
+    errors = asyncio.create_task(_words(ffmpeg.stderr), name="ffmpeg-errors")
     try:
         with contextlib.suppress(OSError):
             ffmpeg.stdin.write(given.encode())
@@ -72,13 +72,21 @@ async def grab(url: str, *, max_bytes: int) -> bytes:
             if len(picture) > max_bytes:
                 raise CameraFault("too_large")
         if not picture:
-            raise _explain((await errors).decode("utf-8", "replace"))
+            raise _explain(await errors)
         return bytes(picture)
     finally:
         errors.cancel()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(ffmpeg.pid, signal.SIGKILL)
         await asyncio.shield(ffmpeg.wait())
+
+
+async def _words(stream: asyncio.StreamReader) -> str:
+    """All it says, as far as it is short; the rest is read and thrown away, or ffmpeg would wait for us."""
+    said = bytearray()
+    while piece := await stream.read(ERRORS_MAX):
+        said += piece[: ERRORS_MAX - len(said)]
+    return said.decode("utf-8", "replace")
 
 
 def _bounds() -> None:

@@ -15,7 +15,9 @@ from edge_agent.uplink.intervals import Intervals, Range
 from edge_agent.uplink.source import Found
 
 ALARM_RESERVE = 4  # slots beyond the window that only fresh alarms may take
-FLOOR_EVERY = 8  # one pick in so many goes to the lowest stream that waits, so that a storm above never starves it
+FLOOR_EVERY = (
+    8  # one pick in so many goes to the lowest stream that waits, so that a storm above never starves it; no picture's
+)
 DOUBT_S = 2.0  # what the centre misses may be in the hands of another of its consumers for this long
 FRESH_MAX = 1024  # alarm bodies that came with the wake-up, kept until sent
 
@@ -245,7 +247,7 @@ class Outbox:
             return None
         self._picks += 1
         if self._picks % FLOOR_EVERY == 0:
-            return max(wants, key=lambda want: want.stream.priority)
+            return max(wants, key=lambda want: (want.stream.priority is not Priority.MEDIA, want.stream.priority))
         return min(wants, key=lambda want: (want.stream.priority, want.replay))
 
     def compose(self, want: Want, found: Found) -> Batch | None:

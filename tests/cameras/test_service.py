@@ -59,12 +59,12 @@ def media_of(place: Site) -> list[dict[str, Any]]:
         return [json.loads(record.body) for record in reader.records((Priority.MEDIA,))]
 
 
-def pictures(records: list[dict[str, Any]]) -> list[tuple[Mapping[str, object], bytes]]:
+def pictures(records: list[dict[str, Any]], *, may_lack: bool = False) -> list[tuple[Mapping[str, object], bytes]]:
     by_id: dict[str, list[dict[str, Any]]] = {}
     for record in records:
         by_id.setdefault(record["picture"], []).append(record)
     whole = [assemble(parts) for parts in by_id.values()]
-    assert None not in whole
+    assert may_lack or None not in whole
     return [one for one in whole if one is not None]
 
 
