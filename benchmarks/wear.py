@@ -138,14 +138,14 @@ async def _day(seconds: float) -> dict[str, object]:
             baud=None,
             link=used.directory.parent / "rtu1",
         )
-        line.plug()
+        port = line.plug()
         devices = "".join(
             f'[[bus.device]]\nid = "meter{unit}"\nprofile = "eastron-sdm630"\naddress = {unit}\nperiod_s = 10.0\n'
             for unit in range(1, METERS + 1)
         )
         try:
             async with ProofSite(
-                data_dir=used.directory, more=f'[[bus]]\nid = "rtu1"\nport = "{line.link}"\n{devices}'
+                data_dir=used.directory, more=f'[[bus]]\nid = "rtu1"\nport = "{port}"\n{devices}'
             ) as site:
                 await site.start()
                 points = len(await site.ask("points") or ())

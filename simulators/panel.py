@@ -15,14 +15,10 @@ loop-point (the others).
 
 import argparse
 import asyncio
-import contextlib
 import json
-import os
 import random
-import select
 import sys
 import time
-import tty
 from collections import deque
 from pathlib import Path
 from types import TracebackType
@@ -30,9 +26,9 @@ from typing import Final, Self
 
 from drivers.profile import load_profiles
 from simulators.panel_talk import talk_of
+from simulators.pty_port import PtyPort
 
 HEARD_BYTES: Final = 4096
-REATTACH_S: Final = 0.02  # how often an unopened pty is looked at
 
 
 class PanelSim:
@@ -44,13 +40,12 @@ class PanelSim:
         self.heard = bytearray()  # the last bytes the host sent
         self._talk = talk_of(protocol)
         self._char_s = self._talk.line.char_bits / (baud or self._talk.line.baud) if paced else 0.0
-        self._master = -1
+        self._port = PtyPort(link, self._bytes, on_open=self._keep_alive_now)
         self._inbox = bytearray()
         self._waiting: deque[bytes] = deque()  # answers for the next polls
         self._out: asyncio.Queue[tuple[bytes, asyncio.Future[int] | None]] = asyncio.Queue()
         self._pending: deque[tuple[bytes, asyncio.Future[int]]] = deque()
         self._free_at_s = 0.0
-        self._attached = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -99,64 +94,14 @@ class PanelSim:
 
     async def hang_up(self) -> None:
         """Pull the plug: the pty and its path are gone."""
-        if self._master < 0:
-            return
-        with contextlib.suppress(OSError):
-            self.link.unlink()
-        self._detach()
-        os.close(self._master)
-        self._master = -1
+        self._port.hang_up()
 
     async def come_back(self) -> None:
         """Plug it in again, under the same path."""
-        if self._master >= 0:
-            return
-        self._master, slave = os.openpty()
-        os.set_blocking(self._master, False)
-        tty.setraw(slave)
-        target = os.ttyname(slave)
-        # Not kept open: the master hangs up when the reader goes, which is how a panel's silence towards nobody is known.
-        os.close(slave)
-        beside = self.link.with_name(self.link.name + ".new")
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
-        beside.symlink_to(target)
-        beside.replace(self.link)
-        self._watch()
+        self._port.come_back()
 
-    # -- the pty -------------------------------------------------------------------------------------------------
-    def _watch(self) -> None:
-        """Read the host while it has the port open; look again later while nobody has."""
-        if self._master >= 0 and not self._attach():
-            asyncio.get_running_loop().call_later(REATTACH_S, self._watch)
-
-    def _attach(self) -> bool:
-        """Whether somebody has the port open."""
-        if not self._attached:
-            poll = select.poll()
-            poll.register(self._master, select.POLLIN)
-            if any(flags & select.POLLHUP for _, flags in poll.poll(0)):
-                return False
-            self._attached = True
-            asyncio.get_running_loop().add_reader(self._master, self._readable)
-            self._keep_alive_now()
-        return True
-
-    def _detach(self) -> None:
-        self._attached = False
-        asyncio.get_running_loop().remove_reader(self._master)
-
-    def _readable(self) -> None:
-        try:
-            data = os.read(self._master, 1024)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:  # EIO: the last reader closed the port
-            data = b""
-        if not data:
-            self._detach()
-            self._watch()
-            return
+    # -- the line ------------------------------------------------------------------------------------------------
+    def _bytes(self, data: bytes) -> None:
         self.heard += data
         del self.heard[:-HEARD_BYTES]
         self._inbox += data
@@ -187,9 +132,7 @@ class PanelSim:
     def _put(self, data: bytes) -> int:
         """Write; return the moment before it: whoever reads on another processor may have acted before `write` returns."""
         at_ns = time.monotonic_ns()
-        if self._master >= 0 and self._attach():
-            with contextlib.suppress(OSError):  # a full pty is a line nobody reads
-                os.write(self._master, data)
+        self._port.write(data)
         return at_ns
 
     async def _keep_alive(self) -> None:

@@ -1,4 +1,4 @@
-"""A device's end of a pty under a path of its own: comes and goes like a USB adapter, notices when the host opens it."""
+"""A device's end of a serial port, as a pty: comes and goes like a USB adapter, notices when the host opens it."""
 
 import asyncio
 import contextlib
@@ -14,11 +14,23 @@ WAITING_MAX: Final = 65536  # more than this nobody reads
 
 
 class PtyPort:
-    """`link` becomes a symlink to the pty. `on_bytes`: what the host sent, on the loop."""
+    """`path` is the host's end, and `link`, a symlink to it, survives replugging. Both calls come on the loop.
 
-    def __init__(self, link: Path, on_bytes: Callable[[bytes], None]) -> None:
-        self.link, self._on_bytes = link, on_bytes
-        self._master = -1
+    `on_bytes`: what the host sent. `on_open`: the host has opened the port. `held`: the port counts as open from the start,
+    so that what is written before the host comes waits for it; its coming and going are not seen then.
+    """
+
+    def __init__(
+        self,
+        link: Path | None,
+        on_bytes: Callable[[bytes], None],
+        *,
+        on_open: Callable[[], None] = lambda: None,
+        held: bool = False,
+    ) -> None:
+        self.link, self.path = link, ""
+        self._on_bytes, self._on_open, self._held = on_bytes, on_open, held
+        self._master = self._slave = -1
         self._attached = False
         self._out = bytearray()
 
@@ -26,27 +38,35 @@ class PtyPort:
         """Plug it in, under the same path."""
         if self._master >= 0:
             return
-        self._master, slave = os.openpty()
+        self._master, self._slave = os.openpty()
         os.set_blocking(self._master, False)
-        tty.setraw(slave)
-        target = os.ttyname(slave)
-        os.close(slave)  # else the host's going would not be seen
-        beside = self.link.with_name(self.link.name + ".new")
-        with contextlib.suppress(FileNotFoundError):
-            beside.unlink()
-        beside.symlink_to(target)
-        beside.replace(self.link)
+        tty.setraw(self._slave)
+        self.path = os.ttyname(self._slave)
+        if not self._held:
+            self._let_go()
+        if self.link is not None:
+            beside = self.link.with_name(self.link.name + ".new")
+            beside.unlink(missing_ok=True)
+            beside.symlink_to(self.path)
+            beside.replace(self.link)
         self._watch()
 
     def hang_up(self) -> None:
         """Pull the plug: the pty and its path are gone."""
         if self._master < 0:
             return
-        with contextlib.suppress(OSError):
-            self.link.unlink()
+        if self.link is not None:
+            with contextlib.suppress(OSError):
+                self.link.unlink()
         self._detach()
+        self._let_go()
         os.close(self._master)
         self._master = -1
+
+    def _let_go(self) -> None:
+        if self._slave >= 0:
+            os.close(self._slave)
+            self._slave = -1
 
     def write(self, data: bytes) -> None:
         """Send, or queue what the host does not read now; without a host it is lost, as on a wire."""
@@ -78,6 +98,7 @@ class PtyPort:
                 return False
             self._attached = True
             asyncio.get_running_loop().add_reader(self._master, self._readable)
+            self._on_open()
         return True
 
     def _detach(self) -> None:
