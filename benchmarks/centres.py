@@ -25,9 +25,11 @@ from benchmarks.drain import centre_process, uplink
 from buffer.records import Priority
 from drivers.codecs.gb26875 import Command, Frame, device_address
 from edge_agent.config.model import Config, Uplink
-from tests.brokers import Broker, eventually, free_port
+from simulators.ports import free_port
+from tests.brokers import Broker
 from tests.uplink.gb26875.site import body, gb_config, gb_uplink
 from tests.uplink.site import event_body, fill_journal
+from tests.waiting import eventually
 
 
 @contextlib.contextmanager

@@ -4,10 +4,10 @@ import asyncio
 import importlib.util
 import os
 import shutil
-import socket
 import sys
 from pathlib import Path
 
+from simulators.ports import free_port
 from simulators.process import Program
 
 # Without set_tcp_nodelay mosquitto's small packets wait up to 40 ms for the far end's delayed TCP acknowledgement.
@@ -46,14 +46,6 @@ _ATTEMPTS = 3  # a free port may be taken before the broker has it
 
 class NoBroker(Exception):
     """Neither mosquitto nor iotcore is there."""
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Broker:

@@ -9,34 +9,19 @@ Each broker has its own directory and process; nothing is shared between tests.
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
 import trustme
 
+from simulators.ports import free_port
+from tests.waiting import PATIENCE_S
+
 MOSQUITTO = "/usr/sbin/mosquitto"
-PATIENCE_S = 20.0
-
-
-def free_port() -> int:
-    """A port nobody listens on now. Another process may take it: whoever binds it must be ready to fail."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def eventually(condition: Callable[[], object], what: str = "", within_s: float = PATIENCE_S) -> None:
-    """Wait until `condition()` holds. Raise AssertionError after `within_s`."""
-    deadline_s = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"not within {within_s} s: {what or condition}"
-        time.sleep(0.01)
 
 
 class Certificates:
@@ -67,6 +52,21 @@ class Certificates:
         issued.private_key_pem.write_to_path(str(key))
         issued.cert_chain_pems[0].write_to_path(str(cert))
         return cert, key
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether this process has a listening TCP socket on this port; asked of the kernel, for a connection may reach another's."""
+    listening = set()
+    with contextlib.suppress(OSError):  # it has ended
+        for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and int(local.rpartition(":")[2], 16) == port:
+                listening.add(f"socket:[{inode}]")
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if str(fd.readlink()) in listening:
+                    return True
+    return False
 
 
 class Broker:
@@ -121,7 +121,7 @@ class Broker:
                 )
             deadline_s = time.monotonic() + PATIENCE_S
             while self._process.poll() is None and time.monotonic() < deadline_s:
-                with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1.0):
+                if listens(self._process.pid, self.port):
                     self._started = True
                     return
                 time.sleep(0.01)

@@ -17,7 +17,7 @@ from types import TracebackType
 
 import psycopg
 
-from tests.brokers import PATIENCE_S
+from tests.waiting import PATIENCE_S
 
 USER = "postgres" if os.geteuid() == 0 else None
 CONFIG = """

@@ -1,4 +1,4 @@
-"""The walls stand: imports go one way, both languages are complete."""
+"""The walls stand: imports go one way, both languages are complete, every test can fail."""
 
 import ast
 import importlib.util
@@ -66,6 +66,47 @@ def test_import_linter_agrees_through_every_chain() -> None:
         pytest.skip("import-linter is missing: pip install --group check")
     done = subprocess.run([tool, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+# --- tests
+
+# What a test says its piece with, beside `assert`: pytest's own, waiting (tests/waiting.py), and helpers named as what they are.
+SAYS = re.compile(r"(raises|warns|fail|until|eventually)$|(assert|check|expect)_")
+
+
+def idle(source: str) -> list[str]:
+    """The tests in this source that assert nothing."""
+
+    def says(node: ast.AST) -> bool:
+        if not isinstance(node, ast.Call):
+            return isinstance(node, ast.Assert)
+        called = node.func
+        name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+        return SAYS.match(name) is not None
+
+    functions = (
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    tests = (function for function in functions if function.name.startswith("test_"))
+    return [test.name for test in tests if not any(says(node) for node in ast.walk(test))]
+
+
+def test_every_test_asserts_something() -> None:
+    found = {str(path.relative_to(ROOT)): idle(path.read_text("utf-8")) for path in (ROOT / "tests").rglob("test_*.py")}
+    assert len(found) > 100
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    "body", ["run()", "with suppress(Fault): run()", "checked()", "site.running(lambda: 3)", "..."]
+)
+def test_a_test_that_asserts_nothing_is_found(body: str) -> None:
+    assert idle(f"async def test_it():\n    {body}\ndef helper(): ...") == ["test_it"]
+
+
+@pytest.mark.parametrize("body", ["assert run()", "await until(run)", "with pytest.raises(Fault): run()", "check_it()"])
+def test_a_test_that_asserts_something_is_not(body: str) -> None:
+    assert idle(f"async def test_it():\n    {body}") == []
 
 
 # --- texts

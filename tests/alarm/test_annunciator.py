@@ -8,6 +8,7 @@ from drivers.gpio.fake import FakeGpio
 from edge_agent import annunciator as annunciator_module
 from edge_agent.alarm.patterns import FIRE_SOUND, OFF, SENDING, STEADY, Annunciation, Pattern
 from edge_agent.annunciator import Annunciator
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 LINES = {"buzzer": 17, "fire_lamp": 22, "fault_lamp": 23}
@@ -19,6 +20,11 @@ class Wire(FakeGpio):
     def __init__(self) -> None:
         super().__init__()
         self.written: list[tuple[int, bool]] = []
+        self.recoveries = 0
+
+    def recover(self) -> None:
+        self.recoveries += 1
+        super().recover()
 
     def _set(self, line: int, level: bool) -> None:
         super()._set(line, level)
@@ -33,13 +39,6 @@ def bench() -> tuple[Wire, Annunciator, list[str]]:
 
 def now_ns() -> int:
     return round(asyncio.get_running_loop().time() * 1e9)
-
-
-async def until(condition: object, timeout_s: float = 5.0) -> None:
-    assert callable(condition)
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 async def test_the_buzzer_is_driven_first_and_before_apply_returns() -> None:
@@ -58,9 +57,7 @@ async def test_a_pattern_runs_by_itself_and_ends_when_told() -> None:
     await until(lambda: [level for line, level in gpio.written if line == 17].count(True) >= 3)
     annunciator.apply(Annunciation(), now_ns())
     assert gpio.read(17) is False
-    written = len(gpio.written)
-    await asyncio.sleep(0.05)
-    assert len(gpio.written) == written
+    assert annunciator._timer is None, "nothing is left that could drive it"
     annunciator.close()
 
 
@@ -89,8 +86,7 @@ async def test_a_line_that_cannot_be_driven_is_told_once_and_mended_by_itself(mo
     gpio.break_down("io")
     for _ in range(3):
         annunciator.apply(Annunciation(buzzer=FIRE_SOUND), now_ns())
-    await until(lambda: bool(reports))
-    await asyncio.sleep(0.05)
+    await until(lambda: gpio.recoveries >= 3)
     assert reports == ["io"]
     gpio.break_down(None)
     await until(lambda: reports == ["io", ""])

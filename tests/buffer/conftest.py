@@ -1,6 +1,5 @@
 """A real journal under tmp_path for each test, and waiting for conditions with a deadline."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +8,7 @@ import pytest
 
 from buffer.faults import StoreFault
 from buffer.journal import Journal, JournalSettings
+from tests.waiting import eventually
 
 
 class MakeJournal(Protocol):
@@ -38,13 +38,6 @@ def make_journal(tmp_path: Path, faults: list[StoreFault]) -> Iterator[MakeJourn
         journal.close()
 
 
-def until(condition: Callable[[], object], what: str = "", deadline_s: float = 20.0) -> None:
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, f"still not: {what or condition}"
-        time.sleep(0.005)
-
-
-@pytest.fixture(name="until")
-def until_fixture() -> Callable[..., None]:
-    return until
+@pytest.fixture
+def until() -> Callable[..., None]:
+    return eventually

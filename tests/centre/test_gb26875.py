@@ -34,7 +34,7 @@ from simulators.centre.gb_faults import FAULTS, FaultMenu
 from simulators.centre.query import look
 from simulators.centre.store import Database
 from simulators.process import Program
-from tests.brokers import PATIENCE_S
+from tests.waiting import PATIENCE_S
 
 NOON = datetime(2026, 11, 25, 12, 0, 0)
 NOON_NS = round(NOON.replace(tzinfo=timezone(timedelta(hours=8))).timestamp()) * 10**9

@@ -17,11 +17,11 @@ from simulators.centre.check import Batch, read_batch
 from simulators.centre.postgres import PostgresStore
 from simulators.centre.query import look
 from simulators.centre.store import Answer, StoreFault, open_store
-from tests.brokers import eventually
 from tests.centre.test_service import edge_centre
 from tests.centre.test_store import batch, bodies, take
 from tests.postgres import Postgres
 from tests.proof.disks import fill, small_disk
+from tests.waiting import eventually
 
 DOCS = Path(__file__).parents[2] / "docs"
 STREAMS = [(f"gw-{g}", "e1", stream) for g in range(3) for stream in ("alarm", "status")]
@@ -236,7 +236,7 @@ def test_a_full_disk_of_the_server_acknowledges_nothing_and_nothing_is_lost() ->
         if not server.alive:
             server.restart()  # no room for its log: it gives up, and recovers when it is started again
         deadline: list[object] = []
-        eventually(lambda: _try(store, deadline), within_s=60)
+        eventually(lambda: _try(store, deadline))
         assert set(range(1, through + 1)) <= set(bodies(server.url)), "what was acknowledged is there"
         with look(server.url) as asked:
             assert asked.gaps() == asked.gaps(recount=True) == []

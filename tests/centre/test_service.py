@@ -19,9 +19,10 @@ from paho.mqtt.properties import Properties
 
 from simulators.centre import cli, query, service, worker
 from simulators.centre.sqlite_store import SqliteStore
-from tests.brokers import PATIENCE_S, Broker, eventually
+from tests.brokers import Broker
 from tests.centre.test_store import batch
 from tests.uplink.site import running_centre, stored
+from tests.waiting import PATIENCE_S, eventually
 
 GATEWAY = "gw-1"
 
@@ -127,7 +128,8 @@ def test_what_comes_while_the_centre_is_away_is_stored_when_it_is_back(
     gateway.publish(batch(1, 5))
     gateway.publish(batch(1, 5, stream="telemetry"), "telemetry")
     with running_centre(tmp_path / "centre", broker) as db:
-        eventually(lambda: stored(db) == [1, 2, 3, 4, 5] and stored(db, "telemetry") == [1, 2, 3, 4, 5])
+        eventually(lambda: len(stored(db)) == len(stored(db, "telemetry")) == 5)
+        assert stored(db) == stored(db, "telemetry") == [1, 2, 3, 4, 5]
 
 
 def test_kill_9_of_the_centre_loses_nothing_it_acknowledged_and_takes_the_rest_when_it_is_back(

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.brokers import Broker, eventually
+from tests.brokers import Broker
 from tests.city.fleet import Load
 from tests.postgres import Postgres
+from tests.waiting import eventually
 
 BROKER = "max_queued_messages 0\nset_tcp_nodelay true\nmax_inflight_messages 64\n"
 

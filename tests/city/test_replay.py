@@ -49,5 +49,5 @@ def test_a_replay_through_kills_of_consumers_broker_and_database_is_there_once_a
         note("city-replay", found)
         assert verdict.sound, verdict
         assert stats["records"] == had
-        assert int(str(stats["duplicates"])) > 0, "nothing was ever sent twice: were the kills felt?"
+        assert sent > had, "nothing was ever sent twice: were the kills felt?"
         assert [consumer.bugs for consumer in city.consumers] == [0] * CONSUMERS

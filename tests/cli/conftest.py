@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from buffer.records import Priority
 from edge_agent.cli import root
 from edge_agent.local_api import LocalServer
 from edge_agent.model import Clock, Event, Instant, Kind, encode_event
+from tests.waiting import PATIENCE_S, eventually
 
 REPO = Path(__file__).parents[2]
 
@@ -56,15 +56,15 @@ class StandInCore:
         return self._server.watched(what)
 
     def open_socket(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(PATIENCE_S)
 
     def close_socket(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result(PATIENCE_S)
 
     def stop(self) -> None:
         self.close_socket()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
         self._loop.close()
 
 
@@ -146,12 +146,5 @@ def body() -> Callable[..., bytes]:
 
 @pytest.fixture
 def until() -> Callable[..., None]:
-    """Wait until a condition holds; fail after half a minute."""
-
-    def wait(condition: Callable[[], bool], seconds: float = 30) -> None:
-        deadline_s = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline_s
-            time.sleep(0.01)
-
-    return wait
+    """Wait until a condition holds; fail after a minute."""
+    return eventually

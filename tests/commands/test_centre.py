@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from simulators.centre.command import read_params
-from tests.brokers import Broker, free_port
+from simulators.ports import free_port
+from tests.brokers import Broker
 from tests.commands.test_mqtt import with_centre
 from tests.core.house import site
-from tests.uplink.site import running_uplink, until
+from tests.uplink.site import running_uplink
+from tests.waiting import until
 
 REPO = Path(__file__).parents[2]
 

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,9 +21,11 @@ from edge_agent.commands import NAMES, Answer, Refusal, Status
 from edge_agent.config.model import Config, Uplink
 from edge_agent.model import Clock, Instant
 from edge_agent.uplink.command_contract import COMMAND_BYTES_MAX, decode_command, encode_answer, response_topic
-from tests.brokers import PATIENCE_S, Broker
+from simulators.process import Program
+from tests.brokers import Broker
 from tests.core.house import CONTACT, Site, site
-from tests.uplink.site import running_uplink, until
+from tests.uplink.site import running_uplink
+from tests.waiting import PATIENCE_S, until
 
 S = 1_000_000_000
 
@@ -214,37 +213,28 @@ async def test_one_act_though_core_and_uplink_are_killed_between_asking_and_answ
                 for round_, (victim, wait_s) in enumerate(
                     (("run", 0.0), ("uplink", 0.05), ("run", 0.3), ("uplink", 0.0))
                 ):
-                    programs = {name: await start(directory, name) for name in ("run", "uplink")}
+                    programs = {name: program_of(directory, name) for name in ("run", "uplink")}
                     try:
-                        command = f"test-{round_}"
-                        await asked_until_answered(centre, programs, directory, command, victim, wait_s)
+                        for program in programs.values():
+                            await program.start()
+                        await asked_until_answered(centre, programs[victim], f"test-{round_}", wait_s)
                     finally:
                         for program in programs.values():
-                            if program.returncode is None:
-                                program.send_signal(signal.SIGTERM)
-                                await program.wait()
+                            await program.stop(PATIENCE_S)
             kept = statuses(place)
             done = [r["fields"]["command"] for r in kept if r["point"] == "command/test_buzzer"]
             assert done == ["test-0", "test-1", "test-2", "test-3"], "each was carried out once"
             assert len([r for r in kept if r["point"] == "buzzer" and r["active"]]) <= 4
 
 
-async def asked_until_answered(  # noqa: PLR0913,PLR0917,RUF100
-    centre: Asker,
-    programs: dict[str, asyncio.subprocess.Process],
-    directory: Path,
-    command: str,
-    victim: str,
-    wait_s: float,
-) -> None:
+async def asked_until_answered(centre: Asker, victim: Program, command: str, wait_s: float) -> None:
     ask = {"name": "test_buzzer", "command": command, "params": {"seconds": 1}}
-    await until(lambda: ask_and_list(centre, command), "the site is up", 30)
+    await until(lambda: ask_and_list(centre, command), "the site is up")
     centre.send(**ask)  # type: ignore[arg-type]
     await asyncio.sleep(wait_s)
-    programs[victim].kill()
-    await programs[victim].wait()
-    programs[victim] = await start(directory, victim)
-    deadline_s = asyncio.get_running_loop().time() + 40
+    await victim.kill()
+    await victim.start()
+    deadline_s = asyncio.get_running_loop().time() + PATIENCE_S
     while not any(a["id"] == command and a["status"] == "done" for _, _, a in centre.answers):
         assert asyncio.get_running_loop().time() < deadline_s, "no answer"
         centre.send(**ask)  # type: ignore[arg-type]
@@ -289,12 +279,9 @@ commands = ["read_state", "test_buzzer"]
     return directory
 
 
-async def start(directory: Path, name: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "edge_agent", "--config", str(directory), name,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C.UTF-8"},
-        stderr=(directory.parent / f"{name}.log").open("ab"),
-    )  # fmt: skip
+def program_of(directory: Path, name: str) -> Program:
+    """Core or uplink as systemd starts it; its log lies beside its directory."""
+    return Program.python(name, "edge_agent", "--config", str(directory), name, log=directory.parent / f"{name}.log")
 
 
 # --- pure ----------------------------------------------------------------------------------------------------------------

@@ -393,7 +393,7 @@ def test_certificates_and_keys_are_looked_at_only_when_asked(tmp_path: Path) -> 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300))
 def test_no_bytes_crash_it(tmp_path: Path, data: bytes) -> None:
-    told(load(write(tmp_path, data)))
+    check_told(load(write(tmp_path, data)))
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -439,10 +439,10 @@ def test_no_mutation_of_a_sound_file_crashes_it_or_passes_unseen_as_another_type
             )
         )
         text = text[:at] + new + text[at + cut :]
-    told(load(write(tmp_path, text), profiles=lambda: ["gst9000-printer"], check_ports=True, check_tls=True))
+    check_told(load(write(tmp_path, text), profiles=lambda: ["gst9000-printer"], check_ports=True, check_tls=True))
 
 
-def told(loaded: Loaded) -> None:
+def check_told(loaded: Loaded) -> None:
     errors = 0
     for finding in loaded.findings:
         errors += finding.severity == "error"

@@ -18,11 +18,11 @@ from edge_agent.clock import SystemClock, TimeSource
 from edge_agent.config.model import Board, Config, Contact, Gateway, Panel, Uplink
 from edge_agent.core import Core
 from edge_agent.model import Kind
+from tests.waiting import PATIENCE_S, until
 
 BUZZER, FIRE_LAMP, FAULT_LAMP, LINK_LAMP = 17, 27, 22, 23
 ACK, SILENCE, CONTACT = 5, 6, 12
 OUTPUTS = {"buzzer": BUZZER, "fire_lamp": FIRE_LAMP, "fault_lamp": FAULT_LAMP, "link_lamp": LINK_LAMP}
-PATIENCE_S = 20.0
 
 
 class Site:
@@ -131,17 +131,7 @@ class House:
 
     async def until(self, condition: Callable[[], object] | Callable[[], Awaitable[object]], what: str) -> None:
         """Await a condition. Raise AssertionError, naming it."""
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while True:
-                    found = condition()
-                    if isinstance(found, Awaitable):
-                        found = await found
-                    if found:
-                        return
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            raise AssertionError(f"not within {PATIENCE_S} s: {what}") from None
+        await until(condition, what)
 
 
 @asynccontextmanager

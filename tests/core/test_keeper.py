@@ -11,6 +11,7 @@ from buffer.journal import Ticket
 from buffer.records import Priority
 from edge_agent.keeper import SLOW_S, Keeper
 from edge_agent.model import Clock, Event, Instant, Kind
+from tests.waiting import until
 
 
 class ScriptedJournal:
@@ -171,9 +172,7 @@ async def test_a_slow_medium_does_not_hold_an_alarm_back(monkeypatch: pytest.Mon
     assert SLOW_S == 1.0
     site = Site()
     site.keeper.keep([event(1)], {})
-    async with asyncio.timeout(5):
-        while not site.records():
-            await asyncio.sleep(0.002)
+    await until(site.records)
     assert site.records() == [("mem-1", 1)]
     site.journal.settle()
     await turn()
@@ -204,9 +203,7 @@ async def test_a_storm_of_commits_wakes_the_loop_and_loses_none() -> None:
             on_durable(ticket)
 
     await asyncio.to_thread(write)
-    async with asyncio.timeout(10):
-        while len(site.records()) < 2000:
-            await asyncio.sleep(0.001)
+    await until(lambda: len(site.records()) == 2000)
     assert site.records() == [("v-1", n) for n in range(1, 2001)]
 
 

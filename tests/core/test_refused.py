@@ -14,6 +14,7 @@ from edge_agent.clock import SystemClock
 from edge_agent.config.load import load
 from edge_agent.core import Core
 from simulators.panel import PanelSim
+from tests.waiting import until
 
 
 @pytest.mark.asyncio
@@ -39,12 +40,9 @@ async def test_a_damaged_frame_is_counted_and_its_bytes_are_shown() -> None:
             core = Core(loaded.config, SystemClock())
             running = asyncio.create_task(core.run())
             damaged = bytes.fromhex("FFFFFF0A01016E0113000102051404 03120D36BE000000000000000001C8")
-            async with asyncio.timeout(30):
-                while not panel.heard:
-                    await asyncio.sleep(0.01)
-                await panel.inject(damaged)
-                while not core.refused():
-                    await asyncio.sleep(0.01)
+            await until(lambda: panel.heard)
+            await panel.inject(damaged)
+            await until(core.refused)
             shown = await asyncio.to_thread(
                 subprocess.run,
                 [sys.executable, "-m", "edge_agent", "--config", name, "status", "--refused", "--json"],

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from edge_agent.demo import Fire, Outcome
 from edge_agent.demo_show import wrap
 from edge_agent.terminal import cells
+from tests.waiting import PATIENCE_S
 
 COMMAND = [sys.executable, "-m", "edge_agent", "demo"]
 # Without PYTHONUNBUFFERED, as at a user's: what is told must come through a pipe when it happens.
@@ -26,7 +26,7 @@ PLAIN = {key: value for key, value in os.environ.items() if key not in ("PYTHONU
 
 def play(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=110, env={**PLAIN, **environ}, check=False
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=250, env={**PLAIN, **environ}, check=False
     )
 
 
@@ -53,14 +53,14 @@ def commands_that_name(directory: Path) -> list[str]:
 
 @pytest.mark.parametrize("broker", ["mosquitto", "iotcore"])
 def test_every_fire_of_the_story_is_heard_kept_and_delivered_once(broker: str, directory: Path) -> None:
-    done = play("--json", "--seconds", "60", EDGE_DEMO_BROKER=broker, TMPDIR=str(directory))
+    done = play("--json", "--seconds", "200", EDGE_DEMO_BROKER=broker, TMPDIR=str(directory))
     assert done.returncode == 0, done.stderr + done.stdout
     told = json.loads(done.stdout)
     counts = {key: told[key] for key in ("raised", "heard", "kept", "delivered", "lost", "waiting", "duplicates")}
     assert counts == {"raised": 3, "heard": 3, "kept": 3, "delivered": 3, "lost": 0, "waiting": 0, "duplicates": 0}
     assert told["broker"] == told["timeline"][0]["broker"] == broker
     assert told["finished"]
-    assert 0 < told["took_s"] < 60
+    assert 0 < told["took_s"] < 200
     assert list(directory.iterdir()) == []
     first, second, pressed = told["fires"]
     assert 0 < first["buzzer_ms"] < first["confirmed_ms"]
@@ -71,7 +71,7 @@ def test_every_fire_of_the_story_is_heard_kept_and_delivered_once(broker: str, d
 
 
 def test_the_timeline_tells_the_scenes_in_their_order() -> None:
-    timeline = json.loads(play("--json", "--seconds", "60").stdout)["timeline"]
+    timeline = json.loads(play("--json", "--seconds", "200").stdout)["timeline"]
     scenes = iter([(scene["who"], scene["what"]) for scene in timeline])
     wanted = [
         ("site", "started"),
@@ -115,10 +115,10 @@ def test_the_timeline_tells_the_scenes_in_their_order() -> None:
 def test_the_story_is_told_within_80_columns_in_both_languages(lang: str, words: list[str]) -> None:
     child = pexpect.spawn(
         COMMAND[0],
-        ["-m", "edge_agent", "--lang", lang, "demo", "--seconds", "90"],
+        ["-m", "edge_agent", "--lang", lang, "demo", "--seconds", "200"],
         dimensions=(24, 80),
         encoding="utf-8",
-        timeout=110,
+        timeout=250,
         env={**PLAIN, "TERM": "xterm"},
     )
     child.expect(pexpect.EOF)
@@ -131,7 +131,7 @@ def test_the_story_is_told_within_80_columns_in_both_languages(lang: str, words:
 
 
 def test_plain_lines_are_told_into_a_pipe() -> None:
-    done = play("--lang", "en", "--seconds", "60")
+    done = play("--lang", "en", "--seconds", "200")
     assert done.returncode == 0, done.stdout
     assert "\x1b" not in done.stdout
     assert "panel >> core >> buzzer SOUNDS" in done.stdout
@@ -139,13 +139,12 @@ def test_plain_lines_are_told_into_a_pipe() -> None:
 
 
 def test_a_bound_ends_the_story_early_and_says_so(directory: Path) -> None:
-    started_s = time.monotonic()
     done = play("--json", "--seconds", "1", "--lang", "en", TMPDIR=str(directory))
     told = json.loads(done.stdout)
     assert done.returncode == 2
     assert not told["finished"]
     assert "Time is up" in told["stopped"]
-    assert time.monotonic() - started_s < 60
+    assert told["took_s"] < 60
     assert list(directory.iterdir()) == []
     assert commands_that_name(directory) == []
 
@@ -164,7 +163,7 @@ def test_an_interruption_leaves_no_process_and_no_directory_behind(
         assert commands_that_name(directory)
         child.send_signal(number)
         child.send_signal(number)  # an impatient one does not keep it from tidying up
-        _, said = child.communicate(timeout=60)
+        _, said = child.communicate(timeout=PATIENCE_S)
     assert (child.returncode, said) == (130, "The demo was interrupted, and has tidied up.\n")
     assert list(directory.iterdir()) == []
     assert commands_that_name(directory) == []

@@ -6,17 +6,16 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.brokers import Broker
+from tests.waiting import PATIENCE_S, eventually
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.zh.md")
-PATIENCE_S = 30
 
 
 def first_words(readme: str) -> list[str]:
@@ -66,13 +65,6 @@ def shell(tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
         process.stdout.close()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("readme", READMES)
 def test_use_it_works(readme: str, tmp_path: Path, shell: Callable[[str], subprocess.Popen[bytes]]) -> None:
     lines = first_words(readme)[2:]
@@ -87,7 +79,7 @@ def test_use_it_works(readme: str, tmp_path: Path, shell: Callable[[str], subpro
     assert said(here) == (0, "")
     assert said(check)[0] == 1  # a warning: nothing is wired yet
     core = shell(run)
-    until(lambda: (tmp_path / "core.sock").exists() or core.poll() is not None)
+    eventually(lambda: (tmp_path / "core.sock").exists() or core.poll() is not None)
     code, shown = said(status)
     assert code in (1, 2), shown  # nothing delivers yet
     assert "ZG-36070-0123" in shown
@@ -96,7 +88,7 @@ def test_use_it_works(readme: str, tmp_path: Path, shell: Callable[[str], subpro
     assert "0114d0" in shown
     with Broker(tmp_path / "broker") as broker:
         server = shell(centre.replace("1883", str(broker.port)))
-        until(lambda: (tmp_path / "centre.db").exists() or server.poll() is not None)
+        eventually(lambda: (tmp_path / "centre.db").exists() or server.poll() is not None)
         assert server.poll() is None
     core.send_signal(signal.SIGTERM)
     assert core.wait(PATIENCE_S) == 0

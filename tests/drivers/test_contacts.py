@@ -1,7 +1,7 @@
 """The contacts driver on the strict fake."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -11,6 +11,7 @@ from drivers.contacts import ContactLine, Contacts
 from drivers.gpio import InputSpec
 from drivers.gpio.fake import FakeGpio
 from drivers.messages import LinkState, Observation, PointFault, Reading
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 SMOKE, DOOR = 12, 13
@@ -42,12 +43,6 @@ async def running(driver: Contacts, seen: Seen) -> AsyncIterator[None]:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110,RUF100 - the driver has no event for this
-            await asyncio.sleep(0.002)
 
 
 async def test_the_level_at_the_start_is_told_for_each_contact(gpio: FakeGpio) -> None:

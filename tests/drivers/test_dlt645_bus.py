@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import os
-import socket
 import tomllib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,6 +16,8 @@ from drivers.messages import LinkState, Observation, PointFault, Reading
 from drivers.profile import load_profiles
 from simulators.meter import Fault, Meter, quiet_meter
 from simulators.meter import MeterLine as Meters
+from simulators.ports import free_port
+from tests.waiting import PATIENCE_S, until
 
 ONE, TWO, OLD = "000012345678", "201000000012", "010003635927"
 
@@ -66,12 +67,6 @@ async def line(
         (ended,) = await asyncio.gather(task, return_exceptions=True)
         wire.unplug()
         assert isinstance(ended, asyncio.CancelledError), ended
-
-
-async def until(condition: Callable[[], object], *, within_s: float = 20.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +190,7 @@ async def test_a_dead_meter_is_told_and_costs_the_other_little() -> None:
         before = len(told.values("alive/v0"))
         await until(lambda: len(told.values("alive/v0")) >= before + 5)
         dead.fault = Fault()
-        await until(lambda: told.values("dead/v0"), within_s=40)
+        await until(lambda: told.values("dead/v0"))
         assert told.links("dead")[-1] == (True, "answering")
 
 
@@ -252,9 +247,7 @@ def test_a_profile_that_means_nothing_says_what_is_wrong(toml: str, code: str) -
 async def test_it_reads_the_meter_of_an_independent_program() -> None:
     """The `dlt645` package as meter, its TCP port joined to a pty (its serial port cannot be one: parity)."""
     service = pytest.importorskip("dlt645.service.serversvc.server_service")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     meter = service.MeterServerService.new_tcp_server("127.0.0.1", port, 30)
     meter.set_address(bytes.fromhex(ONE)[::-1])  # it takes the address as on the wire
     meter.set_00(0x00010000, 1234.56)
@@ -267,7 +260,7 @@ async def test_it_reads_the_meter_of_an_independent_program() -> None:
     path = os.ttyname(slave)
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 with contextlib.suppress(OSError):
                     reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -13,6 +13,7 @@ import pytest_asyncio
 from drivers.gpio import GpioError, InputSpec
 from drivers.gpio.fake import MAX_CLIENTS, MAX_QUEUED_BYTES, FakeGpio
 from simulators.board import Board
+from tests.waiting import PATIENCE_S
 
 BUZZER, CONTACT = 17, 12
 pytestmark = pytest.mark.asyncio
@@ -74,7 +75,7 @@ async def test_a_contact_keeps_its_level_while_the_core_is_down(path: Path) -> N
         board.set(CONTACT, 0)
         edges = asyncio.Event()
         again.watch(lambda line, level, at_ns: edges.set())
-        await asyncio.wait_for(edges.wait(), 5)
+        await asyncio.wait_for(edges.wait(), PATIENCE_S)
         assert again.read(CONTACT) is False
         again.close()
 
@@ -139,7 +140,7 @@ async def test_a_line_that_is_not_understood_is_answered_and_changes_nothing(
     reader, writer = await asyncio.open_unix_connection(path)
     await reader.readline()
     writer.write(line)
-    assert json.loads(await asyncio.wait_for(reader.readline(), 5))["error"] == error
+    assert json.loads(await asyncio.wait_for(reader.readline(), PATIENCE_S))["error"] == error
     assert gpio.read(CONTACT) is False
     writer.close()
 
@@ -149,7 +150,7 @@ async def test_a_line_without_end_ends_the_connection(gpio: FakeGpio, path: Path
     await reader.readline()
     writer.write(b"x" * 100_000)
     with contextlib.suppress(ConnectionResetError):  # the rest of it was not read
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
     writer.close()
 
 
@@ -164,7 +165,7 @@ async def test_a_client_that_never_reads_is_dropped_and_the_others_hear_everythi
             if number % 500 == 0:
                 await asyncio.sleep(0)  # the other one reads
         gpio.write(BUZZER, True)
-        last_ns = await board.wait_output(BUZZER, 1, timeout_s=20)
+        last_ns = await board.wait_output(BUZZER, 1, timeout_s=PATIENCE_S)
         assert last_ns > 0
         assert len(gpio._server._clients) == 1  # noqa: SLF001,RUF100 - nothing outside shows how many are held
     deaf.close()
@@ -173,9 +174,9 @@ async def test_a_client_that_never_reads_is_dropped_and_the_others_hear_everythi
 async def test_a_ninth_client_is_turned_away(gpio: FakeGpio, path: Path) -> None:
     held = [await asyncio.open_unix_connection(path) for _ in range(MAX_CLIENTS)]
     for reader, _ in held:
-        await asyncio.wait_for(reader.readline(), 5)
+        await asyncio.wait_for(reader.readline(), PATIENCE_S)
     reader, writer = await asyncio.open_unix_connection(path)
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
     for _, each in [*held, (reader, writer)]:
         each.close()
 

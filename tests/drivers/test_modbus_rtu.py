@@ -12,6 +12,7 @@ from drivers.codecs.modbus import Answer, Frame, ReadRequest, rtu_frame
 from drivers.modbus_master import Outcome, Result
 from drivers.modbus_rtu import Owed, RtuLink, RtuMaster
 from simulators.modbus_slave import Fault, Slave, SlaveLine
+from tests.waiting import PATIENCE_S, steady, until
 
 TIMEOUT_S = 0.15
 LOW = ReadRequest(1, 3, 0, 4)
@@ -64,18 +65,12 @@ async def bench(*, echo: bool = False, baud: int | None = None) -> AsyncIterator
         line.unplug()
 
 
-async def until(condition: Callable[[], bool], *, within_s: float = 10.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def run(body: Callable[[Bench], Awaitable[None]], *, echo: bool = False, baud: int | None = None) -> None:
     async def main() -> None:
         async with bench(echo=echo, baud=baud) as one:
             await body(one)
 
-    asyncio.run(main())
+    steady(main())
 
 
 def test_a_sound_answer_is_credited_with_its_latency() -> None:
@@ -247,7 +242,7 @@ def test_a_chattering_line_does_not_stop_the_master() -> None:
                 await asyncio.sleep(0.004)
 
         task = asyncio.create_task(chatter())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert (await b.ask(LOW)).result in (Result.CRC, Result.OK)
         task.cancel()
         assert (await b.ask_until_sure(LOW))[-1].values == LOW_WORDS
@@ -261,7 +256,7 @@ def test_a_port_that_goes_away_ends_the_question_at_once() -> None:
         asking = asyncio.create_task(b.master.exchange(LOW, limit_s=30))
         await until(lambda: bool(b.line.slaves[1].asked))
         b.line.unplug()
-        assert (await asyncio.wait_for(asking, 5)).result is Result.DOWN
+        assert (await asyncio.wait_for(asking, 25)).result is Result.DOWN
         assert (await b.ask(LOW)).result is Result.DOWN
 
     run(body)

@@ -10,6 +10,7 @@ import pytest
 from drivers.codecs.modbus import ReadRequest, tcp_frame
 from drivers.modbus_master import Outcome, Result
 from drivers.modbus_tcp import TcpLink, TcpMaster
+from tests.waiting import steady, until
 
 ASKED = ReadRequest(1, 3, 0, 2)
 GOOD = bytes((3, 4, 0, 10, 0, 20))
@@ -85,18 +86,12 @@ async def bench(answer: Answer) -> AsyncIterator[Bench]:
         await server.close()
 
 
-async def until(condition: Callable[[], object], *, within_s: float = 10.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 def run(answer: Answer, body: Callable[[Bench], Awaitable[None]]) -> None:
     async def main() -> None:
         async with bench(answer) as one:
             await body(one)
 
-    asyncio.run(main())
+    steady(main())
 
 
 def test_an_answer_in_single_bytes_is_credited() -> None:

@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from drivers.panel import PanelDriver
 from drivers.profile import Profile, ProfileError, load_profiles
 from simulators.panel import PanelSim
 from simulators.panel_talk import TALKS as PROTOCOLS
+from tests.waiting import PATIENCE_S, until
 
 CAPTURES = Path(__file__).parents[1] / "captures"
 PROFILES = load_profiles(())
@@ -59,11 +59,11 @@ class Seen:
 
     def __init__(self) -> None:
         self.all: list[Observation] = []
-        self.times_ns: list[int] = []
+        self.times_s: list[float] = []  # of the loop, which does not count what a busy machine takes
 
     def __call__(self, observations: Sequence[Observation]) -> None:
         self.all += observations
-        self.times_ns += [time.monotonic_ns()] * len(observations)
+        self.times_s += [asyncio.get_running_loop().time()] * len(observations)
 
     @property
     def events(self) -> list[PanelEvent]:
@@ -72,13 +72,6 @@ class Seen:
     @property
     def links(self) -> list[tuple[bool, str]]:
         return [(one.up, one.reason) for one in self.all if isinstance(one, LinkState)]
-
-
-async def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.005)
 
 
 def changed(name: str, **link: object) -> Profile:
@@ -141,11 +134,12 @@ async def test_a_capture_on_the_line_becomes_its_event(tmp_path: Path, vector: d
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_a_fire_at_line_pace_is_told_when_its_frame_is_complete(tmp_path: Path, protocol: str) -> None:
     async with site(tmp_path, protocol, paced=True) as (panel, driver, seen):
-        written_ns = await panel.raise_event("fire", ADDRESS[protocol])
+        await panel.raise_event("fire", ADDRESS[protocol])
+        written_s = asyncio.get_running_loop().time()
         await until(lambda: bool(seen.events))
-        at_ns = seen.times_ns[seen.all.index(seen.events[0])]
-        # No pause is waited for (60 ms at least). A machine that stalls the simulated line tears a frame, and a copy tells it.
-        assert at_ns - written_ns < 50 * 10**6 or driver.counters()["refused"] > 0
+        told_s = seen.times_s[seen.all.index(seen.events[0])]
+        assert told_s - written_s < 0.05, "no pause is waited for: that would be 60 ms at least"
+        assert driver.counters()["refused"] == 0
         assert (seen.events[0].point, seen.events[0].event) == (
             f"panel1/{POINT.get(protocol, ADDRESS[protocol])}",
             "fire",
@@ -204,8 +198,7 @@ async def test_three_copies_on_the_bus_are_one_event_and_a_second_fire_comes_thr
         await panel.raise_event("fire", "365089")
         await until(lambda: driver.counters()["repeat"] == 2)
         assert len(seen.events) == 1
-        quiet_ns = time.monotonic_ns() + 1_100_000_000
-        await until(lambda: time.monotonic_ns() > quiet_ns)
+        await asyncio.sleep(1.1)  # the pause after which it is a second fire
         await panel.raise_event("fire", "365089")
         await until(lambda: driver.counters()["repeat"] == 4)
         assert [told.event for told in seen.events] == ["fire", "fire"]
@@ -251,6 +244,7 @@ async def test_a_port_that_was_never_there_is_told(tmp_path: Path) -> None:
     await until(lambda: seen.links == [(False, "no_port")])
     beats = driver.progress()
     await until(lambda: driver.progress() > beats + 1)  # alive all the same
+    assert seen.links == [(False, "no_port")], "told once"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -337,7 +331,7 @@ async def test_a_mains_fault_is_told_only_if_it_stays(tmp_path: Path) -> None:
         await panel.say(bytes.fromhex("120000"))  # back within the time
         await until(lambda: bool(seen.events))
         assert [told.event for told in seen.events] == ["mains_ok"]
-        began_ns = time.monotonic_ns()
+        began_ns = round(asyncio.get_running_loop().time() * 1e9)
         await panel.say(bytes.fromhex("12DF03"))
         await until(lambda: seen.events[-1].event == "mains_fault")
         assert seen.events[-1].at_ns - began_ns >= 550_000_000
@@ -374,7 +368,7 @@ async def test_a_frame_our_own_bug_trips_over_is_an_alarm_all_the_same_and_costs
         await until(lambda: bool(seen.links))
         await panel.inject(b"".join(encode_event(0x15, f"10000{n}", 3, "") for n in (1, 2, 3)))
         with pytest.raises(KeyError):  # run() ends, so that its supervisor reports it
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, PATIENCE_S)
     told = [(event.point, event.event) for event in seen.events]
     assert told == [("panel1/100001", "fire"), ("panel1/panel", "unknown"), ("panel1/100003", "fire")]
 
@@ -444,5 +438,5 @@ async def test_a_bug_in_the_sink_ends_run_so_that_it_is_seen(tmp_path: Path) -> 
     async with PanelSim("gst-layer-bus", link=tmp_path / "port", paced=False):
         driver = PanelDriver(id="panel1", profile=PROFILES.get("gst-layer-bus"), port=str(tmp_path / "port"))
         with pytest.raises(RuntimeError, match="planted"):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 await driver.run(broken)

@@ -18,6 +18,7 @@ from edge_agent.uplink.modem.ladder import RUNGS, Ladder, Rung, Waits
 from edge_agent.uplink.modem.pin import PinMemory
 from edge_agent.uplink.modem.pump import Pace
 from simulators.modem import ModemSim
+from tests.waiting import PATIENCE_S, until
 
 FAMILIES = ("quectel", "bc26", "bc95", "sim7600", "sim7020")
 NB = ("bc26", "bc95", "sim7020")
@@ -31,17 +32,6 @@ FAST = Timing(
     searching_s=1.0,
     pace=Pace(look_s=0.5, full_s=0.05, stuck_s=1.0),
 )
-WAIT_S = 20.0  # for a condition, on a busy machine
-
-
-async def until(condition: Callable[[], object], what: str = "", *, within_s: float = WAIT_S) -> None:
-    """Return when `condition()` holds."""
-    try:
-        async with asyncio.timeout(within_s):
-            while not condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"never came: {what or condition}") from None
 
 
 @dataclass(slots=True)
@@ -182,7 +172,7 @@ async def echo_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 async def receive(sock: socket.socket, count: int) -> bytes:
     """Exactly `count` bytes of a stream."""
     loop, got = asyncio.get_running_loop(), b""
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while len(got) < count:
             data = await loop.sock_recv(sock, 65536)
             assert data, f"closed after {len(got)} of {count}"
@@ -190,6 +180,6 @@ async def receive(sock: socket.socket, count: int) -> bytes:
     return got
 
 
-async def datagram(sock: socket.socket, *, timeout_s: float = WAIT_S) -> bytes:
+async def datagram(sock: socket.socket, *, timeout_s: float = PATIENCE_S) -> bytes:
     async with asyncio.timeout(timeout_s):
         return await asyncio.get_running_loop().sock_recv(sock, 65536)

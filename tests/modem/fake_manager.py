@@ -11,6 +11,7 @@ from jeepney import DBusAddress, MessageType, new_error, new_method_call, new_me
 from jeepney.io.asyncio import DBusConnection, DBusRouter, open_dbus_connection
 
 from edge_agent.uplink.modem.bus import NAME
+from tests.waiting import PATIENCE_S
 
 MODEM = f"{NAME}.Modem"
 READY = {"State": ("i", 8), "StateFailedReason": ("u", 0), "UnlockRequired": ("u", 1), "Bearers": ("ao", [])}
@@ -100,7 +101,7 @@ async def private_bus(directory: Path) -> AsyncIterator[str]:
     )
     try:
         assert daemon.stdout is not None
-        await asyncio.wait_for(daemon.stdout.readline(), 10)
+        await asyncio.wait_for(daemon.stdout.readline(), PATIENCE_S)
         yield address
     finally:
         daemon.terminate()

@@ -16,16 +16,8 @@ from simulators.centre import query
 from simulators.centre.packed import PackedListener
 from simulators.modem import ModemSim
 from tests.brokers import Broker
-from tests.uplink.site import (
-    GATEWAY,
-    MemoryJournal,
-    event_body,
-    running_centre,
-    running_uplink,
-    site_config,
-    stored,
-    until,
-)
+from tests.uplink.site import GATEWAY, MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 KEY = bytes(range(32))
@@ -73,7 +65,7 @@ async def test_mqtt_runs_over_a_4g_modem_that_has_no_interface(tmp_path: Path) -
         config = dataclasses.replace(site_config(tmp_path, broker.port), links=links)
         async with plugged("quectel", "4g", tmp_path) as sim, running_uplink(config, journal) as uplink:
             ring(uplink, journal, 50)
-            await until(lambda: stored(db) == list(range(1, 51)), within_s=60)
+            await until(lambda: stored(db) == list(range(1, 51)))
             sim.drop_context()
             ring(uplink, journal, 50)
             await until(lambda: stored(db) == list(range(1, 101)), "after the context was lost", within_s=90)
@@ -110,7 +102,7 @@ async def test_a_hung_4g_modem_loses_nothing_because_the_nb_iot_modem_takes_over
             )
             async with running_uplink(dataclasses.replace(config, links=links), journal) as uplink:
                 ring(uplink, journal, 5)
-                await until(lambda: stored(db) == [1, 2, 3, 4, 5], within_s=60)
+                await until(lambda: stored(db) == [1, 2, 3, 4, 5])
                 wide.hung = True
                 ring(uplink, journal, 5)
                 await until(lambda: told(narrow_db) >= {6, 7, 8, 9, 10}, "told in brief", within_s=90)

@@ -18,8 +18,9 @@ from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.manager import ManagedModem, Pace, find, network_utc_ns
 from edge_agent.uplink.modem.pin import PinMemory
-from tests.modem.bench import echo_back, quick_ladder, receive, tcp_server, until
+from tests.modem.bench import echo_back, quick_ladder, receive, tcp_server
 from tests.modem.fake_manager import FakeManager, Refusal, fake_manager, private_bus
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 FAST = Pace(poll_s=0.05, connect_s=0.3, searching_s=0.5, clock_s=0.2, boot_s=0.1)
@@ -158,6 +159,7 @@ async def test_a_disabled_modem_is_enabled(short: Path) -> None:
         manager.on_call["Enable"] = lambda body: manager.connect(0) if body == (True,) else None
         manager.add(0, State=("i", 3))
         await on.up()
+        assert "Enable" in manager.methods()
 
 
 HELD: list[tuple[dict[str, tuple[str, Any]], int, str]] = [
@@ -229,6 +231,7 @@ async def test_a_failed_modem_is_restarted_and_a_modem_that_fell_off_gets_its_po
         await until(lambda: "Reset" in manager.methods(), "reset")
         del manager.modems[0]
         await until(lambda: on.power_asked >= 1, "power")
+        assert not on.modem.health.up
 
 
 async def test_network_time_is_offered_as_utc(short: Path) -> None:

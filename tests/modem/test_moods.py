@@ -15,14 +15,15 @@ from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.network_time import utc_ns
 from edge_agent.uplink.modem.port import AtTimeout
 from simulators.modem import ICCID, IMEI, ModemSim
-from tests.modem.bench import Bench, bench, datagram, quick_ladder, udp_echo, until
+from tests.modem.bench import Bench, bench, datagram, quick_ladder, udp_echo
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
 
 RESETS = ("AT+NRB", "AT+CFUN=1,1", "AT+QRST=1", "AT+CFUN=4")
 
 
-async def echoes(on: Bench, port: int, data: bytes = b"ping") -> None:
+async def expect_echo(on: Bench, port: int, data: bytes = b"ping") -> None:
     sock = await on.modem.udp("127.0.0.1", port)
     await asyncio.get_running_loop().sock_sendall(sock, data)
     assert await datagram(sock) == data
@@ -97,19 +98,19 @@ async def test_a_hung_modem_climbs_to_the_power_pin_and_comes_back(family: str, 
         await on.up()
         sock = await on.modem.udp("127.0.0.1", port)
         on.sim.hung = True
-        await until(lambda: on.power_asked, "the power pin is asked for", within_s=60)
+        await until(lambda: on.power_asked, "the power pin is asked for")
         assert await datagram(sock) == b""  # the socket ends, it does not wait for ever
         sock.close()
         await on.up()
         assert on.sim.power_cuts >= 1
         assert on.modem.ladder.mended.get("power") == 1
-        await echoes(on, port)
+        await expect_echo(on, port)
 
 
 async def test_without_a_power_pin_the_path_is_given_up_and_tried_again_slowly(tmp_path: Path) -> None:
     ladder = quick_ladder(enabled=frozenset({"reopen", "bearer", "radio", "restart"}))
     async with bench(tmp_path, "bc95", ladder=ladder, start=lambda sim: setattr(sim, "hung", True)) as on:
-        await until(lambda: ladder.given_up, "given up", within_s=60)
+        await until(lambda: ladder.given_up, "given up")
         assert on.power_asked == 0
         on.sim.hung = False
         await on.up()
@@ -124,7 +125,7 @@ async def test_a_port_that_vanishes_with_the_power_and_returns_is_taken_again(tm
         await on.sim.power(True)
         await on.up()
         assert on.modem.counters()["reopened"] == 1
-        await echoes(on, port)
+        await expect_echo(on, port)
 
 
 async def test_a_lost_echo_climbs_the_ladder_and_an_echo_ends_it(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ async def test_a_lost_echo_climbs_the_ladder_and_an_echo_ends_it(tmp_path: Path)
         await until(lambda: "AT+CFUN=1,1" in on.sim.heard, "rung 4")
         await until(lambda: on.power_asked == 1, "rung 5")
         await on.up()
-        await echoes(on, port)
+        await expect_echo(on, port)
         on.modem.echo_ok()
         assert on.modem.ladder.reasons == ()
         assert on.modem.ladder.mended == {"power": 1}
@@ -156,7 +157,7 @@ async def test_noise_and_announcements_inside_answers_cost_nothing(family: str, 
     async with bench(tmp_path, family, start=stormy) as on, udp_echo() as (port, _):
         await on.up()
         for n in range(8):
-            await echoes(on, port, b"%d" % n * 50)
+            await expect_echo(on, port, b"%d" % n * 50)
         assert on.modem.counters()["noise"] > 10
         assert on.power_asked == 0
 
@@ -166,14 +167,14 @@ async def test_without_announcements_data_is_found_by_looking(family: str, tmp_p
     async with bench(tmp_path, family) as on, udp_echo() as (port, _):
         await on.up()
         on.sim.mute = True
-        await echoes(on, port)
+        await expect_echo(on, port)
 
 
 async def test_a_slow_modem_and_a_slow_lossless_network_are_borne(tmp_path: Path) -> None:
     async with bench(tmp_path, "bc95", start=lambda sim: setattr(sim, "slow_s", 0.1)) as on, udp_echo() as (port, _):
         await on.up()
         on.sim.delay_s = 0.5
-        await echoes(on, port)
+        await expect_echo(on, port)
 
 
 async def test_an_answer_that_comes_too_late_is_never_credited_to_the_next_command(tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ async def test_a_modem_that_restarts_by_itself_is_set_up_again(tmp_path: Path) -
         sock.close()
         await until(lambda: on.modem.counts["restarted_itself"] == 1, "seen")
         await on.up()
-        await echoes(on, port)
+        await expect_echo(on, port)
         assert list(on.sim.heard).count("AT+CPSMS=0") == 2
 
 
@@ -211,8 +212,8 @@ async def test_an_attempt_nobody_waited_for_does_not_block_the_next_one(tmp_path
         opening.cancel()
         await asyncio.gather(opening, return_exceptions=True)
         on.sim.slow_s = 0.0
-        await asyncio.sleep(0.5)
-        await echoes(on, port)
+        await asyncio.sleep(0.5)  # the answer nobody waits for comes after 0.3 s
+        await expect_echo(on, port)
 
 
 async def test_a_context_of_the_networks_own_may_go(tmp_path: Path) -> None:
@@ -290,13 +291,18 @@ async def test_the_simulator_on_its_own_takes_its_moods_from_stdin(tmp_path: Pat
 
     async def said() -> object:
         assert program.stdout is not None
-        return json.loads(await asyncio.wait_for(program.stdout.readline(), 20))
+        return json.loads(await asyncio.wait_for(program.stdout.readline(), PATIENCE_S))
 
-    assert await said() == {"did": "ready", "link": str(port)}
-    assert port.is_symlink()
-    for line, answer in (("sim absent", {"did": "sim"}), ("sim gone", {"error": "no mood 'sim gone'"})):
-        program.stdin.write(line.encode() + b"\n")
-        assert await said() == answer
-    program.stdin.write(b"quit\n")
-    assert await asyncio.wait_for(program.wait(), 20) == 0
-    assert not port.is_symlink()
+    try:
+        assert await said() == {"did": "ready", "link": str(port)}
+        assert port.is_symlink()
+        for line, answer in (("sim absent", {"did": "sim"}), ("sim gone", {"error": "no mood 'sim gone'"})):
+            program.stdin.write(line.encode() + b"\n")
+            assert await said() == answer
+        program.stdin.write(b"quit\n")
+        assert await asyncio.wait_for(program.wait(), PATIENCE_S) == 0
+        assert not port.is_symlink()
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()

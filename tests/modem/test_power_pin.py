@@ -9,7 +9,8 @@ import pytest
 from edge_agent.local_api import ApiError, LocalClient
 from edge_agent.uplink.modem.build import cycle_power
 from tests.core.house import OUTPUTS, site
-from tests.modem.bench import bench, until
+from tests.modem.bench import bench
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
@@ -38,8 +39,8 @@ async def test_a_hung_modem_is_mended_by_the_pin_of_a_real_core(tmp_path: Path) 
                 switch = asyncio.create_task(wiring())
                 await on.up()
                 on.sim.hung = True
-                await until(lambda: on.sim.power_cuts == 1, "cut", within_s=60)
-                await until(lambda: on.modem.health.up and not on.sim.hung, "up again", within_s=60)
+                await until(lambda: on.sim.power_cuts == 1, "cut")
+                await until(lambda: on.modem.health.up and not on.sim.hung, "up again")
                 assert on.modem.ladder.mended == {"power": 1}
                 switch.cancel()
             await client.close()

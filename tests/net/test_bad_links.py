@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from simulators.ports import free_port
 from simulators.process import Program
-from tests.brokers import Broker, Certificates, free_port
+from tests.brokers import Broker, Certificates
 from tests.net.link import G4, HEALED, NBIOT, BadLink
 from tests.proof.checker import Name, compare, read_given_up
 from tests.proof.site import GATEWAY, ProofSite, note

@@ -15,6 +15,7 @@ from typing import Any, Self
 import pytest
 
 from tests.power.oplog import Op, load
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 MEMORY = Path("/dev/shm")
@@ -57,7 +58,7 @@ class Recording:
         self._process = subprocess.Popen(
             words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + PATIENCE_S
         while not os.path.ismount(self.mount):
             if self._process.poll() is not None or time.monotonic() > deadline_s:
                 raise AssertionError("the recorder does not mount")

@@ -28,10 +28,10 @@ from buffer.recovery import bad_files, done_path
 from buffer.store import is_gap
 from edge_agent.uplink.intervals import Intervals
 from edge_agent.uplink.ledger import Ledger
-from tests.brokers import eventually
 from tests.power.recording import ROOT
 from tests.power.writer import SETTINGS
 from tests.proof.site import note
+from tests.waiting import eventually
 
 COUNT = int(os.environ.get("EDGE_CORRUPTIONS", "60"))
 SEED = int(os.environ.get("EDGE_CUT_SEED", "20261125"))

@@ -22,11 +22,11 @@ from buffer.recovery import bad_files, done_path
 from buffer.store import is_gap
 from buffer.waiting import Ticket
 from simulators.process import Program
-from tests.brokers import eventually
 from tests.power.recording import Recording, workplace
 from tests.proof.checker import compare, delays_s, read_given_up
 from tests.proof.site import BUZZER, ProofSite, note
 from tests.proof.test_full_disk import SMALL, fires_at_centre, no_store_fault, raise_fires, store_fault
+from tests.waiting import eventually
 
 STRIDE = int(os.environ.get("EDGE_IO_STRIDE", "48"))
 STALLS = int(os.environ.get("EDGE_STALLS", "3"))

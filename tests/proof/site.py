@@ -24,10 +24,10 @@ from simulators.process import Program
 from tests.brokers import Broker
 from tests.proof.checker import Name, Taken, read_centre
 from tests.proof.witness import Witness
+from tests.waiting import PATIENCE_S
 
 GATEWAY = "ZG-PROOF-0001"
 BUZZER, FIRE_LAMP, FAULT_LAMP, LINK_LAMP, CONTACT = 17, 27, 22, 23, 5
-PATIENCE_S = 45.0  # of every wait: generous, because the two cores of a test machine have other guests
 
 
 class ProofSite:

@@ -12,7 +12,8 @@ from tests.brokers import Broker
 from tests.commands.test_core import ShiftedClock, ask, talking
 from tests.commands.test_mqtt import asker
 from tests.core.house import CONTACT, site
-from tests.uplink.site import running_centre, running_uplink, until
+from tests.uplink.site import running_centre, running_uplink
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

@@ -83,8 +83,8 @@ class TwoWays:
 
     def __init__(self) -> None:
         number = os.getpid() % 4096
-        self.namespace = f"zg{number:x}"
-        net = f"10.{64 + number // 256}.{number % 256}"
+        self.namespace = f"zgw{number:x}"
+        net = f"10.{16 + number // 256}.{number % 256}"
         self.centre = f"{net}.1"
         self._net = net
 

@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from buffer.journal import Journal, JournalSettings, StoreFault
@@ -18,7 +18,8 @@ from edge_agent.uplink.main import UplinkProcess, open_journal
 from edge_agent.uplink.source import Reader
 from simulators.centre import query
 from simulators.centre.service import Centre, Settings
-from tests.brokers import PATIENCE_S, Broker
+from tests.brokers import Broker
+from tests.waiting import PATIENCE_S
 
 GATEWAY = "gw-test-1"
 CLOCK = SystemClock()
@@ -173,12 +174,3 @@ def counted(db: Path) -> Mapping[str, object]:
     """The centre's counters."""
     with query.opened(db) as database:
         return query.stats(database)
-
-
-async def until(condition: Callable[[], object], what: str = "", within_s: float = PATIENCE_S) -> None:
-    """Await a condition. Raise AssertionError after `within_s`."""
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + within_s
-    while not condition():
-        assert loop.time() < deadline_s, f"not within {within_s} s: {what or condition}"
-        await asyncio.sleep(0.01)

@@ -24,8 +24,8 @@ from tests.uplink.site import (
     site_config,
     stored,
     telemetry_body,
-    until,
 )
+from tests.waiting import until
 
 SENT = CLOCK.now()
 
@@ -67,9 +67,10 @@ def test_cbor_is_what_its_rfc_says_and_shorter() -> None:
 def test_bytes_that_are_no_batch_are_rejected_and_nothing_else_happens(noise: bytes) -> None:
     for payload in (noise, b"\xa1" + noise, b"\xbf" + noise):
         try:
-            read_batch("gw-test-1", "alarm", payload)
+            found = read_batch("gw-test-1", "alarm", payload)
         except Rejected:
             continue
+        assert (found.gateway, found.stream) == ("gw-test-1", "alarm")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 from buffer.records import Priority
 from edge_agent.local_api import LocalServer, Peer
 from tests.brokers import Broker
-from tests.uplink.site import MemoryJournal, event_body, running_centre, running_uplink, site_config, stored, until
+from tests.uplink.site import MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

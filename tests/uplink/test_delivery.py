@@ -24,8 +24,8 @@ from tests.uplink.site import (
     site_config,
     stored,
     telemetry_body,
-    until,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

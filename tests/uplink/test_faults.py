@@ -17,8 +17,8 @@ from tests.uplink.site import (
     running_uplink,
     site_config,
     stored,
-    until,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
@@ -101,8 +101,8 @@ async def test_a_broker_that_restarts_without_memory_loses_nothing_of_ours(tmp_p
                 await until(lambda: len(stored(db)) > turn * 2000 + 50)  # noqa: B023
                 broker.restart()
                 await until(lambda: uplink.destinations[0].counters["connections"] > connections)  # noqa: B023
-            await until(lambda: len(stored(db)) == 6000, within_s=60)
-            await until(lambda: not uplink.destinations[0].outbox.alarm_pending, within_s=60)
+            await until(lambda: len(stored(db)) == 6000)
+            await until(lambda: not uplink.destinations[0].outbox.alarm_pending)
         assert stored(db) == list(range(1, 6001))
         assert counted(db)["events"] == 6000
 
@@ -151,7 +151,7 @@ async def test_two_gateways_of_one_name_do_not_lose_what_they_hold(tmp_path: Pat
             await until(lambda: all(any(not up for up, _, _ in h) for h in heard))
             first.append(Priority.ALARM, event_body(1))
             second.append(Priority.ALARM, event_body(2))
-            await until(lambda: len(stored(db)) == 2, within_s=60)
+            await until(lambda: len(stored(db)) == 2)
         assert counted(db)["events"] == 2
 
 

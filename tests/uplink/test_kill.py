@@ -11,14 +11,15 @@ from buffer.records import Priority
 from edge_agent.model import Kind
 from simulators import process
 from tests.brokers import Broker
-from tests.uplink.site import counted, event_body, fill_journal, running_centre, site_config, stored, until
+from tests.uplink.site import counted, event_body, fill_journal, running_centre, site_config, stored
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
 ALARMS, STATUSES = 2000, 8000
 
 
-async def kill_while_draining(tmp_path: Path, *, break_broker: bool, seed: int) -> None:
+async def check_kills_in_a_drain(tmp_path: Path, *, break_broker: bool, seed: int) -> None:
     rng = random.Random(seed)
     site = tmp_path / "site"
     with Broker(tmp_path) as broker, running_centre(tmp_path / "centre", broker) as db:
@@ -45,9 +46,9 @@ async def kill_while_draining(tmp_path: Path, *, break_broker: bool, seed: int) 
                 await program.kill()
                 kills += 1
             await program.start()
-            await until(lambda: len(stored(db)) == ALARMS and len(stored(db, "status")) == STATUSES, within_s=60)
+            await until(lambda: len(stored(db)) == ALARMS and len(stored(db, "status")) == STATUSES)
             ledger = config.gateway.data_dir / "delivery.db"
-            await until(lambda: confirmed(ledger) == {"alarm": ALARMS, "status": STATUSES}, "the ledger knows", 60)
+            await until(lambda: confirmed(ledger) == {"alarm": ALARMS, "status": STATUSES}, "the ledger knows")
         finally:
             await program.kill()
         assert kills >= 3, "the drain was too quick to be killed in"
@@ -67,8 +68,8 @@ def confirmed(ledger: Path) -> dict[str, int]:
 
 
 async def test_kill_9_of_the_uplink_during_a_drain_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    await kill_while_draining(tmp_path, break_broker=False, seed=11)
+    await check_kills_in_a_drain(tmp_path, break_broker=False, seed=11)
 
 
 async def test_kill_9_of_uplink_and_broker_together_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    await kill_while_draining(tmp_path, break_broker=True, seed=12)
+    await check_kills_in_a_drain(tmp_path, break_broker=True, seed=12)

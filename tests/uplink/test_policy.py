@@ -16,7 +16,7 @@ from edge_agent.uplink.link import LinkError, Receiver, Session
 from edge_agent.uplink.path import RoutedPath
 from edge_agent.uplink.policy import PolicyLink, Way
 from edge_agent.uplink.traffic import Traffic
-from tests.uplink.site import until
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 NOBODY: Receiver = object()  # type: ignore[assignment]  # these sessions carry nothing

@@ -20,7 +20,8 @@ from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.link import LinkError, Receiver, Session
 from edge_agent.uplink.outbox import Flight
 from edge_agent.uplink.source import Source
-from tests.uplink.site import CLOCK, MemoryJournal, event_body, until
+from tests.uplink.site import CLOCK, MemoryJournal, event_body
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

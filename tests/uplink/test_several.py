@@ -10,9 +10,11 @@ from buffer.records import Priority
 from edge_agent.config.model import Config, Uplink
 from edge_agent.model import Kind
 from edge_agent.uplink.main import UplinkProcess
-from tests.brokers import Broker, free_port
+from simulators.ports import free_port
+from tests.brokers import Broker
 from tests.uplink.gb26875.site import body, fires, gb_centre, gb_config, gb_uplink, units
-from tests.uplink.site import MemoryJournal, running_centre, running_uplink, stored, telemetry_body, until
+from tests.uplink.site import MemoryJournal, running_centre, running_uplink, stored, telemetry_body
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

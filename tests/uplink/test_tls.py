@@ -14,16 +14,8 @@ from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.mqtt import MqttLink, MqttSettings
 from edge_agent.uplink.path import RoutedPath
 from tests.brokers import Broker, Certificates
-from tests.uplink.site import (
-    GATEWAY,
-    MemoryJournal,
-    event_body,
-    running_centre,
-    running_uplink,
-    site_config,
-    stored,
-    until,
-)
+from tests.uplink.site import GATEWAY, MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -52,7 +44,7 @@ async def refusal(
         key_file=key,
     )
     with pytest.raises(LinkError) as caught:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await MqttLink(settings, SystemClock(), RoutedPath().tcp).open(Nobody())  # type: ignore[arg-type]
     return caught.value
 

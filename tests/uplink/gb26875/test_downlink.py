@@ -18,7 +18,8 @@ from edge_agent.uplink.main import UplinkProcess
 from simulators.centre.gb26875 import Denied, GbCentre
 from tests.core.house import ACK, CONTACT, House, Site
 from tests.uplink.gb26875.site import gb_centre, gb_uplink, units
-from tests.uplink.site import CLOCK, until
+from tests.uplink.site import CLOCK
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

@@ -18,7 +18,8 @@ from simulators.centre.gb26875 import GbCentre
 from simulators.centre.gb_faults import FAULTS, FaultName
 from tests.brokers import Certificates
 from tests.uplink.gb26875.site import SOURCE, TIMEOUT_S, body, fires, gb_centre, gb_config, gb_uplink, units
-from tests.uplink.site import MemoryJournal, running_uplink, until
+from tests.uplink.site import MemoryJournal, running_uplink
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -310,13 +311,13 @@ class Peer:
             writer.transport.abort()
 
     async def frame(self) -> Frame:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             found = await self._frames.get()
         assert found is not None, "the connection ended"
         return found
 
     async def gone(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while await self._frames.get() is not None:
                 pass
 
