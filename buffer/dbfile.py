@@ -66,7 +66,7 @@ class DbFile:
             self._pragmas()
             self._check_schema()
             self._load()
-        except BaseException:
+        except BaseException:  # whatever it is: an open connection would hold the file's lock
             self.db.close()
             raise
 
@@ -275,7 +275,7 @@ class DbFile:
                     values = (rows.key(here, row.n), row.epoch, *row.values)
                     marks = ", ?" * (len(values) - 1)
                     added += db.execute(f"INSERT OR IGNORE INTO {row.stream.stream} VALUES (?{marks})", values).rowcount
-        except BaseException:
+        except BaseException:  # rolled back, and so is what we remember of it
             self.epochs = epochs
             raise
         return added

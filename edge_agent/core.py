@@ -271,7 +271,7 @@ class Core:
         for event in events:
             try:
                 follow = self.alarms.feed(event, now_ns)
-            except Exception as bug:
+            except Exception as bug:  # the event is kept and sent whatever the alarm machine makes of it
                 log.exception("alarm id=%s", event.id)
                 follow = [self._own(Kind.WORKER, "worker/alarm", True, {"reason": ascii(bug)[:200]}, now_ns)]
                 self._blind |= event.active and KINDS[event.kind].sound is Sound.FIRE
@@ -343,7 +343,7 @@ class Core:
                 self._decide(events, changes, now_ns)
         try:
             own = self.alarms.tick(now_ns)
-        except Exception as bug:
+        except Exception as bug:  # as in `_decide`
             log.exception("alarm tick")
             own = [self._own(Kind.WORKER, "worker/alarm", True, {"reason": ascii(bug)[:200]}, now_ns)]
         changes.append((own, self.alarms.dump()))
@@ -615,10 +615,10 @@ class Core:
             ):
                 try:
                     restore(state)
-                except Exception as bug:
+                except Exception as bug:  # one part's old state must not cost the others theirs
                     log.exception("restore")
                     self._store_fault(StoreFault("bug", "vital.db", ascii(bug)[:200]))
-        except Exception as bug:
+        except Exception as bug:  # without its old state it still hears what comes now
             log.exception("state")
             self._store_fault(StoreFault("bug", "vital.db", ascii(bug)[:200]))
 

@@ -47,7 +47,7 @@ def open_journal(
         if fault.code == "locked":
             raise
         reason = StoreFault(fault.code, fault.file, str(fault))
-    except Exception as bug:
+    except Exception as bug:  # a bug of the journal's must not keep the alarms from being heard
         log.exception("journal")
         reason = StoreFault("bug", "vital.db", ascii(bug)[:200])
     log.critical("journal code=%s file=%s", reason.code, reason.file)
@@ -67,7 +67,7 @@ def open_board(config: Config) -> tuple[Gpio, GpioError | None]:
     except GpioError as fault:
         log.error("board %s", fault)
         return gpio, fault
-    except Exception as bug:
+    except Exception as bug:  # nor one of a board's library: panels and uplinks do without
         log.exception("board")
         return gpio, GpioError("io", line="all", reason=ascii(bug)[:200])
     return gpio, None

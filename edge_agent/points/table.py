@@ -139,7 +139,7 @@ class PointTable:
         for seen in observations:
             try:
                 self._take(seen, events)
-            except Exception as bug:
+            except Exception as bug:  # told as a mishap of its point; the observations behind it must not pay for it
                 log.exception("observation %r", seen)
                 events += self._mishap(seen, now_ns, bug)
         self._note(events, now_ns)
@@ -222,7 +222,7 @@ class PointTable:
                     self._judge_silence(due, now_ns, events)
                 elif due.point.outage is due and not due.told and self._is_up(due.point.source):
                     self._tell_fault(due, now_ns, events)
-            except Exception as bug:
+            except Exception as bug:  # as in `feed`
                 log.exception("deadline %r", due)
                 where = due.point if isinstance(due, Channel) else due.point.id
                 events += self._mishap(PointFault(where, "bug", now_ns), now_ns, bug)

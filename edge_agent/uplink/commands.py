@@ -119,7 +119,7 @@ class CommandDesk:
             return Answer(Status.REFUSED, refusal.detail, refusal.code)
         except TimeoutError:
             return Answer(Status.FAILED, {}, "slow")
-        except Exception as bug:
+        except Exception as bug:  # whoever gave the command is told, and the line it came by goes on
             log.exception("command=%s", command.name)
             return Answer(Status.FAILED, {"detail": ascii(bug)[:200]}, "bug")
 

@@ -85,7 +85,7 @@ class MqttLink:
         except TimeoutError:
             await session.close()
             raise LinkError("connect_timeout") from None
-        except BaseException:
+        except BaseException:  # cancelled too: nobody else knows of the session yet
             await session.close()
             raise
         return session

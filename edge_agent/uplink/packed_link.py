@@ -57,7 +57,7 @@ class PackedLink:
         session = _PackedSession(self._settings, sock, receiver, self._rng)
         try:
             await session.hello()
-        except BaseException:
+        except BaseException:  # cancelled too: nobody else knows of the socket yet
             await session.close()
             raise
         return session

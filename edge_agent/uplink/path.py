@@ -104,7 +104,7 @@ class RoutedPath:
                 bind_to(sock, self.interface)
             async with asyncio.timeout(CONNECT_S):
                 await asyncio.get_running_loop().sock_connect(sock, address)
-        except BaseException:
+        except BaseException:  # cancelled too: nobody else knows of the socket yet
             sock.close()
             raise
         return sock

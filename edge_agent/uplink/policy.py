@@ -214,7 +214,7 @@ class PolicyLink:
         self._traffic.count(name, "other", FRAME_BYTES if self._ways[name].path.packed else PROBE_BYTES)
         try:
             answered = await self._ways[name].probe()
-        except BaseException:
+        except BaseException:  # cancelled too: `choice` waits for a word, and would never ask this path again
             self._miss(name)
             raise
         if answered:

@@ -199,7 +199,7 @@ class PostgresStore:
             )
             try:
                 self._prepare(connection)
-            except BaseException:
+            except (psycopg.Error, StoreFault):
                 connection.close()
                 raise
             self._connection = connection

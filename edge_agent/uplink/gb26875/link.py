@@ -59,7 +59,7 @@ class GbLink:
         except asyncio.CancelledError:
             await session.close()
             raise
-        except Exception as fault:
+        except Exception as fault:  # sockets, TLS, files, names: each has its words
             await session.close()
             raise explain(fault) from fault
         return session

@@ -332,7 +332,7 @@ class GbSession(asyncio.Protocol):
     async def _work(self, frame: Frame, key: tuple[int, bytes, int, bytes]) -> None:
         try:
             command, adu = await self._downlink.answer(frame.adu, self._receiver, self._writer)
-        except Exception:
+        except Exception:  # a bug of ours: the centre is told no, instead of waiting, and its other requests go on
             log.exception("request type=%s", frame.adu[:1].hex())
             command, adu = Command.DENY, b""
         answer = frame.answer(command, self._tag(), adu).encode()
