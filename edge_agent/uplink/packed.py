@@ -14,35 +14,25 @@ from dataclasses import dataclass
 from typing import Final
 
 from buffer.records import Priority
+from edge_agent.uplink.packed_words import TEXT_BYTES_MAX, Before, Reader, put, put_clock, put_kind, put_text, put_time
 
 VERSION: Final = 1
 FRAME_BYTES_MAX: Final = 512
 MAC_BYTES: Final = 8
 MISSING_MAX: Final = 16  # ranges of one ACK; it speaks of no number beyond them
 GROUPS_MAX: Final = 8  # of one summary
-TEXT_BYTES_MAX: Final = 200
 SPAN_MAX: Final = 1_000_000  # numbers one entry may stand for
 N_MAX: Final = 2**53
 
 _HEAD: Final = struct.Struct(">B4sI")  # version and type, gateway tag, sequence
 HEAD_BYTES: Final = _HEAD.size
-_CLOCK: Final = struct.Struct(">IH")  # seconds since 1970 (UTC), milliseconds
 _STREAMS: Final = (Priority.ALARM, Priority.FAULT)
 _REPLAY, _DUP, _HAS_CLOCK = 0x10, 0x20, 0x40
 CLOCKS: Final = ("synced", "holdover", "unset")
 WHYS: Final = ("other", "gone", "refused")
 
-_GAP, _OPAQUE, _SUMMARY, _OTHER_KIND = 0, 1, 2, 127
-KIND_CODES: Final = {
-    "fire": 16, "fire_manual": 17, "unknown": 18, "prealarm": 19, "gas": 20, "electrical": 21, "supervisory": 22,
-    "fault": 32, "disabled": 33, "mains_fault": 34, "battery_fault": 35, "tamper": 36, "link": 37, "store": 38, "worker": 39,
-}  # fmt: skip
-_KIND_NAMES: Final = {code: kind for kind, code in KIND_CODES.items()}
+_GAP, _OPAQUE, _SUMMARY = 0, 1, 2  # beside the codes of kinds
 
-_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789-_./"  # 40: three of them fit two bytes
-_DIGITS: Final = {c: i for i, c in enumerate(_ALPHABET)}
-_PLAIN, _FORTY, _TAGGED_HEX = 0, 1, 2  # how a text is written
-_TAGGED: Final = re.compile(r"[a-z]-(?:[0-9a-f]{2}){1,12}")  # an epoch of the journal: v-3f2a91c07d4e
 _EVENT_ID: Final = re.compile(r"([0-9a-f]{12})-([1-9a-f][0-9a-f]{0,12}|0)-([1-9a-f][0-9a-f]{0,12}|0)")
 _ID_NONE, _ID_WHOLE, _ID_SAME, _ID_TEXT = range(4)
 
@@ -186,7 +176,7 @@ def unseal(key: bytes, frame: bytes) -> tuple[int, Body]:
     first, _, sequence = _HEAD.unpack_from(signed)
     if first >> 4 != VERSION:
         raise ValueError(f"version {first >> 4}")
-    return sequence, _decode(first & 0x0F, _Reader(signed[HEAD_BYTES:]))
+    return sequence, _decode(first & 0x0F, Reader(signed[HEAD_BYTES:]))
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------------
@@ -196,28 +186,28 @@ def _encode(body: Body) -> tuple[Type, bytes]:
     out = bytearray()
     if isinstance(body, Brief):
         out.append(_STREAMS.index(body.priority) | _REPLAY * body.replay | _DUP * body.dup)
-        _put_text(out, body.epoch)
-        _put(out, body.first)
+        put_text(out, body.epoch)
+        put(out, body.first)
         _put_entries(out, body.first, body.entries)
         return Type.BRIEF, bytes(out)
     if isinstance(body, BriefAck):
         out.append(_STREAMS.index(body.priority) | _HAS_CLOCK * (body.wall_ms is not None))
-        _put_text(out, body.epoch)
-        _put(out, body.through)
-        _put(out, body.high - body.through)
-        _put(out, len(body.missing))
+        put_text(out, body.epoch)
+        put(out, body.through)
+        put(out, body.high - body.through)
+        put(out, len(body.missing))
         previous = body.through
         for first, last in body.missing:
-            _put(out, first - previous)
-            _put(out, last - first)
+            put(out, first - previous)
+            put(out, last - first)
             previous = last
-        _put_clock(out, body.wall_ms)
+        put_clock(out, body.wall_ms)
         return Type.ACK, bytes(out)
-    _put_clock(out, body.wall_ms)
+    put_clock(out, body.wall_ms)
     return Type.ECHO_REPLY if body.reply else Type.ECHO, bytes(out)
 
 
-def _decode(kind: int, rest: "_Reader") -> Body:
+def _decode(kind: int, rest: Reader) -> Body:
     body: Body
     if kind == Type.BRIEF:
         flags = rest.byte()
@@ -261,7 +251,7 @@ def _decode(kind: int, rest: "_Reader") -> Body:
 
 
 def _put_entries(out: bytearray, first: int, entries: Iterable[Entry]) -> None:
-    expected, before = first, _Before()
+    expected, before = first, Before()
     for entry in entries:
         if _start(entry) != expected or _end(entry) < expected:
             raise ValueError(f"entry {_start(entry)} where {expected} is expected")  # a bug of the caller's
@@ -269,41 +259,30 @@ def _put_entries(out: bytearray, first: int, entries: Iterable[Entry]) -> None:
         expected = _end(entry) + 1
 
 
-class _Before:
-    """What the entry before said: times, points and ids of one frame look alike."""
-
-    __slots__ = ("id_head", "point", "wall_s")
-
-    def __init__(self) -> None:
-        self.wall_s: int | None = None
-        self.point = ""
-        self.id_head: tuple[str, int] | None = None
-
-
-def _put_entry(out: bytearray, entry: Entry, before: _Before) -> None:
+def _put_entry(out: bytearray, entry: Entry, before: Before) -> None:
     if isinstance(entry, Gap):
         out.append(_GAP)
-        _put(out, entry.last - entry.first + 1)
+        put(out, entry.last - entry.first + 1)
         out.append(WHYS.index(entry.why) if entry.why in WHYS else 0)
     elif isinstance(entry, Opaque):
         out.append(_OPAQUE)
-        _put(out, entry.last - entry.first + 1)
+        put(out, entry.last - entry.first + 1)
     elif isinstance(entry, Summary):
         out.append(_SUMMARY)
-        _put(out, entry.last - entry.first + 1)
+        put(out, entry.last - entry.first + 1)
         out.append(CLOCKS.index(entry.clock))
-        _put_time(out, entry.wall_s, before)
+        put_time(out, entry.wall_s, before)
         out.append(len(entry.groups))
         for group in entry.groups:
-            _put_kind(out, group.kind)
-            _put(out, group.count << 1 | group.active)
-            _put_text(out, group.source)
+            put_kind(out, group.kind)
+            put(out, group.count << 1 | group.active)
+            put_text(out, group.source)
     else:
         _put_event(out, entry, before)
 
 
-def _put_event(out: bytearray, event: BriefEvent, before: _Before) -> None:
-    _put_kind(out, event.kind)
+def _put_event(out: bytearray, event: BriefEvent, before: Before) -> None:
+    put_kind(out, event.kind)
     shared = 0
     while shared < min(len(event.point), len(before.point)) and event.point[shared] == before.point[shared]:
         shared += 1
@@ -320,22 +299,22 @@ def _put_event(out: bytearray, event: BriefEvent, before: _Before) -> None:
         else _ID_WHOLE
     )
     out.append(event.active | min(event.grade, 3) << 1 | CLOCKS.index(event.clock) << 3 | form << 5 | bool(shared) << 7)
-    _put_time(out, event.wall_s, before)
+    put_time(out, event.wall_s, before)
     if form == _ID_WHOLE and found and head:
         out += bytes.fromhex(head[0])
-        _put(out, head[1])
+        put(out, head[1])
     if form in (_ID_WHOLE, _ID_SAME) and found:
-        _put(out, int(found[3], 16))
+        put(out, int(found[3], 16))
     elif form == _ID_TEXT:
-        _put_text(out, event.event_id)
+        put_text(out, event.event_id)
     if shared:
-        _put(out, shared)
-    _put_text(out, event.point[shared:])
+        put(out, shared)
+    put_text(out, event.point[shared:])
     before.point, before.id_head = event.point, head or before.id_head
 
 
-def _entries(rest: "_Reader", n: int) -> Iterable[Entry]:
-    before = _Before()
+def _entries(rest: Reader, n: int) -> Iterable[Entry]:
+    before = Before()
     while rest.left:
         code = rest.byte()
         if code in (_GAP, _OPAQUE, _SUMMARY):
@@ -357,7 +336,7 @@ def _entries(rest: "_Reader", n: int) -> Iterable[Entry]:
             raise ValueError("numbers too high")
 
 
-def _summary(rest: "_Reader", first: int, last: int, before: _Before) -> Summary:
+def _summary(rest: Reader, first: int, last: int, before: Before) -> Summary:
     clock, wall_s = _clock(rest.byte()), rest.time(before)
     groups: list[Group] = []
     for _ in range(rest.byte()):
@@ -368,7 +347,7 @@ def _summary(rest: "_Reader", first: int, last: int, before: _Before) -> Summary
     return Summary(first, last, wall_s, clock, tuple(groups))
 
 
-def _event(rest: "_Reader", code: int, n: int, before: _Before) -> BriefEvent:
+def _event(rest: Reader, code: int, n: int, before: Before) -> BriefEvent:
     kind, flags = rest.kind(code), rest.byte()
     form = flags >> 5 & 3
     clock, wall_s = _clock(flags >> 3 & 3), rest.time(before)
@@ -419,149 +398,12 @@ def _clock(code: int) -> str:
     return CLOCKS[code]
 
 
-# --- numbers and texts ------------------------------------------------------------------------------------------------------
-
-
-def _put(out: bytearray, value: int) -> None:
-    """A whole number, seven bits a byte, low ones first."""
-    if value < 0:
-        raise ValueError("negative")
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-
-
-def _put_time(out: bytearray, wall_s: int, before: _Before) -> None:
-    wall_s = min(max(wall_s, 0), 2**32 - 1)
-    if before.wall_s is None:
-        out += wall_s.to_bytes(4, "big")
-    else:
-        delta = wall_s - before.wall_s
-        _put(out, delta << 1 if delta >= 0 else -delta * 2 - 1)
-    before.wall_s = wall_s
-
-
-def _put_clock(out: bytearray, wall_ms: int | None) -> None:
-    if wall_ms is not None:
-        out += _CLOCK.pack(min(wall_ms // 1000, 2**32 - 1), wall_ms % 1000)
-
-
-def _put_kind(out: bytearray, kind: str) -> None:
-    code = KIND_CODES.get(kind, _OTHER_KIND)
-    out.append(code)
-    if code == _OTHER_KIND:
-        _put_text(out, kind)
-
-
-def _put_text(out: bytearray, text: str) -> None:
-    if _TAGGED.fullmatch(text):
-        raw = bytes.fromhex(text[2:])
-        _put(out, len(raw) << 2 | _TAGGED_HEX)
-        out.append(ord(text[0]))
-        out += raw
-        return
-    if len(text) <= TEXT_BYTES_MAX and all(c in _DIGITS for c in text):
-        _put(out, len(text) << 2 | _FORTY)
-        out += _forty(text)
-        return
-    raw = text.encode("utf-8", "replace")[:TEXT_BYTES_MAX].decode("utf-8", "ignore").encode()
-    _put(out, len(raw) << 2 | _PLAIN)
-    out += raw
-
-
-def _forty(text: str) -> bytes:
-    out = bytearray()
-    for at in range(0, len(text), 3):
-        part = text[at : at + 3]
-        value = 0
-        for c in part:
-            value = value * 40 + _DIGITS[c]
-        out += value.to_bytes(1 if len(part) == 1 else 2, "big")
-    return bytes(out)
-
-
-class _Reader:
-    """Takes bytes off a body. Every method raises ValueError at its end."""
-
-    __slots__ = ("_at", "_raw")
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw, self._at = raw, 0
-
-    @property
-    def left(self) -> int:
-        return len(self._raw) - self._at
-
-    def take(self, count: int) -> bytes:
-        if count > self.left:
-            raise ValueError("cut short")
-        self._at += count
-        return self._raw[self._at - count : self._at]
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def number(self, high: int) -> int:
-        value = shift = 0
-        while True:
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if value > high or shift > 56:
-                raise ValueError("a number is too high")
-            if byte < 0x80:
-                return value
-            shift += 7
-
-    def time(self, before: _Before) -> int:
-        if before.wall_s is None:
-            wall_s = int.from_bytes(self.take(4), "big")
-        else:
-            coded = self.number(2**34)
-            wall_s = before.wall_s + (-(coded + 1 >> 1) if coded & 1 else coded >> 1)
-            if not 0 <= wall_s < 2**32:
-                raise ValueError("time")
-        before.wall_s = wall_s
-        return wall_s
-
-    def clock(self) -> int:
-        seconds, ms = _CLOCK.unpack(self.take(_CLOCK.size))
-        if ms > 999:
-            raise ValueError("milliseconds")
-        return int(seconds) * 1000 + int(ms)
-
-    def kind(self, code: int) -> str:
-        if code == _OTHER_KIND:
-            return self.text()
-        if code not in _KIND_NAMES:
-            raise ValueError(f"kind {code}")
-        return _KIND_NAMES[code]
-
-    def text(self) -> str:
-        head = self.number(TEXT_BYTES_MAX << 2 | 3)
-        length, coding = head >> 2, head & 3
-        if coding == _PLAIN:
-            return self.take(length).decode("utf-8")  # UnicodeDecodeError is a ValueError
-        if coding == _TAGGED_HEX:
-            letter = chr(self.byte())
-            return f"{letter}-{self.take(length).hex()}"
-        if coding == _FORTY:
-            return "".join(self._three(min(3, length - at)) for at in range(0, length, 3))
-        raise ValueError("coding of a text")
-
-    def _three(self, count: int) -> str:
-        value = int.from_bytes(self.take(1 if count == 1 else 2), "big")
-        if value >= 40**count:
-            raise ValueError("no letters")
-        return "".join(_ALPHABET[value // 40**place % 40] for place in reversed(range(count)))
-
-
 def fits(entries: Sequence[Entry], epoch: str, first: int) -> int:
     """How many of these consecutive entries go into one BRIEF."""
     room = FRAME_BYTES_MAX - HEAD_BYTES - MAC_BYTES
-    out, before = bytearray(1), _Before()
-    _put_text(out, epoch)
-    _put(out, first)
+    out, before = bytearray(1), Before()
+    put_text(out, epoch)
+    put(out, first)
     for count, entry in enumerate(entries):
         _put_entry(out, entry, before)
         if len(out) > room:

@@ -28,6 +28,7 @@ from edge_agent.uplink.packed import (
     tag_of,
     unseal,
 )
+from edge_agent.uplink.packed_words import KIND_CODES
 from tests.uplink.site import event_body
 
 VECTORS = json.loads((Path(__file__).parents[1] / "captures" / "packed.json").read_text())
@@ -155,7 +156,7 @@ def test_any_mix_of_entries_comes_back() -> None:
         first = n
         for _ in range(rng.randrange(1, 6)):
             span, wall_s = rng.choice([1, 2, 900]), rng.randrange(2**32)
-            kind = rng.choice([*packed.KIND_CODES, "something new"])
+            kind = rng.choice([*KIND_CODES, "something new"])
             made: Entry = rng.choice(
                 [
                     event(n, kind=kind, grade=rng.randrange(4), wall_s=wall_s, clock=rng.choice(packed.CLOCKS)),
