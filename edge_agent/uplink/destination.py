@@ -18,9 +18,10 @@ from edge_agent.uplink.contract import STREAMS, Ack, Batch, Refusal
 from edge_agent.uplink.intervals import Intervals
 from edge_agent.uplink.ledger import Ledger, Refused
 from edge_agent.uplink.link import Link, LinkError, Session
-from edge_agent.uplink.outbox import Flight, Outbox, Stream, Want
+from edge_agent.uplink.outbox import Outbox, Want
 from edge_agent.uplink.pace import Pace
 from edge_agent.uplink.source import MEMORY_PREFIX, RECORDS_MAX, Found, Source, SourceError
+from edge_agent.uplink.stream import Flight, Stream
 
 log = logging.getLogger("edge.uplink")
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from buffer.records import Priority
 from edge_agent.uplink.commands import CommandDesk
 from edge_agent.uplink.contract import Ack, Batch
-from edge_agent.uplink.outbox import Flight
+from edge_agent.uplink.stream import Flight
 
 
 class LinkError(Exception):

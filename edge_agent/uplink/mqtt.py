@@ -33,8 +33,8 @@ from edge_agent.uplink.command_contract import topic_cmd
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.link import LinkError, Receiver, Session
 from edge_agent.uplink.mqtt_commands import MqttCommands
-from edge_agent.uplink.outbox import Flight
 from edge_agent.uplink.path import Dial, in_thread
+from edge_agent.uplink.stream import Flight
 
 log = logging.getLogger("edge.mqtt")
 

@@ -14,8 +14,8 @@ from edge_agent.uplink import packed
 from edge_agent.uplink.brief import condense
 from edge_agent.uplink.contract import Ack, Batch, StreamAck
 from edge_agent.uplink.link import LinkError, Receiver, Session
-from edge_agent.uplink.outbox import Flight
 from edge_agent.uplink.packed import BriefAck, Echo
+from edge_agent.uplink.stream import Flight
 
 log = logging.getLogger("edge.packed")
 

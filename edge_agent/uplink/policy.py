@@ -15,8 +15,8 @@ from edge_agent.config import model
 from edge_agent.uplink.choice import Choice, Rule
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.link import Link, LinkError, Receiver, Session
-from edge_agent.uplink.outbox import Flight
 from edge_agent.uplink.path import Path
+from edge_agent.uplink.stream import Flight
 from edge_agent.uplink.traffic import Traffic
 
 log = logging.getLogger("edge.policy")

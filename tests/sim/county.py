@@ -22,7 +22,7 @@ from edge_agent.model import encode_instant
 from edge_agent.uplink import contract
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.link import LinkError, Receiver
-from edge_agent.uplink.outbox import Flight
+from edge_agent.uplink.stream import Flight
 from simulators.centre.check import VERSION, Rejected, encode, read_batch, read_state
 from simulators.centre.store import open_store
 from tests.sim.loop import ProcessLoop, World

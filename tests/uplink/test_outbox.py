@@ -9,8 +9,9 @@ import pytest
 from buffer.records import Priority
 from edge_agent.uplink.contract import Batch, Refusal, StreamAck
 from edge_agent.uplink.intervals import Intervals
-from edge_agent.uplink.outbox import ALARM_RESERVE, DOUBT_S, FLOOR_EVERY, Flight, Outbox, Want
+from edge_agent.uplink.outbox import ALARM_RESERVE, DOUBT_S, FLOOR_EVERY, Outbox, Want
 from edge_agent.uplink.source import Found
+from edge_agent.uplink.stream import Flight
 
 NOTHING: frozenset[Priority] = frozenset()
 

@@ -18,8 +18,8 @@ from edge_agent.uplink.destination import DECLINES_MAX, Destination, Parts
 from edge_agent.uplink.intervals import Intervals
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.link import LinkError, Receiver, Session
-from edge_agent.uplink.outbox import Flight
 from edge_agent.uplink.source import Source
+from edge_agent.uplink.stream import Flight
 from tests.uplink.site import CLOCK, MemoryJournal, event_body
 from tests.waiting import until
 

@@ -15,7 +15,7 @@ from edge_agent.uplink.gb26875.downlink import Downlink
 from edge_agent.uplink.gb26875.exchange import Exchange, Exchanges, Seen, Serials
 from edge_agent.uplink.gb26875.plan import Plan, Unit, Writer, split, time_of_instant
 from edge_agent.uplink.link import LinkError, Receiver
-from edge_agent.uplink.outbox import Flight
+from edge_agent.uplink.stream import Flight
 
 log = logging.getLogger("edge.gb26875")
 
