@@ -30,15 +30,15 @@ class Follower:
             self._lines.put(line)
 
     def next_id(self) -> str:
-        record = json.loads(self._lines.get(timeout=30))
+        record = json.loads(self._lines.get(timeout=60))
         return str(record["body"]["id"])
 
     def end(self) -> tuple[int, bytes]:
         self.child.send_signal(signal.SIGINT)
         assert self.child.stderr is not None
         said = self.child.stderr.read()
-        code = self.child.wait(30)
-        self._thread.join(30)
+        code = self.child.wait(60)
+        self._thread.join(60)
         assert self._lines.empty()
         self.child.stderr.close()
         self.child.stdout.close()  # type: ignore[union-attr]
@@ -122,4 +122,4 @@ def test_following_where_no_core_runs_shows_history_and_says_so(
     core.close_socket()
     follower = follow("--json")
     assert follower.next_id() == id_of(body(1))
-    assert follower.child.wait(30) == 2
+    assert follower.child.wait(60) == 2

@@ -62,7 +62,7 @@ def test_a_running_core_answers_and_stops_cleanly(
     assert json.loads(cli("status", "--json", "--config", str(site)).stdout)["gateway"] == "gw-1"
     assert json.loads(cli("alarms", "--json", "--config", str(site)).stdout) == []
     child.send_signal(number)
-    _, log = child.communicate(timeout=30)
+    _, log = child.communicate(timeout=60)
     assert child.returncode == 0
     assert b"stopping" in log
     assert not (site / "run" / "core.sock").exists()
@@ -75,7 +75,7 @@ def test_the_uplink_stops_cleanly_with_neither_core_nor_centre(site: Path, start
     child = start("uplink", "--config", str(site))
     until((site / "data" / "delivery.db").exists)
     child.send_signal(signal.SIGTERM)
-    _, log = child.communicate(timeout=30)
+    _, log = child.communicate(timeout=60)
     assert child.returncode == 0, log
 
 
@@ -83,7 +83,7 @@ def test_a_second_core_is_refused_and_says_why(cli: Cli, site: Path, start: Star
     start("run", "--config", str(site))
     until(core_answers(cli, site))
     second = start("run", "--config", str(site), "--lang", "zh")
-    _, said = second.communicate(timeout=30)
+    _, said = second.communicate(timeout=60)
     assert second.returncode == 2
     assert "另一个核心进程" in said.decode()
     assert cli("status", "--config", str(site)).exit_code in (0, 1, 2)
@@ -214,7 +214,7 @@ def test_a_log_that_nobody_reads_holds_up_no_request(cli: Cli, site: Path, start
 
     async def many() -> None:
         client = await LocalClient.connect(site / "run" / "core.sock")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for number in range(full // 20):
                 await client.request("uplink_fault", dest="county", code=f"code{number}")
             assert await client.request("status")
@@ -240,7 +240,7 @@ def test_a_profile_that_cannot_be_used_is_told_and_the_core_runs(
     sources = json.loads(cli("status", "--json", "--config", str(site)).stdout)["sources"]
     assert [(s["id"], s["up"], s["reason"]) for s in sources if s["kind"] == "panel"] == [("p1", False, "profile")]
     child.send_signal(signal.SIGTERM)
-    _, log = child.communicate(timeout=30)
+    _, log = child.communicate(timeout=60)
     assert child.returncode == 0, log
 
 
@@ -259,7 +259,7 @@ def test_a_core_that_could_watch_nothing_at_all_exits_78_and_says_why(
     assert checked.exit_code == 78
     assert profile in checked.stdout
     child = start("run", "--config", str(site))
-    _, said = child.communicate(timeout=30)
+    _, said = child.communicate(timeout=60)
     assert child.returncode == 78
     assert profile.encode() in said
 
@@ -293,5 +293,5 @@ def test_a_second_signal_no_longer_waits(environ: dict[str, str]) -> None:
     child.send_signal(signal.SIGTERM)
     assert child.stdout.readline() == b"asked\n"
     child.send_signal(signal.SIGTERM)
-    assert child.wait(30) == -signal.SIGTERM
+    assert child.wait(60) == -signal.SIGTERM
     child.stdout.close()

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -52,7 +53,9 @@ def commands_that_name(directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("broker", ["mosquitto", "iotcore"])
-def test_every_fire_of_the_story_is_heard_kept_and_delivered_once(broker: str, directory: Path) -> None:
+def test_every_fire_of_the_story_is_heard_kept_and_delivered_once_and_told_in_its_order(
+    broker: str, directory: Path
+) -> None:
     done = play("--json", "--seconds", "200", EDGE_DEMO_BROKER=broker, TMPDIR=str(directory))
     assert done.returncode == 0, done.stderr + done.stdout
     told = json.loads(done.stdout)
@@ -68,10 +71,11 @@ def test_every_fire_of_the_story_is_heard_kept_and_delivered_once(broker: str, d
     assert second["confirmed_ms"] is pressed["confirmed_ms"] is pressed["buzzer_ms"] is None
     assert told["buzzer_ms"] == max(first["buzzer_ms"], second["buzzer_ms"])
     assert told["durable_ms"] == max(first["durable_ms"], second["durable_ms"])
+    check_timeline(told["timeline"])
 
 
-def test_the_timeline_tells_the_scenes_in_their_order() -> None:
-    timeline = json.loads(play("--json", "--seconds", "200").stdout)["timeline"]
+def check_timeline(timeline: list[dict[str, Any]]) -> None:
+    """The scenes come in their order."""
     scenes = iter([(scene["who"], scene["what"]) for scene in timeline])
     wanted = [
         ("site", "started"),
@@ -149,8 +153,10 @@ def test_a_bound_ends_the_story_early_and_says_so(directory: Path) -> None:
     assert commands_that_name(directory) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("moment", ["2400 8N1", "fire at"])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [("2400 8N1", signal.SIGINT), ("2400 8N1", signal.SIGHUP), ("fire at", signal.SIGINT), ("fire at", signal.SIGTERM)],
+)
 def test_an_interruption_leaves_no_process_and_no_directory_behind(
     moment: str, number: signal.Signals, directory: Path
 ) -> None:

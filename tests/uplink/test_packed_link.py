@@ -231,7 +231,7 @@ async def test_nobody_without_the_key_confirms_an_alarm_or_stores_one(tmp_path: 
     rng = random.Random(5)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as liar:
         liar.bind(("127.0.0.1", 0))
-        liar.settimeout(10)
+        liar.settimeout(60)
         key_file = tmp_path / "packed.key"
         key_file.write_text(KEY.hex())
         config = site_config(tmp_path, 1, packed_port=liar.getsockname()[1], packed_key_file=key_file)
