@@ -35,7 +35,7 @@ class Board:
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def connect(cls, path: Path | str, timeout_s: float = 10.0) -> "Board":
+    async def connect(cls, path: Path | str, timeout_s: float = 60.0) -> "Board":
         """Wait until the core's board is there, then stay connected until `close()`. Raise TimeoutError."""
         board = cls(Path(path))
         board.start()
@@ -75,14 +75,14 @@ class Board:
         await asyncio.sleep(held_s)
         self.set(line, 0)
 
-    async def wait_connected(self, timeout_s: float = 10.0, *, connection: int = 1) -> None:
+    async def wait_connected(self, timeout_s: float = 60.0, *, connection: int = 1) -> None:
         """Wait for the state message of the `connection`-th connection. Raise TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while self.connections < connection or self._writer is None:
                 await self._wait_news()
 
     async def wait_output(
-        self, line: int, level: bool | int, timeout_s: float = 10.0, *, after_ns: int | None = None
+        self, line: int, level: bool | int, timeout_s: float = 60.0, *, after_ns: int | None = None
     ) -> int:
         """Wait until an output has this level; return the monotonic ns of the change. Raise TimeoutError.
 

@@ -68,7 +68,7 @@ class Broker:
         else:
             raise NoBroker(wanted)
 
-    async def start(self, patience_s: float = 20.0) -> None:
+    async def start(self, patience_s: float = 60.0) -> None:
         """Start it and wait until it accepts; after it was killed, on its old port. Raise TimeoutError, ChildProcessError."""
         for left in reversed(range(1 if self.port else _ATTEMPTS)):
             port = self.port or free_port()

@@ -29,6 +29,7 @@ from simulators.panel_talk import talk_of
 from simulators.pty_port import PtyPort
 
 HEARD_BYTES: Final = 4096
+SPEAKS_S: Final = (0.0, 0.2, 0.6)  # after it was opened: a host throws away what came before it was ready to listen
 
 
 class PanelSim:
@@ -40,7 +41,7 @@ class PanelSim:
         self.heard = bytearray()  # the last bytes the host sent
         self._talk = talk_of(protocol)
         self._char_s = self._talk.line.char_bits / (baud or self._talk.line.baud) if paced else 0.0
-        self._port = PtyPort(link, self._bytes, on_open=self._keep_alive_now)
+        self._port = PtyPort(link, self._bytes, on_open=self._opened)
         self._inbox = bytearray()
         self._waiting: deque[bytes] = deque()  # answers for the next polls
         self._out: asyncio.Queue[tuple[bytes, asyncio.Future[int] | None]] = asyncio.Queue()
@@ -101,6 +102,10 @@ class PanelSim:
         self._port.come_back()
 
     # -- the line ------------------------------------------------------------------------------------------------
+    def _opened(self) -> None:
+        for after_s in SPEAKS_S:
+            asyncio.get_running_loop().call_later(after_s, self._keep_alive_now)
+
     def _bytes(self, data: bytes) -> None:
         self.heard += data
         del self.heard[:-HEARD_BYTES]

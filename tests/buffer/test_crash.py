@@ -37,7 +37,7 @@ for i in itertools.count():
     if rate:
         time.sleep(rate)
     elif i % 200 == 199:
-        journal.flush(5)
+        journal.flush(60)
 """
 
 

@@ -26,7 +26,7 @@ def test_a_reader_follows_a_writer_without_a_hole(make_journal: MakeJournal, tmp
             journal.append(A if i % 3 else T, b"%d" % i)
             i += 1
             if i % 100 == 0:
-                journal.flush(5)
+                journal.flush(60)
 
     thread = threading.Thread(target=write)
     thread.start()
@@ -50,7 +50,7 @@ def test_a_reader_never_stops_the_log_from_being_recycled(make_journal: MakeJour
         for _ in range(50):
             journal.append(A, b"x" * 2000)
             journal.append(F, b"x")
-        journal.flush(5)
+        journal.flush(60)
         reader.read(A, reader.epochs(A)[0], i)
         reader.history(5)
         reader.heads()
@@ -63,7 +63,7 @@ def test_limits_hold_and_one_record_always_comes(make_journal: MakeJournal, tmp_
     for rank in (A, T, M):
         for _ in range(30):
             journal.append(rank, b"x" * 1000)
-    journal.flush(5)
+    journal.flush(60)
     with JournalReader.open(tmp_path / "j") as reader:
         for rank in (A, T, M):
             epoch = reader.epochs(rank)[0]
@@ -76,7 +76,7 @@ def test_limits_hold_and_one_record_always_comes(make_journal: MakeJournal, tmp_
 def test_a_replaced_file_is_noticed(make_journal: MakeJournal, tmp_path: Path) -> None:
     journal = make_journal()
     journal.append(A, b"old")
-    journal.flush(5)
+    journal.flush(60)
     with JournalReader.open(tmp_path / "j") as reader:
         old = reader.epochs(A)
         journal.close()
@@ -85,7 +85,7 @@ def test_a_replaced_file_is_noticed(make_journal: MakeJournal, tmp_path: Path) -
         assert reader.epochs(A) == [] and reader.read(A, old[0]) == []
         journal = make_journal()
         journal.append(A, b"new")
-        journal.flush(5)
+        journal.flush(60)
         assert reader.epochs(A) != old
         assert [record.body for record in reader.read(A, reader.epochs(A)[0])] == [b"new"]
 
@@ -103,7 +103,7 @@ def test_a_record_with_a_bad_checksum_is_left_out_and_reported_and_hides_nothing
     journal = make_journal()
     for i in range(20):
         journal.append(A, b"alarm %02d" % i)
-    journal.flush(5)
+    journal.flush(60)
     journal.close()
     path = tmp_path / "j" / "vital.db"
     image = path.read_bytes()
@@ -126,7 +126,7 @@ def test_history_is_newest_first_over_all_event_streams(make_journal: MakeJourna
     order = [A, F, A, S, F, S, A]
     for i, rank in enumerate(order):
         journal.append(rank, b"%d" % i)
-    journal.flush(5)
+    journal.flush(60)
     with JournalReader.open(tmp_path / "j") as reader:
         assert [record.body for record in reader.history(5)] == [b"6", b"5", b"4", b"3", b"2"]
         assert [record.body for record in reader.history(5, [A])] == [b"6", b"2", b"0"]
@@ -139,7 +139,7 @@ def test_export_is_one_json_object_a_line(make_journal: MakeJournal, tmp_path: P
     journal = make_journal()
     journal.append(A, '{"kind":"fire","name":"三层走廊"}'.encode())
     journal.append(M, b"\xff\xd8\xff")
-    journal.flush(5)
+    journal.flush(60)
     with JournalReader.open(tmp_path / "j") as reader:
         lines = [json.loads(line) for line in reader.export()]
         epochs = reader.epochs()
@@ -154,11 +154,11 @@ def test_stats_say_what_is_there(make_journal: MakeJournal, tmp_path: Path) -> N
     for _ in range(7):
         journal.append(A, b"x")
         journal.append(T, b"x")
-    journal.flush(5)
+    journal.flush(60)
     epoch = journal.vital.store.epoch if journal.vital.store else ""
     journal.confirm("c", epoch, A, 5)
     journal.confirm("stranger", epoch, A, 7)
-    journal.flush(5)
+    journal.flush(60)
     with JournalReader.open(tmp_path / "j") as reader:
         stats = reader.stats()
     vital = stats["vital"]
@@ -178,7 +178,7 @@ def test_another_user_who_may_only_read_can_read(make_journal: MakeJournal, tmp_
         pytest.skip("needs root to become another user")
     journal = make_journal()
     journal.append(A, b"fire")
-    journal.flush(5)
+    journal.flush(60)
     if not running:
         journal.close()
     for path in [*tmp_path.parents]:

@@ -38,11 +38,11 @@ for i in range(int(sys.argv[2])):
     journal.append(Priority.STATUS, b"status %06d " % i + b"," * 100)
     journal.append(Priority.TELEMETRY, os.urandom(60).hex().encode())
     if i % 50 == 0:
-        journal.flush(20)
+        journal.flush(60)
     if i == int(sys.argv[2]) // 2:
         for name in ("vital.db", "bulk.db"):
             assert sqlite3.connect(Path(sys.argv[1]) / name).execute("PRAGMA wal_checkpoint").fetchone()[0] == 0
-assert journal.flush(20)
+assert journal.flush(60)
 os._exit(9)
 """
 
@@ -122,11 +122,11 @@ def test_damage_found_at_the_start_costs_no_start_and_no_readable_record(
     damage(tmp_path / "j" / "vital.db")
     journal = make_journal()
     ticket = journal.append(A, b"fire after the damage")
-    assert journal.flush(5)
+    assert journal.flush(60)
     assert ticket.name is not None and ticket.name.epoch != old_epoch
     assert faults[0].code == "set_aside" and faults[0].file == "vital.db"
     until(lambda: salvaged(faults))
-    journal.flush(5)
+    journal.flush(60)
     after = contents(tmp_path / "j")
     for name, body in events(after).items():
         if name != ticket.name:
@@ -166,7 +166,7 @@ def test_damage_to_bulk_never_touches_vital(
     journal = make_journal()
     ticket = journal.append(A, b"fire")
     reading = journal.append(T, b"reading")
-    assert journal.flush(5) and ticket.name and reading.name
+    assert journal.flush(60) and ticket.name and reading.name
     assert {fault.file for fault in faults if fault.code == "set_aside"} == {"bulk.db"}
     until(lambda: salvaged(faults))
     after = contents(tmp_path / "j")
@@ -218,7 +218,7 @@ def test_the_background_check_finds_a_damaged_page(
     journal = make_journal(background_check=True)
     until(lambda: salvaged(faults))
     ticket = journal.append(A, b"fire")
-    assert journal.flush(5) and ticket.name
+    assert journal.flush(60) and ticket.name
 
 
 def test_the_slow_scrub_finds_a_flipped_bit(
@@ -245,7 +245,7 @@ def test_a_damaged_page_met_while_writing_costs_no_alarm(
 ) -> None:
     journal = make_journal(background_check=False)
     tickets = [journal.append(A, b"%d" % i, {"latched": b"%d" % i}) for i in range(200)]
-    journal.flush(10)
+    journal.flush(60)
     store = journal.vital.store
     assert store is not None
     store.checkpoint(truncate=True)
@@ -256,7 +256,7 @@ def test_a_damaged_page_met_while_writing_costs_no_alarm(
     store.db.execute("PRAGMA shrink_memory")
     until(lambda: journal.append(A, b"after").error or any(fault.code == "set_aside" for fault in faults), "set aside")
     last = journal.append(A, b"last")
-    assert journal.flush(10)
+    assert journal.flush(60)
     assert last.name and tickets[0].name and last.name.epoch != tickets[0].name.epoch
     assert journal.state() == {"latched": b"199"}, "memory still had it"
 
@@ -266,13 +266,13 @@ def test_a_directory_that_vanishes_is_made_again_and_the_loss_is_told(
 ) -> None:
     journal = make_journal()
     journal.append(A, b"fire", {"latched": b"1"})
-    journal.flush(10)
+    journal.flush(60)
     old = journal.vital.store.epoch if journal.vital.store else ""
     shutil.rmtree(tmp_path / "j")
     until(lambda: [fault for fault in faults if fault.file == "vital.db"])
     until(lambda: journal.vital.store is not None)
     ticket = journal.append(A, b"next")
-    assert journal.flush(10) and ticket.name and ticket.name.epoch != old
+    assert journal.flush(60) and ticket.name and ticket.name.epoch != old
     assert journal.state() == {"latched": b"1"}
     gaps = [body for body in contents(tmp_path / "j").values() if is_gap(body)]
     assert any(covers(body, Name(old, A, 1)) for body in gaps)
@@ -281,7 +281,7 @@ def test_a_directory_that_vanishes_is_made_again_and_the_loss_is_told(
 def test_a_missing_directory_is_made(make_journal: MakeJournal, tmp_path: Path) -> None:
     journal = make_journal(tmp_path / "a" / "b")
     ticket = journal.append(A, b"fire")
-    assert journal.flush(5) and ticket.name
+    assert journal.flush(60) and ticket.name
 
 
 def test_after_a_power_cut_a_new_epoch_begins_in_the_same_file(
@@ -290,14 +290,14 @@ def test_after_a_power_cut_a_new_epoch_begins_in_the_same_file(
     before = crashed(tmp_path / "j", 10)
     journal = make_journal(boot_id="boot-b")
     ticket = journal.append(A, b"fire")
-    journal.flush(5)
+    journal.flush(60)
     assert ticket.name and ticket.name.n == 1 and ticket.name.epoch not in {name.epoch for name in before}
     assert events(before).items() <= contents(tmp_path / "j").items()
     assert faults == []
     journal.close()
     after = make_journal(boot_id="boot-c")
     second = after.append(A, b"fire")
-    after.flush(5)
+    after.flush(60)
     assert second.name and (second.name.epoch, second.name.n) == (ticket.name.epoch, 2), "it was closed in order"
 
 
@@ -307,7 +307,7 @@ def test_killed_without_a_power_cut_the_epoch_goes_on(
     before = crashed(tmp_path / "j", 10)
     journal = make_journal(boot_id="boot-a")
     ticket = journal.append(A, b"fire")
-    journal.flush(5)
+    journal.flush(60)
     assert ticket.name == Name(next(iter(before)).epoch, A, 11) and faults == []
 
 
@@ -334,7 +334,7 @@ def test_a_set_aside_cut_between_its_renames_mixes_no_files(
     path.rename(path.with_name("vital.db.bad-1"))  # and the power went before the -wal followed
     journal = make_journal()
     until(lambda: salvaged(faults))
-    journal.flush(5)
+    journal.flush(60)
     assert events(contents(tmp_path / "j")) == events(before)
     assert path.with_name("vital.db.bad-1-wal").exists()
 
@@ -347,7 +347,7 @@ def test_damage_after_damage_keeps_every_file_and_every_epoch(
         journal = make_journal()
         until(lambda turn=turn: len(salvaged(faults)) >= turn)
         tickets = [journal.append(A, b"turn %d, %d" % (turn, i)) for i in range(20)]
-        journal.flush(5)
+        journal.flush(60)
         expected |= {ticket.name: ticket.body for ticket in tickets if ticket.name}
         journal.close()
         header(tmp_path / "j" / "vital.db")
@@ -365,7 +365,7 @@ def test_every_single_flipped_bit_is_either_caught_or_harmless(make_journal: Mak
         journal.append(A, b"alarm %d" % i, {"k": b"%d" % i})
         journal.append(T, b"reading %d" % i)
     journal.confirm("c", journal.vital.store.epoch if journal.vital.store else "", A, 3)
-    journal.flush(5)
+    journal.flush(60)
     journal.close()
     expected = contents(tmp_path / "j")
     chance = random.Random(20261123)
@@ -402,12 +402,12 @@ def test_a_wal_removed_under_the_open_file_costs_nothing(
 ) -> None:
     journal = make_journal()
     first = [journal.append(A, b"fire %d" % i, {"latched": b"%d" % i}) for i in range(30)]
-    assert journal.flush(10)
+    assert journal.flush(60)
     wal_removed(tmp_path / "j" / "vital.db")
     second = [journal.append(A, b"before it was noticed")]
     until(lambda: [fault for fault in faults if fault.code == "vanished"])
     second.append(journal.append(A, b"after"))
-    assert journal.flush(10)
+    assert journal.flush(60)
     assert [ticket.name.n for ticket in first + second if ticket.name] == list(range(1, 33)), "the epoch goes on"
     shutil.copytree(tmp_path / "j", tmp_path / "killed")  # as a process killed now would leave it
     kept = contents(tmp_path / "killed")
@@ -421,11 +421,11 @@ def test_a_file_cut_short_under_the_journal_is_noticed_and_work_goes_on(
     journal = make_journal()
     for i in range(2000):
         journal.append(A, b"fire %d " % i + b"." * 200, {"latched": b"%d" % i})
-    assert journal.flush(10)
+    assert journal.flush(60)
     damage(tmp_path / "j" / "vital.db")
     until(lambda: [fault for fault in faults if fault.code == "set_aside"])
     last = journal.append(A, b"last")
-    assert journal.flush(10) and last.name
+    assert journal.flush(60) and last.name
     assert journal.state() == {"latched": b"1999"}, "memory still had it"
     assert [fault.code for fault in faults].count("set_aside") == 1, "and not the new one after it"
 
@@ -437,15 +437,15 @@ def test_a_file_that_gives_room_back_is_not_taken_for_cut_short(
     path = tmp_path / "j" / "vital.db"
     for i in range(8000):
         journal.append(S, b"state %d " % i + b"." * 400)
-    assert journal.flush(20)
+    assert journal.flush(60)
     store = journal.vital.store
     assert store is not None
     store.checkpoint()
     largest = path.stat().st_size
     journal.confirm("c", store.epoch, S, 7990)
-    until(lambda: journal.append(A, b"fire") and journal.flush(5) and path.stat().st_size < largest // 2)
+    until(lambda: journal.append(A, b"fire") and journal.flush(60) and path.stat().st_size < largest // 2)
     journal.append(A, b"fire")
-    assert journal.flush(5)
+    assert journal.flush(60)
     assert [fault.code for fault in faults if fault.code == "set_aside"] == []
 
 
@@ -456,13 +456,13 @@ def test_a_card_that_kept_nothing_of_what_it_said_it_had_written_is_given_no_nam
     journal = make_journal(boot_id="boot-a")
     card = {path: path.read_bytes() for path in directory.iterdir() if path.name.startswith("vital.db")}
     told = [journal.append(A, b"alarm %d" % i) for i in range(3)]
-    assert journal.flush(10)
+    assert journal.flush(60)
     journal.close()
     for path, content in card.items():
         path.write_bytes(content)
     again = make_journal(boot_id="boot-b")
     new = again.append(A, b"another alarm")
-    assert again.flush(10)
+    assert again.flush(60)
     assert new.name not in {ticket.name for ticket in told}
 
 

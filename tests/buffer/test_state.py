@@ -37,7 +37,7 @@ def test_the_newest_change_of_a_value_wins_whatever_the_order_of_the_commits(tmp
     store = journal.vital.store
     assert isinstance(store, VitalStore)
     journal._vital_writer.stop()
-    journal._vital_writer.runner.join(10)
+    journal._vital_writer.runner.join(60)
     journal.vital.open(0)
     store = journal.vital.store
     assert isinstance(store, VitalStore)
@@ -61,7 +61,7 @@ def test_values_that_come_and_go_use_the_same_rows_again(tmp_path: Path) -> None
     for count in range(300):
         journal.append(Priority.ALARM, b"{}", {f"au:{count}": b"x", "kept": str(count).encode()})
         journal.append(Priority.ALARM, b"{}", {f"au:{count}": None})
-        assert journal.flush(10)
+        assert journal.flush(60)
     store = journal.vital.store
     assert isinstance(store, VitalStore)
     assert journal.state() == {"kept": b"299"}
@@ -72,6 +72,6 @@ def test_values_that_come_and_go_use_the_same_rows_again(tmp_path: Path) -> None
     again = open_journal(tmp_path)
     assert again.state() == {"kept": b"299"}
     again.append(Priority.ALARM, b"{}", {"au:new": b"1", "kept": None})
-    assert again.flush(10)
+    assert again.flush(60)
     assert again.state() == {"au:new": b"1"}
     again.close()

@@ -200,7 +200,7 @@ def rude_server(path: Path, *, answer: bool) -> Iterator[None]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield
-        thread.join(10)
+        thread.join(60)
         for connection in kept:
             connection.close()
 

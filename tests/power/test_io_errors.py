@@ -64,7 +64,7 @@ class Run:
             for rank in (*Priority, *Priority):
                 state = {"k": b"v"} if rank is Priority.ALARM else None
                 self.tickets.append(journal.append(rank, b"%d" % len(self.tickets) * 40, state))
-                assert journal.flush(10), "a writer hangs"
+                assert journal.flush(60), "a writer hangs"
         # What waited for the medium and was not written by the end is refused: nothing stays without an answer.
         assert all(ticket.settled for ticket in self.tickets)
 
@@ -81,7 +81,7 @@ class Run:
         opened = Journal.open(self.recording.mount, SETTINGS, self.faults.append, boot_id="boot")
         with contextlib.closing(opened) as journal:
             new = journal.append(Priority.ALARM, b"new")
-            assert journal.flush(10)
+            assert journal.flush(60)
             eventually(self._all_salvaged, "what was set aside is salvaged")
         with JournalReader.open(self.recording.mount) as reader:
             there = {record.name: record.body for record in reader.records()}

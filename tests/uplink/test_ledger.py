@@ -120,7 +120,7 @@ def test_a_ledger_that_cannot_be_written_keeps_its_notes_and_says_so_once(
     assert not ledger.flush(1.0)
     ledger.note("county", "e1", Priority.ALARM, Intervals([(1, 9)]))
     database.execute("PRAGMA query_only = 0")
-    assert recovered.wait(20)
+    assert recovered.wait(60)
     assert said == ["failing", "recovered"]
     ledger.close()
     assert reopened(path)["e1", Priority.ALARM].through == 9
@@ -144,7 +144,7 @@ def test_a_ledger_that_cannot_even_be_opened_remembers_by_itself_until_it_can(tm
     assert ledger.refused("county") == []
     ledger.note("county", "mem-1", Priority.ALARM, Intervals([(1, 5)]))
     blocked.unlink()
-    assert recovered.wait(20)
+    assert recovered.wait(60)
     assert said == ["failing", "recovered"]
     ledger.close()
     assert reopened(path)["mem-1", Priority.ALARM].through == 5
