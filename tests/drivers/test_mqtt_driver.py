@@ -22,7 +22,8 @@ from drivers.profile import load_profiles
 from edge_agent.config.model import Mqtt
 from edge_agent.config.model import MqttDevice as Configured
 from simulators.mqtt_devices import EspHome, Publisher, Tasmota, Zigbee2Mqtt
-from tests.brokers import Broker, Certificates, free_port
+from simulators.ports import free_port
+from tests.brokers import Broker, Certificates
 from tests.core.house import Site
 
 PATIENCE_S = 40.0

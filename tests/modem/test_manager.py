@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jeepney import message_bus, new_method_call
+from jeepney.io.asyncio import DBusRouter, open_dbus_connection
 
 from edge_agent.config.model import Link
 from edge_agent.config.model import Modem as Settings
 from edge_agent.tasks import end
 from edge_agent.uplink.link import LinkError
+from edge_agent.uplink.modem.bus import NAME, ROOT, Bus
 from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.manager import ManagedModem, Pace, find, network_utc_ns
 from edge_agent.uplink.modem.pin import PinMemory
@@ -141,6 +144,20 @@ async def test_a_modem_that_was_pulled_and_put_back_is_found_under_its_new_index
         await on.up()
         assert on.modem.interface == "wwan1"
         assert on.modem.counts["found_anew"] == 2
+
+
+async def test_a_call_that_is_cancelled_as_the_connection_closes_spoils_nothing(short: Path) -> None:
+    async with private_bus(short) as address:
+        silent = await open_dbus_connection(address)
+        async with DBusRouter(silent) as router:
+            await router.send_and_get_reply(new_method_call(message_bus, "RequestName", "su", (NAME, 4)))
+        async with Bus(address) as bus:
+            asking = asyncio.create_task(bus.call(ROOT, NAME, "Never"))
+            await until(lambda: bus._router._replies._futures, "it waits for the answer")
+            asyncio.get_running_loop().call_soon(asking.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await silent.close()
 
 
 async def test_an_unconnected_modem_is_connected_if_nobody_else_does_it(short: Path) -> None:

@@ -20,10 +20,11 @@ from edge_agent.core import Core
 from edge_agent.model import Kind
 from edge_agent.no_journal import NoJournal
 from edge_agent.uplink.main import UplinkProcess
-from tests.core.house import CONTACT, PATIENCE_S, House, Site
+from tests.core.house import CONTACT, House, Site
 from tests.receivers.bench import NOON, Bench, free_port
 from tests.uplink.gb26875.site import gb_uplink
 from tests.uplink.site import CLOCK
+from tests.waiting import PATIENCE_S
 
 AT = datetime(2026, 11, 26, 11, 59, 58)
 SENT = write_time(AT, bcd=False)

@@ -43,8 +43,8 @@ class Bus:
     ) -> None:
         try:
             await self._router.__aexit__(None, None, None)
-        except (OSError, EOFError):
-            pass
+        except (OSError, EOFError, asyncio.InvalidStateError):
+            pass  # the last: the library tells every call that the connection is gone, also one cancelled in this very turn
         finally:
             self._connection.writer.close()
 
@@ -60,6 +60,11 @@ class Bus:
         except TimeoutError:
             raise BusFault("no_answer", method) from None
         except Exception as fault:  # the library's own kinds: a closed connection, a message it cannot read
+            task = asyncio.current_task()
+            if (
+                task is not None and task.cancelling()
+            ):  # when both fall together the library forgets that we were cancelled
+                raise asyncio.CancelledError from fault
             raise BusFault("bus_lost", ascii(fault)[:200]) from fault
         if reply.header.message_type is MessageType.error:
             name = next((str(value) for key, value in reply.header.fields.items() if key.name == "error_name"), "error")

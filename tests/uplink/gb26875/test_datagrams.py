@@ -13,7 +13,8 @@ from drivers.codecs.gb26875.objects import DeviceQuery
 from edge_agent.config.load import load
 from tests.uplink.gb26875.site import fires, gb_centre, gb_config, gb_uplink
 from tests.uplink.gb26875.test_session import done, journal_of
-from tests.uplink.site import running_uplink, until
+from tests.uplink.site import running_uplink
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
