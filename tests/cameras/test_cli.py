@@ -14,7 +14,8 @@ import pytest
 from drivers.messages import PanelEvent
 from simulators import camera as simulated
 from tests.cameras.test_service import media_of, pictures
-from tests.core.house import PATIENCE_S, Site, site
+from tests.core.house import Site, site
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 

@@ -35,10 +35,10 @@ from tests.uplink.site import (
     running_uplink,
     site_config,
     stored,
-    until,
-)  # fmt: skip
+)
 from tests.uplink.test_outbox import NOTHING, outbox, send
 from tests.uplink.test_policy import NOBODY, Road
+from tests.waiting import until
 
 STREAMS = ("alarm", "fault", "status", "telemetry", "media")
 
