@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import json
 import tomllib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.footprint import PROFILE
@@ -193,9 +193,14 @@ async def points(sizes: Sequence[int], seconds: float) -> dict[str, object]:
         "floor": {"cpu_s_per_min": round(floor["cpu_s"] / seconds * 60, 3), "rss_mb": floor["rss_mb"]},
         "each": each,
         "largest": each[-1],
-        "linear_cpu": round(each[-1]["cpu_us_a_reading"] / each[0]["cpu_us_a_reading"], 3),
-        "linear_rss": round(each[-1]["rss_kb_a_point"] / each[0]["rss_kb_a_point"], 3),
+        "linear_cpu": _over(each, "cpu_us_a_reading"),
+        "linear_rss": _over(each, "rss_kb_a_point"),
     }
+
+
+def _over(each: Sequence[Mapping[str, float]], key: str) -> float:
+    """The largest size's figure over the smallest's; a figure too small to measure makes the ratio large, not small."""
+    return round(each[-1][key] / max(each[0][key], 0.01), 3)
 
 
 def main() -> None:

@@ -231,6 +231,7 @@ _RECEIVERS: Mapping[str, tuple[float, float, int, str]] = {
     "elec-7b7b": (3600.0, 60.0, 9600, "8N1"),
     "espa444": (120.0, 15.0, 9600, "7E1"),
     "gb26875": (90.0, 60.0, 9600, "8N1"),
+    "ks68": (120.0, 60.0, 0, ""),
     "nb": (259_200.0, 60.0, 0, ""),
 }
 
@@ -263,6 +264,12 @@ def _talk(receiver: Receiver, profiles: Profiles, wiring: Wiring) -> "Callable[[
         from drivers.receivers.elec_7b7b import Elec7b7bTalk
 
         return Elec7b7bTalk
+    if receiver.protocol == "ks68":
+        from drivers.ks_map import compile_profile
+        from drivers.receivers.ks_breaker import KsTalk
+
+        breaker = compile_profile(profiles.get("ks-breaker").data, name="ks-breaker")
+        return lambda: KsTalk(breaker)
     if receiver.protocol == "contact-id":
         from drivers.receivers.contact_line import ContactLineTalk
 

@@ -129,9 +129,43 @@ class BreakerLine(PtyLine):
         return frame
 
 
-async def serve(line: BreakerLine) -> None:
+class Concentrator(BreakerLine):
+    """The same behind one TCP connection that the concentrator opens itself. Raise OSError where nobody listens."""
+
+    def __init__(self, breakers: Iterable[Breaker], *, resend_s: float = RESEND_S) -> None:
+        super().__init__(breakers, baud=None, resend_s=resend_s)
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def dial(self, host: str, port: int) -> None:
+        """Connect, log in and beat once."""
+        reader, self._writer = await asyncio.open_connection(host, port)
+        self.start(self._listen(reader))
+        self.log_in()
+        self.beat()
+
+    def send(self, data: bytes) -> None:
+        """Over the connection instead of a line."""
+        if self._writer is not None:
+            self._writer.write(data)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        while data := await reader.read(4096):
+            self.received(data)
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        self.unplug()
+        if self._writer is not None:
+            self._writer.close()
+
+
+async def serve(line: BreakerLine, dial: tuple[str, int] | None) -> None:
     """Answer until stdin ends, telling on standard output where."""
-    print(line.plug(), flush=True)
+    if isinstance(line, Concentrator) and dial is not None:
+        await line.dial(*dial)
+        print(f"{dial[0]}:{dial[1]}", flush=True)
+    else:
+        print(line.plug(), flush=True)
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     while words := (await commands.readline()).decode(errors="replace").split():
@@ -150,13 +184,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--breaker", action="append", default=[], metavar="ADDRESS", help="12 digits")
     parser.add_argument("--baud", type=int, default=9600, help="0: at once")
     parser.add_argument("--link", type=Path, help="symlink to the pty")
+    parser.add_argument("--dial", metavar="HOST:PORT", help="be a concentrator that connects to a receiver")
     args = parser.parse_args(argv)
     addresses = args.breaker or ["202106171055"]
     if any(len(address) != 12 or not address.isdecimal() for address in addresses):
         parser.error("--breaker: 12 digits")
-    line = BreakerLine([Breaker(address) for address in addresses], baud=args.baud or None, link=args.link)
+    host, _, port = (args.dial or "").rpartition(":")
+    if args.dial and not (host and port.isdecimal()):
+        parser.error("--dial HOST:PORT")
+
+    async def work() -> None:
+        breakers = [Breaker(address) for address in addresses]
+        line = Concentrator(breakers) if host else BreakerLine(breakers, baud=args.baud or None, link=args.link)
+        await serve(line, (host, int(port)) if host else None)
+
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(line))
+        asyncio.run(work())
     return 0
 
 

@@ -103,6 +103,11 @@ def is_measure(frame: Frame) -> bool:
     return frame.function == STATE and not frame.from_master and frame.data.startswith(_MEASURE_HEAD)
 
 
+def nodes_of(frame: Frame) -> list[str]:
+    """The breakers a concentrator names in its heartbeat."""
+    return [frame.data[n : n + 6].hex().upper() for n in range(6, len(frame.data) - 6, 6)]
+
+
 def points_of(frame: Frame) -> dict[int, int]:
     """State points by number: all of them in an answer, the one that changed in a fault."""
     if is_state(frame):
@@ -218,12 +223,10 @@ def _fields(frame: Frame) -> dict[str, object]:
         fields["direction"] = "host_to_panel"
     data = frame.data
     if frame.function in (LOGIN, HEARTBEAT):  # the address is blank; the gateway names itself in the data
-        nodes = [data[n : n + 6].hex() for n in range(6, len(data) - 6, 6)] if frame.function == HEARTBEAT else None
-        after = 6 + 6 * len(nodes or ())
+        nodes = [node.lower() for node in nodes_of(frame)] if frame.function == HEARTBEAT else []
+        after = 6 + 6 * len(nodes)
         fields |= {"gateway": data[:6].hex(), "sequence": data[after] if len(data) > after else None}
-        if nodes is not None:
-            fields["nodes"] = nodes
-        return fields
+        return fields | ({"nodes": nodes} if frame.function == HEARTBEAT else {})
     fields["node"] = frame.node.lower()
     if frame.function == FAULT and not frame.from_master:
         return fields | _fault(data)

@@ -37,7 +37,7 @@ _SOURCES: Final = (
 _WAYS: Final = {
     **dict.fromkeys(("gb26875", "elec-7b7b"), ("listen", "port")),
     **dict.fromkeys(("espa444", "contact-id"), ("port",)),
-    "dc09": ("listen",),
+    **dict.fromkeys(("dc09", "ks68"), ("listen",)),
     "nb": ("listen", "folder"),
 }
 _TRANSPORTS: Final = {"gb26875": ("tcp", "udp"), "dc09": ("tcp", "udp"), "nb": ("udp", "coap")}
@@ -48,6 +48,7 @@ _WIRE_ADDRESSES: Final = {
     "espa444": re.compile(""),  # one panel on a line
     "contact-id": re.compile(r"[0-9A-F]{4,10}"),
     "elec-7b7b": re.compile(r"[0-9A-Za-z]{1,14}"),
+    "ks68": re.compile(r"[0-9]{12}"),
 }
 _OF_PROTOCOL: Final = {"key_file": "dc09", "profile": "espa444"}  # keys of a device
 _ALL_WAYS: Final = ("listen", "port", "folder")

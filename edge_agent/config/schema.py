@@ -348,9 +348,9 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "id": Key(zh=_ID.zh, en=_ID.en, example='"net1"', form="id"),
             "protocol": Key(
                 zh="规约: gb26875 (GB/T 26875.3), dc09 (SIA DC-09), nb (NB-IoT 探测器), espa444 (寻呼口), contact-id (串口), "
-                "elec-7b7b (4G 电气火灾装置)",
+                "elec-7b7b (4G 电气火灾装置), ks68 (京硅断路器集中器)",
                 en="GB/T 26875.3, SIA DC-09, NB-IoT detectors, ESPA 4.4.4 (a panel's pager port), Contact ID on a serial line, "
-                "reports of 4G electrical-fire units",
+                "reports of 4G electrical-fire units, concentrators of KS breakers",
                 example='"gb26875"',
                 choices=RECEIVERS,
             ),
