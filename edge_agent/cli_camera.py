@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from edge_agent.cli_base import FilePath
-from edge_agent.cli_run import load_or_complain
 from edge_agent.config.model import Camera as Settings
 from edge_agent.config.model import Config
 from edge_agent.terminal import CONFIG, FAILURES, OK, USAGE, WARNINGS, CliContext, print_json, print_lines
@@ -29,6 +28,8 @@ def camera_group() -> None:
 def test(obj: CliContext, name: str, out: Path | None, before: bool) -> int:
     """One picture from NAME, or from each."""
     import asyncio
+
+    from edge_agent.cli_run import load_or_complain
 
     config = load_or_complain(obj).config
     if config is None:

@@ -4,7 +4,6 @@ import ipaddress
 import itertools
 import os
 import re
-import socket
 import stat
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -598,6 +597,8 @@ def check_receiver_keys(site: Site) -> None:
 
 def check_listening(site: Site) -> None:
     """Every address to listen at must be one of this machine now. Whether its port is free is the running agent's to know."""
+    import socket
+
     for receiver in site.items("receiver"):
         listen = receiver.values.get("listen")
         address = _ip(listen) if listen else None

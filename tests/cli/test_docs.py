@@ -46,7 +46,7 @@ def gateway(core: Any, tmp_path: Path, kept: Any) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("line", blocks("cli.md", "sh"))
+@pytest.mark.parametrize("line", list(blocks("cli.md", "sh")))
 def test_an_example_runs(gateway: Path, environ: dict[str, str], line: str) -> None:
     agent = f"{shlex.quote(sys.executable)} -m edge_agent --config {shlex.quote(str(gateway))}"
     runnable = re.sub(r"\bedge-agent\b", lambda match: agent, line)
