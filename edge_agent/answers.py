@@ -55,6 +55,8 @@ class Answers:
             "patrol_forget": self._patrol_forget,
             "media": lambda request, peer: core.media.take(request),
             "camera_state": self._camera_state,
+            "linkage": lambda request, peer: core.linkage_rows(),
+            "linkage_order": self._linkage_order,
             "confirm": self._confirm,
             "delivered": self._delivered,
             "uplink_state": self._uplink_state,
@@ -171,6 +173,9 @@ class Answers:
             raise ApiError("bad_request", detail="up, clock_off_ms")
         self._core.camera_state(camera, up, str(request.get("reason", ""))[:40], off_ms)
         return {}
+
+    def _linkage_order(self, request: Request, peer: Peer) -> object:
+        return self._core.order_linkage(str(request.get("output")), str(request.get("order")), f"cli:{peer.label}")
 
     def _confirm(self, request: Request, peer: Peer) -> object:
         destination, epoch = str(request["dest"]), str(request["epoch"])

@@ -24,6 +24,7 @@ COMMANDS = {
     "ack": "edge_agent.cli_site:ack",
     "silence": "edge_agent.cli_site:silence",
     "duty": "edge_agent.cli_duty:duty_group",
+    "linkage": "edge_agent.cli_linkage:linkage_group",
     "camera": "edge_agent.cli_camera:camera_group",
     "patrol": "edge_agent.cli_patrol:patrol_group",
     "decode": "edge_agent.cli_decode:decode",

@@ -149,7 +149,19 @@ def _why_patrol(fields: Mapping[str, Any], lang: str) -> str:
     return f"{said} {tag}" if tag else said
 
 
-_WHY = {"command": _why_command, "duty_check": _why_duty, "patrol": _why_patrol, "clock": _why_clock}
+def _why_linkage(fields: Mapping[str, Any], lang: str) -> str:
+    """What was decided, why, and by whom: the audit."""
+    why = word(f"linkage.why_{fields.get('why')}", fields.get("why"), lang)
+    return lookup(f"linkage.status_{fields.get('status')}", lang, why=why, who=fields.get("who")) or why
+
+
+_WHY = {
+    "linkage": _why_linkage,
+    "command": _why_command,
+    "duty_check": _why_duty,
+    "patrol": _why_patrol,
+    "clock": _why_clock,
+}
 
 
 def _key(shown: Mapping[str, Any]) -> str:

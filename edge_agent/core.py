@@ -22,6 +22,7 @@ from drivers.profile import load_profiles
 from edge_agent import __version__
 from edge_agent.alarm.buzzer_test import BuzzerTest
 from edge_agent.alarm.duty import DutyChecks
+from edge_agent.alarm.linkage import Linkage
 from edge_agent.alarm.machine import AlarmMachine
 from edge_agent.alarm.patterns import FIRE_SOUND, SENDING, overlay
 from edge_agent.annunciator import Annunciator
@@ -32,6 +33,7 @@ from edge_agent.commander import Commander
 from edge_agent.config.model import Config
 from edge_agent.keeper import Keeper
 from edge_agent.last_good import FROM_FILES, Provenance
+from edge_agent.linkage_lines import LinkageLines
 from edge_agent.local_api import ApiError, LocalServer
 from edge_agent.media import MediaDesk
 from edge_agent.model import KINDS, Clock, Event, Kind, Sound
@@ -154,6 +156,7 @@ class Core:
         self._unsound = self._add_points()
         self.alarms = AlarmMachine(config.zones, new_event=self.new_event, uplinks=mandatory)
         self.duty = DutyChecks(new_event=self.new_event)
+        self.linkage = self._build_linkage() if config.linkage.outputs else None
         self.media = MediaDesk(config, self.journal.append, now=self.clock.now)
         self.patrols = Patrols(config, new_event=self.new_event)
         self._buzzer_test = BuzzerTest(new_event=self.new_event)
@@ -175,6 +178,18 @@ class Core:
                 log.error("rule=%s %s", ascii(rule.spec.id), ascii(fault))
                 unsound[rule.spec.id] = fault
         return unsound
+
+    def _build_linkage(self) -> LinkageLines:
+        rules = self.config.linkage
+        made = Linkage(rules.outputs, rules.enable, new_event=self.new_event, started_ns=self.now_ns())
+        return LinkageLines(
+            self.gpio,
+            made,
+            self.points,
+            now_ns=self.now_ns,
+            tell=lambda events, state: self._finish([(list(events), dict(state))], self.now_ns()),
+            failed=self._output_fault,
+        )
 
     def now_ns(self) -> int:
         """The loop's clock in nanoseconds: the same scale as every `at_ns`."""
@@ -285,6 +300,8 @@ class Core:
             self._sound(now_ns)
         self._hand_in(changes)
         self._arm_rules(now_ns)
+        if self.linkage is not None:  # last: what follows an alarm never stands in its way
+            self.linkage.note(event for events, _ in changes for event in events)
 
     def _hand_in(self, changes: Sequence[Change | Receipt]) -> None:
         waits = bool(self._to_keep)
@@ -428,6 +445,19 @@ class Core:
         if events or state:
             self._finish([(list(events), state)], self.now_ns())
 
+    def linkage_rows(self) -> list[dict[str, object]]:
+        """The outputs that follow alarms, as they are now."""
+        return (
+            [output.as_dict() for output in self.linkage.linkage.outputs.values()] if self.linkage is not None else []
+        )
+
+    def order_linkage(self, name: str, order: str, who: str) -> dict[str, object]:
+        """A person's word over an output; return how it is then. Raise ApiError."""
+        if self.linkage is None:
+            raise ApiError("no_such_output", output=name[:40])
+        self.linkage.order(name, order, who)
+        return self.linkage.linkage.outputs[name].as_dict()
+
     def test_buzzer(self, seconds: int, who: str) -> None:
         """Sound the buzzer for a moment, in a pattern of its own; a fire is never masked."""
         now_ns = self.now_ns()
@@ -548,6 +578,12 @@ class Core:
             fields = {**fault.params, "reason": f"gpio_{fault.code}", "detail": fault.params.get("reason", "")}
         self._own_event(Kind.FAULT, "board", fault is not None, fields)
 
+    def _output_fault(self, name: str, fault: GpioError | None) -> None:
+        fields: dict[str, object] = {"reason": "restored"}
+        if fault is not None:
+            fields = {**fault.params, "reason": f"gpio_{fault.code}", "detail": fault.params.get("reason", "")}
+        self._loop.call_soon(self._own_event, Kind.FAULT, f"linkage/{name}", fault is not None, fields)
+
     def _once(self, kind: Kind, point: str, fields: Mapping[str, object]) -> None:
         """Something that happened and is over: it stays in the list until a person has acknowledged it."""
         self._own_event(kind, point, True, fields)
@@ -598,6 +634,8 @@ class Core:
             await self.server.close()
             self.annunciator.close()
             self.modem_power.close()
+            if self.linkage is not None:
+                self.linkage.close()
             self.gpio.close()
             await asyncio.to_thread(self.journal.close)
 
@@ -610,6 +648,7 @@ class Core:
                 self.points.restore,
                 lambda kept: self.alarms.restore(kept, self.clock.now()),
                 lambda kept: self.duty.restore(kept, self.clock.now()),
+                lambda kept: self.linkage.linkage.restore(kept) if self.linkage is not None else None,
                 lambda kept: self.patrols.restore(kept, self.clock.now()),
                 self.commander.book.restore,
             ):
@@ -682,6 +721,8 @@ class Core:
                 self._watch_process("cameras", "camera")
             self._watch_journal()
             self._keep_learned()
+            if self.linkage is not None:
+                self.linkage.run()
             self.tell_clock()
             self._keep_patrol(self.patrols.look(self.clock.now()))
             inputs = [self._sources.get(source, {}).get("up") for source in ("contacts", "buttons")]

@@ -61,6 +61,7 @@ class Kind(enum.StrEnum):
     COMMAND = "command"  # what a centre asked of us, and what came of it
     DUTY_CHECK = "duty_check"  # a centre asks whether anyone is there, and the answer
     PATROL = "patrol"  # a round that is due, done or missed; a tag held to a reader
+    LINKAGE = "linkage"  # an output of this box acted, was released, or was not allowed to
     EVIDENCE = "evidence"  # a second tap of a panel says what the first has said
     CLOCK = "clock"  # what the wall clock is worth has changed, or it was put right
 
@@ -111,6 +112,7 @@ KINDS: Mapping[Kind, KindInfo] = {
     Kind.COMMAND: KindInfo(Priority.STATUS, Sound.NONE, False),
     Kind.DUTY_CHECK: KindInfo(Priority.STATUS, Sound.NONE, False),
     Kind.PATROL: KindInfo(Priority.STATUS, Sound.NONE, False),
+    Kind.LINKAGE: KindInfo(Priority.STATUS, Sound.NONE, False),
     Kind.EVIDENCE: KindInfo(Priority.STATUS, Sound.NONE, False),
     Kind.CLOCK: KindInfo(Priority.STATUS, Sound.NONE, False),
 }

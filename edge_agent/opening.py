@@ -61,6 +61,7 @@ def open_board(config: Config) -> tuple[Gpio, GpioError | None]:
     try:
         gpio = open_gpio(board.gpio, chip_label=board.chip_label, fake_socket=board.fake_socket)
         levels = dict.fromkeys(board.outputs.values(), False)
+        levels |= {output.line: output.idle for output in config.linkage.outputs}
         if (line := board.outputs.get(OUTPUT)) is not None:
             levels[line] = board.modem_power_idle  # a modem must not be cut off by our restart
         gpio.open(inputs=board_inputs(config), outputs=levels)

@@ -75,6 +75,7 @@ def check_all(site: Site) -> None:
     _serial_ports(site)
     _board(site)
     _taps(site)
+    _linkage(site)
     _points(site)
     _patrol(site)
     _cameras(site)
@@ -314,11 +315,36 @@ def _board(site: Site) -> None:
             site.error("no_gpio", board)
         if gpio not in {"none", ""} and "buzzer" not in board.values.get("outputs", {}):
             site.warning("no_buzzer", board, "outputs" if "outputs" in board.values else "")
+    for output in site.items("linkage.output"):
+        if "line" in output.values:
+            use(output, output.values["line"], (*output.path, "line"), f"{output.label}.line")
+        if gpio == "none" and not site.is_broken:
+            site.error("no_gpio", output, "line")
     for contact in contacts:
         if "line" in contact.values:
             use(contact, contact.values["line"], (*contact.path, "line"), f"{contact.label}.line")
     if contacts and gpio == "none" and not site.is_broken:
         site.error("no_gpio", contacts[0])
+
+
+def _linkage(site: Site) -> None:
+    """What is turned on is there; what is there and not turned on never acts, which somebody may not have meant."""
+    outputs = site.items("linkage.output")
+    _repeats(site, outputs, "id", "duplicate_id")
+    names = sorted(output.id for output in outputs if output.id)
+    enabled = [name for item in site.items("linkage") for name in item.values.get("enable", ())]
+    for item in site.items("linkage"):
+        for name in item.values.get("enable", ()):
+            if name not in names and not site.is_broken:
+                site.error("no_such_output", item, "enable", value=name, nearest=nearest(name, names))
+    for output in outputs:
+        if output.id and output.id not in enabled:
+            site.warning("output_not_enabled", output, "id", value=output.id)
+        low, high = output.values.get("min_on_s", 30.0), output.values.get("max_on_s", 0.0)
+        if 0 < high < low:
+            site.error("order_of_limits", output, "max_on_s", low="min_on_s", high="max_on_s")
+        if output.values.get("hold_s", 5.0) >= output.values.get("stale_s", 300.0):
+            site.error("order_of_limits", output, "hold_s", low="hold_s", high="stale_s")
 
 
 def _taps(site: Site) -> None:
@@ -373,6 +399,14 @@ def _points(site: Site) -> None:
                 near = nearest(point.partition("/")[0], sorted(known))
                 known_names = ", ".join(sorted(known)[:8])
                 site.warning("unknown_point", water, key, value=point, nearest=near, known=known_names)
+    for output in site.items("linkage.output"):
+        locks = [(key, output.values.get(key, ())) for key in ("only_if", "never_if")]
+        for key, points in (*locks, ("override", [output.values.get("override", "")])):
+            for point in points:
+                if point and not exists(point) and not site.is_broken:
+                    near = nearest(point.partition("/")[0], sorted(known))
+                    known_names = ", ".join(sorted(known)[:8])
+                    site.warning("unknown_point", output, key, value=point, nearest=near, known=known_names)
     for limits in site.items("point.limits"):
         values = limits.values
         written = [name for name in _ASCENDING if name in values]

@@ -8,7 +8,9 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from buffer.records import Priority
 from edge_agent.commands import NAMES
+from edge_agent.model import KINDS as ALL_KINDS
 from edge_agent.model import Kind
 
 BAUD_RATES: Final = (300, 600, 1200, 2400, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
@@ -20,6 +22,7 @@ BUILDINGS: Final = (
     *("factory", "factory-small", "sprinkler"),
 )
 TAG_READERS: Final = ("rdm6300", "pn532", "keyboard")
+ACTIONS: Final = ("gas_valve", "fan", "sounder")
 BUTTONS: Final = ("ack", "silence")
 LINK_KINDS: Final = ("ethernet", "wifi", "cellular", "nbiot")
 COMMANDS: Final = NAMES
@@ -27,10 +30,12 @@ _OUR_OWN: Final = {
     Kind.COMMAND,
     Kind.DUTY_CHECK,
     Kind.EVIDENCE,
+    Kind.LINKAGE,
     Kind.PATROL,
     Kind.CLOCK,
 }  # no contact or panel says these
 KINDS: Final = tuple(kind.value for kind in Kind if kind not in _OUR_OWN)
+ALARM_KINDS: Final = tuple(kind.value for kind, info in ALL_KINDS.items() if info.priority is Priority.ALARM)
 RECEIVERS: Final = ("gb26875", "dc09", "nb", "espa444", "contact-id", "elec-7b7b", "ks68")
 TRANSPORTS: Final = ("tcp", "udp", "coap")
 GB_DIALECTS: Final = ("standard", "jk-gh2013g", "fubei-2018", "fubei-2024", "dahua-1.03", "nb-pressure")

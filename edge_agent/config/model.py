@@ -228,6 +228,38 @@ class Water:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkageOutput:
+    """[[linkage.output]]: a relay of this box that follows alarms, if [linkage] enable names it."""
+
+    id: str
+    action: str  # gas_valve | fan | sounder
+    line: int
+    kinds: tuple[str, ...]  # of alarm
+    points: tuple[str, ...] = ("*",)  # ids, or prefixes ending in *
+    name: str = ""
+    idle: bool = False  # level of the line while it does not act
+    grade: int = 1  # 2: only a confirmed alarm
+    only_if: tuple[str, ...] = ()  # switches that must be on
+    never_if: tuple[str, ...] = ()  # switches that must be off
+    override: str = ""  # a manual switch: while it is on, nothing acts
+    hold_s: float = 5.0  # the alarm must stand so long
+    min_on_s: float = 30.0
+    max_on_s: float = 0.0  # 0: no limit
+    min_off_s: float = 60.0
+    stale_s: float = 300.0  # an alarm older than this is not acted upon any more
+    start_s: float = 60.0  # an alarm that came so soon after the start is not acted upon
+    release: str = "manual"  # manual | auto: what ends it once the alarm is over
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linkage:
+    """[linkage]: outputs that follow alarms. None ever acts unless it is named here."""
+
+    enable: tuple[str, ...] = ()
+    outputs: tuple[LinkageOutput, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Modem:
     """[link.modem]: the modem this link is. `port`: raw AT; `device`: an interface ModemManager makes. Exactly one of them."""
 
@@ -432,6 +464,7 @@ class Config:
     points: tuple[Point, ...] = ()
     zones: tuple[Zone, ...] = ()
     waters: tuple[Water, ...] = ()
+    linkage: Linkage = Linkage()
     tag_readers: tuple[TagReader, ...] = ()
     patrol_points: tuple[PatrolPoint, ...] = ()
     patrols: tuple[Patrol, ...] = ()

@@ -287,6 +287,18 @@ class PointTable:
                 "source": source_of(name),
             }
 
+    def believable(self, point: str) -> bool:
+        """Whether what a point said last still holds: it can be read, and its source is not silent."""
+        state = self._points.get(point)
+        if state is not None:
+            return state.outage is None and self._is_up(state.source)
+        return self._is_up(source_of(point) if "/" in point else CONTACTS)
+
+    def switch(self, point: str) -> bool | None:
+        """A switch as it is, None if that cannot be believed now."""
+        value = self._across.value(point)
+        return bool(value) if value is not None and self.believable(point) else None
+
     def counts(self) -> dict[str, int]:
         """`{total, active, faulty}`: how many points there are, are active, cannot be read."""
         active = {point.id for point in self._points.values() if any(c.active for c in point.channels)}

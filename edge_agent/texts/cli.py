@@ -123,6 +123,23 @@ TEXTS: dict[str, tuple[str, str]] = {
         "查岗: 查看和应答\n\n监控中心查岗时, 用确认键或 duty answer 应答。",
         "Duty checks: see and answer them\n\nA centre asks whether anyone is there; the ack button answers, or duty answer.",
     ),
+    "help_linkage": (
+        "联动输出: 查看, 释放, 交还\n\n燃气阀、风机、声光警报器的继电器; 只有配置里按名称启用的才会动作。",
+        "Linkage outputs: see, release, give back\n\nRelays of a gas valve, a fan, a sounder; only those the configuration turns "
+        "on by name ever act.",
+    ),
+    "help_linkage_list": (
+        "列出联动输出\n\n退出码: 0 都在待命; 1 有的已动作或被人工释放。",
+        "List the linkage outputs\n\nExit codes: 0 all are ready; 1 one acts, or a person holds one.",
+    ),
+    "help_linkage_release": (
+        "释放一个输出, 并保持\n\n之后任何报警都不会让它动作, 直到 linkage auto; 记入审计。",
+        "Release an output and keep it so\n\nNo alarm makes it act until linkage auto. It is written down.",
+    ),
+    "help_linkage_auto": (
+        "交还规则\n\n此前的报警不再让它动作; 记入审计。",
+        "Give an output back to the rules\n\nAlarms from before do not make it act. It is written down.",
+    ),
     "help_duty_list": (
         "待应答的查岗\n\n退出码: 0 没有; 1 有。",
         "Duty checks that wait\n\nExit codes: 0 none; 1 some.",
@@ -331,6 +348,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "api_no_such_alarm": (
         "没有这个报警。看编号: edge-agent alarms",
         "There is no such alarm. See the ids: edge-agent alarms",
+    ),
+    "api_no_such_output": (
+        "没有这个联动输出。查看: edge-agent linkage list",
+        "There is no such linkage output. See them with: edge-agent linkage list",
     ),
     "api_unknown_request": (
         "运行中的核心进程不认识这个请求, 版本可能更旧。重启: systemctl restart edge-agent",

@@ -298,6 +298,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{value} is this very tap, or a tap itself: name the panel's own id",
     ),
     "no_such_panel": ("没有 [[panel]] {value}", "There is no [[panel]] {value}"),
+    "no_such_output": ("没有 [[linkage.output]] {value}", "There is no [[linkage.output]] {value}"),
+    "output_not_enabled": (
+        "{value} 没有写进 [linkage] enable, 绝不会动作",
+        "{value} is not named in [linkage] enable, so it never acts",
+    ),
     "order_of_limits": ("{low} 必须小于 {high}", "{low} must be below {high}"),
     "n_over_m": ("n = {n} 大于 m = {m}, 永远不会成立", "n = {n} is over m = {m}: it could never come true"),
     "no_tls": (

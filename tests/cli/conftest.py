@@ -33,7 +33,10 @@ class StandInCore:
             path,
             {
                 do: self._handler(do)
-                for do in ("status", "refused", "points", "alarms", "ack", "silence", "duty", "duty_answer")
+                for do in (
+                    *("status", "refused", "points", "alarms", "ack", "silence", "duty", "duty_answer"),
+                    *("linkage", "linkage_order"),
+                )
             },
         )
         self._thread = threading.Thread(target=self._loop.run_forever)

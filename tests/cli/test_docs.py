@@ -41,6 +41,8 @@ def gateway(core: Any, tmp_path: Path, kept: Any) -> Path:
         "ack": lambda request: {"acknowledged": 1},
         "silence": lambda request: {"silenced": 1},
         "duty": lambda request: [],
+        "linkage": lambda request: [],
+        "linkage_order": lambda request: {"id": "kitchen-valve", "enabled": True, "held": True},
         "duty_answer": lambda request: {"answered": 1},
     }
     return tmp_path

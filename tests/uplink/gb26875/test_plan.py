@@ -121,6 +121,7 @@ def test_a_fire_is_a_component_status_with_loop_point_time_and_words() -> None:
         (Kind.ACKNOWLEDGE, "panel1/1-1", (4, 1 << 5)),
         (Kind.TEST, "panel1/1-1", (4, 1 << 6)),
         (Kind.EVIDENCE, "panel1/1-1", None),
+        (Kind.LINKAGE, "linkage/valve", None),
         (Kind.LINK_REQUEST, "panel1/1-1", None),
         (Kind.LINK, "panel1", (21, 1 << 6 | 1)),
         (Kind.LINK, "uplink/city", (21, 1 << 5 | 1)),
@@ -144,7 +145,7 @@ def test_every_kind_has_its_unit_and_bits_or_none(kind: Kind, point: str, expect
 
 def test_no_kind_is_left_undecided() -> None:
     """Every alarm has a unit: what the standard has no place for is written down here."""
-    without = {Kind.EVIDENCE, Kind.LINK_REQUEST, Kind.COMMAND, Kind.CLOCK, Kind.DUTY_CHECK}
+    without = {Kind.EVIDENCE, Kind.LINKAGE, Kind.PATROL, Kind.LINK_REQUEST, Kind.COMMAND, Kind.CLOCK, Kind.DUTY_CHECK}
     for kind in Kind:
         sent = writer().write(batch([event(kind)], KINDS[kind].priority)).units
         assert bool(sent) == (kind not in without), kind

@@ -1,0 +1,33 @@
+"""Words of linkage: what an output does, and why it does not."""
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "none": ("没有联动输出。", "There is no linkage output."),
+    "done": ("{output}: {state}", "{output}: {state}"),
+    "refused": ("{state}; 未动作: {why}", "{state}; does not act: {why}"),
+    "action_gas_valve": ("燃气阀", "gas valve"),
+    "action_fan": ("风机", "fan"),
+    "action_sounder": ("声光警报器", "sounder"),
+    "is_acting": ("已动作", "acting"),
+    "is_held": ("人工释放, 不会动作", "released by a person, will not act"),
+    "is_ready": ("待命", "ready"),
+    "is_not_enabled": ("未启用", "not enabled"),
+    # what was decided, and why
+    "status_acted": ("动作", "acts"),
+    "status_released": ("释放: {why}", "released: {why}"),
+    "status_refused": ("不动作: {why}", "does not act: {why}"),
+    "status_held": ("人工释放, 不会动作 ({who})", "released by a person ({who})"),
+    "status_auto": ("交还规则 ({who})", "given back to the rules ({who})"),
+    "why_not_enabled": ("未在 [linkage] enable 里启用", "not turned on in [linkage] enable"),
+    "why_starting": ("报警紧接着启动, 不作依据", "the alarm came with the start"),
+    "why_stale": ("数据过期或来源离线", "stale data, or its source is silent"),
+    "why_held": ("人工释放", "a person released it"),
+    "why_override": ("手动开关接管", "the manual switch has it"),
+    "why_override_unknown": ("手动开关读不到", "the manual switch cannot be read"),
+    "why_interlock": ("联锁不允许", "an interlock forbids it"),
+    "why_interlock_unknown": ("联锁状态读不到", "an interlock cannot be read"),
+    "why_grade": ("尚未达到所需级别", "not of the grade it needs"),
+    "why_resting": ("两次动作间隔未到", "it acted too recently"),
+    "why_max_on": ("到达最长动作时间", "it acted for as long as it may"),
+    "why_over": ("报警结束", "the alarm is over"),
+    "why_restart": ("程序重启", "the agent was restarted"),
+}
