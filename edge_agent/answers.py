@@ -95,6 +95,8 @@ class Answers:
                 "first_fire": first.as_dict() if first else None,
             },
             "duty": [check.as_dict(core.now_ns()) for check in core.duty.checks()],
+            "patrol": core.patrols.as_dict(now)["rounds"],
+            "media": dict(core.media.counts),
             "sources": core.sources(),
             "journal": core.journal.stats(),
             "uplinks": list(self._uplinks.values()),

@@ -223,6 +223,10 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
     _judge_alarms(state.get("alarms") or {}, lang, add)
     for check in state.get("duty") or []:
         add("warn", text("cli.status_duty", lang, dest=check.get("dest")), duty_state(check, lang))
+    for patrol in state.get("patrol") or []:
+        if patrol.get("state") == "missed":
+            what = text("cli.status_patrol", lang, name=printable(str(patrol.get("name") or patrol.get("id"))))
+            add("warn", what, text("cli.patrol_state_missed", lang))
     points = state.get("points") or {}
     faulty = points.get("faulty") or 0
     add(
