@@ -6,7 +6,8 @@ The image of a loop device lies on a recorder (tests/power), which counts what e
 
 alarm: one a commit, the floor is raw sqlite3 with WAL and synchronous=FULL as SQLite ships it. telemetry: readings of twenty
 meters in the batches that ten seconds make. day: core, uplink, broker and centre run with a 200-point site for `--seconds` of real
-time, all of delivery.db and of ext4's own writing included, scaled to a day. Needs root, /dev/fuse and loop devices.
+time, all of delivery.db and of ext4's own writing included, scaled to a day; what is written once an hour is in it from
+`--seconds 3900` on. Needs root, /dev/fuse and loop devices.
 """
 
 import argparse
