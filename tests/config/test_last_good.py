@@ -175,7 +175,8 @@ def test_no_damage_to_the_configuration_silences_the_gateway_or_halves_it(site: 
         assert now.config is not None, f"seed {SEED} index {index} {how}: it would not start"
         as_accepted = replace(now.config, profile_dirs=accepted.profile_dirs)
         assert as_accepted == accepted, f"seed {SEED} index {index} {how}: it would run on something else"
-        assert now.stands_in == bool(now.why()) == (load(site.directory).config != accepted)
+        assert now.stands_in == bool(now.why())
+        assert now.stands_in or load(site.directory).config == accepted
         found[f"{how}, {'told' if now.stands_in else 'says the same'}"] += 1
         restore(site.file, content, mtime_ns)
     assert not site.in_force().stands_in
