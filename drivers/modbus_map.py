@@ -31,7 +31,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "point": frozenset(
         (
             *("from", "id", "address", "mask", "shift", "enum", "flags", "class"),
-            *("counts_for_reset", "undefined"),
+            *("counts_for_reset", "undefined", "summary"),
         )
     ),
 }
@@ -317,6 +317,8 @@ def _points_of(
         for at, point in _points(table, where, block, questions):
             if point.id in own or (last_event and point.id in ids):
                 raise ProfileFault("duplicate_point", where, point.id)
+            if last_event and point.rule.summary:
+                raise ProfileFault("summary_of_last_event", where, point.id)
             own.add(point.id)
             by_question[at].append(point)
         ids |= own

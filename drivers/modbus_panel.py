@@ -18,10 +18,13 @@ from drivers.vocabulary import EVENTS
 
 NONE: Final = "none"
 _ABSENT: Final = "absent"
+ALONE_READINGS: Final = 3
 _ACTIVE: Final = "active"  # the flag whose meaning the class byte tells
 _LATCHED: Final = frozenset(("fire", "fire_manual", "unknown", "gas_alarm", "electrical_alarm"))
 _ENDS: Final[Mapping[str, str]] = {
     "fire": "fire_restore",
+    "fire_manual": "fire_restore",
+    "unknown": "fire_restore",
     "prealarm": "prealarm_restore",
     "supervisory": "supervisory_restore",
     "gas_alarm": "gas_restore",
@@ -35,7 +38,7 @@ _ENDS: Final[Mapping[str, str]] = {
     "delay": "delay_restore",
     "test": "test_restore",
 }
-_BEGINS: Final = {end: begin for begin, end in _ENDS.items()}
+_BEGINS: Final = {end: begin for begin, end in reversed(_ENDS.items())}  # fire_restore is of a fire
 
 
 class MeaningFault(ValueError):
@@ -71,6 +74,7 @@ class Rule:
     classes: Mapping[int, str]  # low byte while active -> event
     counts_for_reset: bool
     undefined: str  # what a code nobody defined is told as; never "normal"
+    summary: bool  # of the whole panel: told only where no point of it says the same
 
     @classmethod
     def compile(cls, table: Mapping[str, object]) -> "Rule":
@@ -89,7 +93,8 @@ class Rule:
         mask = table.get("mask", 0xFFFF)
         if not isinstance(mask, int) or not 0 < mask <= 0xFFFF:
             raise MeaningFault("bad_mask", mask)
-        return cls(mask, codes, flags, classes, bool(table.get("counts_for_reset", True)), undefined)
+        counts, summary = bool(table.get("counts_for_reset", True)), bool(table.get("summary", False))
+        return cls(mask, codes, flags, classes, counts, undefined, summary)
 
     def words(self) -> set[str]:
         """Everything such a point can be told to be."""
@@ -141,6 +146,9 @@ class PanelMemory:
         self._parts: dict[str, dict[tuple[int, int], frozenset[str]]] = {
             id: {} for id, count in said.items() if count > 1
         }
+        self._summaries = [[point for point in of_question if point.rule.summary] for of_question in points]
+        self._overall: dict[str, frozenset[str]] = {}  # what summaries say, told or not: no reset while it is a fire
+        self._alone: dict[str, int] = {}  # readings in a row in which a summary said what no point says
         self._quiet: bool | None = None  # nothing that a reset clears; None: not all read yet
 
     def holds(self, point_id: str, event: str) -> bool:
@@ -153,10 +161,10 @@ class PanelMemory:
         before = self._codes[question]
         now = [point.code(words[point.offset]) for point in self._points[question]]
         self._codes[question] = now
-        if before == now:
+        if before == now and not self._summaries[question]:
             return events
         for index, point in enumerate(self._points[question]):
-            if before is not None and before[index] == now[index]:
+            if point.rule.summary or (before is not None and before[index] == now[index]):
                 continue
             word = words[point.offset]
             if self._spoken.last_event:
@@ -168,8 +176,26 @@ class PanelMemory:
                 if point.rule.codes is not None and now[index] not in point.rule.codes:
                     fields["undefined"] = True
                 events.append(PanelEvent(f"{self._device}/{point.id}", event, at_ns, fields, word.to_bytes(2, "big")))
+        for point in self._summaries[question]:
+            word = words[point.offset]
+            fields = {**point.numbers, "code": point.code(word), "summary": True}
+            for event in self._summarized(point, word):
+                events.append(PanelEvent(f"{self._device}/{point.id}", event, at_ns, fields, word.to_bytes(2, "big")))
         events += self._reset(at_ns)
         return events
+
+    def _summarized(self, point: PanelPoint, word: int) -> list[str]:
+        """A fire of the panel is the fire of one of its zones, so it waits for them; of a zone nobody listed it is told."""
+        said, held = point.facts(word), self._facts.get(point.id, frozenset())
+        self._overall[point.id] = said
+        begun: frozenset[str] = frozenset()
+        if said - held:
+            begun = said - held - frozenset().union(*(facts for id, facts in self._facts.items() if id != point.id))
+        self._alone[point.id] = self._alone.get(point.id, 0) + 1 if begun else 0
+        if self._alone[point.id] < ALONE_READINGS:
+            begun = frozenset()
+        self._facts[point.id] = held & said | begun
+        return gravest_first(begun) + [_ENDS[event] for event in sorted(held - said) if event in _ENDS]
 
     def _last_event(self, point: PanelPoint, word: int, *, first: bool) -> list[str]:
         said, held = point.facts(word), self._facts.get(point.id, frozenset())
@@ -204,7 +230,7 @@ class PanelMemory:
                 for code, point in zip(codes or (), points, strict=False)
             )
         else:
-            quiet = not any(facts & _LATCHED for facts in self._facts.values())
+            quiet = not any(facts & _LATCHED for facts in (*self._facts.values(), *self._overall.values()))
         was, self._quiet = self._quiet, quiet
         if not quiet or was:
             return []

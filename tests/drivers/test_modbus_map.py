@@ -264,6 +264,11 @@ def test_a_point_that_vanishes_from_the_panel_is_a_fault_and_its_fire_is_not_ove
             '[[block]]\nname = "b"\ncount = 5\n[[point]]\nfrom = "b"\nn = [1, 5]\nenum = {0 = "none"}\nundefined = "none"\n',
             "unknown_event",
         ),
+        (
+            '[meaning]\nmode = "last_event"\n[[block]]\nname = "b"\ncount = 5\n[[point]]\nfrom = "b"\nid = "p"\naddress = 0\n'
+            'summary = true\nenum = {1 = "fire"}\n',
+            "summary_of_last_event",
+        ),
         ('[[value]]\nname = "v"\naddress = 1\ntype = "f32"\nmask = 3\n', "field_of_wide_value"),
         ('[[value]]\nname = "v"\naddress = 1\ntrue_at = [1]\n', "field_of_wide_value"),
         ('[[value]]\nname = "v{n}"\nn = [1, 2]\naddress = 1\nguard = {address = 2}\n', "no_faults"),

@@ -90,15 +90,29 @@ def test_nk8237_a_zone_is_what_any_of_its_tables_says() -> None:
     assert gateway.events() == [RESET]
     gateway.put(2, a21004=1)
     gateway.put(4, a1504=0x8000, a1000=0x8000)  # the same zone in its status word, and the panel as a whole
-    assert gateway.events() == [("panel", "fire"), ("zone-005", "fire")]
+    assert gateway.events() == [("zone-005", "fire")]
     gateway.put(2, a21004=0)
     assert gateway.events() == []  # the status word still says it
-    gateway.put(4, a1504=0x4080)
-    assert gateway.events() == [("zone-005", "isolate"), ("zone-005", "prealarm"), ("zone-005", "fire_restore")]
+    gateway.put(4, a1504=0x4080, a1000=0)
+    assert gateway.events() == [("zone-005", "isolate"), ("zone-005", "prealarm"), ("zone-005", "fire_restore"), RESET]
     gateway.put(2, a10255=1, a11000=1, a24004=1)
     assert gateway.events() == [("channel-256", "fire"), ("channel-001", "fault")]  # zone 5 was isolated already
     gateway.put(4, a1504=0)
     assert gateway.events() == [("zone-005", "prealarm_restore")]  # the table of zones off still isolates it
+
+
+def test_a_fire_of_the_panel_as_a_whole_is_told_only_where_no_zone_says_it() -> None:
+    gateway = Unit("siemens-nk8237")
+    gateway.events()
+    gateway.put(4, a1000=0xA000)  # a zone nobody listed, and a fault
+    gateway.put(2, a11000=1)
+    assert [gateway.events() for _ in range(4)] == [[("channel-001", "fault")], [], [("panel", "fire")], []]
+    gateway.put(4, a1504=0x8000)
+    assert gateway.events() == [("zone-005", "fire")]
+    gateway.put(4, a1504=0, a1000=0x2000)
+    assert gateway.events() == [("panel", "fire_restore"), ("zone-005", "fire_restore"), RESET]
+    gateway.put(4, a1000=0x8000)
+    assert [gateway.events() for _ in range(3)] == [[], [], [("panel", "fire")]]  # each time anew
 
 
 def test_nk8237_a_clock_that_stands_still_means_that_everything_said_is_old() -> None:
@@ -117,7 +131,9 @@ def test_zp2_asks_the_status_word_before_the_zones() -> None:
     assert [(q.start, q.count) for q in panel.profile.questions] == [(0, 1), (1, 50), (51, 49)]
     panel.events()
     panel.put(3, a0=1, a99=4)
-    assert panel.events() == [("panel", "unknown"), ("zone-99", "unknown")]
+    assert panel.events() == [("zone-99", "unknown")]
+    panel.put(3, a99=0)
+    assert [panel.events() for _ in range(4)] == [[("zone-99", "fire_restore")], [], [], [("panel", "unknown")]]
 
 
 def test_clss_packs_points_as_notifier_does_and_troubles_as_bits() -> None:

@@ -33,7 +33,7 @@ PANELS: list[tuple[str, dict[str, dict[int, int]], set[tuple[str, str]]]] = [
         {"bits": {21000: 1, 21255: 1, 11008: 1}, "inputs": {1501: 0x4000}},
         {("zone-001", "fire"), ("zone-256", "fire"), ("channel-009", "fault"), ("zone-002", "prealarm")},
     ),
-    ("zp2-modbus", {"holding": {0: 1, 3: 2}}, {("panel", "unknown"), ("zone-03", "unknown")}),
+    ("zp2-modbus", {"holding": {3: 2}}, {("zone-03", "unknown")}),
     ("faast-xt-modbus", {"holding": {12: 0x08, 7: 0x40}}, {("detector", "fire"), ("detector", "fault")}),
 ]
 
