@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from drivers.codecs.base import Frame, Refused
 from drivers.codecs.registry import build_codec
-from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Sink
+from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Reading, Sink
 from drivers.panel_poll import make_poller
 from drivers.serial_link import LinkDown, SerialLink
 from drivers.vocabulary import EVENTS, PANEL_EVENTS, Meaning
@@ -182,7 +182,15 @@ class PanelDriver:
             for fields in several if isinstance(several, Sequence) else (frame.fields,):
                 if isinstance(fields, Mapping) and isinstance(event := fields.get("event"), str):
                     out.append(self._event(event, fields, frame.raw, at_ns))
-        return out
+        return [*out, self._measured(frame.fields, at_ns)]
+
+    def _measured(self, fields: Mapping[str, object], at_ns: int) -> Reading | None:
+        """What an electrical-fire host measures: fields quantity, value and unit of its codec."""
+        value, quantity = fields.get("value"), fields.get("quantity")
+        if not isinstance(value, int | float) or not isinstance(quantity, str):
+            return None
+        parts = (quantity, str(fields.get("unit", "")).lower(), str(fields.get("channel") or ""))
+        return Reading(f"{self._point('', fields)}/{'_'.join(part for part in parts if part)}", value, at_ns)
 
     def _event(self, event: str, fields: Mapping[str, object], raw: bytes, at_ns: int) -> PanelEvent | None:
         self._counts["event"] += 1

@@ -13,7 +13,7 @@ import pytest
 from drivers.codecs.fuan_fs5101w import answer as fuan_answer
 from drivers.codecs.gst_layer_bus import encode_event
 from drivers.codecs.jb3208_crt import confirm as jb3208_confirm
-from drivers.messages import LinkState, Observation, PanelEvent
+from drivers.messages import LinkState, Observation, PanelEvent, Reading
 from drivers.panel import PanelDriver
 from drivers.profile import Profile, ProfileError, load_profiles
 from simulators.panel import PanelSim
@@ -157,6 +157,27 @@ async def test_a_frame_of_several_records_is_an_event_for_each(tmp_path: Path, v
         ]
         manual = [r["type"] == 5 and vector["meaning"]["event"] == "fire" for r in records]
         assert [told.event == "fire_manual" for told in seen.events] == manual
+
+
+@pytest.mark.asyncio
+async def test_what_an_electrical_fire_host_measures_is_a_reading_of_its_point(tmp_path: Path) -> None:
+    live = [v for v in json.loads((CAPTURES / "fse-v3818.json").read_text("utf-8")) if "value" in v["meaning"]]
+    second_channel = bytes.fromhex("66 F0 00 10 20 01 00 2A 00 FD")
+    async with site(tmp_path, "fse-v3818", profile=changed("fse-v3818", silence_s=0)) as (panel, _, seen):
+        for frame in (*(bytes.fromhex(vector["data"]) for vector in live), second_channel):
+            await panel.say(frame)
+        await until(lambda: len(readings(seen)) == 4)
+    assert readings(seen) == {
+        "panel1/panel/temperature_degc": 79,
+        "panel1/0-1/temperature_degc": 19,
+        "panel1/0-1/residual_current_ma": 21,
+        "panel1/0-1/residual_current_ma_1": 42,
+    }
+    assert seen.events == []
+
+
+def readings(seen: Seen) -> dict[str, float | bool]:
+    return {one.point: one.value for one in seen.all if isinstance(one, Reading)}
 
 
 @pytest.mark.asyncio
