@@ -38,7 +38,7 @@ _ENDS: Final[Mapping[str, str]] = {
     "delay": "delay_restore",
     "test": "test_restore",
 }
-_BEGINS: Final = {end: begin for begin, end in reversed(_ENDS.items())}  # fire_restore is of a fire
+_BEGINS: Final = {end: begin for begin, end in reversed(list(_ENDS.items()))}  # fire_restore is of a fire
 
 
 class MeaningFault(ValueError):
