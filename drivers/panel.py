@@ -177,8 +177,8 @@ class PanelDriver:
             self._counts["repeat"] += 1
         if self._settings.answer and (reply := self._codec.reply(frame)) and not self._is_echo(frame.raw, at_ns):
             self._answer(reply, at_ns)
-        if frame.event is not None:
-            several = frame.fields.get("events")
+        several = frame.fields.get("events")
+        if frame.event is not None or (several and not frame.repeat):  # a frame of bits may say only what is over
             for fields in several if isinstance(several, Sequence) else (frame.fields,):
                 if isinstance(fields, Mapping) and isinstance(event := fields.get("event"), str):
                     out.append(self._event(event, fields, frame.raw, at_ns))
@@ -196,7 +196,8 @@ class PanelDriver:
         self._counts["event"] += 1
         if event == "fire" and fields.get("manual"):
             event = "fire_manual"
-        return self._hold(PanelEvent(self._point(event, fields), event, at_ns, fields, raw), at_ns)
+        is_state = fields.get("is_state") is True
+        return self._hold(PanelEvent(self._point(event, fields), event, at_ns, fields, raw, is_state), at_ns)
 
     def _is_echo(self, raw: bytes, at_ns: int) -> bool:
         """Whether these are our own bytes coming back, on a line that hears itself: answering them would never end."""

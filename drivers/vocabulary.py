@@ -37,6 +37,7 @@ EVENTS: Final[Mapping[str, Meaning]] = {
     "battery_fault": Meaning("battery_fault"),
     "battery_ok": Meaning("battery_fault", active=False),
     "burglar": Meaning("tamper"),
+    "tamper_restore": Meaning("tamper", active=False),
     "leak": Meaning("supervisory"),  # an agent or water is lost
     "register": Meaning("boot"),  # the panel learnt a device
     "manual_mode": Meaning("feedback"),
@@ -57,6 +58,28 @@ EVENTS: Final[Mapping[str, Meaning]] = {
     "power_on": Meaning("boot"),
     "power_off": Meaning("fault"),
     "readable": Meaning("unknown", active=False),  # what could not be read, and smelt of fire, can be read again
+}
+
+# What ends what an event began, for protocols that say both with one word and a flag, or with bits.
+ENDS: Final[Mapping[str, str]] = {
+    "fire": "fire_restore",
+    "fire_manual": "fire_restore",
+    "unknown": "fire_restore",
+    "prealarm": "prealarm_restore",
+    "supervisory": "supervisory_restore",
+    "gas_alarm": "gas_restore",
+    "electrical_alarm": "electrical_restore",
+    "fault": "fault_restore",
+    "dirty": "fault_restore",
+    "isolate": "isolate_restore",
+    "mains_fault": "mains_ok",
+    "battery_fault": "battery_ok",
+    "burglar": "tamper_restore",
+    "leak": "supervisory_restore",
+    "start": "stop",
+    "feedback": "feedback_restore",
+    "delay": "delay_restore",
+    "test": "test_restore",
 }
 
 # Events about the panel as a whole, whatever address bytes travel with them.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from drivers.contacts import ContactLine, Contacts
 from drivers.gpio import Gpio, InputSpec
 from drivers.messages import PointSpec, Sink, WhenKept
-from drivers.profile import ProfileError, Profiles
+from drivers.profile import PanelLink, ProfileError, Profiles
 from edge_agent.config.model import Bus, Config, Device, Mqtt, MqttDevice, Panel, Receiver
 from edge_agent.model import Kind
 from edge_agent.points.taps import Tapped
@@ -230,6 +230,7 @@ _RECEIVERS: Mapping[str, tuple[float, float, int, str]] = {
     "dc09": (360.0, 120.0, 0, ""),
     "elec-7b7b": (3600.0, 60.0, 9600, "8N1"),
     "espa444": (120.0, 15.0, 9600, "7E1"),
+    "frames": (90_000.0, 0.0, 0, ""),
     "gb26875": (90.0, 60.0, 9600, "8N1"),
     "ks68": (120.0, 60.0, 0, ""),
     "nb": (259_200.0, 60.0, 0, ""),
@@ -251,15 +252,16 @@ def _build_receiver(receiver: Receiver, profiles: Profiles, wiring: Wiring, open
         from drivers.receivers.folder import FolderDoor
 
         return ReceiverDriver(desk, FolderDoor(receiver.folder, make_talk, desk, wiring.when_kept))
-    return ReceiverDriver(desk, _build_door(receiver, make_talk, desk, open_port))
+    link = profiles.get(receiver.profile).link if receiver.protocol == "frames" else None
+    return ReceiverDriver(desk, _build_door(receiver, make_talk, desk, open_port, link))
 
 
 def _talk(receiver: Receiver, profiles: Profiles, wiring: Wiring) -> "Callable[[], Talk]":
     """What makes the protocol's side of one connection."""
     if receiver.protocol == "dc09":
         return _dc09_talk(receiver, wiring)
-    if receiver.protocol == "espa444":
-        return _espa_talk(receiver, profiles)
+    if receiver.protocol in ("espa444", "frames"):
+        return _profiled_talk(receiver, profiles)
     if receiver.protocol == "elec-7b7b":
         from drivers.receivers.elec_7b7b import Elec7b7bTalk
 
@@ -285,11 +287,14 @@ def _talk(receiver: Receiver, profiles: Profiles, wiring: Wiring) -> "Callable[[
     return lambda: GbTalk(spoken, states, wiring.utc)
 
 
-def _espa_talk(receiver: Receiver, profiles: Profiles) -> "Callable[[], Talk]":
+def _profiled_talk(receiver: Receiver, profiles: Profiles) -> "Callable[[], Talk]":
     from drivers.codecs.registry import build_codec
     from drivers.receivers.espa444 import EspaTalk
+    from drivers.receivers.frames import FramesTalk
 
-    profile = profiles.get(receiver.devices[0].profile if receiver.devices else "generic-printer")
+    profile = profiles.get(receiver.profile or "generic-printer")
+    if receiver.protocol == "frames":
+        return lambda: FramesTalk(build_codec(profile))
     return lambda: EspaTalk(receiver.station, build_codec(profile))
 
 
@@ -307,7 +312,11 @@ def _dc09_talk(receiver: Receiver, wiring: Wiring) -> "Callable[[], Talk]":
 
 
 def _build_door(
-    receiver: Receiver, make_talk: "Callable[[], Talk]", desk: "Desk", open_port: OpenPort | None
+    receiver: Receiver,
+    make_talk: "Callable[[], Talk]",
+    desk: "Desk",
+    open_port: OpenPort | None,
+    line: PanelLink | None,
 ) -> "Door":
     from drivers.receivers.line import LineDoor
     from drivers.receivers.net import TcpDoor, UdpDoor, Where
@@ -315,6 +324,7 @@ def _build_door(
 
     if receiver.port:
         _, _, baud, framing = _RECEIVERS[receiver.protocol]
+        baud, framing = (line.baud, line.framing) if line is not None else (baud, framing)
         make = open_port or SerialLink
         link = make(receiver.port, baud=receiver.baud or baud, framing=receiver.framing or framing)
         return LineDoor(link, make_talk, desk)

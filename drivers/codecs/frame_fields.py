@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 from drivers.codecs.base import Codec, Step, bcd, noise
 from drivers.codecs.modbus import crc16
+from drivers.vocabulary import ENDS
 
 FRAME_BYTES_MAX: Final = 512
 _CHECKS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
@@ -50,7 +51,10 @@ class Shape:
 
 
 class FrameFields(Codec):
-    """`code`: the field whose hex text is looked up in `events`; `ignored`: codes that raise nothing (heartbeats, polls)."""
+    """`code`: the field whose hex text is looked up in `events`; `ignored`: codes that raise nothing (heartbeats, polls).
+
+    `bits` in the place of both: each bit of the code, lowest 0, is an event while it is 1, and its end while it is 0.
+    """
 
     name: ClassVar[str] = "frame-fields"
     quiet_s = 0.3
@@ -63,8 +67,10 @@ class FrameFields(Codec):
         events: Mapping[str, str],
         ignored: frozenset[str],
         dedupe_s: float = 0.0,
+        bits: Mapping[int, str] | None = None,
     ) -> None:
         super().__init__(dedupe_s=dedupe_s)
+        self._bits = dict(sorted((bits or {}).items()))
         self._shape, self._code, self._fields = shape, code, tuple(fields)
         self._events, self._ignored = events, ignored
 
@@ -120,6 +126,10 @@ class FrameFields(Codec):
             if value is None:
                 return self._refuse(f"field {one.name}", size)
             fields[one.name] = value
+        if self._bits:
+            return Step(
+                size=size, fields=fields | self._states(int.from_bytes(_bytes(frame, self._code), "big"), fields)
+            )
         code = _bytes(frame, self._code).hex().upper()
         if code in self._ignored:
             return Step(size=size, fields={**fields, "kind": "idle", "event": None})
@@ -130,6 +140,15 @@ class FrameFields(Codec):
                 return Step(size=inner, refused=f"unknown code {code}", fields=fields, length=size)
             return Step(size=size, refused=f"unknown code {code}", fields=fields, sound=True)
         return Step(size=size, fields={**fields, "event": event})
+
+    def _states(self, code: int, fields: Mapping[str, object]) -> dict[str, object]:
+        """What every bit says, those that are set first; `event` is the first of them, None where none is."""
+        stands = [event for bit, event in self._bits.items() if code >> bit & 1]
+        over = dict.fromkeys(ENDS[event] for event in self._bits.values() if event in ENDS)
+        ends = [end for end in over if end not in {ENDS.get(event) for event in stands}]
+        events = [{**fields, "event": event} for event in stands]
+        events += [{**fields, "event": end, "is_state": True} for end in ends]
+        return {"event": stands[0] if stands else None, "events": events}
 
     def _refuse(self, why: str, length: int) -> Step:
         inner = self._buf.find(self._shape.start, 1, length)
@@ -160,7 +179,7 @@ def _read(frame: bytes, one: Field) -> object | None:
             number = number * 100 + pair
     else:
         number = int.from_bytes(data, "little" if one.shape == "u16le" else "big")
-    return number if one.scale == 1 else number * one.scale
+    return number if one.scale == 1 else round(number * one.scale, 9)  # 0.1 has no exact form
 
 
 def _xor(body: bytes) -> int:

@@ -320,13 +320,18 @@ def _frame_fields(tables: Tables) -> Codec:
         raise ValueError("meaning.frame wants a start, and an end, a length or length_at")
     shape = Shape(start=start, end=end, check=check, **numbers)
     ignored = tables.texts("ignored")
+    named = tables.events("bits") if tables.table("bits") else {}
+    if not all(bit.isdecimal() and int(bit) < 64 for bit in named):
+        raise ValueError("meaning.bits has a key that is no bit from 0 to 63")
+    bits = {int(bit): event for bit, event in named.items()}
     return FrameFields(
         shape,
         _frame_field({"name": "code", **tables.table("code")}),
         [_frame_field(table) for table in tables.tables("field")],
-        {code.upper(): event for code, event in tables.events("events").items()},
+        {} if bits else {code.upper(): event for code, event in tables.events("events").items()},
         frozenset(code.upper() for code in ignored),
         tables.number("dedupe_s", 0.0),
+        bits,
     )
 
 

@@ -20,26 +20,12 @@ from drivers.codecs import espa444
 from drivers.codecs.base import Codec, Frame, Refused
 from drivers.codecs.espa444 import ACK, ENQ, EOT, ETX, NAK, SOH
 from drivers.receivers.desk import Heard, Message, Say, Told
+from drivers.vocabulary import ENDS
 
 BLOCK_NS: Final = 2_500_000_000  # a block that is not whole after so long is given up
 NOISE_BYTES_MAX: Final = 256
 RESET_CALL, ALARM_PRIORITY = "1", "1"
 _FOREVER_NS: Final = 1 << 61
-# What a begin is taken back with; anything else is told as it is, and the points know whether it is news.
-_ENDS: Final[Mapping[str, str]] = {
-    "fire": "fire_restore",
-    "fire_manual": "fire_restore",
-    "unknown": "fire_restore",
-    "prealarm": "prealarm_restore",
-    "gas_alarm": "gas_restore",
-    "electrical_alarm": "electrical_restore",
-    "supervisory": "supervisory_restore",
-    "fault": "fault_restore",
-    "isolate": "isolate_restore",
-    "feedback": "feedback_restore",
-    "mains_fault": "mains_ok",
-    "battery_fault": "battery_ok",
-}
 
 
 class EspaTalk:
@@ -126,7 +112,7 @@ class EspaTalk:
             told = [Told(_where({}, text), "unknown" if alarm else "fault", {**shown, "reason": "unparsed"})]
         if fields.get("call_type") != RESET_CALL:
             return told
-        return [Told(one.where, _ENDS.get(one.event, one.event), one.fields) for one in told]
+        return [Told(one.where, ENDS.get(one.event, one.event), one.fields) for one in told]
 
 
 def _where(fields: Mapping[str, object], text: str) -> str:

@@ -36,6 +36,8 @@ _EVENTS: Final[Mapping[str, str]] = {
     "online": "register",
     "supervisory": "supervisory",
 }
+_BATTERY_LOW_V: Final = {"smoke": 2.6, "hydrant": 3.3}  # a 3 V cell, a Li-SOCl2 cell of 3.6 V
+_BATTERY_LOW_PERCENT: Final = 20
 # What a report without an event ends: it is the detector's "normal".
 _NORMAL: Final = ("fire_restore", "prealarm_restore", "tamper_restore", "battery_ok", "fault_restore")
 _GAS_NORMAL: Final = ("gas_restore", "battery_ok", "fault_restore")
@@ -47,9 +49,9 @@ _GAUGES: Final[Mapping[str, tuple[str, str]]] = {
 }
 _VALUES: Final[Mapping[str, str]] = {
     "battery_V": "battery_v",
-    "battery_pct": "battery_pct",
-    "battery": "battery_pct",
-    "battery_value": "battery_pct",
+    "battery_pct": "battery_percent",
+    "battery": "battery_percent",
+    "battery_value": "battery_percent",
     "temp_C": "temperature_c",
     "temperature": "temperature_c",
     "rsrp_dBm": "rsrp_dbm",
@@ -217,16 +219,18 @@ def meaning(fields: Fields) -> tuple[list[Told], list[Value]]:
 
 def _stated(fields: Fields, shown: Fields) -> list[Told]:
     event = fields.get("event")
+    percent = fields.get("battery_pct", fields.get("battery", fields.get("battery_value")))
+    low = [Told("device", "battery_fault", shown)] if _is_low(percent, _BATTERY_LOW_PERCENT) else []
     if event is None:
         ends = _GAS_NORMAL if "gas_sensor_state" in fields else _NORMAL
-        return [Told("device", end, shown, is_state=True) for end in ends]
+        return [*low, *(Told("device", end, shown, is_state=True) for end in ends if not low or end != "battery_ok")]
     word = str(event)
     if word in _GAUGES:
         where, told = _GAUGES[word]
-        return [Told(where, told, shown)]
+        return [Told(where, told, shown), *low]
     if word in _EVENTS:
-        return [Told("device", _EVENTS[word], shown)]
-    return [Told("device", "fault", {**shown, "reason": "unparsed", "said": word})]
+        return [Told("device", _EVENTS[word], shown), *low]
+    return [Told("device", "fault", {**shown, "reason": "unparsed", "said": word}), *low]
 
 
 def _huaqiang(fields: Fields, shown: Fields) -> list[Told]:
@@ -239,7 +243,10 @@ def _huaqiang(fields: Fields, shown: Fields) -> list[Told]:
         for name in ("low", "high"):
             on = fields.get(f"hydrant_{name}_pressure")
             told.append(_state(f"pressure/{name}", "supervisory", "supervisory_restore", on, shown))
-    told.append(_state("device", "battery_fault", "battery_ok", fields.get("low_battery"), shown))
+    low = fields.get("low_battery") or _is_low(
+        fields.get("battery_V"), _BATTERY_LOW_V.get(str(fields.get("device")), 0.0)
+    )
+    told.append(_state("device", "battery_fault", "battery_ok", low, shown))
     told.append(_state("device", "fault", "fault_restore", fields.get("fault") or fields.get("dev_code"), shown))
     if fields.get("mode") == 0xFF:
         told.append(Told("device", "register", shown))
@@ -250,6 +257,10 @@ def _huaqiang(fields: Fields, shown: Fields) -> list[Told]:
         samples = [[one["time_raw"] + huaqiang_nb.EPOCH_S, one["kPa"]] for one in history]
         told.append(Told("pressure", "status", {"samples_utc_s_kpa": samples}))
     return told
+
+
+def _is_low(value: object, limit: float) -> bool:
+    return isinstance(value, int | float) and 0 < value < limit
 
 
 def _state(where: str, begin: str, end: str, on: object, shown: Fields) -> Told:

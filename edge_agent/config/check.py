@@ -35,7 +35,7 @@ _SOURCES: Final = (
 # Which ways in a receiver's protocol knows, and how its devices name themselves.
 _WAYS: Final = {
     **dict.fromkeys(("gb26875", "elec-7b7b"), ("listen", "port")),
-    **dict.fromkeys(("espa444", "contact-id"), ("port",)),
+    **dict.fromkeys(("espa444", "contact-id", "frames"), ("port",)),
     **dict.fromkeys(("dc09", "ks68"), ("listen",)),
     "nb": ("listen", "folder"),
 }
@@ -48,8 +48,8 @@ _WIRE_ADDRESSES: Final = {
     "contact-id": re.compile(r"[0-9A-F]{4,10}"),
     "elec-7b7b": re.compile(r"[0-9A-Za-z]{1,14}"),
     "ks68": re.compile(r"[0-9]{12}"),
+    "frames": re.compile(r"[0-9A-Za-z_.:-]{1,32}"),
 }
-_OF_PROTOCOL: Final = {"key_file": "dc09", "profile": "espa444"}  # keys of a device
 _ALL_WAYS: Final = ("listen", "port", "folder")
 _OF_NETWORK: Final = ("listen_port", "transport", "allow")
 _OF_LINE: Final = ("baud", "framing")
@@ -195,6 +195,10 @@ def _receivers(site: Site) -> None:
         for name in (*(_OF_NETWORK if why != "listen" else ()), *(_OF_LINE if why != "port" else ())):
             if name in values:
                 site.warning("not_used", receiver, name, name=name, why=why)
+        if protocol == "frames" and "profile" not in table and not site.unreadable(receiver, "profile"):
+            site.error("frames_need", receiver)
+        elif "profile" in values and protocol not in ("frames", "espa444", ""):
+            site.warning("not_used", receiver, "profile", name="profile", why="protocol")
         _receiver_devices(site, receiver, _WIRE_ADDRESSES.get(protocol))
 
 
@@ -253,9 +257,8 @@ def _receiver_devices(site: Site, receiver: Item, form: re.Pattern[str] | None) 
             site.error("address_not_alone", device)
         elif address and form is not None and not form.fullmatch(address):
             site.error("wire_address", device, "address", value=address, protocol=receiver.values.get("protocol"))
-        for name, protocol in _OF_PROTOCOL.items():
-            if name in device.values and receiver.values.get("protocol") != protocol:
-                site.warning("not_used", device, name, name=name, why="protocol")
+        if "key_file" in device.values and receiver.values.get("protocol") != "dc09":
+            site.warning("not_used", device, "key_file", name="key_file", why="protocol")
         first.setdefault(address, device)
 
 
@@ -571,7 +574,7 @@ def _modems(site: Site) -> None:
 
 def check_profiles(site: Site, known: Collection[str], unsound: Callable[[str], str] = lambda name: "") -> None:
     """Every profile named must be one of `known`, and `unsound` must have nothing to say against it."""
-    sections = ("panel", "bus.device", "mqtt.device", "receiver.device")
+    sections = ("panel", "bus.device", "mqtt.device", "receiver")
     for item in (item for name in sections for item in site.items(name)):
         profile = item.values.get("profile")
         if profile is not None and profile not in known:

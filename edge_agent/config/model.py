@@ -121,7 +121,6 @@ class ReceiverDevice:
     name: str = ""
     silence_s: float | None = None  # None: the protocol's; 0: it may be silent for ever
     key_file: Path | None = None  # of SIA DC-09: it speaks encrypted, and only so
-    profile: str = "generic-printer"  # of ESPA 4.4.4: the panel profile that reads its texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +128,7 @@ class Receiver:
     """[[receiver]]: what speaks to the gateway by itself. One way in: an address (`listen`), a serial `port`, or a `folder`."""
 
     id: str
-    protocol: str  # gb26875 | dc09 | nb | espa444 | contact-id
+    protocol: str  # gb26875 | dc09 | nb | espa444 | contact-id | frames
     devices: tuple[ReceiverDevice, ...]
     name: str = ""
     listen: str = ""  # an address of this machine
@@ -143,6 +142,7 @@ class Receiver:
     dialect: str = "standard"  # of GB/T 26875.3
     component_address: str = ""  # of GB/T 26875.3; "": the dialect's
     station: str = "2"  # of ESPA 4.4.4: our address on the line
+    profile: str = ""  # of ESPA 4.4.4: what reads its texts, "": generic-printer; of frames: what reads them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -349,10 +349,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
         keys={
             "id": Key(zh=_ID.zh, en=_ID.en, example='"net1"', form="id"),
             "protocol": Key(
-                zh="规约: gb26875 (GB/T 26875.3), dc09 (SIA DC-09), nb (NB-IoT 探测器), espa444 (寻呼口), contact-id (串口), "
-                "elec-7b7b (4G 电气火灾装置), ks68 (京硅断路器集中器)",
-                en="GB/T 26875.3, SIA DC-09, NB-IoT detectors, ESPA 4.4.4 (a panel's pager port), Contact ID on a serial line, "
-                "reports of 4G electrical-fire units, concentrators of KS breakers",
+                zh="规约; 各是什么见 docs/drivers/receivers.zh.md",
+                en="What is spoken; docs/drivers/receivers.md says who speaks which",
                 example='"gb26875"',
                 choices=RECEIVERS,
             ),
@@ -404,6 +402,12 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 example='"2"',
                 form="station",
             ),
+            "profile": Key(
+                zh="espa444: 读懂文字的型号资料, 不写用 generic-printer; frames: 帧的型号资料",
+                en="espa444: the profile that reads its texts, left out: generic-printer; frames: the one that reads them",
+                example='"radio-concentrator"',
+                form="profile",
+            ),
         },
     ),
     Section(
@@ -434,12 +438,6 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 zh="SIA DC-09 密钥文件: 32、48 或 64 位十六进制; 写了就只收加密报文",
                 en="File of the SIA DC-09 key, 32, 48 or 64 hex digits; with one, only encrypted messages count",
                 example='"/etc/edge-agent/keys/dc09-1234"',
-            ),
-            "profile": Key(
-                zh="ESPA 4.4.4: 读懂其文字的型号资料 (text-lines 类)",
-                en="ESPA 4.4.4: the panel profile that reads its texts (of kind text-lines)",
-                example='"generic-printer"',
-                form="profile",
             ),
         },
     ),

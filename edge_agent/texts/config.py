@@ -247,6 +247,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "way_not_spoken": ("规约 {protocol} 不走这条路; 请用: {ways}", "{protocol} does not come this way; use: {ways}"),
     "transport_not_spoken": ("规约 {protocol} 只用: {known}", "{protocol} comes by: {known}"),
+    "frames_need": ("frames 必须写 profile (帧的型号资料)", "frames needs `profile`: what reads them"),
     "listen_needs": ("有 listen 就必须写 {name}", "With `listen`, {name} is needed"),
     "bad_network": ("{value} 不是 IP 地址或网段", "{value} is no IP address or network"),
     "listens_everywhere": (

@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.codecs.base import Frame
 from drivers.codecs.espa444 import ACK, EOT, NAK, encode_call
 from drivers.codecs.registry import build_codec
 from drivers.profile import load_profiles
 from drivers.receivers.contact_line import LINE_BYTES_MAX, ContactLineTalk
 from drivers.receivers.desk import Listed, Talk
 from drivers.receivers.espa444 import EspaTalk
+from drivers.receivers.frames import FramesTalk
 from edge_agent.config.model import Receiver, ReceiverDevice
-from simulators.pager_port import ALIVE, AutomationPort, PagerPort
+from simulators.lines import ALIVE, AutomationPort, PagerPort, RawPort
 from tests.core.house import Site
 from tests.receivers.bench import Bench, S
 
@@ -168,13 +170,85 @@ def test_nothing_on_a_contact_id_line_raises(pieces: list[bytes]) -> None:
     assert port.bugs == []
 
 
+# --- frames of a concentrator
+
+RADIO = load_profiles(()).get("radio-concentrator")
+NODE, OTHER = "00A1B2C3", "00A1B2C4"
+
+
+def report(status: int, node: str = NODE, *, tenths_v: int = 30) -> bytes:
+    body = b"\xaa\x55\x0b" + bytes.fromhex(node) + bytes((status, tenths_v, 23))
+    return body + bytes((sum(body) & 0xFF,))
+
+
+def concentrator(address: str = NODE) -> Line:
+    return Line(FramesTalk(build_codec(RADIO)), address)
+
+
+@pytest.mark.parametrize(
+    ("status", "begun"),
+    [(0, []), (1, ["fire"]), (0b1001, ["fire", "battery_fault"]), (0b110, ["fault", "burglar"]), (0x80, [])],
+)
+def test_every_bit_of_a_report_begins_or_ends_something(status: int, begun: list[str]) -> None:
+    line = concentrator()
+    line.send(report(status))
+    assert line.events() == [("dev/device", event) for event in begun]
+    ends = {event for _, event in line.events(states=True)} - set(begun)
+    pairs = {"fire": "fire_restore", "fault": "fault_restore", "burglar": "tamper_restore"}
+    pairs |= {"battery_fault": "battery_ok", "test": "test_restore"}
+    assert ends == {end for begin, end in pairs.items() if begin not in begun}
+    assert line.readings() == {"dev/battery_v": 3.0, "dev/temperature_c": 23}
+
+
+def test_each_node_is_a_device_with_a_silence_of_its_own() -> None:
+    bench = Bench(Listed(id="one", address=NODE, silence_s=90), Listed(id="two", address=OTHER, silence_s=90))
+    talk = FramesTalk(build_codec(RADIO))
+    bench.desk.opened(0)
+    for at_s in range(0, 100, 10):
+        bench.take(talk.feed(report(0), at_s * S), at_s * S)
+        bench.desk.tick(at_s * S)
+    assert bench.links()[1:] == [("one", True, "answering"), ("two", False, "silent")]
+    bench.take(talk.feed(report(1, "00000000"), 100 * S))
+    assert bench.events() == [("net1/unlisted", "fault"), ("net1/00000000", "unknown")]
+
+
+def test_what_a_known_detector_says_and_nobody_understands_is_its_fault() -> None:
+    nite = load_profiles(()).get("lantian-5li")
+    told = Line(FramesTalk(build_codec(nite)))
+    frame = bytearray.fromhex("2300000000000000000000000100010002001B0000 0023".replace(" ", ""))
+    told.send(bytes(frame))
+    assert told.events() == [("dev/device", "fire")], "any profile of frames will do"
+
+
+def test_a_panel_with_frames_of_bits_says_what_is_over_too() -> None:
+    codec = build_codec(RADIO)
+    [frame] = codec.feed(report(0), 0)
+    assert isinstance(frame, Frame)
+    assert frame.event is None
+    events = frame.fields["events"]
+    assert isinstance(events, list)
+    assert {one["event"] for one in events} >= {"fire_restore", "battery_ok"}
+    assert all(one["is_state"] for one in events)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=10))
+def test_nothing_of_a_concentrator_raises_and_a_report_behind_it_is_heard(pieces: list[bytes]) -> None:
+    line = concentrator()
+    for number, piece in enumerate(pieces):
+        line.send(piece, number * S)
+    line.take(line.talk.tick(100 * S))
+    line.send(report(1), 200 * S)
+    assert line.bugs == []
+    assert ("dev/device", "fire") in line.events()
+
+
 # --- with a core, over real ptys
 
 
 @pytest.mark.asyncio
 async def test_a_pager_port_and_an_automation_port_with_a_core_behind_them() -> None:
     site = Site()
-    links = {name: Path(site.directory) / name for name in ("pager", "auto")}
+    links = {name: Path(site.directory) / name for name in ("pager", "auto", "radio")}
     receivers = (
         Receiver(
             id="espa",
@@ -183,20 +257,34 @@ async def test_a_pager_port_and_an_automation_port_with_a_core_behind_them() -> 
             port=str(links["pager"]),
         ),
         Receiver(id="cid", protocol="contact-id", devices=(ReceiverDevice(id="arc"),), port=str(links["auto"])),
+        Receiver(
+            id="radio",
+            protocol="frames",
+            profile="radio-concentrator",
+            devices=(ReceiverDevice(id="smoke3", address=NODE),),
+            port=str(links["radio"]),
+        ),
     )
     site.set(receivers=receivers)
     pager_port, automation = PagerPort(link=links["pager"]), AutomationPort(link=links["auto"])
-    pager_port.plug()
-    automation.plug()
+    radio = RawPort(link=links["radio"])
+    for port in (pager_port, automation, radio):
+        port.plug()
     try:
         async with site.running() as house:
-            await house.until(lambda: house.source("espa")["up"] and house.source("cid")["up"], "both ports are open")
+            await house.until(
+                lambda: all(house.source(name)["up"] for name in ("espa", "cid", "radio")), "the ports are open"
+            )
             assert await pager_port.poll() == EOT
             assert await pager_port.call("FIRE ALARM 1-027", spoil=1) == NAK
             assert await pager_port.call("FIRE ALARM 1-027") == ACK
             assert await automation.say("5011 181234E11000129") == ACK
             assert await automation.say(ALIVE) == ACK
-            assert sorted(house.alarms()) == ["arc/00-129", "panel/1-27"]
+            await radio.pace(report(0b1001, tenths_v=24))
+            await house.until(lambda: len(house.alarms()) == 3, "the detector is heard")
+            assert sorted(house.alarms()) == ["arc/00-129", "panel/1-27", "smoke3/device"]
+            values = {row["id"]: row["value"] for row in house.core.points.snapshot()}
+            assert values["smoke3/battery_v"] == 2.4
             assert house.sounding()
             pager_port.unplug()
             await house.until(lambda: house.source("espa")["reason"] in ("hang_up", "no_port"), "the port hung up")
@@ -205,10 +293,10 @@ async def test_a_pager_port_and_an_automation_port_with_a_core_behind_them() -> 
             assert await pager_port.call("SYSTEM RESET", priority="3") == ACK
             await house.until(lambda: not _burns(house, "panel/1-27"), "the reset ends it")
         points = [one["point"] for one in await site.records() if one["kind"] == "fire" and one["active"]]
-        assert sorted(points) == ["arc/00-129", "panel/1-27"]
+        assert sorted(points) == ["arc/00-129", "panel/1-27", "smoke3/device"]
     finally:
-        pager_port.unplug()
-        automation.unplug()
+        for port in (pager_port, automation, radio):
+            port.unplug()
         site.remove()
         await asyncio.sleep(0)
 

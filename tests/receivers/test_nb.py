@@ -74,7 +74,7 @@ def test_every_huaqiang_report_says_how_things_stand(alert: int, code: int, mode
         if begin not in told
     }
     assert device.readings()["det/battery_v"] == 3.03
-    assert device.readings()["det/battery_pct"] == 100
+    assert device.readings()["det/battery_percent"] == 100
 
 
 def test_a_report_in_base64_and_in_a_platforms_wrapping_is_the_same_report() -> None:
@@ -120,6 +120,17 @@ def test_wanlin_gauges_and_json_and_ctwing() -> None:
     assert muted.events() == [("det/device", "silence")], "muting is no alarm"
     gas.send(captured("ctwing-json/gas-alarm"))
     assert gas.events() == [("det/device", "gas_alarm")]
+
+
+@pytest.mark.parametrize(("percent", "low"), [(99, False), (20, False), (19, True), (0, False)])
+def test_a_battery_that_runs_down_is_told_though_the_detector_says_nothing_of_it(percent: int, low: bool) -> None:
+    text, heartbeat = Detectors(), Detectors("10000000")
+    text.send(WANLIN.replace("U99", f"U{percent}").format("10").encode())
+    report = {"devId": "10000000", "electricQuantity": percent, "devState": 0}
+    heartbeat.send(json.dumps(report).encode())
+    for device in (text, heartbeat):
+        assert (("det/device", "battery_fault") in device.events()) is low
+    assert (("det/device", "battery_ok") in heartbeat.events(states=True)) is not low
 
 
 def test_an_unknown_status_is_a_fault_that_names_it() -> None:

@@ -1,7 +1,8 @@
-"""A panel's pager port (ESPA 4.4.4) and an alarm receiver's automation port (Contact ID), each on a pty.
+"""A panel's pager port (ESPA 4.4.4), an alarm receiver's automation port (Contact ID), a radio concentrator: each on a pty.
 
-python -m simulators.pager_port espa444 --link /tmp/pager "FIRE ALARM 1-027"
-python -m simulators.pager_port contact-id --link /tmp/receiver "5011 181234E11000129"
+python -m simulators.lines espa444 --link /tmp/pager "FIRE ALARM 1-027"
+python -m simulators.lines contact-id --link /tmp/receiver "5011 181234E11000129"
+python -m simulators.lines frames --link /tmp/radio "AA 55 0B 00 A1 B2 C3 01 1E 17 56"
 """
 
 import argparse
@@ -76,18 +77,36 @@ class AutomationPort(PtyLine):
             return await self._answers.get()
 
 
+class RawPort(PtyLine):
+    """The concentrator: it speaks, and hears nothing."""
+
+    def received(self, data: bytes) -> None:
+        """Nothing."""
+
+
+Port = PagerPort | AutomationPort | RawPort
+_PORTS: Final = {"espa444": PagerPort, "contact-id": AutomationPort, "frames": RawPort}
+
+
+async def _say(port: Port, text: str) -> int:
+    """One call, line or frame; "" is the port's own sign of life."""
+    if isinstance(port, PagerPort):
+        return await (port.call(text) if text else port.poll())
+    if isinstance(port, AutomationPort):
+        return await port.say(text or ALIVE)
+    await port.pace(bytes.fromhex(text))
+    return ACK
+
+
 async def run(options: argparse.Namespace) -> int:
     """Say the texts, once somebody listens, then stay alive until interrupted."""
-    port = PagerPort(link=options.link) if options.protocol == "espa444" else AutomationPort(link=options.link)
+    port: Port = _PORTS[options.protocol](link=options.link)
     print(port.plug(), flush=True)
     waiting = list(options.text)
     try:
         while True:
             with contextlib.suppress(TimeoutError):
-                if isinstance(port, PagerPort):
-                    answer = await (port.call(waiting[0]) if waiting else port.poll())
-                else:
-                    answer = await port.say(waiting[0] if waiting else ALIVE)
+                answer = await _say(port, waiting[0] if waiting else "")
                 if waiting and answer == ACK:
                     print(f"06  {waiting.pop(0)}", flush=True)
                 elif waiting:
@@ -99,12 +118,10 @@ async def run(options: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Command line; see the module."""
-    parser = argparse.ArgumentParser(
-        prog="python -m simulators.pager_port", description="ports of panels and receivers"
-    )
-    parser.add_argument("protocol", choices=("espa444", "contact-id"))
+    parser = argparse.ArgumentParser(prog="python -m simulators.lines", description="ports of panels and receivers")
+    parser.add_argument("protocol", choices=tuple(_PORTS))
     parser.add_argument("--link", type=Path, help="symlink to the pty")
-    parser.add_argument("text", nargs="*", help="calls, or lines")
+    parser.add_argument("text", nargs="*", help="calls, lines, or frames in hex")
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(parser.parse_args(argv)))
     return 0
