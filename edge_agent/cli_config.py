@@ -14,7 +14,7 @@ from edge_agent.texts import text
 
 if TYPE_CHECKING:
     from drivers.profile import Profiles
-    from edge_agent.config.load import Loaded
+    from edge_agent.config.loaded import Loaded
     from edge_agent.last_good import InForce
 
 

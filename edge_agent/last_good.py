@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.config.findings import Finding, Findings
-from edge_agent.config.load import Loaded, load, load_contents
+from edge_agent.config.loaded import Loaded
 from edge_agent.config.model import Config, Gateway
 from edge_agent.config.source import Content, fetch
 from edge_agent.model import Instant
@@ -48,6 +48,8 @@ class Copy:
 
     def config(self) -> Config | None:
         """What to run on; `unpack` its profiles first. None: a newer program refuses what an older one accepted."""
+        from edge_agent.config.load import load_contents
+
         config = load_contents(self.files).config
         return replace(config, profile_dirs=(self.path.with_name(PROFILES),)) if config is not None else None
 
@@ -126,7 +128,10 @@ def _short(value: object) -> object:
 
 def in_force(site: Path, loaded: Loaded | None = None, environ: Mapping[str, str] = os.environ) -> InForce:
     """What a service of `site` runs on now: its files, or the copy of what was last accepted where they are damaged."""
-    loaded = loaded or load(site)
+    if loaded is None:
+        from edge_agent.config.load import load
+
+        loaded = load(site)
     copy = next((found for home in _homes(loaded, environ) if (found := _of(site, home)) is not None), None)
     if copy is None:
         return InForce(loaded, loaded.config)

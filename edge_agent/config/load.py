@@ -5,13 +5,14 @@ Tables merge, arrays of tables append, any other value of a later file replaces 
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.config import check
 from edge_agent.config.findings import Finding, Findings, Origin
-from edge_agent.config.model import Config, Gateway
+from edge_agent.config.loaded import PROFILE_DIRS, Loaded
+from edge_agent.config.model import Config
 from edge_agent.config.schema import children
 from edge_agent.config.site import Item, Site
 from edge_agent.config.source import Content, Source, parse, read
@@ -31,20 +32,6 @@ _IGNORED_QUIETLY: Final = (
 )
 _CREDENTIALS: Final = ("ca_file", "cert_file", "key_file", "packed_key_file")
 _CAMERA_CREDENTIALS: Final = ("ca_file", "credentials_file")
-_PROFILE_DIRS: Final = Config(gateway=Gateway(id="")).profile_dirs
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What `load` found. `config` is None if any finding is an error."""
-
-    config: Config | None
-    findings: tuple[Finding, ...]
-    sources: tuple[Path, ...]  # the files, in reading order
-    origins: Mapping[str, Origin] = field(default_factory=dict)  # "panel[hall].baud" -> where it is written
-    profile_dirs: tuple[Path, ...] = _PROFILE_DIRS  # sound even if `config` is None
-    data_dir: Path | None = None  # as written; it too may be known although `config` is None
-    contents: tuple[Content, ...] = ()  # of the sources, as far as they could be read
 
 
 def load(
@@ -100,7 +87,7 @@ def _loaded(site: Site, sources: Sequence[Source], findings: Findings, whole: Pa
         tuple(found),
         tuple(source.file for source in sources),
         dict(site.written()),
-        site.top.values.get("profile_dirs", _PROFILE_DIRS),
+        site.top.values.get("profile_dirs", PROFILE_DIRS),
         gateway.values.get("data_dir") if gateway is not None else None,
         tuple(source.content for source in sources if source.content is not None),
     )

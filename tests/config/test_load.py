@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config.findings import FINDINGS_MAX, Finding
-from edge_agent.config.load import Loaded, load
+from edge_agent.config.load import load
+from edge_agent.config.loaded import Loaded
 from edge_agent.config.model import Bus, Config, Device, Limits
 from edge_agent.config.reference import sample
 from edge_agent.config.report import as_json, render
