@@ -147,7 +147,10 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """When a value becomes an event. None is no such limit. Units are the point's own. docs/rules.md says what each does."""
+    """[point.limits]: what the site writes of when a value becomes an event, in the point's own unit (docs/rules.md).
+
+    None is left out: then the preset's holds, or the profile's, or none (edge_agent.points.limits).
+    """
 
     prealarm_high: float | None = None
     prealarm_low: float | None = None
@@ -155,21 +158,21 @@ class Limits:
     alarm_low: float | None = None
     alarm_high_high: float | None = None
     alarm_low_low: float | None = None
-    hysteresis: float = 0.0  # how far back a value must go before the limit counts as left
-    on_delay_s: float = 0.0
-    off_delay_s: float = 0.0
-    extreme_on_delay_s: float = 0.0  # of alarm_high_high and alarm_low_low
-    n: int = 1  # n of the last m polls must agree
-    m: int = 1
+    hysteresis: float | None = None  # how far back a value must go before the limit counts as left
+    on_delay_s: float | None = None
+    off_delay_s: float | None = None
+    extreme_on_delay_s: float | None = None  # of alarm_high_high and alarm_low_low
+    n: int | None = None  # n of the last m polls must agree
+    m: int | None = None
     prealarm_rise_per_min: float | None = None
     alarm_rise_per_min: float | None = None
     alarm_fall_per_min: float | None = None
-    rate_window_s: float = 60.0
+    rate_window_s: float | None = None
     baseline_k: float | None = None  # so many learned deviations over the learned mean are a prealarm
-    baseline_least: float = 0.0  # and at least so much
-    baseline_learn_s: float = 259_200.0  # three days before it judges
-    baseline_on_delay_s: float = 300.0
-    baseline_round: int = 0  # another number: what was learned is forgotten
+    baseline_least: float | None = None  # and at least so much
+    baseline_learn_s: float | None = None  # three days before it judges
+    baseline_on_delay_s: float | None = None
+    baseline_round: int | None = None  # another number: what was learned is forgotten
     range_low: float | None = None  # outside of its range a sensor is broken: a fault, never an alarm
     range_high: float | None = None
     stuck_s: float | None = None  # the same value for so long is a fault

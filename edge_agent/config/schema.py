@@ -581,8 +581,9 @@ SECTIONS: Final[tuple[Section, ...]] = (
         cls=model.Limits,
         into="limits",
         many=False,
-        zh="何时成为事件; 单位是该测点自己的",
-        en="When the value becomes an event, in the point's own unit",
+        zh="何时成为事件, 单位是该测点自己的; 没写的按预置, 再按型号, 都没有则无此规则 (延时和回差为 0, n、m 为 1)",
+        en="When the value becomes an event, in the point's own unit. What is left out is the preset's, else the profile's, "
+        "else there is no such rule (delays and hysteresis 0, n and m 1)",
         keys={
             "prealarm_high": _limit("预警上限", "Above this: prealarm", "245.0"),
             "prealarm_low": _option("预警下限", "Below this: prealarm", "198.0"),
@@ -614,8 +615,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "alarm_rise_per_min": _rate("升得这么快: 报警", "Rising this fast: alarm"),
             "alarm_fall_per_min": _rate("降得这么快: 报警", "Falling this fast: alarm"),
             "rate_window_s": _seconds(
-                "变化率在多长时间内计: 每分钟变化量 x 此时间 为须达到的变化量",
-                "Over how long a rate is judged: it must move by rate times this within this",
+                "变化率在多长时间内计: 每分钟变化量 x 此时间 为须达到的变化量; 不写则 60",
+                "Over how long a rate is judged: it must move by rate times this within this; left out: 60",
                 "60.0",
                 5,
                 86400,
@@ -631,10 +632,14 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 zh="早期预警至少超过均值多少", en="And at least so much over the mean", example="30.0", low=0, high=1e9
             ),
             "baseline_learn_s": _seconds(
-                "学习多久之后才开始判断", "How long it learns before it judges", "259200.0", 60, 31_536_000
+                "学习多久之后才开始判断; 不写则三天",
+                "How long it learns before it judges; left out: three days",
+                "259200.0",
+                60,
+                31_536_000,
             ),
             "baseline_on_delay_s": _seconds(
-                "偏离保持多久才算", "How long it must stay unlike itself", "300.0", 0, 86400
+                "偏离保持多久才算; 不写则 300", "How long it must stay unlike itself; left out: 300", "300.0", 0, 86400
             ),
             "baseline_round": Key(
                 zh="换一个数, 就忘掉学到的, 重新学习 (如更换设备后)",

@@ -1,11 +1,11 @@
 """One question asked of one point: is it in alarm? Of a contact, of a value over a limit; each answer keeps its samples."""
 
 import collections
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from edge_agent.config.model import Limits
 from edge_agent.model import Kind
 from edge_agent.points.filters import Debounce, NofM, Settled
+from edge_agent.points.limits import PointLimits
 from edge_agent.points.questions import Asserted, Baseline, Level, Question, Rate
 
 SAMPLES = 16  # of one decision
@@ -19,7 +19,7 @@ class Channel:
 
     __slots__ = ("_samples", "_votes", "debounce", "kind", "over", "point", "question")
 
-    def __init__(self, point: str, kind: Kind, question: Question, limits: Limits, *, on_delay_s: float) -> None:
+    def __init__(self, point: str, kind: Kind, question: Question, limits: PointLimits, *, on_delay_s: float) -> None:
         self.point, self.kind, self.question = point, kind, question
         self.over = False
         self.debounce = Debounce(on_ns=round(on_delay_s * 1e9), off_ns=round(limits.off_delay_s * 1e9))
@@ -81,21 +81,7 @@ class Channel:
         samples.append((at_ns, value))
 
 
-def merge_limits(defaults: Mapping[str, float], site: Limits | None) -> Limits:
-    """The profile's limits with those the site changed. Raise TypeError for a key that is no limit."""
-    merged: dict[str, float | None] = dict(defaults)
-    if site is not None:
-        plain = Limits()
-        for name in Limits.__slots__:
-            if (value := getattr(site, name)) != getattr(plain, name):
-                merged[name] = value
-    for name in ("n", "m", "baseline_round"):
-        if (whole := merged.get(name)) is not None:
-            merged[name] = int(whole)
-    return Limits(**merged)  # type: ignore[arg-type]  # the values were floats of the same meaning
-
-
-def channels_of(point: str, kind: Kind | None, limits: Limits, *, contact: bool) -> tuple[Channel, ...]:
+def channels_of(point: str, kind: Kind | None, limits: PointLimits, *, contact: bool) -> tuple[Channel, ...]:
     """The questions asked of a point: none (telemetry only), one, or many. The gravest kind comes first."""
     # limits without a kind: somebody wants to know, so it is not dropped
     found = [*_of_limits(point, kind or Kind.SUPERVISORY, limits, alarm=True)]
@@ -105,7 +91,7 @@ def channels_of(point: str, kind: Kind | None, limits: Limits, *, contact: bool)
     return tuple(found)
 
 
-def _of_limits(point: str, kind: Kind, limits: Limits, *, alarm: bool) -> Iterator[Channel]:
+def _of_limits(point: str, kind: Kind, limits: PointLimits, *, alarm: bool) -> Iterator[Channel]:
     def channel(question: Question, on_delay_s: float = limits.on_delay_s) -> Channel:
         return Channel(point, kind, question, limits, on_delay_s=on_delay_s)
 

@@ -1,10 +1,10 @@
 """One point as the table knows it: its last value, what is asked of it, and why it cannot be believed or read."""
 
 from drivers.messages import PointSpec
-from edge_agent.config.model import Limits
 from edge_agent.model import Kind
 from edge_agent.points.channel import Channel
 from edge_agent.points.derived import Bound
+from edge_agent.points.limits import PointLimits
 from edge_agent.points.panel import source_of
 from edge_agent.points.questions import Baseline
 from edge_agent.points.telemetry import Kept
@@ -52,7 +52,7 @@ class PointState:
         *("silence", "source", "stuck", "stuck_ns", "unit", "value"),
     )
 
-    def __init__(self, spec: PointSpec, name: str, channels: tuple[Channel, ...], limits: Limits) -> None:
+    def __init__(self, spec: PointSpec, name: str, channels: tuple[Channel, ...], limits: PointLimits) -> None:
         self.id, self.name, self.unit = spec.id, name, spec.unit
         self.source = source_of(spec.id) if "/" in spec.id else CONTACTS
         self.channels = channels
@@ -101,7 +101,7 @@ class PointState:
         return [channel.rule for channel in self.channels if channel.kind is kind and channel.active]
 
 
-def _range(limits: Limits) -> tuple[float, float]:
+def _range(limits: PointLimits) -> tuple[float, float]:
     """Where a value is believed. An end that some limit lies beyond is none: that limit could never be reached."""
     low, high = limits.range_low, limits.range_high
     lows = (limits.prealarm_low, limits.alarm_low, limits.alarm_low_low)

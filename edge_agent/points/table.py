@@ -10,17 +10,19 @@ from drivers.messages import LinkState, Observation, PanelEvent, PointFault, Poi
 from edge_agent.config.model import Journal, Point
 from edge_agent.model import KINDS, Event, Instant, Kind, NewEvent, Sound
 from edge_agent.points.across import Across
-from edge_agent.points.channel import Channel, channels_of, merge_limits
+from edge_agent.points.channel import Channel, channels_of
 from edge_agent.points.deadlines import Deadlines
 from edge_agent.points.derived import Bound, Derived
 from edge_agent.points.filters import Settled
 from edge_agent.points.learned import Learned
+from edge_agent.points.limits import merge_limits
 from edge_agent.points.panel import PanelPoints, grade_of, source_of
 from edge_agent.points.point import CONTACTS, Outage, PointState, Silence
 from edge_agent.points.presets import with_preset
 from edge_agent.points.state import Latches, kind_of, read_piece
 from edge_agent.points.taps import Tapped, TappedPanels
 from edge_agent.points.telemetry import Telemetry
+from edge_agent.points.view import counts, rows
 from edge_agent.points.vocabulary import MEANINGS, UNLISTED
 
 log = logging.getLogger("edge.points")
@@ -29,7 +31,6 @@ log = logging.getLogger("edge.points")
 # silent by then, which is told as one LINK event. (GB 26875.1: own and line faults within 100 s.)
 TRANSIENT = frozenset({"timeout", "crc", "foreign", "gpio", "stale", "no_answer", "no_port", "hang_up", "silent"})
 TRANSIENT_NS = 30_000_000_000
-_GRAVEST = {kind: rank for rank, kind in enumerate(Kind)}
 MAX_ADOPTED = 10_000  # points that speak though no profile names them
 
 
@@ -251,41 +252,8 @@ class PointTable:
         return list(self.rows())
 
     def rows(self) -> Iterator[dict[str, object]]:
-        """The entries of `snapshot()` one by one, each as it is when its turn comes: 5 000 at once would hold up an alarm."""
-        said: dict[str, Kind] = {}  # of several kinds the gravest is shown
-        for name, kind, _, _ in self._panels.active():
-            said[name] = min(kind, said.get(name, kind), key=_GRAVEST.__getitem__)
-        told: dict[str, tuple[Kind, str, int]] = {}
-        for name, kind, _, words, at_ns in self._panels.known():
-            if name not in self._points and (name not in told or said.get(name) is kind):
-                told[name] = kind, words, at_ns
-        for point in list(self._points.values()):
-            own = next((channel.kind for channel in point.channels if channel.active), None)
-            active = own or said.get(point.id)
-            yield {
-                "id": point.id,
-                "name": point.name,
-                "kind": point.kind,
-                "value": point.value if point.outage is None else None,
-                "unit": point.unit,
-                "active": active.value if active is not None else None,
-                "fault": point.faulty,
-                "at_ns": point.at_ns or None,
-                "source": point.source,
-            }
-        for name, (kind, words, at_ns) in told.items():
-            shown = said.get(name)
-            yield {
-                "id": name,
-                "name": words,
-                "kind": kind.value,
-                "value": None,
-                "unit": "",
-                "active": shown.value if shown is not None else None,
-                "fault": None,
-                "at_ns": at_ns or None,
-                "source": source_of(name),
-            }
+        """The entries of `snapshot()` one by one, each as it is when its turn comes."""
+        return rows(self._points, self._panels)
 
     def believable(self, point: str) -> bool:
         """Whether what a point said last still holds: it can be read, and its source is not silent."""
@@ -301,14 +269,7 @@ class PointTable:
 
     def counts(self) -> dict[str, int]:
         """`{total, active, faulty}`: how many points there are, are active, cannot be read."""
-        active = {point.id for point in self._points.values() if any(c.active for c in point.channels)}
-        active.update(point for point, _, _, _ in self._panels.active())
-        known = {point for point, _, _, _, _ in self._panels.known()}
-        return {
-            "total": len(self._points.keys() | known),
-            "active": len(active),
-            "faulty": sum(point.faulty is not None for point in self._points.values()),
-        }
+        return counts(self._points, self._panels)
 
     def counters(self) -> Mapping[str, int]:
         """What the panels said that changed nothing: `repeated`, `restored_again`; `unlisted` words; `forgotten` points."""

@@ -14,6 +14,7 @@ from edge_agent.alarm.machine import AlarmMachine
 from edge_agent.config.model import Limits, Point
 from edge_agent.model import Event, Kind
 from edge_agent.points.learned import AT_ONCE, EVERY_NS
+from edge_agent.points.limits import PointLimits
 from edge_agent.points.presets import PRESETS
 from edge_agent.points.questions import Baseline, Rate
 from edge_agent.points.table import PointTable
@@ -48,7 +49,8 @@ def told(events: Sequence[Event]) -> list[tuple[str, bool, object]]:
 
 
 def test_every_limit_a_profile_may_name_is_one_the_house_has() -> None:
-    assert {field.name for field in dataclasses.fields(Limits)} == LIMIT_KEYS
+    for limits in (Limits, PointLimits):
+        assert {field.name for field in dataclasses.fields(limits)} == LIMIT_KEYS
 
 
 # --- extremes -------------------------------------------------------------------------------------------------------------
@@ -404,6 +406,13 @@ def test_a_preset_stands_over_the_profile_and_under_the_site(table: Make) -> Non
     assert channel.question.fields() == {"rule": "limit", "high": 400.0}
     assert points.snapshot()[0]["kind"] == "electrical"
     assert [c.rule for c in points._points[LEAK].channels] == ["extreme", "limit", "limit", "baseline"]
+
+
+def test_a_site_may_write_a_zero_over_what_others_say(table: Make) -> None:
+    site = Point(id=LEAK, preset="residual-current", limits=Limits(on_delay_s=0.0, hysteresis=0.0, n=1))
+    points = table([spec(n=2.0, m=3.0)], [site])
+    events = run(points, [20.0, 300.0])
+    assert ("electrical", True, "limit") in told(events)
 
 
 @pytest.mark.parametrize(("unit", "times"), [("kPa", 1.0), ("MPa", 0.001), ("bar", 0.01)])
