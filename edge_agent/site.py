@@ -1,6 +1,5 @@
 """From the configuration to the drivers of one site."""
 
-import ipaddress
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -328,6 +327,8 @@ def _build_door(
         make = open_port or SerialLink
         link = make(receiver.port, baud=receiver.baud or baud, framing=receiver.framing or framing)
         return LineDoor(link, make_talk, desk)
+    import ipaddress  # only who listens needs it
+
     allow = tuple(ipaddress.ip_network(network, strict=False) for network in receiver.allow)
     where = Where(host=receiver.listen, port=receiver.listen_port or 0, allow=allow)
     transport = receiver.transport or ("udp" if receiver.protocol == "nb" else "tcp")

@@ -1,18 +1,20 @@
 """What no single value shows: names used twice, ports shared, a centre without TLS. Each check sees only sound values."""
 
-import ipaddress
 import itertools
 import os
 import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from edge_agent.config.model import Patrol
 from edge_agent.config.site import Item, Site, nearest
 from edge_agent.patrol.schedule import MINUTE_NS, Daily
 from edge_agent.patrol.tags import tag_of
+
+if TYPE_CHECKING:
+    import ipaddress
 
 _LOOPBACK: Final = re.compile(r"localhost|::1|127(?:\.\d{1,3}){3}")
 _PORT_GLOBS: Final = ("zg/*", "serial/by-path/*", "serial/by-id/*", "ttyAMA*", "ttySC*", "ttyUSB*", "ttyACM*", "ttyS0")
@@ -218,14 +220,18 @@ def _listening(site: Site, receiver: Item) -> None:
             site.error("bad_network", receiver, "allow", value=network)
 
 
-def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _ip(text: str) -> "ipaddress.IPv4Address | ipaddress.IPv6Address | None":
+    import ipaddress  # only a configuration that listens needs it
+
     try:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
 
 
-def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+def _network(text: str) -> "ipaddress.IPv4Network | ipaddress.IPv6Network | None":
+    import ipaddress
+
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:

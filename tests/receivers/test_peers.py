@@ -1,0 +1,122 @@
+"""The simulated devices against a real core: over TCP, UDP and a serial line, in plain and encrypted."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_agent.config.model import Receiver, ReceiverDevice
+from edge_agent.model import Kind
+from simulators import peers
+from simulators.pty_line import PtyLine
+from tests.core.house import PATIENCE_S, House, Site
+from tests.receivers.bench import free_port
+
+pytestmark = pytest.mark.asyncio
+KEY = "00112233445566778899AABBCCDDEEFF0011223344556677"
+
+
+@asynccontextmanager
+async def house_with(site: Site, protocol: str, device: ReceiverDevice, **way: Any) -> AsyncIterator[House]:
+    receiver = Receiver(id="net1", protocol=protocol, devices=(device,), **way)
+    async with site.set(receivers=(receiver,)).running() as house:
+        await house.until(lambda: house.source("net1")["up"], "it listens")
+        yield house
+
+
+def burning(house: House) -> list[str]:
+    return [alarm.point for alarm in house.core.alarms.alarms() if alarm.active and alarm.kind is Kind.FIRE]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+async def test_a_transmission_device_over_the_network(transport: str) -> None:
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    port, site = free_port(kind), Site()
+    way = {"listen": "127.0.0.1", "listen_port": port, "transport": transport, "allow": ("127.0.0.1",)}
+    line = peers.Line(peers.Where(host="127.0.0.1", port=port, udp=transport == "udp"))
+    try:
+        async with house_with(site, "gb26875", ReceiverDevice(id="utd", address="889"), **way) as house:
+            await line.open()
+            device, stranger = peers.GbDevice(line, "889"), peers.GbDevice(line, "890")
+            assert await device.say("alive", "") == "CONFIRM"
+            assert await device.say("fire", "1-27") == "CONFIRM"
+            assert burning(house) == ["utd/1-1-1-27"]
+            assert await device.say("fire-over", "1-27") == "CONFIRM"
+            assert burning(house) == []
+            assert await stranger.say("fault", "1-1") == "DENY"
+    finally:
+        line.close()
+        site.remove()
+
+
+class SerialDevice(PtyLine):
+    """What `peers.Line` is over the network, on a pty."""
+
+    def __init__(self, link: Path) -> None:
+        super().__init__(baud=9600, link=link)
+        self._got: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def received(self, data: bytes) -> None:
+        self._got.put_nowait(data)
+
+    async def receive(self) -> bytes:
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._got.get()
+
+
+async def test_a_transmission_device_on_a_serial_line() -> None:
+    site = Site()
+    line = SerialDevice(site.directory / "utd")
+    port = line.plug()
+    try:
+        async with house_with(site, "gb26875", ReceiverDevice(id="utd", address="889"), port=port) as house:
+            assert await peers.GbDevice(line, "889").say("fire", "1-27") == "CONFIRM"  # type: ignore[arg-type]
+            assert burning(house) == ["utd/1-1-1-27"]
+    finally:
+        line.unplug()
+        site.remove()
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_an_alarm_communicator(transport: str, encrypted: bool) -> None:
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    port, site = free_port(kind), Site()
+    key_file = site.directory / "key"
+    key_file.write_text(KEY)
+    way = {"listen": "127.0.0.1", "listen_port": port, "transport": transport, "allow": ("127.0.0.1",)}
+    listed = ReceiverDevice(id="dialler", address="1234", key_file=key_file if encrypted else None)
+    line = peers.Line(peers.Where(host="127.0.0.1", port=port, udp=transport == "udp"))
+    key = peers.read_key(KEY) if encrypted else None
+    try:
+        async with house_with(site, "dc09", listed, **way) as house:
+            await line.open()
+            device, late = (peers.Communicator(line, "1234", key=key, shift_s=shift) for shift in (0.0, -3600.0))
+            assert await device.say("alive", "") == "ACK"
+            assert await device.say("fire", "129") == "ACK"
+            assert burning(house) == ["dialler/00-129"]
+            assert await device.say("fire-over", "129") == "ACK"
+            assert await late.say("fire", "130") == "NAK"
+            assert burning(house) == ([] if encrypted else ["dialler/00-130"])
+            assert await peers.Communicator(line, "9999").say("fault", "1") == "DUH"
+    finally:
+        line.close()
+        site.remove()
+
+
+async def test_the_command_says_what_came_back(capsys: pytest.CaptureFixture[str]) -> None:
+    port, site = free_port(), Site()
+    way = {"listen": "127.0.0.1", "listen_port": port, "allow": ("127.0.0.1",)}
+    try:
+        async with house_with(site, "gb26875", ReceiverDevice(id="utd", address="889"), **way) as house:
+            command = ["gb26875", "--port", str(port), "--address", "889", "fire", "2-3"]
+            assert await asyncio.to_thread(peers.main, command) == 0
+            assert capsys.readouterr().out == "CONFIRM\n"
+            assert burning(house) == ["utd/1-1-2-3"]
+        assert await asyncio.to_thread(peers.main, command) == 2, "nobody listens"
+    finally:
+        site.remove()
