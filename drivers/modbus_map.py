@@ -12,7 +12,7 @@ from typing import Final
 from drivers.codecs.modbus import BITS_MAX, REGISTERS_MAX
 from drivers.messages import Observation, PanelEvent, PointFault, PointSpec, Reading
 from drivers.modbus_log import Entry, EventLog, LogMemory, compile_log
-from drivers.modbus_panel import MeaningFault, PanelMemory, PanelPoint, Rule, Spoken, ends_of
+from drivers.modbus_panel import PanelMemory, PanelPoint, Rule, Spoken, ends_of
 from drivers.modbus_tables import ProfileFault, combinations, evaluated, filled, integer, known, table_of, tables_of
 from drivers.modbus_value import Place, Value, compile_values
 from drivers.schedule import Rank
@@ -169,6 +169,7 @@ class DeviceMemory:
         """The device, or one of its questions, is not answered any more: its values are unknown, told once."""
         questions = range(len(self._ids)) if question is None else [question]
         self._begin(questions)
+        self._moved.clear()  # nobody saw whether it moved meanwhile
         seen: list[Observation] = []
         for point in (point for one in questions for point in self._ids[one]):
             if point not in self._faulty:
@@ -220,20 +221,13 @@ def compile_profile(data: Mapping[str, object], *, name: str = "") -> ModbusProf
         logs=tuple(
             (log, *_place(questions, Place(0, log.address, log.count * log.width, log.block), "log")) for log in logs
         ),
-        spoken=_spoken(data),
+        spoken=Spoken.compile(table_of(data, "meaning")),
         rank=rank,
         confirm=bool(table_of(data, "meaning").get("confirm", False)),
         step=step,
         baud=integer(link, "baud", "link", 9600, 50, 4_000_000),
         framing=str(link.get("framing", "8N1")),
     )
-
-
-def _spoken(data: Mapping[str, object]) -> Spoken:
-    try:
-        return Spoken.compile(table_of(data, "meaning"))
-    except MeaningFault as fault:
-        raise ProfileFault(fault.code, "meaning", fault.value) from fault
 
 
 def _block(table: Mapping[str, object], index: int, period_ms: int, max_regs: int) -> Question:
@@ -306,7 +300,7 @@ def _points_of(
     data: Mapping[str, object], blocks: Sequence[Question], questions: Sequence[Question]
 ) -> tuple[tuple[PanelPoint, ...], ...]:
     by_question: list[list[PanelPoint]] = [[] for _ in questions]
-    last_event = _spoken(data).last_event
+    last_event = Spoken.compile(table_of(data, "meaning")).last_event
     ids: set[str] = set()
     for index, table in enumerate(tables_of(data, "point"), 1):
         where = f"point {table.get('id', index)}"
@@ -330,10 +324,7 @@ def _points(
 ) -> list[tuple[int, PanelPoint]]:
     """The points of one [[point]] table: every combination of its ranges (n, loop, ...)."""
     found = []
-    try:
-        rule = Rule.compile(table)
-    except MeaningFault as fault:
-        raise ProfileFault(fault.code, where, fault.value) from fault
+    rule = Rule.compile(table, where)
     for numbers in combinations(table, _KEYS["point"], where):
         names = {"start": block.start, **numbers}
         address = evaluated(table.get("address", "start + n - 1"), names, f"{where}.address")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.messages import Observation, PanelEvent
+from drivers.modbus_tables import ProfileFault, codes_of, integer
 from drivers.vocabulary import EVENTS
 
 NONE: Final = "none"
@@ -41,14 +42,6 @@ _ENDS: Final[Mapping[str, str]] = {
 _BEGINS: Final = {end: begin for begin, end in reversed(list(_ENDS.items()))}  # fire_restore is of a fire
 
 
-class MeaningFault(ValueError):
-    """A word of a profile that means nothing: `code` is ASCII, `value` what stands there."""
-
-    def __init__(self, code: str, value: object) -> None:
-        super().__init__(f"{code}: {value}")
-        self.code, self.value = code, value
-
-
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """How a panel speaks; see the module."""
@@ -57,10 +50,10 @@ class Spoken:
 
     @classmethod
     def compile(cls, table: Mapping[str, object]) -> "Spoken":
-        """Raise MeaningFault unless `table` is a [meaning]."""
+        """Raise ProfileFault unless `table` is a [meaning]."""
         mode = table.get("mode", "state")
         if mode not in ("state", "last_event"):
-            raise MeaningFault("unknown_mode", mode)
+            raise ProfileFault("unknown_mode", "meaning", mode)
         return cls(mode == "last_event")
 
 
@@ -77,22 +70,20 @@ class Rule:
     summary: bool  # of the whole panel: told only where no point of it says the same
 
     @classmethod
-    def compile(cls, table: Mapping[str, object]) -> "Rule":
-        """Raise MeaningFault unless `table` is a [[point]]."""
-        codes = _codes(table["enum"]) if "enum" in table else None
-        flags = _codes(table.get("flags", {}))
-        classes = _codes(table.get("class", {}))
+    def compile(cls, table: Mapping[str, object], where: str) -> "Rule":
+        """Raise ProfileFault unless `table`, which people know as `where`, is a [[point]]."""
+        codes = codes_of(table["enum"], f"{where}.enum") if "enum" in table else None
+        flags = codes_of(table.get("flags", {}), f"{where}.flags")
+        classes = codes_of(table.get("class", {}), f"{where}.class")
         if (codes is None) == (not flags):
-            raise MeaningFault("enum_or_flags", table.get("id", ""))
+            raise ProfileFault("enum_or_flags", where)
         for word in (*(codes or {}).values(), *flags.values(), *classes.values()):
             if word not in EVENTS and word not in (NONE, _ABSENT, _ACTIVE):
-                raise MeaningFault("unknown_event", word)
+                raise ProfileFault("unknown_event", where, word)
         undefined = str(table.get("undefined", "fault"))
         if undefined not in EVENTS:
-            raise MeaningFault("unknown_event", undefined)
-        mask = table.get("mask", 0xFFFF)
-        if not isinstance(mask, int) or not 0 < mask <= 0xFFFF:
-            raise MeaningFault("bad_mask", mask)
+            raise ProfileFault("unknown_event", where, undefined)
+        mask = integer(table, "mask", where, 0xFFFF, 1, 0xFFFF)
         counts, summary = bool(table.get("counts_for_reset", True)), bool(table.get("summary", False))
         return cls(mask, codes, flags, classes, counts, undefined, summary)
 
@@ -181,8 +172,7 @@ class PanelMemory:
             fields = {**point.numbers, "code": point.code(word), "summary": True}
             for event in self._summarized(point, word):
                 events.append(PanelEvent(f"{self._device}/{point.id}", event, at_ns, fields, word.to_bytes(2, "big")))
-        events += self._reset(at_ns)
-        return events
+        return events if before == now else events + self._reset(at_ns)
 
     def _summarized(self, point: PanelPoint, word: int) -> list[str]:
         """A fire of the panel is the fire of one of its zones, so it waits for them; of a zone nobody listed it is told."""
@@ -250,12 +240,3 @@ def gravest_first(events: Iterable[str]) -> list[str]:
 def ends_of(event: str) -> str:
     """The event that ends `event`, "" for a moment."""
     return _ENDS.get(event, "")
-
-
-def _codes(table: object) -> dict[int, str]:
-    if not isinstance(table, Mapping):
-        raise MeaningFault("not_a_table", table)
-    try:
-        return {int(str(code), 0): str(event) for code, event in table.items()}
-    except ValueError:
-        raise MeaningFault("bad_number", min(table)) from None

@@ -124,6 +124,8 @@ def test_nk8237_a_clock_that_stands_still_means_that_everything_said_is_old() ->
     assert values(gateway.round(seconds=60)) == {}  # told once
     gateway.put(3, a1062=0x0103)
     assert values(gateway.round()) == {"clock_raw": 259}
+    gateway.memory.unknown("timeout", gateway.now_ns)
+    assert values(gateway.round(seconds=3600)) == {"clock_raw": 259}  # an hour later to the second, after a silence
 
 
 def test_zp2_asks_the_status_word_before_the_zones() -> None:
