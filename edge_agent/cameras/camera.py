@@ -9,6 +9,7 @@ from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from edge_agent.cameras import rtsp
 from edge_agent.cameras.digest import Credentials
@@ -144,7 +145,7 @@ class Camera:
 
     async def _get(self, port: int, path: str) -> Answer:
         who = read_credentials(self.settings.credentials_file)
-        asked = Asked("GET", path)
+        asked = Asked("GET", _filled(path, who))
         return await fetch(self._where(port), asked, who, max_bytes=self._max_bytes, basic=self.settings.basic)
 
     async def _post(self, path: str, envelope: bytes) -> bytes:
@@ -156,7 +157,15 @@ class Camera:
 
     async def _grab(self, port: int, path: str) -> bytes:
         who = read_credentials(self.settings.credentials_file)
-        return await rtsp.grab(rtsp.address(self.settings.host, port, path, who), max_bytes=self._max_bytes)
+        url = rtsp.address(self.settings.host, port, _filled(path, who), who)
+        return await rtsp.grab(url, max_bytes=self._max_bytes)
+
+
+def _filled(path: str, who: Credentials | None) -> str:
+    """The path with {user} and {password} in it replaced: some cameras want them there. Never to be logged."""
+    if who is None:
+        return path
+    return path.replace("{user}", quote(who.user, safe="")).replace("{password}", quote(who.password, safe=""))
 
 
 def _clock_off(answer: Answer, asked_ns: int) -> int | None:

@@ -878,8 +878,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 high=65535,
             ),
             "path": Key(
-                zh="http、rtsp: 图片或视频流的路径",
-                en="http, rtsp: path of the picture or stream",
+                zh="http、rtsp: 图片或视频流的路径; {user}、{password} 由账号文件填入",
+                en="http, rtsp: path of the picture or stream; {user} and {password} are filled in from the credentials",
                 example='"/ISAPI/Streaming/channels/101/picture"',
                 form="camera_path",
             ),

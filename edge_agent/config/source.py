@@ -25,7 +25,10 @@ _WIDE: Final = {"\u3000": " ", "\u00a0": " ", "、": ",", "。": ".", "【": "["
 _OPENING_QUOTES: Final = {"“": '"', "”": '"', "„": '"', "＂": '"', "‘": "'", "’": "'", "＇": "'", "「": '"'}
 _CLOSING_QUOTES: Final = {'"': '"“”＂」', "'": "'‘’＇"}
 _SECRET_NAME: Final = re.compile(r"passw|secret|token|api_?key|private_?key|\bpsk\b|密码|口令", re.IGNORECASE)
-_SECRET_VALUE: Final = re.compile(r"PRIVATE KEY|://[^/\s]*:[^/\s]*@")
+_SECRET_VALUE: Final = re.compile(
+    r"PRIVATE KEY|://[^/\s]*:[^/\s]*@|(?:^|[/?&_])(?:pwd|pass|passwd|password|token)=(?!\{password\}|&|$)",
+    re.IGNORECASE,
+)
 _PAIR: Final = re.compile(r"(?P<key>[^=:]*?)\s*(?P<sign>[=:])\s*(?P<value>.*)", re.DOTALL)
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]+")
 _CAUSES: Final = (  # first match of the value names the likely cause

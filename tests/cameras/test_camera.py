@@ -172,6 +172,12 @@ async def test_what_the_camera_kept_is_asked_for_by_its_own_clock(tmp_path: Path
         assert await fault_of(one.before(moment_ns, moment_ns, None)) == "status"
 
 
+async def test_a_camera_that_wants_the_password_in_its_path_gets_it_from_the_file(tmp_path: Path) -> None:
+    async with simulate() as there:
+        assert (await camera(there, tmp_path, path="/picture?u={user}&p={password}").snapshot()).jpeg
+        assert there.asked[-1][1] == "/picture?u=viewer&p=pass%3Aw%C3%B6rd%27%3C%26"
+
+
 async def test_https_is_verified(tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
     import ssl
@@ -255,7 +261,7 @@ async def test_a_username_token_is_what_the_profile_says() -> None:
     [
         (b"", "malformed"),
         (b"<a/>", "malformed"),
-        (b"<!doctype x><a><Body/></a>", "malformed"),
+        (b'<!DOCTYPE a [<!ENTITY x "y">]><a><Body>&x;</Body></a>', "malformed"),
         ("<?xml version='1.0' encoding='utf-16'?><!DOCTYPE x><a><Body/></a>".encode("utf-16-le"), "malformed"),
         (b"<a>" * 100 + b"</a>" * 100, "malformed"),
         (b"<a>" + b"<b/>" * 20_000 + b"<Body/></a>", "malformed"),

@@ -191,6 +191,8 @@ def test_a_picture_is_whole_only_with_all_its_parts_and_its_sum() -> None:
         ('path = "/x"\n', {"not_used", "camera_no_centre"}),
         ("tls = true\n", {"half_pair", "camera_no_centre"}),
         ('before_path = "/kept"\n', {"camera_before", "camera_no_centre"}),
+        ('method = "http"\npath = "/snap.cgi?usr=admin&pwd=12345"\n', {"secret", "camera_no_centre"}),
+        ('method = "rtsp"\npath = "/user={user}&password={password}&channel=1"\n', {"camera_no_centre"}),
         ('path = "http://u:p@cam/x"\n', {"secret", "camera_no_centre"}),
         ('[[uplink]]\nid = "c"\nhost = "127.0.0.1"\nstreams = ["alarm", "media"]\n', set()),
     ],
