@@ -4,9 +4,10 @@ A message is a state, so a repeat changes nothing. A retained one is a state too
 in it ends no alarm, and it never proves that a device lives.
 """
 
+import json
 import re
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +22,8 @@ TEST_NS: Final = (
 UNLISTED_MAX: Final = 64
 REFUSED_KEPT: Final = 64
 BYTES_SHOWN: Final = 256
+EPOCH_MAX: Final = 16
+AGE_MAX_S: Final = 30 * 86_400
 # What a message may call an alarm that its profile does not read.
 _ALARM_FIELDS: Final = frozenset(("smoke", "fire", "gas", "carbon_monoxide", "co", "heat", "smoke_alarm", "gas_alarm"))
 _ON: Final = frozenset(("on", "true", "alarm", "1"))
@@ -62,8 +65,21 @@ class _Device:
     told: dict[str, str] = field(default_factory=dict)  # value -> why there is none
     torn: set[str] = field(default_factory=set)  # topics whose last message could not be read
     readable: bool = False  # the house was told so
+    last: tuple[str, int] = ("", 0)  # of our own node: epoch and number of the newest record
+    at_ns: int = 0  # when that was
+    lost: int = 0
     tested: dict[str, int] = field(default_factory=dict)  # loud flag withheld for a test -> until when
     counts: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """A record of one of our nodes that has to be confirmed once it is kept."""
+
+    device: str
+    topic: str
+    payload: bytes
+    before: tuple[str, int] | None  # what its last record was before; None: this is a copy
 
 
 class MqttDevices:
@@ -97,6 +113,7 @@ class MqttDevices:
         self._refused: deque[Refused] = deque(maxlen=REFUSED_KEPT)
         self._smell = Smell()
         self.counts: Counter[str] = Counter()
+        self._confirms: list[Confirm] = []
 
     def filters(self) -> list[str]:
         """What to subscribe to: no two of them take the same message, or a broker may send it twice."""
@@ -117,7 +134,9 @@ class MqttDevices:
         """Messages of the broker; `device.kind` of each device."""
         found = {kind: self.counts[kind] for kind in ("messages", "retained", "refused", "unlisted", "forgotten")}
         for device in self._devices:
-            found |= {f"{device.id}.{kind}": device.counts[kind] for kind in ("ok", "refused", "invalid", "test")}
+            found |= {
+                f"{device.id}.{kind}": device.counts[kind] for kind in ("ok", "refused", "invalid", "repeat", "test")
+            }
         return found
 
     def refused(self) -> Sequence[Refused]:
@@ -127,6 +146,37 @@ class MqttDevices:
     def unlisted(self) -> list[Unlisted]:
         """Devices that speak and are in no configuration, the oldest first; at most UNLISTED_MAX."""
         return list(self._unlisted.values())
+
+    # -- our own nodes ---------------------------------------------------------------------------------------------------
+
+    def take_confirms(self) -> list[Confirm]:
+        """What the last messages want confirmed, oldest first."""
+        found, self._confirms = self._confirms, []
+        return found
+
+    def forget(self, confirm: Confirm) -> None:
+        """It could not be kept: when it comes again it is news."""
+        for device in self._devices:
+            if device.id == confirm.device and confirm.before is not None:
+                device.last = confirm.before
+
+    def _is_new(self, device: _Device, topic: str, body: Mapping[str, object], now_ns: int) -> bool | None:
+        """Whether a node's record is news; a copy is confirmed and told no more. None: it has no number, so it is no record."""
+        epoch, n, age_s = body.get("e"), body.get("n"), body.get("age_s")
+        if not isinstance(epoch, str) or len(epoch) > EPOCH_MAX or type(n) is not int or not 0 < n < 2**32:
+            return None
+        payload = json.dumps({"e": epoch, "n": n}).encode()
+        copy = epoch == device.last[0] and n <= device.last[1]
+        confirm = Confirm(device.id, f"{topic.rpartition('/')[0]}/ack", payload, None if copy else device.last)
+        self._confirms.append(confirm)
+        if copy:
+            device.counts["repeat"] += 1
+            return False
+        known = type(age_s) is int and 0 <= age_s <= AGE_MAX_S
+        at_ns = now_ns - (int(str(age_s)) * 1_000_000_000 if known else 0)
+        device.at_ns = min(now_ns, max(at_ns, device.at_ns))  # records come in order
+        device.last = epoch, n
+        return True
 
     # -- messages --------------------------------------------------------------------------------------------------------
 
@@ -188,6 +238,42 @@ class MqttDevices:
         self, device: _Device, shape: Topic, topic: str, body: object, payload: bytes, retained: bool, now_ns: int
     ) -> list[Observation]:
         seen: list[Observation] = []
+        if device.profile.node and isinstance(body, dict):
+            if retained or (new := self._is_new(device, topic, body, now_ns)) is None:
+                self._refuse("no record", topic, payload, now_ns)  # of nobody knows when; an alarm in it counts
+                return self._told(device, shape, topic, body, payload, True, now_ns, now_ns)
+            if not new:
+                return self._heard(device, now_ns)
+            seen += self._lost_some(device, body, now_ns)
+            return seen + self._told(device, shape, topic, body, payload, retained, now_ns, device.at_ns)
+        return self._told(device, shape, topic, body, payload, retained, now_ns, now_ns)
+
+    @staticmethod
+    def _lost_some(device: _Device, body: Mapping[str, object], now_ns: int) -> list[Observation]:
+        """Records that a node had to overwrite are gone: told once each time there are more."""
+        lost = body.get("lost")
+        if type(lost) is not int or lost <= device.lost:
+            device.lost = lost if type(lost) is int else device.lost
+            return []
+        more, device.lost = lost - device.lost, lost
+        where, fields = f"{device.id}/lost_records", {"reason": "lost", "count": more}
+        return [
+            PanelEvent(where, "fault", now_ns, fields),
+            PanelEvent(where, "fault_restore", now_ns, fields, is_state=True),
+        ]
+
+    def _told(  # noqa: PLR0917 - as _message
+        self,
+        device: _Device,
+        shape: Topic,
+        topic: str,
+        body: object,
+        payload: bytes,
+        retained: bool,
+        now_ns: int,
+        at_ns: int,
+    ) -> list[Observation]:
+        seen: list[Observation] = []
         if shape.availability is not None and (there := shape.availability.read(body)) is not None:
             if not there:
                 seen += self._down(device, "offline", now_ns)
@@ -205,7 +291,7 @@ class MqttDevices:
             device.told.pop(value.name, None)
             if value.loud and self._withheld(device, value.name, found is True, testing, now_ns):
                 continue
-            seen.append(Reading(f"{device.id}/{value.name}", found, now_ns))
+            seen.append(Reading(f"{device.id}/{value.name}", found, at_ns))
         if not retained and shape.reports:
             device.counts["ok"] += 1
             seen += self._heard(device, now_ns)

@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +24,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from drivers.codecs.base import Refused
 from drivers.codecs.text import Smell
-from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Sink
-from drivers.mqtt_devices import BYTES_SHOWN, MqttDevice, MqttDevices, Unlisted
+from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Sink, WhenKept
+from drivers.mqtt_devices import BYTES_SHOWN, Confirm, MqttDevice, MqttDevices, Unlisted
 from drivers.mqtt_profile import PAYLOAD_BYTES_MAX, MqttProfile
 
 CONNECT_S: Final = 5.0
@@ -62,9 +63,17 @@ class MqttDriver:
     """All devices behind one broker."""
 
     def __init__(
-        self, *, id: str, link: BrokerLink, devices: Sequence[MqttDevice], watched: Sequence[MqttProfile] = ()
+        self,
+        *,
+        id: str,
+        link: BrokerLink,
+        devices: Sequence[MqttDevice],
+        watched: Sequence[MqttProfile] = (),
+        when_kept: WhenKept,
     ) -> None:
         self.id = id
+        self._when_kept = when_kept
+        self._client: _Client | None = None
         self._link = link
         self._devices = MqttDevices(id, devices, watched, 0)
         self._smell = Smell()
@@ -149,7 +158,7 @@ class MqttDriver:
             async with asyncio.timeout(CONNECT_S):
                 await loop.sock_connect(wire, (host, self._link.port))
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            client = self._make_client(wire, password)
+            client = self._client = self._make_client(wire, password)
             self._greet(client)
             loop.add_reader(wire, self._readable, client)
             if client.want_write():
@@ -159,6 +168,7 @@ class MqttDriver:
         finally:
             if timer is not None:
                 timer.cancel()
+            self._client = None
             if client is not None:
                 self._close(client)
             wire.close()
@@ -273,12 +283,21 @@ class MqttDriver:
             except UnicodeDecodeError:
                 return
             self._tell(self._devices.take(topic, payload, retained=message.retain, now_ns=now_ns))
+            for confirm in self._devices.take_confirms():
+                self._when_kept(partial(self._confirm, confirm))
             self._settle()
         except Exception as bug:  # noqa: BLE001 - see _stop
             self._stop(bug)
             said = "unknown" if self._smell.of(payload) or b":true" in payload.replace(b" ", b"") else "fault"
             fields = {"reason": "bug"}
             self._tell([PanelEvent(f"{self.id}/message", said, now_ns, fields, payload[:BYTES_SHOWN])])
+
+    def _confirm(self, confirm: Confirm, kept: bool) -> None:
+        """A record of one of our nodes is on flash, or will not be: then the node keeps it and says it again."""
+        if not kept:
+            self._devices.forget(confirm)
+        elif self._client is not None and self._connected:  # else it is said again, and is a copy then
+            self._client.publish(confirm.topic, confirm.payload, qos=1)
 
     def _settle(self) -> None:
         """Up when the broker is, and every bridge behind it."""

@@ -9,7 +9,7 @@ from drivers.contacts import ContactLine, Contacts
 from drivers.gpio import Gpio, InputSpec
 from drivers.messages import PointSpec, Sink, WhenKept
 from drivers.profile import PanelLink, ProfileError, Profiles
-from edge_agent.config.model import Bus, Config, Device, Mqtt, MqttDevice, Panel, Receiver
+from edge_agent.config.model import Bus, Config, Device, Mqtt, MqttDevice, Panel, Receiver, ReceiverDevice
 from edge_agent.model import Kind
 from edge_agent.points.taps import Tapped
 
@@ -97,7 +97,7 @@ def build_wire_drivers(
             unbuilt |= {device.id: unbuilt[receiver.id] for device in receiver.devices}
     for broker in config.mqtts:
         try:
-            built.append(_build_mqtt(broker, config.gateway.id, profiles, unbuilt))
+            built.append(_build_mqtt(broker, config.gateway.id, profiles, wiring, unbuilt))
         except Exception as fault:  # noqa: BLE001 - as above
             unbuilt[broker.id] = _why(fault)
             unbuilt |= {device.id: unbuilt[broker.id] for device in broker.devices if device.id not in unbuilt}
@@ -183,7 +183,9 @@ def _build_breakers(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileErro
     )
 
 
-def _build_mqtt(broker: Mqtt, gateway: str, profiles: Profiles, unbuilt: dict[str, ProfileError]) -> Driver:
+def _build_mqtt(
+    broker: Mqtt, gateway: str, profiles: Profiles, wiring: Wiring, unbuilt: dict[str, ProfileError]
+) -> Driver:
     from drivers.mqtt_devices import MqttDevice
     from drivers.mqtt_driver import BrokerLink, MqttDriver
     from drivers.mqtt_profile import compile_profile
@@ -201,6 +203,7 @@ def _build_mqtt(broker: Mqtt, gateway: str, profiles: Profiles, unbuilt: dict[st
         link=link,
         devices=[MqttDevice(device.id, profile, device.topic, device.silence_s) for device, profile in found],
         watched=[compile_profile(profiles.get(name).data, name=name) for name in broker.discover],
+        when_kept=wiring.when_kept,
     )
 
 
@@ -233,6 +236,7 @@ _RECEIVERS: Mapping[str, tuple[float, float, int, str]] = {
     "gb26875": (90.0, 60.0, 9600, "8N1"),
     "ks68": (120.0, 60.0, 0, ""),
     "nb": (259_200.0, 60.0, 0, ""),
+    "node": (750.0, 604_800.0, 0, ""),  # a record is the same one however late it comes again
 }
 
 
@@ -279,6 +283,11 @@ def _talk(receiver: Receiver, profiles: Profiles, wiring: Wiring) -> "Callable[[
         from drivers.receivers.nb import CoapTalk, LinesTalk, NbTalk
 
         return LinesTalk if receiver.folder else CoapTalk if receiver.transport == "coap" else NbTalk
+    if receiver.protocol == "node":
+        from drivers.receivers.node import NodeTalk
+
+        keys = {one.address: _node_key(one) for one in receiver.devices}
+        return lambda: NodeTalk(keys)
     from drivers.codecs.gb26875 import DIALECTS
     from drivers.receivers.gb26875 import GbTalk, States, dialect
 
@@ -295,6 +304,11 @@ def _profiled_talk(receiver: Receiver, profiles: Profiles) -> "Callable[[], Talk
     if receiver.protocol == "frames":
         return lambda: FramesTalk(build_codec(profile))
     return lambda: EspaTalk(receiver.station, build_codec(profile))
+
+
+def _node_key(device: ReceiverDevice) -> bytes:
+    assert device.key_file is not None  # the configuration's check has seen to it
+    return bytes.fromhex(device.key_file.read_text("ascii").strip())
 
 
 def _dc09_talk(receiver: Receiver, wiring: Wiring) -> "Callable[[], Talk]":
@@ -331,7 +345,7 @@ def _build_door(
 
     allow = tuple(ipaddress.ip_network(network, strict=False) for network in receiver.allow)
     where = Where(host=receiver.listen, port=receiver.listen_port or 0, allow=allow)
-    transport = receiver.transport or ("udp" if receiver.protocol == "nb" else "tcp")
+    transport = receiver.transport or ("udp" if receiver.protocol in ("nb", "node") else "tcp")
     return (TcpDoor if transport == "tcp" else UdpDoor)(where, make_talk, desk)
 
 

@@ -25,6 +25,7 @@ _OTHERS: Final[Mapping[str, tuple[str, str]]] = {
     "dlt645-1997": ("drivers.codecs.dlt645_items", "decode_frames"),
     "dlt645-2007": ("drivers.codecs.dlt645_items", "decode_frames"),
     "elec-4g-7b7b": ("drivers.codecs.elec_7b7b", "decode"),
+    "edge-node-frame": ("drivers.codecs.node_frame", "decode"),
     "espa444": ("drivers.codecs.espa444", "decode"),
     "gb26875.3": ("drivers.codecs.gb26875.meaning", "decode_packets"),
     "gb26875.3-adu": ("drivers.codecs.gb26875.meaning", "decode_units"),

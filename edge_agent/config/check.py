@@ -38,10 +38,14 @@ _SOURCES: Final = (
 _WAYS: Final = {
     **dict.fromkeys(("gb26875", "elec-7b7b"), ("listen", "port")),
     **dict.fromkeys(("espa444", "contact-id", "frames"), ("port",)),
-    **dict.fromkeys(("dc09", "ks68"), ("listen",)),
+    **dict.fromkeys(("dc09", "ks68", "node"), ("listen",)),
     "nb": ("listen", "folder"),
 }
-_TRANSPORTS: Final = {"gb26875": ("tcp", "udp"), "dc09": ("tcp", "udp"), "nb": ("udp", "coap")}
+_TRANSPORTS: Final = {
+    **dict.fromkeys(("gb26875", "dc09"), ("tcp", "udp")),
+    "nb": ("udp", "coap"),
+    "node": ("udp",),
+}
 _WIRE_ADDRESSES: Final = {
     "gb26875": re.compile(r"[0-9]{1,15}"),
     "dc09": re.compile(r"[0-9A-F]{3,16}"),
@@ -263,8 +267,12 @@ def _receiver_devices(site: Site, receiver: Item, form: re.Pattern[str] | None) 
             site.error("address_not_alone", device)
         elif address and form is not None and not form.fullmatch(address):
             site.error("wire_address", device, "address", value=address, protocol=receiver.values.get("protocol"))
-        if "key_file" in device.values and receiver.values.get("protocol") != "dc09":
+        if "key_file" in device.values and receiver.values.get("protocol") not in ("dc09", "node"):
             site.warning("not_used", device, "key_file", name="key_file", why="protocol")
+        if receiver.values.get("protocol") == "node":
+            for needed in ("address", "key_file"):
+                if needed not in site.table(device):
+                    site.error("node_needs", device, "", name=needed)
         first.setdefault(address, device)
 
 

@@ -36,7 +36,7 @@ _OUR_OWN: Final = {
 }  # no contact or panel says these
 KINDS: Final = tuple(kind.value for kind in Kind if kind not in _OUR_OWN)
 ALARM_KINDS: Final = tuple(kind.value for kind, info in ALL_KINDS.items() if info.priority is Priority.ALARM)
-RECEIVERS: Final = ("gb26875", "dc09", "nb", "espa444", "contact-id", "elec-7b7b", "ks68", "frames")
+RECEIVERS: Final = ("gb26875", "dc09", "nb", "node", "espa444", "contact-id", "elec-7b7b", "ks68", "frames")
 TRANSPORTS: Final = ("tcp", "udp", "coap")
 GB_DIALECTS: Final = ("standard", "jk-gh2013g", "fubei-2018", "fubei-2024", "dahua-1.03", "nb-pressure")
 KEEPALIVES: Final = ("none", "empty-send-data", "device-status", "one-byte", "command-7")

@@ -272,6 +272,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{path} 不是密钥: 应为 32、48 或 64 位十六进制, 或 text: 加 16、24 或 32 个字符",
         "{path} holds no key: 32, 48 or 64 hex digits, or text: and 16, 24 or 32 characters",
     ),
+    "node_needs": ("节点必须写 {name}", "A node needs {name}"),
     "wire_address": ("{value} 不是规约 {protocol} 的设备地址", "{value} is no address of a device of {protocol}"),
     "not_used": ("{name} 在这里不起作用 (见 {why})", "{name} has no effect here (see {why})"),
     "broker_not_here": (

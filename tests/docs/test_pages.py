@@ -31,7 +31,17 @@ DEVICES = [
     page
     for page in sorted((DOCS / "drivers").glob("*.md"))
     if page.name.split(".")[0]
-    not in ("profiles", "modbus", "mqtt", "catalogue", "gb26875", "receivers", "modbus-panels", "electrical-fire")
+    not in (
+        "profiles",
+        "modbus",
+        "mqtt",
+        "edge-node",
+        "catalogue",
+        "gb26875",
+        "receivers",
+        "modbus-panels",
+        "electrical-fire",
+    )
 ]
 FAMILIES = [
     DOCS / "drivers" / f"{name}{lang}.md" for name in ("modbus-panels", "electrical-fire") for lang in ("", ".zh")
@@ -205,7 +215,7 @@ def test_the_modbus_profile_that_shows_every_key_compiles(page: str) -> None:
     assert compile_profile(tomllib.loads(example)).questions
 
 
-@pytest.mark.parametrize("page", ["mqtt.md", "mqtt.zh.md"])
+@pytest.mark.parametrize("page", ["mqtt.md", "mqtt.zh.md", "edge-node.md", "edge-node.zh.md"])
 def test_the_example_of_the_brokers_page_passes_the_check(page: str, tmp_path: Path) -> None:
     [example] = fences(DOCS / "drivers" / page, "toml")
     (tmp_path / "config.toml").write_text('[gateway]\nid = "ZG-360700-0123"\n' + example, "utf-8")

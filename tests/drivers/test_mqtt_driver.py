@@ -63,7 +63,10 @@ async def listening(
     port: int, devices: Sequence[MqttDevice] = DEVICES, *, client_id: str = "gw-mqtt1", **more: Any
 ) -> AsyncIterator[tuple[Told, MqttDriver]]:
     driver = MqttDriver(
-        id="mqtt1", link=BrokerLink(host="127.0.0.1", port=port, client_id=client_id, **more), devices=devices
+        id="mqtt1",
+        link=BrokerLink(host="127.0.0.1", port=port, client_id=client_id, **more),
+        devices=devices,
+        when_kept=lambda done: done(True),
     )
     told = Told()
     task = asyncio.create_task(driver.run(told))
@@ -170,7 +173,10 @@ async def test_a_broker_that_falls_dumb_is_found_by_the_keep_alive(broker: Broke
 @pytest.mark.asyncio
 async def test_a_bug_of_ours_loses_no_fire_and_is_told(broker: Broker, monkeypatch: Any) -> None:
     driver = MqttDriver(
-        id="mqtt1", link=BrokerLink(host="127.0.0.1", port=broker.port, client_id="gw"), devices=DEVICES
+        id="mqtt1",
+        link=BrokerLink(host="127.0.0.1", port=broker.port, client_id="gw"),
+        devices=DEVICES,
+        when_kept=lambda done: done(True),
     )
     told = Told()
     task = asyncio.create_task(driver.run(told))
