@@ -30,7 +30,6 @@ class Node:
         self._news, self._confirmed = asyncio.Event(), asyncio.Event()
         self._heartbeat_ms = settings.get("heartbeat_s", 300) * 1000
         self._sensed = self._linked = 0  # turns of both loops: the watchdog is fed while both go on
-        self._sent_ms = 0
 
     async def run(self) -> None:
         """Until the power goes, or the node sleeps."""

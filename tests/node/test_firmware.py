@@ -112,7 +112,7 @@ def test_micropython_compiles_every_file_of_the_firmware() -> None:
     assert run_micropython(code) == "all"
 
 
-# --- what the node's messages mean here ------------------------------------------------------------------------------------------
+# --- what the node's messages mean here ---------------------------------------------------------------------------------------
 
 
 def hear(devices: MqttDevices, n: int, *, epoch: str = "0a", now_s: float = 0, **said: object) -> dict[str, object]:
@@ -195,7 +195,7 @@ def test_a_datagram_says_the_same_and_its_answer_is_for_its_node_alone() -> None
         assert not isinstance(refused, Message)
 
 
-# --- the detector -----------------------------------------------------------------------------------------------------------------
+# --- the detector -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_limit_holds_and_comes_back_past_its_hysteresis() -> None:
@@ -241,7 +241,7 @@ def test_the_button_tests_without_an_alarm_and_mutes_one_for_ten_minutes() -> No
     assert node.sounding(), "a new alarm sounds though the old one was muted"
 
 
-# --- its MQTT -----------------------------------------------------------------------------------------------------------------------
+# --- its MQTT -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
