@@ -30,7 +30,7 @@ def length(number: int) -> bytes:
             return bytes(out)
 
 
-def text(value: str) -> bytes:
+def string(value: str) -> bytes:
     """A string with its length."""
     raw = value.encode()
     return struct.pack(">H", len(raw)) + raw
@@ -45,20 +45,20 @@ def connect(client_id: str, user: str, password: str, keepalive_s: int) -> bytes
     """CONNECT with a clean start: what has to outlast a connection is in the node's flash, not at the broker."""
     flags = 0x02 | (0xC0 if user else 0)
     properties = b"\x27" + struct.pack(">I", PACKET_BYTES_MAX) + b"\x21" + struct.pack(">H", 4)
-    body = text("MQTT") + bytes((5, flags)) + struct.pack(">H", keepalive_s) + length(len(properties)) + properties
-    body += text(client_id)
-    return packet(CONNECT, 0, body + text(user) + text(password) if user else body)
+    body = string("MQTT") + bytes((5, flags)) + struct.pack(">H", keepalive_s) + length(len(properties)) + properties
+    body += string(client_id)
+    return packet(CONNECT, 0, body + string(user) + string(password) if user else body)
 
 
 def publish(topic: str, payload: bytes, packet_id: int) -> bytes:
     """PUBLISH with QoS 1. The broker forgets it after a while: the record itself waits in flash and is said again."""
     expiry = b"\x05\x02" + struct.pack(">I", EXPIRY_S)
-    return packet(PUBLISH, 0x02, text(topic) + struct.pack(">H", packet_id) + expiry + payload)
+    return packet(PUBLISH, 0x02, string(topic) + struct.pack(">H", packet_id) + expiry + payload)
 
 
 def subscribe(topic: str, packet_id: int) -> bytes:
     """SUBSCRIBE to one topic with QoS 0: a confirmation that is lost is said again when the record is."""
-    return packet(SUBSCRIBE, 0x02, struct.pack(">H", packet_id) + b"\x00" + text(topic) + b"\x00")
+    return packet(SUBSCRIBE, 0x02, struct.pack(">H", packet_id) + b"\x00" + string(topic) + b"\x00")
 
 
 class Client:
