@@ -38,7 +38,7 @@ class Detector:
     """The state of one node. `settings` is the configuration's "detector": limits of what is fitted."""
 
     def __init__(self, settings: dict) -> None:
-        hold = settings.get("hold", 3)
+        self.hold = hold = settings.get("hold", 3)
         self.state: dict = {}
         self._limits = {}
         for name, value, above in (
@@ -56,6 +56,12 @@ class Detector:
         self._test_until: int = None  # ms, None: none
         self._mute_until: int = None
         self._battery = Limit(BATTERY_LOW_V, BATTERY_LOW_V + 0.1, 3, False)
+
+    def restore(self, flags: dict) -> None:
+        """What was so when the power went still is, until the sensors say otherwise."""
+        self.state = {name: flags.get(name, False) for name in self._limits}
+        for name, (_, limit) in self._limits.items():
+            limit.on = self.state[name]
 
     def feed(self, inputs: dict, now_ms: int) -> bool:
         """Take one sample of everything; return whether a flag has changed. `inputs` has numbers, `tamper` and `button`."""

@@ -26,6 +26,9 @@ class Node:
         self.settings, self.board, self.update = settings, board, update
         self.ring = Ring(settings.get("ring", "ring.bin"), settings.get("slots", 256))
         self.detector = Detector(settings.get("detector", {}))
+        last = self.ring.last()
+        if last is not None:
+            self.detector.restore(record.unpack(last))
         self._wire = wire(settings, self._acked)
         self._news, self._confirmed = asyncio.Event(), asyncio.Event()
         self._heartbeat_ms = settings.get("heartbeat_s", 300) * 1000
@@ -44,7 +47,8 @@ class Node:
             changed = self.detector.feed(self.board.read(), self.board.now_ms())
             self.board.sound(self.detector.sounding())
             beat = self.board.now_ms() - last_ms >= self._heartbeat_ms and not self.ring.waiting()
-            if changed or why == "boot" or beat:
+            # the first samples have not held yet: told on, they would end an alarm that goes on
+            if (changed or why == "boot" or beat) and self._sensed + 1 >= self.detector.hold:
                 last_ms = self.board.now_ms()
                 self._keep("boot" if why == "boot" else "change" if changed else "heartbeat")
                 why = ""
@@ -115,7 +119,7 @@ class Node:
 
     async def _is_confirmed(self) -> bool:
         try:
-            await asyncio.wait_for(self._confirmed.wait(), ACK_S)
+            await asyncio.wait_for(self._confirmed.wait(), self.settings.get("ack_s", ACK_S))
         except asyncio.TimeoutError:
             return False
         return True

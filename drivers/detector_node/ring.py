@@ -58,6 +58,13 @@ class Ring:
             self.lost += 1
         return None
 
+    def last(self) -> bytes | None:
+        """The newest record, confirmed or not; None if there is none."""
+        with open(self.path, "rb") as file:
+            file.seek(_SLOTS_AT + self.newest % self.slots * SLOT_BYTES)
+            found = _slot(file.read(SLOT_BYTES))
+        return found[1] if found is not None and found[0] == self.newest else None
+
     def ack(self, n: int) -> None:
         """The gateway keeps everything up to n."""
         if n <= self.acked or n > self.newest:

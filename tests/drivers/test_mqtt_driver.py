@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from simulators.mqtt_devices import EspHome, Publisher, Tasmota, Zigbee2Mqtt
 from simulators.ports import free_port
 from tests.brokers import Broker, Certificates
 from tests.core.house import Site
+from tests.waiting import PATIENCE_S, until
 
-PATIENCE_S = 40.0
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 
 
@@ -76,12 +76,6 @@ async def listening(
         task.cancel()
         (ended,) = await asyncio.gather(task, return_exceptions=True)
         assert isinstance(ended, asyncio.CancelledError), ended
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.detector_node.ring import Ring
+from tests.waiting import eventually
 
 FIRMWARE = Path(__file__).parents[2] / "drivers/detector_node"
 _BESIDE = Path(sys.executable).with_name("micropython")
@@ -22,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "slots": 64,
     "sample_ms": 20,
     "heartbeat_s": 3600,
+    "ack_s": 2,
     "detector": {"smoke": 30, "gas": 10, "hold": 2},
 }
 
@@ -79,6 +81,13 @@ class Node:
         """Wait until it resets or sleeps by itself."""
         assert self._process is not None
         return self._process.wait(timeout_s)
+
+    def restart(self) -> None:
+        """kill -9, and power again; it has said so to its flash when this returns."""
+        before = self.newest()
+        self.kill()
+        self.start()
+        eventually(lambda: self.newest() > before, f"it starts\n{self.said()}")
 
     def newest(self) -> int:
         """The number of the newest record in its flash; 0 before there is a flash."""

@@ -220,6 +220,18 @@ def test_a_sensor_that_says_nothing_is_a_fault_and_ends_no_alarm() -> None:
     assert (node.state["smoke"], node.state["fault"], node.state["tilt"]) == (True, True, True)
 
 
+def test_a_node_that_starts_in_an_alarm_is_in_it_until_its_sensor_says_otherwise() -> None:
+    node = Detector({"smoke": 30, "hold": 2})
+    node.restore({"smoke": True, "test": True})
+    assert not node.feed({"smoke_percent": None}, 0) or node.state["smoke"]
+    assert node.state["smoke"]
+    assert node.feed({"smoke_percent": 25}, 1), "the sensor is back"
+    assert node.state["smoke"], "inside the hysteresis"
+    node.feed({"smoke_percent": 1}, 2)
+    assert node.feed({"smoke_percent": 1}, 3)
+    assert not node.state["smoke"]
+
+
 def test_the_button_tests_without_an_alarm_and_mutes_one_for_ten_minutes() -> None:
     node, quiet = detector(), {"smoke_percent": 0, "gas_lel_percent": 0, "tilt_deg": 0}
     fire = {**quiet, "smoke_percent": 50}

@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from edge_agent.config.model import Mqtt, MqttDevice, Receiver, ReceiverDevice
 from simulators.datagrams import DatagramRelay, Mood
 from simulators.link import Link
-from tests.brokers import Broker, Certificates, eventually, free_port
+from tests.brokers import Broker, Certificates, free_port
 from tests.core.house import House, Site
 from tests.node.bench import FIRMWARE, Node, powered
 from tests.node.test_update import Maker
+from tests.waiting import until
 
 ROUNDS = int(os.environ.get("EDGE_NODE_KILLS", "4"))  # scripts/evidence asks for more
-PATIENCE_S = 60.0
 WET = 50.0  # per cent of smoke
 
 
@@ -34,11 +34,6 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def site_of(port: int) -> Site:
     devices = (MqttDevice(id="n1", profile="edge-node", topic="node1", name="attic"),)
     return Site().set(mqtts=(Mqtt(id="mqtt1", port=port, devices=devices),))
-
-
-async def until(condition: object, what: str) -> None:
-    assert callable(condition)
-    await asyncio.to_thread(eventually, condition, what, PATIENCE_S)
 
 
 @asynccontextmanager
@@ -97,7 +92,7 @@ async def test_nothing_is_lost_or_doubled_though_the_node_is_killed_and_the_link
 ) -> None:
     chance = random.Random(119)
     site = site_of(broker.port)
-    smoke, wanted = False, []
+    smoke, wanted = False, list[bool]()
     async with link_to(broker.port) as link, site.running() as house:
         node = Node(tmp_path / "n", port=link.port)
         node.start()
@@ -114,8 +109,7 @@ async def test_nothing_is_lost_or_doubled_though_the_node_is_killed_and_the_link
                 if what == "freeze":
                     link.freeze()
                 if "kill" in what:
-                    await asyncio.to_thread(node.kill)
-                    await asyncio.to_thread(node.start)
+                    await asyncio.to_thread(node.restart)
                 if what != "kill":  # something happens while nobody can be told
                     smoke = not smoke
                     await change(node, smoke)
@@ -216,8 +210,7 @@ async def test_in_datagrams_over_a_bad_path_nothing_is_lost_or_doubled(tmp_path:
                 for smoke in (True, False, True):
                     await change(node, smoke)
                     wanted.append(smoke)
-                node.kill()
-                node.start()
+                await asyncio.to_thread(node.restart)  # in the fire: it is no news
                 desk = next(driver._desk for driver in house.core.drivers if driver.id == "nodes")  # type: ignore[attr-defined]
                 await house.until(lambda: house.alarms() == ["n1/smoke"], "the last one")
                 await until(lambda: desk.counts["confirmed"] >= len(wanted) + 2, f"confirmed\n{node.said()}")
