@@ -53,7 +53,7 @@ class Node:
                 self._keep("boot" if why == "boot" else "change" if changed else "heartbeat")
                 why = ""
             self._sensed += 1
-            if self._may_sleep():
+            if not why and self._may_sleep():
                 await self._wire.close()
                 self.board.sleep(self.settings["sleep_s"])
             await asyncio.sleep(period_s)
