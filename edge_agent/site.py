@@ -238,10 +238,12 @@ _RECEIVERS: Mapping[str, tuple[float, float, int, str]] = {
     "nb": (259_200.0, 60.0, 0, ""),
     "node": (750.0, 604_800.0, 0, ""),  # a record is the same one however late it comes again
 }
+# Their peers wait for the answer to one message before they send the next.
+_ONE_AT_A_TIME = frozenset({"contact-id", "dc09", "espa444", "nb"})
 
 
 def _build_receiver(receiver: Receiver, profiles: Profiles, wiring: Wiring, open_port: OpenPort | None) -> Driver:
-    from drivers.receivers.desk import Desk, Listed
+    from drivers.receivers.desk import COPIES_MAX, Desk, Listed
     from drivers.receivers.driver import ReceiverDriver
 
     silence_s, resend_s, _, _ = _RECEIVERS[receiver.protocol]
@@ -249,7 +251,8 @@ def _build_receiver(receiver: Receiver, profiles: Profiles, wiring: Wiring, open
         Listed(id=one.id, address=one.address, silence_s=silence_s if one.silence_s is None else one.silence_s)
         for one in receiver.devices
     ]
-    desk = Desk(receiver.id, devices, wiring.when_kept, resend_s=resend_s)
+    copies = 1 if receiver.protocol in _ONE_AT_A_TIME else COPIES_MAX
+    desk = Desk(receiver.id, devices, wiring.when_kept, resend_s=resend_s, copies=copies)
     make_talk = _talk(receiver, profiles, wiring)
     if receiver.folder is not None:
         from drivers.receivers.folder import FolderDoor

@@ -21,6 +21,7 @@ COPIES_MAX: Final = 64  # messages of one device remembered against copies
 WAITING_MAX: Final = (
     512  # messages that wait for the flash; what comes beyond is heard, and said again by a peer nobody confirmed
 )
+STRANGERS_MAX: Final = 16  # of a receiver, with a point each; more of them share one
 TOLD_MAX: Final = 512  # of one message; a unit of 1 024 bytes has at most 102 objects
 COMPLAINT_S: Final = 600.0
 WHERE_CHARS_MAX: Final = 64
@@ -121,16 +122,30 @@ class _Copy:
 
 
 class Desk:
-    """One for each receiver. `resend_s`: within so long an equal message is a copy."""
+    """One for each receiver. `resend_s`: within so long an equal message is a copy of one of the last `copies`.
 
-    def __init__(self, id: str, devices: Sequence[Listed], when_kept: WhenKept, *, resend_s: float = 60.0) -> None:
+    A peer that says one thing at a time (`copies` 1) repeats only what it said last: an equal message behind another one is news,
+    even from a sender that numbers all of them alike.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        devices: Sequence[Listed],
+        when_kept: WhenKept,
+        *,
+        resend_s: float = 60.0,
+        copies: int = COPIES_MAX,
+    ) -> None:
         self.id = id
         self.sink: Sink = _nowhere
         self.on_bug: Callable[[Exception], None] = lambda bug: None
         self._devices = {listed.address: _Device(listed) for listed in devices}
         self._when_kept = when_kept
         self._resend_ns = round(resend_s * 1e9)
+        self._copies = copies
         self._waiting = 0
+        self._strangers: set[str] = set()
         self._complaints: dict[str, int] = {}  # when each last happened, while it may stand as a fault
         self._began = False
         self._complained: set[str] = set()
@@ -225,7 +240,7 @@ class Desk:
             return
         copy = _Copy(at_ns, reply)
         if message.key:
-            while len(device.copies) >= COPIES_MAX:
+            while len(device.copies) >= self._copies:
                 device.copies.popitem(last=False)
             device.copies[message.key] = copy
         self._waiting += 1
@@ -259,7 +274,10 @@ class Desk:
         self.counts["unlisted"] += 1
         self._keep(Refused(f"unlisted {message.who}", message.raw, at_ns))
         self.complain("unlisted", at_ns, {"address": message.who})
-        point, out = self._point(self.id, message.who), list[Observation]()
+        if len(self._strangers) < STRANGERS_MAX:
+            self._strangers.add(message.who)
+        who = message.who if message.who in self._strangers else "others"
+        point, out = self._point(self.id, who), list[Observation]()
         for told in message.told[:TOLD_MAX]:
             fields = {"reason": "unlisted", "said": told.event, "at": told.where, **told.fields}
             if not told.is_state and (known := EVENTS.get(told.event)) and known.active and known.kind in _FIRE_KINDS:

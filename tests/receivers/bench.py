@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from drivers.messages import LinkState, Observation, PanelEvent, Reading
-from drivers.receivers.desk import Desk, Heard, Listed
+from drivers.receivers.desk import COPIES_MAX, Desk, Heard, Listed
 
 S = 1_000_000_000
 NOON = datetime(2026, 11, 26, 4, 0, 0, tzinfo=UTC)
@@ -14,12 +14,13 @@ NOON = datetime(2026, 11, 26, 4, 0, 0, tzinfo=UTC)
 class Bench:
     """A desk. `settle` is the flash saying that all so far is on it, or that it is not."""
 
-    def __init__(self, *devices: Listed, resend_s: float = 60.0) -> None:
+    def __init__(self, *devices: Listed, copies: int = COPIES_MAX) -> None:
         self.seen: list[Observation] = []
         self.said: list[bytes] = []
         self.waiting: list[Callable[[bool], None]] = []
         self.bugs: list[Exception] = []
-        self.desk = Desk("net1", devices or (Listed(id="panel2", address="889", silence_s=90),), self.waiting.append)
+        listed = devices or (Listed(id="panel2", address="889", silence_s=90),)
+        self.desk = Desk("net1", listed, self.waiting.append, copies=copies)
         self.desk.sink, self.desk.on_bug = self._sink, self.bugs.append
 
     def _sink(self, observations: Sequence[Observation]) -> None:

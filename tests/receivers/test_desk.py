@@ -6,7 +6,17 @@ import pytest
 
 from drivers.codecs.base import Refused
 from drivers.messages import Observation, PanelEvent
-from drivers.receivers.desk import COMPLAINT_S, COPIES_MAX, WAITING_MAX, Listed, Message, Say, Told, Value
+from drivers.receivers.desk import (
+    COMPLAINT_S,
+    COPIES_MAX,
+    STRANGERS_MAX,
+    WAITING_MAX,
+    Listed,
+    Message,
+    Say,
+    Told,
+    Value,
+)
 from tests.receivers.bench import Bench, S
 
 
@@ -56,6 +66,26 @@ def test_a_copy_that_waits_is_answered_over_the_newest_connection() -> None:
     bench.desk.take([fire()], later.append, 0)
     bench.settle()
     assert (bench.said, later) == ([], [b"ACK"])
+
+
+def test_a_peer_that_says_one_thing_at_a_time_repeats_only_its_last() -> None:
+    bench = Bench(copies=1)
+    for message in (fire(), fire(), fire(event="fire_restore", key=b"2"), fire()):
+        bench.take([message])
+        bench.settle()
+    assert [event for _, event in bench.events()] == ["fire", "fire_restore", "fire"], (
+        "a sender may number all of them alike"
+    )
+    assert bench.said == [b"ACK"] * 4
+
+
+def test_strangers_without_end_share_a_point() -> None:
+    bench = Bench()
+    for n in range(STRANGERS_MAX + 5):
+        bench.take([fire(who=f"x{n}")])
+    points = [point for point, event in bench.events() if event == "unknown"]
+    assert len(points) == STRANGERS_MAX + 5, "every one is heard"
+    assert set(points) == {f"net1/x{n}" for n in range(STRANGERS_MAX)} | {"net1/others"}
 
 
 def test_readings_alone_and_handshakes_wait_for_nothing() -> None:
