@@ -15,6 +15,8 @@ from drivers.profile import ALARM_KINDS, Profile, ProfileError, ProfileFinding
 from drivers.vocabulary import EVENTS
 
 EXAMPLES_MAX: Final = 200
+# What a switch that is on is called, by the kind it is of.
+_EVENT_OF: Final = {meaning.kind: event for event, meaning in reversed(list(EVENTS.items())) if meaning.active}
 
 
 def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
@@ -89,6 +91,7 @@ def _check_example(profile: ModbusProfile, key: str, number: int, table: object)
 # -- reading -----------------------------------------------------------------------------------------------------------
 def _read(profile: ModbusProfile, frames: Sequence[dict[str, object]]) -> list[dict[str, object]]:
     shown: list[dict[str, object]] = []
+    kinds = {spec.id: spec.kind for spec in profile.spec}
     held: dict[tuple[int, int], int] = {}  # (function, address) -> word, of all answers so far
     asked: Mapping[str, object] = {}
     for frame in frames:
@@ -101,6 +104,9 @@ def _read(profile: ModbusProfile, frames: Sequence[dict[str, object]]) -> list[d
         asked = {}
         said = dict(_values(profile, held, fresh)) | dict(_points(profile, fresh)) | dict(_logged(profile, fresh))
         events = [word for facts in said.values() if isinstance(facts, str) for word in facts.split() if word in EVENTS]
+        events += [
+            _EVENT_OF[kinds[name]] for name, value in said.items() if value is True and kinds.get(name) in _EVENT_OF
+        ]
         shown.append(frame | ({"event": gravest_first(events)[0]} if events else {}) | ({"says": said} if said else {}))
     return shown
 

@@ -35,7 +35,8 @@ def codes(text: str) -> list[str]:
 def test_an_answer_behind_its_question_says_what_it_means_and_alone_it_cannot() -> None:
     question, answer = PROTOCOLS["afd-xy16"](bytes.fromhex(ARC))
     assert "says" not in question
-    assert (answer["says"], answer["values"], answer["event"]) == ({"arc_alarm": True}, [1], None)
+    assert (answer["says"], answer["values"], answer["event"]) == ({"arc_alarm": True}, [1], "electrical_alarm")
+    assert PROTOCOLS["afd-xy16"](bytes.fromhex(QUIET))[-1]["event"] is None
     assert "says" not in PROTOCOLS["afd-xy16"](bytes.fromhex(ARC)[8:])[0]
 
 
