@@ -9,10 +9,10 @@ from typing import Final
 _RANGE: Final = range(15_000, 32_000)
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 nobody listens on now. Somebody may take it yet: whoever binds it must be ready to fail."""
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of 127.0.0.1 nobody has now. Somebody may take it yet: whoever binds it must be ready to fail."""
     for port in random.sample(_RANGE, 200):
-        with socket.socket() as probe:
+        with socket.socket(socket.AF_INET, kind) as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:

@@ -19,11 +19,12 @@ from edge_agent.cameras.camera import Camera
 from edge_agent.cameras.digest import Credentials
 from edge_agent.cameras.faults import CameraFault
 from edge_agent.config.model import Camera as Settings
+from simulators.ports import free_port
 from simulators.rtsp_camera import KEPT, LIVE, MOODS, RtspCamera, units_of
+from tests.waiting import PATIENCE_S
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
-PATIENCE_S = 60.0
 SMALL, LARGE = (160, 120), (320, 240)
 
 
@@ -84,11 +85,7 @@ def children() -> list[str]:
 def somebody_elses_server(pictures: list[list[bytes]]) -> Iterator[int]:
     """rtsp-rs: it takes RTP over UDP only, and no password."""
     library = pytest.importorskip("rtsp")
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     server = library.Server(f"127.0.0.1:{port}")
     server.start()
     stop = threading.Event()

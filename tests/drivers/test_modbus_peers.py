@@ -4,7 +4,7 @@ What a server holds is written here by hand, register by register, and so is wha
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -20,8 +20,8 @@ from drivers.modbus_tcp import TcpLink
 from drivers.profile import load_profiles
 from simulators.modbus_slave import Slave, TcpServer, slave_like
 from simulators.pty_line import PtyLine
+from tests.waiting import until
 
-WITHIN_S = 30.0
 # Profile, what is written into the registers of its kind while the bus runs, and what must be told.
 PANELS: list[tuple[str, dict[str, dict[int, int]], set[tuple[str, str]]]] = [
     ("gst-modbus-card", {"holding": {4: 1, 242: 2}}, {("005", "fire"), ("mains", "mains_fault")}),
@@ -67,12 +67,6 @@ async def running(link: RtuLink | TcpLink, name: str, *, period_s: float = 0.1) 
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(("name", "written", "expected"), PANELS, ids=[panel[0] for panel in PANELS])

@@ -13,8 +13,8 @@ from drivers.codecs.keyboard_wedge import EVENT, TYPED_MAX, Typing, type_text
 from drivers.messages import LinkState, TagRead, TagTold
 from drivers.tag_reader import AGREE_S, REST_S, Gate, KeyboardWedge, Pn532, Rdm6300, TagReader
 from simulators.tag_reader import Pn532Reader, Rdm6300Reader, TypingReader
+from tests.waiting import PATIENCE_S
 
-PATIENCE_S = 60.0
 S = 1_000_000_000
 
 

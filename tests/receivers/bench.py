@@ -1,6 +1,5 @@
 """What receivers' tests stand on: a desk whose flash is the test's own, and a core with a receiver on a free port."""
 
-import socket
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -45,11 +44,3 @@ class Bench:
 
     def readings(self) -> dict[str, float | bool]:
         return {seen.point: seen.value for seen in self.seen if isinstance(seen, Reading)}
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port nobody has now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

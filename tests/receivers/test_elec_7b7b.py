@@ -15,9 +15,10 @@ from drivers.receivers.elec_7b7b import PATIENCE_NS, Elec7b7bTalk
 from edge_agent.config.model import Receiver, ReceiverDevice
 from edge_agent.model import Kind
 from simulators import peers
+from simulators.ports import free_port
 from simulators.pty_line import PtyLine
 from tests.core.house import Site
-from tests.receivers.bench import Bench, free_port
+from tests.receivers.bench import Bench
 
 SERIAL = "12101052550001"
 [VECTOR] = json.loads((Path(__file__).parents[1] / "captures/elec-4g-7b7b.json").read_text("utf-8"))

@@ -20,8 +20,9 @@ from edge_agent.core import Core
 from edge_agent.model import Kind
 from edge_agent.no_journal import NoJournal
 from edge_agent.uplink.main import UplinkProcess
+from simulators.ports import free_port
 from tests.core.house import CONTACT, House, Site
-from tests.receivers.bench import NOON, Bench, free_port
+from tests.receivers.bench import NOON, Bench
 from tests.uplink.gb26875.site import gb_uplink
 from tests.uplink.site import CLOCK
 from tests.waiting import PATIENCE_S

@@ -16,8 +16,9 @@ from drivers.receivers.ks_breaker import NODES_MAX, KsTalk
 from edge_agent.config.model import Receiver, ReceiverDevice
 from edge_agent.model import Kind
 from simulators.breaker import Breaker, Concentrator
+from simulators.ports import free_port
 from tests.core.house import Site
-from tests.receivers.bench import Bench, S, free_port
+from tests.receivers.bench import Bench, S
 
 VECTORS = {
     vector["name"].partition("/")[2]: bytes.fromhex(vector["data"])

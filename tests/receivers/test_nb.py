@@ -17,8 +17,9 @@ from drivers.receivers.nb import CoapTalk, LinesTalk, NbTalk
 from edge_agent.config.model import Receiver, ReceiverDevice
 from edge_agent.model import Kind
 from simulators import peers
+from simulators.ports import free_port
 from tests.core.house import Site
-from tests.receivers.bench import Bench, free_port
+from tests.receivers.bench import Bench
 from tests.waiting import PATIENCE_S
 
 CAPTURES = Path(__file__).parents[1] / "captures"

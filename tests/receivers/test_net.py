@@ -23,8 +23,7 @@ from drivers.receivers.net import (
     UdpDoor,
     Where,
 )
-
-PATIENCE_S = 30.0
+from tests.waiting import PATIENCE_S, until
 
 
 class LineTalk:
@@ -60,9 +59,7 @@ class Gate:
         return [one.point for one in self.seen if isinstance(one, PanelEvent) and one.event == "fire"]
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():
-                await asyncio.sleep(0.01)
+        await until(condition)
 
 
 @asynccontextmanager
@@ -193,14 +190,10 @@ async def test_an_address_that_is_not_there_yet_is_waited_for_and_told_once(monk
     desk = Desk("net1", [], lambda done: done(True))
     driver = ReceiverDriver(desk, TcpDoor(Where(host="127.0.0.1", port=port, allow=()), LineTalk, desk))
     task = asyncio.create_task(driver.run(seen.extend))
-    async with asyncio.timeout(PATIENCE_S):
-        while not seen:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
-        taken.close()
-        await taken.wait_closed()
-        while len(seen) < 2:
-            await asyncio.sleep(0.01)
+    await until(lambda: seen)
+    taken.close()
+    await taken.wait_closed()
+    await until(lambda: len(seen) >= 2)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     links = [(one.up, one.reason) for one in seen if isinstance(one, LinkState)]
