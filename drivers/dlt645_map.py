@@ -10,6 +10,7 @@ from typing import Final
 
 from drivers.codecs.dlt645_items import NotBcd, bcd
 from drivers.messages import LIMIT_KEYS, Observation, PointFault, PointSpec, Reading
+from drivers.modbus_tables import ProfileFault, integer, known, number, table_of, tables_of
 from drivers.profile import Profile, ProfileFinding
 
 EDITIONS: Final = (1997, 2007)
@@ -23,14 +24,6 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
         "name zh en di offset bytes decimals signed bit binary scale unit kind limits period_ms".split()  # noqa: SIM905 - as above
     ),
 }
-
-
-class MapFault(ValueError):
-    """A profile that means nothing: `code` is ASCII, `where` the table, `value` what stands there."""
-
-    def __init__(self, code: str, where: str, value: object = "") -> None:
-        super().__init__(f"{code}: {where}: {value}")
-        self.code, self.where, self.value = code, where, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,28 +130,26 @@ class MeterMemory:
 
 
 def compile_profile(data: Mapping[str, object], *, name: str = "") -> MeterProfile:
-    """Check and compile the TOML of a profile. Raise MapFault saying what is wrong where."""
-    _known(data, "", "profile")
+    """Check and compile the TOML of a profile. Raise ProfileFault saying what is wrong where."""
+    known(data, _KEYS[""], "profile")
     edition = data.get("edition", 2007)
     if edition not in EDITIONS:
-        raise MapFault("unknown_edition", "edition", edition)
-    link = _table(data, "link")
-    _known(link, "link", "link")
-    period_ms = _whole(link, "period_ms", "link", 10_000, 200, 86_400_000)
-    tables = data.get("value", [])
-    if not isinstance(tables, list) or not tables or len(tables) > VALUES_MAX:
-        raise MapFault("nothing_to_read", "value")
+        raise ProfileFault("unknown_edition", "edition", edition)
+    link = table_of(data, "link")
+    known(link, _KEYS["link"], "link")
+    period_ms = integer(link, "period_ms", "link", 10_000, 200, 86_400_000)
+    tables = tables_of(data, "value")
+    if not 0 < len(tables) <= VALUES_MAX:
+        raise ProfileFault("nothing_to_read", "value")
     questions: dict[tuple[str, int], int] = {}
     sizes: list[int] = []
     values = []
-    for number, table in enumerate(tables, 1):
-        if not isinstance(table, dict):
-            raise MapFault("bad_table", f"value {number}")
-        where = f"value {table.get('name', number)}"
+    for place, table in enumerate(tables, 1):
+        where = f"value {table.get('name', place)}"
         di = str(table.get("di", "")).upper()
         if len(di) != (8 if edition == 2007 else 4) or any(c not in "0123456789ABCDEF" for c in di):
-            raise MapFault("bad_di", where, di)
-        key = di, _whole(table, "period_ms", where, period_ms, 200, 86_400_000)
+            raise ProfileFault("bad_di", where, di)
+        key = di, integer(table, "period_ms", where, period_ms, 200, 86_400_000)
         at = questions.setdefault(key, len(questions))
         value = _value(table, where, at)
         if at == len(sizes):
@@ -166,43 +157,39 @@ def compile_profile(data: Mapping[str, object], *, name: str = "") -> MeterProfi
         sizes[at] = max(sizes[at], value.offset + value.size)
         values.append(value)
     if len({value.name for value in values}) != len(values):
-        raise MapFault("duplicate_value", "value")
+        raise ProfileFault("duplicate_value", "value")
     asked = tuple(Question(di, ms / 1000, sizes[at]) for (di, ms), at in questions.items())
     by_question = tuple(tuple(v for v in values if v.question == at) for at in range(len(asked)))
     framing = str(link.get("framing", "8E1"))
-    baud = _whole(link, "baud", "link", 2400 if edition == 2007 else 1200, 50, 115_200)
+    baud = integer(link, "baud", "link", 2400 if edition == 2007 else 1200, 50, 115_200)
     return MeterProfile(name, int(str(edition)), baud, framing, asked, tuple(values), by_question)
 
 
 def _value(table: Mapping[str, object], where: str, question: int) -> Value:
-    _known(table, "value", where)
+    known(table, _KEYS["value"], where)
     name = table.get("name")
     if not isinstance(name, str) or not name.isascii() or not name:
-        raise MapFault("bad_name", where, name)
-    scale = table.get("scale", 1.0)
-    if isinstance(scale, bool) or not isinstance(scale, int | float):
-        raise MapFault("bad_number", f"{where}.scale", scale)
-    limits = _table(table, "limits")
+        raise ProfileFault("bad_name", where, name)
+    scale = number(table.get("scale", 1.0), f"{where}.scale")
+    limits = table_of(table, "limits")
     if unknown := set(limits) - LIMIT_KEYS:
-        raise MapFault("unknown_limit", where, min(unknown))
-    if wrong := [key for key, v in limits.items() if isinstance(v, bool) or not isinstance(v, int | float)]:
-        raise MapFault("bad_number", f"{where}.limits.{wrong[0]}", limits[wrong[0]])
-    size = _whole(table, "bytes", where, 0, 1, 32)
-    bit = _whole(table, "bit", where, 0, 0, size * 8 - 1) if "bit" in table else None
+        raise ProfileFault("unknown_limit", where, min(unknown))
+    size = integer(table, "bytes", where, 0, 1, 32)
+    bit = integer(table, "bit", where, 0, 0, size * 8 - 1) if "bit" in table else None
     spec = PointSpec(
         id=name,
         name_zh=str(table.get("zh", name)),
         name_en=str(table.get("en", name)),
         unit=str(table.get("unit", "")),
         kind=str(table.get("kind", "")),
-        limits={key: float(str(value)) for key, value in limits.items()},
+        limits={key: float(number(value, f"{where}.limits.{key}")) for key, value in limits.items()},
     )
     return Value(
         name,
         question,
-        _whole(table, "offset", where, 0, 0, 190),
+        integer(table, "offset", where, 0, 0, 190),
         size,
-        _whole(table, "decimals", where, 0, 0, 8),
+        integer(table, "decimals", where, 0, 0, 8),
         bool(table.get("signed", False)),
         bit,
         bool(table.get("binary", False)),
@@ -215,7 +202,7 @@ def check(profile: Profile) -> Sequence[ProfileFinding]:
     """What is wrong with a profile of this kind, beyond its head: tables, then examples and counter-examples."""
     try:
         compiled = compile_profile(profile.data, name=profile.name)
-    except MapFault as fault:
+    except ProfileFault as fault:
         return [ProfileFinding("bad_table", {"where": fault.where, "value": fault.value, "detail": fault.code})]
     findings = []
     for key in ("example", "counter_example"):
@@ -223,8 +210,8 @@ def check(profile: Profile) -> Sequence[ProfileFinding]:
         if not isinstance(tables, list) or not tables:
             findings.append(ProfileFinding(f"no_{key}", {}, "warning"))
             continue
-        for number, table in enumerate(tables, 1):
-            findings += _check_example(compiled, key, number, table)
+        for place, table in enumerate(tables, 1):
+            findings += _check_example(compiled, key, place, table)
     return findings
 
 
@@ -268,27 +255,6 @@ def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
 
     try:
         compiled = compile_profile(profile.data, name=profile.name)
-    except MapFault as fault:
+    except ProfileFault as fault:
         raise ProfileError("bad_table", where=fault.where, value=fault.value, detail=fault.code) from fault
     return [shown | readings(compiled, bytes.fromhex(str(shown["raw"]))) for shown in decode_frames(data)]
-
-
-def _known(table: Mapping[str, object], level: str, where: str) -> None:
-    if unknown := set(table) - _KEYS[level]:
-        raise MapFault("unknown_key", where, min(unknown))
-
-
-def _table(data: Mapping[str, object], key: str) -> Mapping[str, object]:
-    value = data.get(key, {})
-    if not isinstance(value, dict):
-        raise MapFault("bad_table", key, value)
-    return value
-
-
-def _whole(  # noqa: PLR0917 - the table's own columns
-    table: Mapping[str, object], key: str, where: str, default: int, least: int, most: int
-) -> int:
-    value = table.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise MapFault("bad_number", f"{where}.{key}", value)
-    return value

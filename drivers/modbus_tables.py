@@ -1,4 +1,4 @@
-"""The TOML of a Modbus profile, read with suspicion: tables, numbers, ranges that stand for many points, formulas. Pure."""
+"""The TOML of a profile of registers, meters or topics, read with suspicion: tables, numbers, ranges of points, formulas. Pure."""
 
 import ast
 import functools

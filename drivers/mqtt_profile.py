@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.dlt645_map import MapFault
 from drivers.messages import LIMIT_KEYS, PointSpec
+from drivers.modbus_tables import ProfileFault, known
 from drivers.profile import ALARM_KINDS, Profile, ProfileError, ProfileFinding
 
 PAYLOAD_BYTES_MAX: Final = 16 * 1024
@@ -167,53 +167,53 @@ class MqttProfile:
 
 
 def compile_profile(data: Mapping[str, object], *, name: str = "") -> MqttProfile:
-    """Check and compile the TOML of a profile. Raise MapFault saying what is wrong where."""
-    _known(data, "profile", "profile")
+    """Check and compile the TOML of a profile. Raise ProfileFault saying what is wrong where."""
+    known(data, _KEYS["profile"], "profile")
     link = _table(data, "link", "link")
-    _known(link, "link", "link")
+    known(link, _KEYS["link"], "link")
     tables = _tables(data, "topic", "topic", TOPICS_MAX)
     if not tables:
-        raise MapFault("nothing_to_read", "topic")
+        raise ProfileFault("nothing_to_read", "topic")
     topics = tuple(_topic(table, f"topic {number}") for number, table in enumerate(tables, 1))
     values: dict[str, Value] = {}
     for value in (value for topic in topics for value in topic.values):
         if (other := values.setdefault(value.name, value)).spec != value.spec:
-            raise MapFault("duplicate_value", f"value {value.name}", other.spec.unit or other.spec.kind)
+            raise ProfileFault("duplicate_value", f"value {value.name}", other.spec.unit or other.spec.kind)
     if not values:
-        raise MapFault("nothing_to_read", "topic.value")
+        raise ProfileFault("nothing_to_read", "topic.value")
     if len(values) > VALUES_MAX or "payload" in values:
-        raise MapFault("bad_name" if "payload" in values else "bad_number", "topic.value", len(values))
+        raise ProfileFault("bad_name" if "payload" in values else "bad_number", "topic.value", len(values))
     ignore = data.get("ignore", [])
     if not isinstance(ignore, list):
-        raise MapFault("bad_table", "ignore", ignore)
+        raise ProfileFault("bad_table", "ignore", ignore)
     silence_s = _float(link, "silence_s", "link", 90_000.0)
     if not 0 <= silence_s <= 30 * 86_400:
-        raise MapFault("bad_number", "link.silence_s", silence_s)
+        raise ProfileFault("bad_number", "link.silence_s", silence_s)
     found = tuple(values.values())
     return MqttProfile(name, silence_s, bool(link.get("node", False)), topics, found, frozenset(map(str, ignore)))
 
 
 def _topic(table: Mapping[str, object], where: str) -> Topic:
-    _known(table, "topic", where)
+    known(table, _KEYS["topic"], where)
     pattern, devices = table.get("topic"), _path(table, "devices", where)
     bridge, shape = bool(table.get("bridge", False)), str(table.get("format", "json"))
     if not isinstance(pattern, str) or not pattern or _NO_NAME.search(pattern.replace("+", "")):
-        raise MapFault("bad_topic", where, pattern)
+        raise ProfileFault("bad_topic", where, pattern)
     if any("+" in level and level != "+" for level in pattern.split("/")):
-        raise MapFault("bad_topic", where, pattern)
+        raise ProfileFault("bad_topic", where, pattern)
     if pattern.count(DEVICE) + bool(devices) + bridge != 1:  # one way to know whose it is
-        raise MapFault("bad_topic", where, pattern)
+        raise ProfileFault("bad_topic", where, pattern)
     if shape not in FORMATS or (devices and shape != "json"):
-        raise MapFault("bad_format", where, shape)
+        raise ProfileFault("bad_format", where, shape)
     values = tuple(
         _value(one, f"{where} value {number}", shape)
         for number, one in enumerate(_tables(table, "value", where, VALUES_MAX), 1)
     )
     availability = _availability(table, where)
     if bridge and (values or availability is None):
-        raise MapFault("bad_table", where, "bridge")
+        raise ProfileFault("bad_table", where, "bridge")
     if not values and availability is None:
-        raise MapFault("nothing_to_read", where)
+        raise ProfileFault("nothing_to_read", where)
     reports = bool(table.get("reports", availability is None))
     anyone = re.compile(_expression(pattern, "(?P<device>[^/]+)"))
     return Topic(pattern, shape, devices, bridge, reports, values, availability, anyone)
@@ -228,38 +228,38 @@ def _availability(table: Mapping[str, object], where: str) -> Availability | Non
     if "availability" not in table:
         return None
     said = _table(table, "availability", where)
-    _known(said, "availability", f"{where} availability")
+    known(said, _KEYS["availability"], f"{where} availability")
     online, offline = _words(said, "online", where), _words(said, "offline", where)
     if not online or not offline:
-        raise MapFault("bad_table", f"{where} availability", "online, offline")
+        raise ProfileFault("bad_table", f"{where} availability", "online, offline")
     return Availability(_path(said, "field", where), online, offline)
 
 
 def _value(table: Mapping[str, object], where: str, shape: str) -> Value:
-    _known(table, "value", where)
+    known(table, _KEYS["value"], where)
     name = table.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise MapFault("bad_name", where, name)
+        raise ProfileFault("bad_name", where, name)
     where = f"value {name}"
     path = _path(table, "field", where)
     if bool(path) == (shape == "text"):  # a text is its payload, an object has fields
-        raise MapFault("bad_field", where, ".".join(path))
+        raise ProfileFault("bad_field", where, ".".join(path))
     on, off = _words(table, "on", where), _words(table, "off", where)
     bit = table.get("bit")
     if bit is not None and (isinstance(bit, bool) or not isinstance(bit, int) or not 0 <= bit <= 63):
-        raise MapFault("bad_number", f"{where}.bit", bit)
+        raise ProfileFault("bad_number", f"{where}.bit", bit)
     if (bit is not None and on) or bool(on) != bool(off) or any(word in off for word in on):
-        raise MapFault("bad_flag", where, f"on {list(on)} off {list(off)}")
+        raise ProfileFault("bad_flag", where, f"on {list(on)} off {list(off)}")
     flag, kind, unit = bool(on) or bit is not None, str(table.get("kind", "")), str(table.get("unit", ""))
     limits = _table(table, "limits", where)
     if unknown := set(limits) - LIMIT_KEYS:
-        raise MapFault("unknown_limit", where, min(unknown))
+        raise ProfileFault("unknown_limit", where, min(unknown))
     if flag and (unit or limits.keys() - {"on_delay_s", "off_delay_s", "n", "m"}):
-        raise MapFault("bad_flag", where, unit or min(limits))
+        raise ProfileFault("bad_flag", where, unit or min(limits))
     if kind and not flag and not limits:
-        raise MapFault("unknown_limit", where, kind)  # a number without limits can never be that event
+        raise ProfileFault("unknown_limit", where, kind)  # a number without limits can never be that event
     if kind in LOUD_KINDS and limits.get("on_delay_s"):
-        raise MapFault(
+        raise ProfileFault(
             "bad_number", f"{where}.limits.on_delay_s", limits["on_delay_s"]
         )  # the detector has waited already
     spec = PointSpec(
@@ -281,7 +281,7 @@ def check(profile: Profile) -> Sequence[ProfileFinding]:
     """What is wrong with a profile of this kind, beyond its head: tables, then examples and counter-examples."""
     try:
         compiled = compile_profile(profile.data, name=profile.name)
-    except MapFault as fault:
+    except ProfileFault as fault:
         return [ProfileFinding("bad_table", {"where": fault.where, "value": fault.value, "detail": fault.code})]
     findings = []
     for key in ("example", "counter_example"):
@@ -367,7 +367,7 @@ def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
     """See `decode`. Raise ProfileError (bad_table)."""
     try:
         compiled = compile_profile(profile.data, name=profile.name)
-    except MapFault as fault:
+    except ProfileFault as fault:
         raise ProfileError("bad_table", where=fault.where, value=fault.value, detail=fault.code) from fault
     return decode(compiled, data)
 
@@ -409,41 +409,36 @@ def _torn(value: Value) -> re.Pattern[bytes]:
     )
 
 
-def _known(table: Mapping[str, object], level: str, where: str) -> None:
-    if unknown := set(table) - _KEYS[level]:
-        raise MapFault("unknown_key", where, min(unknown))
-
-
 def _table(data: Mapping[str, object], key: str, where: str) -> Mapping[str, object]:
     value = data.get(key, {})
     if not isinstance(value, dict):
-        raise MapFault("bad_table", where, key)
+        raise ProfileFault("bad_table", where, key)
     return value
 
 
 def _tables(data: Mapping[str, object], key: str, where: str, most: int) -> Sequence[Mapping[str, object]]:
     value = data.get(key, [])
     if not isinstance(value, list) or len(value) > most or not all(isinstance(one, dict) for one in value):
-        raise MapFault("bad_table", where, key)
+        raise ProfileFault("bad_table", where, key)
     return value
 
 
 def _path(table: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
     value = table.get(key, "")
     if not isinstance(value, str) or (value and not all(value.split("."))):
-        raise MapFault("bad_field", where, value)
+        raise ProfileFault("bad_field", where, value)
     return tuple(value.split(".")) if value else ()
 
 
 def _words(table: Mapping[str, object], key: str, where: str) -> tuple[object, ...]:
     value = table.get(key, [])
     if not isinstance(value, list) or not all(isinstance(word, bool | int | str) for word in value):
-        raise MapFault("bad_flag", where, value)
+        raise ProfileFault("bad_flag", where, value)
     return tuple(value)
 
 
 def _float(table: Mapping[str, object], key: str, where: str, default: float) -> float:
     value = table.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise MapFault("bad_number", f"{where}.{key}", value)
+        raise ProfileFault("bad_number", f"{where}.{key}", value)
     return float(value)

@@ -33,7 +33,7 @@ class Compile(Protocol[_P_co]):
     """Makes something of the TOML of a profile, or raises."""
 
     def __call__(self, data: Mapping[str, object], *, name: str) -> _P_co:
-        """Raise ProfileFault or MapFault, saying what is wrong where."""
+        """Raise ProfileFault, saying what is wrong where."""
         ...
 
 
@@ -107,12 +107,11 @@ def build_wire_drivers(
 
 
 def _why(fault: Exception) -> ProfileError:
-    from drivers.dlt645_map import MapFault
     from drivers.modbus_tables import ProfileFault
 
     if isinstance(fault, ProfileError):
         return fault
-    if isinstance(fault, ProfileFault | MapFault):
+    if isinstance(fault, ProfileFault):
         return ProfileError("bad_table", where=fault.where, value=fault.value, detail=fault.code)
     return ProfileError("unusable", detail=f"{type(fault).__name__}: {fault}")
 

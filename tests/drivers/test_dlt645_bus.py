@@ -11,8 +11,9 @@ import pytest
 
 from drivers.codecs.dlt645 import WILDCARD
 from drivers.dlt645_bus import BusMeter, Dlt645Bus, MeterLine
-from drivers.dlt645_map import MapFault, MeterProfile, compile_profile
+from drivers.dlt645_map import MeterProfile, compile_profile
 from drivers.messages import LinkState, Observation, PointFault, Reading
+from drivers.modbus_tables import ProfileFault
 from drivers.profile import load_profiles
 from simulators.meter import Fault, Meter, quiet_meter
 from simulators.meter import MeterLine as Meters
@@ -238,7 +239,7 @@ async def test_only_reads_leave_the_gateway() -> None:
     ],
 )
 def test_a_profile_that_means_nothing_says_what_is_wrong(toml: str, code: str) -> None:
-    with pytest.raises(MapFault) as fault:
+    with pytest.raises(ProfileFault) as fault:
         compile_profile(tomllib.loads(toml))
     assert fault.value.code == code
 

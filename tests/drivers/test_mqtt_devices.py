@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.codecs.registry import PROTOCOLS
-from drivers.dlt645_map import MapFault
 from drivers.messages import LinkState, Observation, PanelEvent, PointFault, Reading
+from drivers.modbus_tables import ProfileFault
 from drivers.mqtt_devices import REFUSED_KEPT, TEST_NS, UNLISTED_MAX, MqttDevice, MqttDevices
 from drivers.mqtt_profile import PAYLOAD_BYTES_MAX, MqttProfile, compile_profile
 from drivers.profile import check, load_file, load_profiles
@@ -361,7 +361,7 @@ VALUE = '[[topic.value]]\nname = "smoke"\nfield = "smoke"\non = [true]\noff = [f
     ],
 )  # fmt: skip
 def test_a_profile_that_means_nothing_says_why(toml: str, code: str) -> None:
-    with pytest.raises(MapFault) as caught:
+    with pytest.raises(ProfileFault) as caught:
         compile_profile(tomllib.loads(toml))
     assert caught.value.code == code
 
