@@ -11,7 +11,7 @@ from drivers.messages import PointSpec, Sink, WhenKept
 from drivers.profile import PanelLink, ProfileError, Profiles
 from edge_agent.config.model import Bus, Config, Device, Mqtt, MqttDevice, Panel, Receiver, ReceiverDevice
 from edge_agent.model import Kind
-from edge_agent.points.taps import Tapped
+from edge_agent.points.taps import TAP_HOLD_S, Tapped
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -440,13 +440,20 @@ def sources_of(config: Config) -> dict[str, str]:
 def tapped_panels(config: Config) -> list[Tapped]:
     """The panels that are listened to in more than one place."""
     kinds = {point.id: point.kind for point in config.points if point.kind}
-    found = []
-    for panel in config.panels:
-        ports = [other.id for other in config.panels if other.tap_of == panel.id]
-        relays = {c.id: Kind(kinds.get(c.id, c.kind)) for c in config.contacts if c.tap_of == panel.id}
-        if ports or relays:
-            found.append(Tapped(ports=(panel.id, *ports), contacts=relays, hold_s=panel.tap_hold_s))
-    return found
+    speakers: list[Panel | Device | ReceiverDevice] = [*config.panels]
+    speakers += [device for bus in config.buses for device in bus.devices]
+    speakers += [device for receiver in config.receivers for device in receiver.devices]
+    taps = {tap.id: tap.tap_of for tap in speakers if tap.tap_of}
+    relays = {contact.id: contact for contact in config.contacts if contact.tap_of}
+    holds = {panel.id: panel.tap_hold_s for panel in config.panels}
+    return [
+        Tapped(
+            ports=(of, *(tap for tap, panel in taps.items() if panel == of)),
+            contacts={name: Kind(kinds.get(name, c.kind)) for name, c in relays.items() if c.tap_of == of},
+            hold_s=holds.get(of, TAP_HOLD_S),
+        )
+        for of in dict.fromkeys((*taps.values(), *(contact.tap_of for contact in relays.values())))
+    ]
 
 
 def uplink_source(destination: str) -> str:

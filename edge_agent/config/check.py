@@ -366,8 +366,9 @@ def _linkage(site: Site) -> None:
 
 def _taps(site: Site) -> None:
     """A tap is of a panel that is there, is not itself, and is no tap."""
-    panels = {item.id: item for item in site.items("panel")}
-    for item in (*site.items("panel"), *site.items("contact")):
+    speakers = [item for name in ("panel", "bus.device", "receiver.device") for item in site.items(name)]
+    panels = {item.id: item for item in speakers}
+    for item in (*speakers, *site.items("contact")):
         of = item.values.get("tap_of")
         if not of:
             continue
@@ -376,7 +377,7 @@ def _taps(site: Site) -> None:
             site.error("tap_of_tap", item, "tap_of", value=of)
         elif panel is None and not site.is_broken:
             site.error("no_such_panel", item, "tap_of", value=of, nearest=nearest(of, sorted(panels)))
-        if item.section.name == "panel" and "tap_hold_s" in item.values:
+        if "tap_hold_s" in item.values:
             site.warning("not_used", item, "tap_hold_s", name="tap_hold_s", why="tap_of")
 
 

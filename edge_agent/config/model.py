@@ -42,7 +42,7 @@ class Contact:
     normally: str = "open"  # open | closed
     on_delay_s: float = 0.05
     off_delay_s: float = 0.5
-    tap_of: str = ""  # a relay of this [[panel]]: one source of truth with it
+    tap_of: str = ""  # a relay of this panel: one source of truth with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Panel:
     baud: int | None = None  # None: the profile's
     framing: str | None = None  # "8N1"; None: the profile's
     silence_s: float | None = None  # None: the profile's
-    tap_of: str = ""  # another port of this [[panel]]: one source of truth with it
+    tap_of: str = ""  # another port of this panel: one source of truth with it
     tap_hold_s: float = 30.0  # how much later another tap of this panel may say the same
 
 
@@ -70,6 +70,7 @@ class Device:
     meter: str = ""  # DL/T 645, KS: the 12 digits on its plate; "": the only meter on the line, which is asked for them
     name: str = ""
     period_s: float | None = None  # None: the profile's
+    tap_of: str = ""  # a card of this panel: one source of truth with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,7 @@ class ReceiverDevice:
     name: str = ""
     silence_s: float | None = None  # None: the protocol's; 0: it may be silent for ever
     key_file: Path | None = None  # of SIA DC-09: it speaks encrypted, and only so
+    tap_of: str = ""  # another word of this panel: one source of truth with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,15 @@ def _point(zh: str, en: str, example: str) -> Key:
     return Key(zh=zh, en=en, example=f'"{example}"', form="point_id")
 
 
+def _tap(what: str, zh: str, example: str) -> Key:
+    return Key(
+        zh=f"这是哪台主机的另一个{zh}: 写主机的编号, 两处互为印证, 不重复报警 (docs/taps.zh.md)",
+        en=f"Another {what} of this panel, by its id: both are one source, and no alarm comes twice (docs/taps.md)",
+        example=example,
+        form="id",
+    )
+
+
 TOP: Final = Section(
     name="",
     cls=model.Config,
@@ -267,12 +276,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 1,
                 604800,
             ),
-            "tap_of": Key(
-                zh="这是哪台 [[panel]] 的另一个接口: 两处互为印证, 不重复报警 (docs/taps.zh.md)",
-                en="Another port of this [[panel]]: both are one source, and no alarm comes twice (docs/taps.md)",
-                example='"panel2"',
-                form="id",
-            ),
+            "tap_of": _tap("port", "接口", '"panel2"'),
             "tap_hold_s": _seconds(
                 "这台主机的另一处可以晚多久说同一件事", "How much later another tap may say the same", "30.0", 1, 3600
             ),
@@ -336,6 +340,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "address": Key(zh="从站地址", en="Slave address", example="1", low=1, high=247, sample=True),
             "name": Key(zh=_NAME.zh, en=_NAME.en, example='"总配电箱电表"', form="name", sample=True),
             "period_s": _seconds("轮询周期; 不写则按型号", "Poll period; left out: the profile's", "10.0", 0.05, 86400),
+            "tap_of": _tap("card", "接口卡", '"panel1"'),
         },
     ),
     Section(
@@ -439,6 +444,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
                 en="File of the SIA DC-09 key, 32, 48 or 64 hex digits; with one, only encrypted messages count",
                 example='"/etc/edge-agent/keys/dc09-1234"',
             ),
+            "tap_of": _tap("word", "来处", '"panel1"'),
         },
     ),
     Section(
@@ -528,12 +534,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
             "off_delay_s": _seconds(
                 "恢复保持多久才算", "How long it must hold to count as normal again", "0.5", 0, 600
             ),
-            "tap_of": Key(
-                zh="这是哪台 [[panel]] 的继电器输出: 与该主机互为印证 (docs/taps.zh.md)",
-                en="A relay of this [[panel]]: one source of truth with it (docs/taps.md)",
-                example='"panel1"',
-                form="id",
-            ),
+            "tap_of": _tap("relay", "继电器输出", '"panel1"'),
         },
     ),
     Section(

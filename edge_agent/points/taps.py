@@ -22,6 +22,7 @@ from edge_agent.points.state import Latches, read_piece
 from edge_agent.points.vocabulary import Effect, Meaning, meaning_of
 
 KEY: Final = "pt:"
+TAP_HOLD_S: Final = 30.0
 WAITS_MAX: Final = 1000  # taps that may be waited for at once, of all fires
 OF_THE_TAP: Final = frozenset(("unparsed", "bug", "card_wedged"))  # what the driver says of what it heard
 ECHO_NS: Final = 900_000_000_000  # a printer with a long queue prints a reset so much later
@@ -34,11 +35,11 @@ Address = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tapped:
-    """One panel with several taps. `ports` are ids of [[panel]] tables, its own first; `contacts` its relays and their kinds."""
+    """One panel with several taps. `ports` are ids of what speaks for it, its own first; `contacts` its relays and their kinds."""
 
     ports: tuple[str, ...]
     contacts: Mapping[str, Kind] = field(default_factory=dict)
-    hold_s: float = 30.0  # how much later the slower tap may say the same
+    hold_s: float = TAP_HOLD_S  # how much later the slower tap may say the same
 
     @property
     def panel(self) -> str:

@@ -299,7 +299,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{value} 本身就是这一处, 或是别的主机的一处: tap_of 要写主机自己的编号",
         "{value} is this very tap, or a tap itself: name the panel's own id",
     ),
-    "no_such_panel": ("没有 [[panel]] {value}", "There is no [[panel]] {value}"),
+    "no_such_panel": ("没有主机 {value}", "There is no panel {value}"),
     "no_such_output": ("没有 [[linkage.output]] {value}", "There is no [[linkage.output]] {value}"),
     "output_not_enabled": (
         "{value} 没有写进 [linkage] enable, 绝不会动作",

@@ -498,3 +498,21 @@ def test_the_site_names_its_taps(tmp_path: Path) -> None:
     assert config is not None
     expected: Mapping[str, Kind] = {"relay1": Kind.FIRE}
     assert tapped_panels(config) == [Tapped(ports=("a", "b"), contacts=expected, hold_s=20.0)]
+
+
+def test_a_card_on_a_bus_and_a_printer_are_taps_of_one_panel_too(tmp_path: Path) -> None:
+    from edge_agent.site import tapped_panels
+
+    bus = '[[bus]]\nid = "rtu1"\nport = "/dev/zg/c"\n[[bus.device]]\nid = "card1"\nprofile = "gst-modbus-card"\n'
+    text = (
+        PANEL.format(id="a") + bus + 'tap_of = "a"\n' + PANEL.format(id="b") + bus.replace("1", "2").replace("/c", "/d")
+    )
+    text = text.replace('port = "/dev/zg/b"', 'port = "/dev/zg/b"\ntap_of = "card2"')
+    (tmp_path / "config.toml").write_text('[gateway]\nid = "ZG-1234"\n' + text, "utf-8")
+    loaded = load(tmp_path)
+    assert loaded.findings == () and loaded.config is not None
+    assert tapped_panels(loaded.config) == [Tapped(ports=("card2", "b")), Tapped(ports=("a", "card1"))]
+    site = Site(make_table(tapped=tapped_panels(loaded.config)))
+    site.say(0, "card1/1-027")
+    site.say(1, "a/1-27")
+    assert site.fires == ["a/1-027"]
