@@ -199,6 +199,10 @@ class _PackedSession:
             except OSError as fault:
                 self.end(LinkError("lost", str(fault)))
                 return
+            if not frame and self._sock.type != socket.SOCK_DGRAM:  # a modem's socket that is gone, for good
+                self._loop.remove_reader(self._sock)
+                self.end(LinkError("half_open", "closed by the modem"))
+                return
             try:
                 if packed.tag_in(frame) != self._tag:
                     raise ValueError("another gateway's")

@@ -15,7 +15,9 @@ from edge_agent.config.model import Config, Link
 from edge_agent.model import Kind
 from edge_agent.uplink import packed
 from edge_agent.uplink.main import UplinkProcess
-from edge_agent.uplink.packed import BriefAck, seal, tag_of
+from edge_agent.uplink.modem.pump import pair
+from edge_agent.uplink.packed import BriefAck, Echo, seal, tag_of
+from edge_agent.uplink.packed_link import PackedLink, PackedSettings
 from simulators.centre import query
 from simulators.centre.packed import PackedListener
 from simulators.datagrams import DatagramRelay, Mood
@@ -279,3 +281,27 @@ async def test_a_path_that_falls_silent_is_known_and_the_session_ends(tmp_path: 
             mood.up = True
             ring(uplink, journal, 1)
             await until(lambda: briefs(db) == {1})
+
+
+async def test_a_modem_that_drops_the_socket_ends_the_session_at_once_and_nothing_spins() -> None:
+    """A SEQPACKET whose far end is gone is readable for ever and gives nothing: no frame, and no reason to wait for a timer."""
+    theirs, ours = pair("udp")
+    with ours:
+        settings = PackedSettings(gateway=GATEWAY, host="127.0.0.1", port=1, key=KEY)
+
+        async def dial(host: str, port: int) -> socket.socket:
+            return theirs
+
+        async def answer() -> None:
+            sequence, _ = packed.unseal(KEY, await asyncio.get_running_loop().sock_recv(ours, 2048))
+            ours.send(seal(KEY, tag_of(GATEWAY), sequence, Echo(True, 0)))
+
+        answering = asyncio.create_task(answer())
+        session = await PackedLink(settings, dial, random.Random(1)).open(None)  # type: ignore[arg-type]  # nobody hears of acks
+        await answering
+    try:
+        await until(session.closed.done)
+        assert session.closed.result().reason == "half_open"
+        assert session.counters["refused"] == 0  # type: ignore[attr-defined]
+    finally:
+        await session.close()
