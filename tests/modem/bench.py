@@ -113,6 +113,22 @@ async def bench(
             await end(running)
 
 
+@contextlib.asynccontextmanager
+async def trying(path: Any) -> AsyncIterator[None]:
+    """The policy tries a path again and again, and loses every echo."""
+
+    async def lose() -> None:
+        while True:
+            path.echo_lost()
+            await asyncio.sleep(0.02)
+
+    losing = asyncio.create_task(lose())
+    try:
+        yield
+    finally:
+        await end(losing)
+
+
 class UdpEcho(asyncio.DatagramProtocol):
     """Answers every datagram with itself."""
 

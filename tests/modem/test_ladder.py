@@ -7,10 +7,14 @@ from edge_agent.uplink.modem.ladder import ENTRY, HELD, RUNGS, STRONGER, Ladder,
 ALL = frozenset(rung.action for rung in RUNGS)
 
 
-def climb(ladder: Ladder, until_s: float, now_s: float = 0.0, step_s: float = 1.0) -> list[tuple[float, str]]:
-    """Every action that comes due, and when."""
+def climb(
+    ladder: Ladder, until_s: float, now_s: float = 0.0, step_s: float = 1.0, *, tried: bool = False
+) -> list[tuple[float, str]]:
+    """Every action that comes due, and when. `tried`: somebody tries the path all the time, and loses the echo."""
     taken = []
     while now_s <= until_s:
+        if tried:
+            ladder.trouble("modem_echo_lost", now_s)
         if (action := ladder.due(now_s)) is not None:
             taken.append((now_s, action))
         now_s += step_s
@@ -19,8 +23,7 @@ def climb(ladder: Ladder, until_s: float, now_s: float = 0.0, step_s: float = 1.
 
 def test_a_lost_echo_climbs_every_rung_and_ends_with_giving_the_path_up() -> None:
     ladder = Ladder(enabled=ALL - {"host"})
-    ladder.trouble("modem_echo_lost", 0.0)
-    assert climb(ladder, 690) == [
+    assert climb(ladder, 690, tried=True) == [
         (0, "reopen"),
         (30, "bearer"),
         (90, "radio"),
@@ -29,6 +32,21 @@ def test_a_lost_echo_climbs_every_rung_and_ends_with_giving_the_path_up() -> Non
         (690, "give_up"),
     ]
     assert ladder.given_up
+
+
+def test_no_second_step_is_taken_for_a_lost_echo_before_the_path_was_tried_again() -> None:
+    """A path that stands by is tried every 100 s; the first rung had mended it, and the others tore it down again."""
+    ladder = Ladder()
+    ladder.trouble("modem_echo_lost", 0.0)
+    assert climb(ladder, 100) == [(0, "reopen")]
+    assert ladder.due_s() is None
+    ladder.trouble("modem_echo_lost", 100.0)
+    assert climb(ladder, 300, now_s=100.0) == [(100, "bearer")]
+    ladder.clear("modem_echo_lost")
+    assert ladder.mended == {"bearer": 1}
+    ladder.trouble("modem_pdp_lost", 400.0)  # the modem looks at everything else by itself
+    ladder.trouble("modem_echo_lost", 400.0)
+    assert [action for _, action in climb(ladder, 800, now_s=400.0)] == ["bearer", "radio", "restart", "power"]
 
 
 def test_after_giving_up_it_keeps_trying_slowly_with_the_strongest_rung_it_has() -> None:

@@ -21,7 +21,7 @@ from edge_agent.uplink.modem.bus import NAME, ROOT, Bus
 from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.manager import ManagedModem, Pace, find, network_utc_ns
 from edge_agent.uplink.modem.pin import PinMemory
-from tests.modem.bench import echo_back, quick_ladder, receive, tcp_server
+from tests.modem.bench import echo_back, quick_ladder, receive, tcp_server, trying
 from tests.modem.fake_manager import FakeManager, Refusal, fake_manager, private_bus
 from tests.waiting import until
 
@@ -228,8 +228,8 @@ async def test_a_lost_echo_climbs_to_reset_and_to_the_power_pin(short: Path) -> 
         manager.add(0)
         manager.connect(0)
         await on.up()
-        on.modem.echo_lost()
-        await until(lambda: on.power_asked == 1, "the power pin")
+        async with trying(on.modem):
+            await until(lambda: on.power_asked == 1, "the power pin")
         assert [m for m in manager.methods() if m != "GetNetworkTime"] == [
             "Disconnect",
             "Connect",

@@ -15,7 +15,7 @@ from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.network_time import utc_ns
 from edge_agent.uplink.modem.port import AtTimeout
 from simulators.modem import ICCID, IMEI, ModemSim
-from tests.modem.bench import Bench, bench, datagram, quick_ladder, udp_echo
+from tests.modem.bench import Bench, bench, datagram, quick_ladder, trying, udp_echo
 from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
@@ -133,13 +133,13 @@ async def test_a_lost_echo_climbs_the_ladder_and_an_echo_ends_it(tmp_path: Path)
         await on.up()
         sock = await on.modem.udp("127.0.0.1", port)
         on.sim.deaf = True  # registered, connected, five bars, no traffic
-        on.modem.echo_lost()
-        assert await datagram(sock) == b""  # rung 1: the uplink opens a new one
-        sock.close()
-        await until(lambda: "AT+QIDEACT=1" in on.sim.heard, "rung 2")
-        await until(lambda: "AT+CFUN=4" in on.sim.heard, "rung 3")
-        await until(lambda: "AT+CFUN=1,1" in on.sim.heard, "rung 4")
-        await until(lambda: on.power_asked == 1, "rung 5")
+        async with trying(on.modem):
+            assert await datagram(sock) == b""  # rung 1: the uplink opens a new one
+            sock.close()
+            await until(lambda: "AT+QIDEACT=1" in on.sim.heard, "rung 2")
+            await until(lambda: "AT+CFUN=4" in on.sim.heard, "rung 3")
+            await until(lambda: "AT+CFUN=1,1" in on.sim.heard, "rung 4")
+            await until(lambda: on.power_asked == 1, "rung 5")
         await on.up()
         await expect_echo(on, port)
         on.modem.echo_ok()

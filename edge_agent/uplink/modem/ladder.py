@@ -1,7 +1,9 @@
 """The ladder of a wedged modem: what to try next, how long to wait for it, when to give the path up. Pure; monotonic seconds.
 
 A trouble enters at the rung that can mend it and climbs while it lasts; reasons a reset cannot mend (no SIM, denied, blocked…)
-hold the ladder and are tried again every hour. Source of rungs and waits: docs/links/modem.md.
+hold the ladder and are tried again every hour. A lost echo is told by whoever tried the path, and the next rung waits until
+somebody has tried it again: else a path that stands by is torn down although the rung before has mended it. Source of rungs and
+waits: docs/links/modem.md.
 """
 
 from collections.abc import Mapping
@@ -23,6 +25,7 @@ HELD: Final = frozenset(
         "modem_unknown",
     }
 )
+ECHO_LOST: Final = "modem_echo_lost"  # the one trouble the modem itself does not see
 # A modem that is not there has no say in whether its SIM is.
 STRONGER: Final = frozenset({"modem_no_answer", "modem_no_port"})
 
@@ -45,7 +48,7 @@ RUNGS: Final = (
 )
 # The first rung that can mend a reason, and how long the reason may last before the first step.
 ENTRY: Final[Mapping[str, tuple[str, float]]] = {
-    "modem_echo_lost": ("reopen", 0.0),
+    ECHO_LOST: ("reopen", 0.0),
     "modem_pdp_lost": ("bearer", 0.0),
     "modem_no_address": ("bearer", 30.0),
     "modem_detached": ("radio", 60.0),
@@ -81,6 +84,7 @@ class Ladder:
     _due_s: float | None = None
     _last: str = ""
     _held_due_s: float | None = None
+    _unproven: bool = False  # a step was taken, and no echo was lost since
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -93,7 +97,9 @@ class Ladder:
         return not HELD.isdisjoint(self._troubles) and STRONGER.isdisjoint(self._troubles)
 
     def trouble(self, reason: str, now_s: float) -> None:
-        """Something is wrong. Telling it again changes nothing. Raises KeyError for a reason nobody knows."""
+        """Something is wrong. Told again, it says only that an echo was lost again. Raises KeyError for a reason nobody knows."""
+        if reason == ECHO_LOST:
+            self._unproven = False
         if reason in self._troubles:
             return
         self._troubles[reason] = now_s
@@ -116,7 +122,7 @@ class Ladder:
         if HELD.issuperset(self._troubles):
             if self._last:
                 self.mended[self._last] = self.mended.get(self._last, 0) + 1
-            self._next, self._due_s, self._last, self.given_up = 0, None, "", False
+            self._next, self._due_s, self._last, self.given_up, self._unproven = 0, None, "", False, False
 
     def due(self, now_s: float) -> str | None:
         """The action to take now; it is taken to be done. `retry`: ask the network again. `give_up`: the path is lost for now."""
@@ -126,14 +132,14 @@ class Ladder:
                 return None
             self._held_due_s = now_s + self.waits.retry_held_s
             return self._count("retry")
-        if self._due_s is None or now_s < self._due_s:
+        if self._due_s is None or now_s < self._due_s or self._waits_for_an_echo():
             return None
         while self._next < len(self.rungs):
             rung = self.rungs[self._next]
             self._next += 1
             if rung.action not in self.enabled or (rung.action == "host" and now_s < self.waits.host_uptime_s):
                 continue
-            self._due_s, self._last = now_s + rung.wait_s, rung.action
+            self._due_s, self._last, self._unproven = now_s + rung.wait_s, rung.action, True
             return self._count(rung.action)
         if not self.given_up:
             self.given_up = True
@@ -141,12 +147,17 @@ class Ladder:
             return self._count("give_up")
         # Slowly, for ever: the strongest thing short of the host.
         strongest = [rung.action for rung in self.rungs if rung.action in self.enabled - {"host"}]
-        self._due_s, self._last = now_s + self.waits.again_s, strongest[-1] if strongest else ""
+        self._due_s, self._last, self._unproven = now_s + self.waits.again_s, strongest[-1] if strongest else "", True
         return self._count(self._last) if self._last else None
 
     def due_s(self) -> float | None:
-        """When due() will next have something."""
-        return self._held_due_s if self.held else self._due_s
+        """When due() will next have something; None if that is not a matter of time."""
+        if self.held:
+            return self._held_due_s
+        return None if self._waits_for_an_echo() else self._due_s
+
+    def _waits_for_an_echo(self) -> bool:
+        return self._unproven and all(reason == ECHO_LOST for reason in self._troubles if reason not in HELD)
 
     def _count(self, action: str) -> str:
         self.steps[action] = self.steps.get(action, 0) + 1
