@@ -45,6 +45,7 @@ _STATUS: Final = {
     "mains_fault": "main_power_fault",
     "battery_fault": "backup_power_fault",
 }
+QUIET: Final = 1  # a status in which nothing is active
 FIRE_KINDS: Final = frozenset(kind for kind, bit in _STATUS.items() if bit == "fire_alarm")
 _OWN: Final = {
     "link": "line_fault",
@@ -126,7 +127,7 @@ def device_status(own: Iterable[tuple[str, str]], *, fire: bool) -> int:
 
 
 def _bits(kinds: Iterable[str], table: dict[str, str], names: tuple[str, ...]) -> int:
-    status = 1
+    status = QUIET
     for kind in kinds:
         if kind in table:
             status |= 1 << names.index(table[kind])

@@ -29,6 +29,8 @@ from edge_agent.points.point import CONTACTS
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.gb26875.forms import (
     FIRE_KINDS,
+    MEMBERS_MAX,
+    QUIET,
     Conditions,
     Form,
     Happened,
@@ -66,11 +68,30 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """A status as the centre is shown it: of a component, a system or this device."""
+
+    key: Key
+    form: Form
+    place: Place
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A data unit that settles no record, and the picture it gives."""
+
+    adu: bytes
+    shown: tuple[Shown, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What to send of one batch. `without` are ranges with nothing to send, settled at once."""
+    """What to send of one batch. `without` are ranges with nothing to send, settled at once. `shown` is the picture it leaves."""
 
     units: tuple[Unit, ...]
     without: tuple[tuple[int, int], ...] = ()
+    shown: tuple[Shown, ...] = ()
 
     def __len__(self) -> int:
         return sum(len(unit.adu) for unit in self.units)
@@ -102,7 +123,8 @@ class Writer:
         self.objects_max = objects_max
         self._conditions = Conditions()
         self._own = Conditions()
-        self._shown: dict[Key, tuple[Form, Place, int]] = {}  # where the records of a batch left the centre's picture
+        self._shown: dict[Key, Shown] = {}  # where the records of a batch left the centre's picture
+        self._loud: dict[Key, Shown] = {}  # what the centre took last, where that is not quiet
         self._out: dict[str, None] = {}
         self.counters = {"without_form": 0, "out_of_range": 0}
 
@@ -116,7 +138,9 @@ class Writer:
         units = _merged(self._pack(entries), batch.first, batch.last)
         if not any(unit.adu for unit in units):
             return Plan((), ((batch.first, batch.last),))
-        return Plan((*units, *self._corrections()))
+        corrections = list(self._corrections())
+        self._shown.update((one.key, one) for told in corrections for one in told.shown)
+        return Plan((*units, *(Unit(told.adu, 1, 0, 0) for told in corrections)), shown=tuple(self._shown.values()))
 
     def _entry(self, batch: Batch, n: int, body: bytes) -> _Entry:
         record: object = None
@@ -167,7 +191,7 @@ class Writer:
         conditions = self._own if form is Form.DEVICE else self._conditions
         then = conditions.feed(key, member, event.active and event.kind != "boot", stamp, replay=batch.replay)
         status = self._status(form, place, then)
-        self._shown[key] = form, place, status
+        self._shown[key] = Shown(key, form, place, status)
         if event.active or self.dialect.recovery == "bit" or event.kind == "boot":
             return _Entry(n, form.value, [self._object(form, place, status, at)])
         kind = self.dialect.recovery_types[(Form.SYSTEM, Form.COMPONENT, Form.DEVICE).index(form)]
@@ -213,17 +237,42 @@ class Writer:
         """The four bytes of a component's address."""
         return place.raw or join_component(place.loop, place.point, self.dialect.component_address)
 
-    def _corrections(self) -> Iterator[Unit]:
+    def _corrections(self) -> Iterator[Told]:
         """Where replayed records left the centre with a picture that is over, the present one follows at once."""
+        return self._right(self._shown.values())
+
+    def taken(self, shown: Sequence[Shown]) -> list[Told]:
+        """The centre has taken these statuses. What has to follow, where they are over meanwhile: a frame may wait long for its
+        turn, or for a centre that does not answer, and newer ones go first.
+        """
+        for one in shown:
+            self._loud.pop(one.key, None)
+            if one.status != QUIET and one.form is Form.COMPONENT:
+                self._loud[one.key] = one
+        while len(self._loud) > MEMBERS_MAX:
+            del self._loud[next(iter(self._loud))]
+        return list(self._right(shown))
+
+    def _right(self, shown: Iterable[Shown]) -> Iterator[Told]:
+        present = [(one, replace(one, status=self._status_now(one))) for one in shown]
+        yield from self._tell([now for then, now in present if now.status != then.status])
+
+    def _status_now(self, one: Shown) -> int:
+        conditions = self._own if one.form is Form.DEVICE else self._conditions
+        return self._status(one.form, one.place, conditions.now(one.key))
+
+    def _tell(self, shown: Iterable[Shown]) -> Iterator[Told]:
+        """Units that show these statuses, as of now, and settle no record."""
         at = time_of_instant(self._now())
-        stale: dict[Form, list[InformationObject]] = {}
-        for key, (form, place, shown) in self._shown.items():
-            conditions = self._own if form is Form.DEVICE else self._conditions
-            status = self._status(form, place, conditions.now(key))
-            if status != shown:
-                stale.setdefault(form, []).append(self._object(form, place, status, at))
-        for form, objects in stale.items():
-            yield from self._units(form.value, objects)
+        forms: dict[Form, list[Shown]] = {}
+        for one in shown:
+            forms.setdefault(one.form, []).append(one)
+        for form, same in forms.items():
+            room = self.room(form.value)
+            for start in range(0, len(same), room):
+                part = same[start : start + room]
+                objects = [self._object(form, one.place, one.status, at) for one in part]
+                yield Told(encode_adu(form.value, objects, self.dialect), tuple(part))
 
     def _readings(self, record: Mapping[str, object]) -> Iterator[AnalogueValue]:
         source, values, at = str(record["source"]), record["values"], time_of(record.get("at"))
@@ -286,25 +335,25 @@ class Writer:
         """The same, ready to go."""
         return encode_adu(21, [self.device(core=core)], self.dialect)
 
-    def present(self, snapshot: Mapping[str, object]) -> list[bytes]:
-        """Units that show what the core says is so now: every system, then every component that is not quiet, fires first."""
-        places = self._take(snapshot)
-        at = time_of_instant(self._now())
-        systems = self._systems(self._conditions, at)
-        loud = sorted(places.values(), key=lambda place: not FIRE_KINDS.intersection(self._kinds(place)))
-        components: list[InformationObject] = [
-            self.component(place, component_status(self._kinds(place)), at) for place in loud
+    def present(self, snapshot: Mapping[str, object]) -> list[Told]:
+        """Units that show what the core says is so now: every system, then every component that is not quiet, or that the centre
+        took for such, fires first.
+        """
+        places = {key: one.place for key, one in self._loud.items()} | self._take(snapshot)
+        shown = [
+            Shown(place.system, Form.SYSTEM, place, system_status(self._conditions.under(place.system)))
+            for place in {place.system: place for place in map(self.places.of_system, self.places.systems)}.values()
         ]
-        return [unit.adu for unit in (*self._units(1, systems), *self._units(2, components))]
+        loud = sorted(places.values(), key=lambda place: not FIRE_KINDS.intersection(self._kinds(place)))
+        shown += [Shown(place.key, Form.COMPONENT, place, component_status(self._kinds(place))) for place in loud]
+        return list(self._tell(shown))
 
     def systems_of(self, snapshot: Mapping[str, object]) -> list[SystemStatus]:
         """The state of every system by a snapshot; what is remembered stays as it is."""
         conditions = Conditions()
         members, _, _ = self._active(snapshot)
         conditions.snapshot(members, complete=True)
-        return self._systems(conditions, time_of_instant(self._now()))
-
-    def _systems(self, conditions: Conditions, at: Time) -> list[SystemStatus]:
+        at = time_of_instant(self._now())
         systems = dict.fromkeys(self.places.of_system(source).system for source in self.places.systems)
         return [SystemStatus(*system, system_status(conditions.under(system)), at) for system in systems]
 
@@ -373,12 +422,6 @@ class Writer:
     def _single(self, entry: _Entry) -> Unit:
         adu = encode_adu(entry.kind, entry.objects, self.dialect) if entry.objects else b""
         return Unit(adu, entry.n, entry.n, entry.n)
-
-    def _units(self, kind: int, objects: Sequence[InformationObject]) -> Iterator[Unit]:
-        """Units that settle no record."""
-        room = self.room(kind)
-        for start in range(0, len(objects), room):
-            yield Unit(encode_adu(kind, objects[start : start + room], self.dialect), 1, 0, 0)
 
     def room(self, kind: int) -> int:
         """How many objects one unit of this type may have for this centre."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -13,7 +13,7 @@ from edge_agent.clock import TimeSource
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.gb26875.downlink import Downlink
 from edge_agent.uplink.gb26875.exchange import Exchange, Exchanges, Seen, Serials
-from edge_agent.uplink.gb26875.plan import Plan, Unit, Writer, split, time_of_instant
+from edge_agent.uplink.gb26875.plan import Plan, Shown, Told, Unit, Writer, split, time_of_instant
 from edge_agent.uplink.link import LinkError, Receiver
 from edge_agent.uplink.stream import Flight
 
@@ -59,6 +59,7 @@ class _Sending:
     """A batch on its way."""
 
     flight: Flight
+    shown: tuple[Shown, ...]  # the picture it leaves
     left: int = 0  # units not answered yet
     confirmed: set[int] = field(default_factory=set)  # units, by index
     declined: set[int] = field(default_factory=set)  # records, by n
@@ -142,7 +143,7 @@ class GbSession(asyncio.Protocol):
             return
         batch = flight.batch
         rank = FRESH if batch.priority is Priority.ALARM and not batch.replay else RECORDS + batch.priority
-        sending = _Sending(flight)
+        sending = _Sending(flight, payload.shown)
         units = [part for unit in payload.units for part in (split(unit) if self._singly and unit.single else [unit])]
         for index, unit in enumerate(units):
             self._send_unit(sending, index, unit, rank)
@@ -151,11 +152,10 @@ class GbSession(asyncio.Protocol):
     def send_state(self, snapshot: dict[str, object] | None) -> None:
         """Type 21, so that the centre knows who speaks, then what the core says is so now."""
         self._exchanges.drop_state()
-        units = self._writer.present(snapshot) if snapshot is not None else []
+        present = self._writer.present(snapshot) if snapshot is not None else []
         core = snapshot is not None
         self._state(HELLO, lambda: self._writer.device_unit(core=core))
-        for adu in units:
-            self._state(SNAPSHOT, lambda adu=adu: adu)  # type: ignore[misc]  # a constant
+        self._tell(present)
         self._pump()
 
     async def close(self) -> None:
@@ -206,14 +206,24 @@ class GbSession(asyncio.Protocol):
         sending.left -= 1
         if not sending.left:
             self._receiver.finished(sending.flight)
+            self._tell(self._writer.taken(sending.shown))
 
-    def _state(self, rank: float, make: Callable[[], bytes]) -> None:
+    def _tell(self, units: Iterable[Told]) -> None:
+        """Show the present, until what the centre took is the present."""
+        for told in units:
+            self._state(SNAPSHOT, lambda told=told: told.adu, shown=told.shown)  # type: ignore[misc]  # a constant
+
+    def _told(self, shown: tuple[Shown, ...]) -> None:
+        self._receiver.alive()
+        self._tell(self._writer.taken(shown))
+
+    def _state(self, rank: float, make: Callable[[], bytes], shown: tuple[Shown, ...] = ()) -> None:
         self._exchanges.add(
             Exchange(
                 rank=rank,
                 command=Command.SEND,
                 make=make,
-                confirmed=self._receiver.alive,
+                confirmed=lambda: self._told(shown),
                 denied=lambda: self._receiver.state_denied(Command.DENY, "type 1, 2 or 21"),
                 transmissions=1 + self._settings.resends,
                 state=True,

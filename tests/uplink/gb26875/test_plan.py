@@ -193,7 +193,7 @@ def test_after_a_snapshot_replay_tells_the_past_and_the_present_follows() -> Non
     alarm = {"kind": "fire", "point": "panel1/1-002", "source": "panel1", "state": "active", "name": "库房"}
     over = {"kind": "fire", "point": "panel1/1-003", "source": "panel1", "state": "returned", "name": ""}
     shown = made.present({"alarms": [alarm, over], "points": [], "points_loud": 0})
-    decoded = [decode_adu(adu, uplink=True) for adu in shown]
+    decoded = [decode_adu(told.adu, uplink=True) for told in shown]
     assert [adu.type for adu in decoded] == [1, 2]
     assert [item.status for item in decoded[0].objects if isinstance(item, SystemStatus)] == [0b11, 1, 1]
     assert [item.status for item in decoded[1].objects if isinstance(item, ComponentStatus)] == [0b11]
@@ -201,6 +201,32 @@ def test_after_a_snapshot_replay_tells_the_past_and_the_present_follows() -> Non
     assert statuses(made.write(batch([event(Kind.FIRE)], replay=True))) == [0b11, 1]
     # what is still so needs no second word
     assert statuses(made.write(batch([event(Kind.FIRE, "panel1/1-002")], first=2, replay=True))) == [0b11]
+
+
+def test_what_waited_until_it_was_over_is_put_right_behind_it() -> None:
+    """A replayed fire, and a snapshot that shows it, wait for a centre that does not answer; its end, which is live, goes first."""
+    made = writer()
+    burning = {"kind": "fire", "point": "panel1/1-027", "source": "panel1", "state": "active", "name": ""}
+    snapshot = made.present({"alarms": [burning], "points": [], "points_loud": 0})
+    fire = made.write(batch([event(Kind.FIRE)], replay=True))
+    assert statuses(fire) == [0b11], "it burns still"
+    over = made.write(batch([event(Kind.FIRE, active=False)], first=2))
+    assert made.taken(over.shown) == []
+    for shown in (fire.shown, *(told.shown for told in snapshot)):
+        (right,) = made.taken(shown)
+        assert [item.status for item in decode_adu(right.adu, uplink=True).objects] == [1]  # type: ignore[union-attr]
+        assert made.taken(right.shown) == []
+
+
+def test_a_component_the_centre_took_for_burning_is_shown_at_the_next_connection_though_it_is_quiet() -> None:
+    made = writer()
+    made.taken(made.write(batch([event(Kind.FIRE)])).shown)
+    made.write(batch([event(Kind.FIRE, active=False)], first=2))  # this one was lost with the connection
+    nothing = {"alarms": [], "points": [], "points_loud": 0}
+    (quiet,) = (told for told in made.present(nothing) if decode_adu(told.adu).type == 2)
+    assert [item.status for item in decode_adu(quiet.adu).objects] == [1]  # type: ignore[union-attr]
+    made.taken(quiet.shown)
+    assert [decode_adu(told.adu).type for told in made.present(nothing)] == [1]
 
 
 def test_fires_come_first_in_a_snapshot() -> None:
@@ -214,7 +240,8 @@ def test_fires_come_first_in_a_snapshot() -> None:
         }
         for n in range(1, 41)
     ]
-    shown = [decode_adu(adu) for adu in writer().present({"alarms": [], "points": rows, "points_loud": 40})]
+    told = writer().present({"alarms": [], "points": rows, "points_loud": 40})
+    shown = [decode_adu(one.adu) for one in told]
     components = [item for adu in shown for item in adu.objects if isinstance(item, ComponentStatus)]
     assert components[0].status == 0b11
     assert len(components) == 40
