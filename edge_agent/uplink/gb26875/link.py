@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import struct
 from typing import Any, Final
 
 from drivers.codecs.gb26875 import Dialect, device_address
@@ -19,6 +20,7 @@ from edge_agent.uplink.path import Dial, in_thread
 
 OPEN_S: Final = 40.0
 TLS_S: Final = 10.0
+NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class GbLink:
@@ -75,6 +77,9 @@ class GbLink:
             return
         with contextlib.suppress(OSError):  # one end of a modem driver's pair of sockets has no such option
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Closed is reset: what the kernel still holds must not arrive behind the next connection's frames, where a status of
+        # minutes ago would be the newest the centre knows. It is unconfirmed, so that it goes again.
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         if context is None:
             await loop.create_connection(lambda: session, sock=wire)
         else:

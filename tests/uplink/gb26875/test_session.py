@@ -135,6 +135,22 @@ async def test_a_late_confirm_of_the_last_connection_is_not_credited_in_this_one
         await until(done(process))
 
 
+async def test_a_connection_that_is_given_up_is_reset_so_that_nothing_of_it_arrives_later(tmp_path: Path) -> None:
+    """What a kernel sends again after a cut would come behind the next connection's frames, and be the newest the centre knows."""
+    gone: list[Exception | None] = []
+
+    class Mute(asyncio.Protocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            gone.append(exc)
+
+    server = await asyncio.get_running_loop().create_server(Mute, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with running_uplink(gb_config(tmp_path, gb_uplink(port, resends=0)), journal_of(1)):
+            await until(lambda: gone)
+    assert isinstance(gone[0], ConnectionResetError)
+
+
 async def test_an_alarm_waits_for_no_more_than_the_one_open_exchange(tmp_path: Path) -> None:
     journal = journal_of(60, Kind.FEEDBACK, Priority.STATUS)
     async with (
