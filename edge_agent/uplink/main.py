@@ -31,7 +31,9 @@ POLL_WITH_CORE_S: Final = 3.0  # telemetry comes without a wake-up and can wait
 WORKER_LIMIT_S: Final = 60.0
 SNAPSHOT_POINTS_MAX: Final = 256
 LEDGER_FILE: Final = "delivery.db"
-ALARMS_LOOKED_BACK: Final = 2000  # records an alarm that still waits for its lamp is looked for in
+# Records an alarm that still waits for its lamp is looked for in (some storms of a whole panel), and how many at a time.
+ALARMS_LOOKED_BACK: Final = 20_000
+ALARMS_A_LOOK: Final = 2000
 
 OnLedger = Callable[[str, str], None]
 MakeLink = Callable[[Config, Uplink, TimeSource, Dial], Link]
@@ -265,18 +267,26 @@ class UplinkProcess:
                     await self._look_back(epoch, head, waiting)
 
     async def _look_back(self, epoch: str, head: int, waiting: set[object]) -> None:
+        """The newest first, until all of them are found."""
+        oldest = max(1, head - ALARMS_LOOKED_BACK + 1)
+        while waiting and head >= oldest:
+            first = max(oldest, head - ALARMS_A_LOOK + 1)
+            await self._look_at(epoch, first, head, waiting)
+            head = first - 1
+
+    async def _look_at(self, epoch: str, first: int, head: int, waiting: set[object]) -> None:
         from edge_agent.uplink.destination import event_id
 
-        first = max(1, head - ALARMS_LOOKED_BACK + 1)
         while first <= head:
             found = await self.source.read(
-                epoch, Priority.ALARM, first, head, limit=ALARMS_LOOKED_BACK, max_bytes=1024 * 1024
+                epoch, Priority.ALARM, first, head, limit=ALARMS_A_LOOK, max_bytes=1024 * 1024
             )
             for destination in self.destinations:
                 stream = destination.outbox.get(epoch, Priority.ALARM)
                 if stream is not None:
                     ids = [i for n, body in found.records if n in stream.done and (i := event_id(body)) in waiting]
                     self.reports.delivered(destination.id, ids)
+            waiting -= {event_id(body) for _, body in found.records}
             if found.whole:
                 return
             first = found.records[-1][0] + 1

@@ -100,7 +100,11 @@ async def test_an_uplink_that_starts_first_finds_the_core_and_survives_its_resta
         assert stored(db) == [1, 2, 3]
 
 
-async def test_an_alarm_confirmed_while_the_core_was_away_gets_its_lamp_when_it_is_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("a_look", [2000, 10], ids=["at once", "after a storm"])
+async def test_an_alarm_confirmed_while_the_core_was_away_gets_its_lamp_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, a_look: int
+) -> None:
+    monkeypatch.setattr("edge_agent.uplink.main.ALARMS_A_LOOK", a_look)  # the alarm may lie several looks back
     journal = MemoryJournal()
     for n in range(1, 51):
         journal.append(Priority.ALARM, event_body(n))
