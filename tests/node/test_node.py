@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from edge_agent.config.model import Mqtt, MqttDevice, Receiver, ReceiverDevice
 from simulators.datagrams import DatagramRelay, Mood
 from simulators.link import Link
-from tests.brokers import Broker, Certificates, free_port
+from simulators.ports import free_port
+from tests.brokers import Broker, Certificates
 from tests.core.house import House, Site
 from tests.node.bench import FIRMWARE, Node, powered
 from tests.node.test_update import Maker

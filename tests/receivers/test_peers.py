@@ -13,8 +13,9 @@ from edge_agent.config.model import Receiver, ReceiverDevice
 from edge_agent.model import Kind
 from simulators import peers
 from simulators.pty_line import PtyLine
-from tests.core.house import PATIENCE_S, House, Site
+from tests.core.house import House, Site
 from tests.receivers.bench import free_port
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 KEY = "00112233445566778899AABBCCDDEEFF0011223344556677"
