@@ -50,14 +50,16 @@ def test_a_wrong_clock_neither_forgets_nor_doubles_what_was_used() -> None:
 def test_an_alarm_is_never_held_back_and_the_rest_in_order_of_worth() -> None:
     now = at("2026-11-30T23:00")
     meter = Meter(10 * MB, {})
-    meter.count("alarm", 7 * MB, now)
-    assert meter.withheld(now) == frozenset()
-    meter.count("alarm", MB, now)
-    assert meter.withheld(now) == {Priority.TELEMETRY}
-    meter.count("alarm", MB, now)
-    assert meter.withheld(now) == {Priority.TELEMETRY, Priority.STATUS}
     meter.count("alarm", 5 * MB, now)
-    assert meter.withheld(now) == {Priority.TELEMETRY, Priority.STATUS, Priority.FAULT}
+    assert meter.withheld(now) == frozenset()
+    meter.count("alarm", 2 * MB, now)
+    assert meter.withheld(now) == {Priority.MEDIA}
+    meter.count("alarm", MB, now)
+    assert meter.withheld(now) == {Priority.MEDIA, Priority.TELEMETRY}
+    meter.count("alarm", MB, now)
+    assert meter.withheld(now) == {Priority.MEDIA, Priority.TELEMETRY, Priority.STATUS}
+    meter.count("alarm", 5 * MB, now)
+    assert meter.withheld(now) == {Priority.MEDIA, Priority.TELEMETRY, Priority.STATUS, Priority.FAULT}
 
 
 def test_a_storm_of_faults_on_the_first_leaves_faults_for_the_thirtieth() -> None:

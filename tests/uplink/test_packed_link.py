@@ -145,7 +145,7 @@ async def test_what_was_told_stays_due_in_full_and_the_full_record_replaces_the_
                 ring(uplink, journal, 1)  # a new one, which what is due again would come before
                 await until(lambda: briefs(db) == {1, 2, 3, 4, 5, 6})
                 assert all(size <= 80 for size in relay.sizes[sent:]), "an echo or two, and one record"
-                assert not uplink.destinations[0].outbox.alarm_pending
+                await until(lambda: not uplink.destinations[0].outbox.alarm_pending, "the centre has said so")
                 with running_centre(tmp_path / "narrow", broker):
                     wire.heal()
                     box = uplink.destinations[0].outbox
