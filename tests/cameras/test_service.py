@@ -109,7 +109,7 @@ async def test_a_camera_without_a_recorder_says_so_and_a_flood_of_alarms_shares_
             await house.until(lambda: watch.counts["pictures"] >= 2, "an alarm's and a later one")
         records = await asyncio.to_thread(media_of, place)
         found = pictures(records)
-        assert 2 <= len(found) <= 8
+        assert 2 <= len(found) < 50, "and not two hundred"
         assert {about["before"] for about, _ in found} == {"not_kept"}
         named = [about for about, _ in found if about["shot"] == "alarm"]
         assert sum(len(list(about["events"])) + int(str(about["more"])) for about in named) == 100  # type: ignore[call-overload]
@@ -154,19 +154,13 @@ async def test_an_alarm_from_a_moment_before_the_process_came_is_still_pictured(
 
 async def ask(place: Site, requests: list[dict[str, Any]]) -> list[str]:
     client = await LocalClient.connect(place.config.gateway.run_dir / "core.sock")
-    said = []
     try:
-        for request in requests:
-            try:
-                answer = await client.request("media", **request)
-            except ApiError as refusal:
-                said.append(refusal.code)
-            else:
-                assert answer == {}
-                said.append("kept")
+        answers = await asyncio.gather(*(client.request("media", **one) for one in requests), return_exceptions=True)
     finally:
         await client.close()
-    return said
+    for answer in answers:
+        assert answer == {} or isinstance(answer, ApiError), answer
+    return [answer.code if isinstance(answer, ApiError) else "kept" for answer in answers]
 
 
 def asked(size: int, picture: str = "p1", **more: Any) -> list[dict[str, Any]]:
@@ -190,8 +184,8 @@ async def test_the_core_takes_only_so_much_in_order_and_says_why_not() -> None:
             assert await ask(place, asked(50_000, data="%%%")[:1]) == ["bad_request"]
             assert await ask(place, asked(50_000, data="A" * 40_000)[:1]) == ["too_large"]
             assert await ask(place, asked(50_000, of=99)[:1]) == ["too_large"]
-            some = [word for n in range(12) for word in await ask(place, asked(100 * 1024, f"q{n}")[:1])]
-            assert some == ["kept"] * 9 + ["media_day"] * 3
+            some = [asked(100 * 1024, f"q{n}")[0] for n in range(12)]
+            assert await ask(place, some) == ["kept"] * 9 + ["media_day"] * 3
             status = house.core.media.counts
             assert (status["too_large"], status["over_day"], status["pictures"]) == (2, 3, 1)
 

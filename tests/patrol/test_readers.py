@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from drivers import tag_reader
 from drivers.codecs import pn532, rdm6300
 from drivers.codecs.keyboard_wedge import EVENT, TYPED_MAX, Typing, type_text
 from drivers.messages import LinkState, TagRead, TagTold
@@ -53,7 +54,15 @@ async def running(reader: TagReader) -> AsyncIterator[Told]:
         assert isinstance(why, asyncio.CancelledError), why
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the machine stalls, a tag that stays stays one tag."""
+    monkeypatch.setattr(tag_reader, "REST_S", 600.0)
+    monkeypatch.setattr(tag_reader, "AGREE_S", 600.0)
+
+
 @pytest.mark.asyncio
+@pytest.mark.usefixtures("patient")
 async def test_an_rdm6300_tag_is_told_once_however_long_it_stays_and_a_bad_check_never(tmp_path: Path) -> None:
     wire = Rdm6300Reader(link=tmp_path / "reader")
     reader = Rdm6300(id="reader1", port=wire.plug())
@@ -76,6 +85,7 @@ async def test_an_rdm6300_tag_is_told_once_however_long_it_stays_and_a_bad_check
 
 
 @pytest.mark.asyncio
+@pytest.mark.usefixtures("patient")
 async def test_a_pn532_is_woken_and_asked_and_a_dead_one_is_told_and_woken_again(tmp_path: Path) -> None:
     wire = Pn532Reader(link=tmp_path / "reader")
     reader = Pn532(id="reader1", port=wire.plug())
