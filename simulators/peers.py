@@ -22,7 +22,7 @@ from drivers.codecs.gb26875 import objects as of
 from drivers.codecs.gb26875.addresses import join_component
 from drivers.receivers.dc09 import read_key
 
-ANSWER_S: Final = 10.0
+ANSWER_S: Final = 30.0
 CHINA: Final = timezone(timedelta(hours=8))
 WORDS: Final = ("fire", "fire-over", "fault", "fault-over", "alive")
 _STATUS: Final = {"fire": 0b011, "fire-over": 0b001, "fault": 0b101, "fault-over": 0b001}
