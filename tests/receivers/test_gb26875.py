@@ -164,6 +164,14 @@ def test_the_fire_bit_of_a_device_gives_way_to_the_component_it_sums_up() -> Non
     assert ends == ["panel2/1-1-1-27", "panel2/1-1-0-0"]
 
 
+def test_a_sum_that_comes_behind_its_component_is_no_second_fire() -> None:
+    device = Device()
+    sums = (encode_adu(1, [of.SystemStatus(1, 1, 3, AT)]), encode_adu(21, [of.DeviceStatus(3, AT)]))
+    for serial, adu in enumerate((component(3), *sums)):
+        device.send(packet(adu, serial=serial))
+    assert device.events() == [("panel2/1-1-1-27", "fire")]
+
+
 def test_operations_are_moments_and_a_button_pressed_is_a_manual_alarm() -> None:
     device = Device()
     device.send(packet(encode_adu(4, [of.FacilityOperation(1, 1, 0b0000_0011, 5, AT)])))
