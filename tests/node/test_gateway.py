@@ -96,7 +96,7 @@ async def see(node: Node, smoke: bool) -> None:
 @pytest.mark.asyncio
 async def test_a_core_that_is_killed_again_and_again_has_each_change_once(tmp_path: Path, home: Path) -> None:
     chance = random.Random(20261126)
-    with Broker(tmp_path, persistent=True) as broker, powered(tmp_path / "n", port=broker.port) as node:
+    with Broker(tmp_path, persistent=True) as broker, powered(tmp_path / "n", port=broker.port, slots=1024) as node:
         gateway = Gateway(home, broker.port)
         gateway.start()
         wanted: list[bool] = []
