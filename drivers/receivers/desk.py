@@ -22,7 +22,6 @@ WAITING_MAX: Final = (
     512  # messages that wait for the flash; what comes beyond is heard, and said again by a peer nobody confirmed
 )
 STRANGERS_MAX: Final = 16  # of a receiver, with a point each; more of them share one
-TOLD_MAX: Final = 512  # of one message; a unit of 1 024 bytes has at most 102 objects
 COMPLAINT_S: Final = 600.0
 WHERE_CHARS_MAX: Final = 64
 COMPLAINTS: Final = ("peer", "refused", "unlisted")
@@ -221,11 +220,11 @@ class Desk:
 
     def _tell(self, device: str, message: Message, at_ns: int) -> None:
         out: list[Observation] = []
-        for told in message.told[:TOLD_MAX]:
+        for told in message.told:
             self.counts["event"] += not told.is_state
             point = self._point(device, told.where)
             out.append(PanelEvent(point, told.event, at_ns, told.fields, message.raw, told.is_state))
-        for value in message.values[:TOLD_MAX]:
+        for value in message.values:
             point = self._point(device, value.where)
             if value.value is None:
                 out.append(PointFault(point, value.reason, at_ns))
@@ -278,7 +277,7 @@ class Desk:
             self._strangers.add(message.who)
         who = message.who if message.who in self._strangers else "others"
         point, out = self._point(self.id, who), list[Observation]()
-        for told in message.told[:TOLD_MAX]:
+        for told in message.told:
             fields = {"reason": "unlisted", "said": told.event, "at": told.where, **told.fields}
             if not told.is_state and (known := EVENTS.get(told.event)) and known.active and known.kind in _FIRE_KINDS:
                 out.append(PanelEvent(point, "unknown", at_ns, fields, message.raw))

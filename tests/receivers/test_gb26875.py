@@ -172,6 +172,15 @@ def test_a_sum_that_comes_behind_its_component_is_no_second_fire() -> None:
     assert device.events() == [("panel2/1-1-1-27", "fire")]
 
 
+def test_the_last_object_of_a_full_packet_is_heard_too() -> None:
+    device = Device()
+    systems = [of.SystemStatus(1, address, 3 if address == 101 else 1, AT) for address in range(102)]
+    device.send(packet(encode_adu(1, systems, as_received=True)))
+    assert device.events() == [("panel2/1-101", "fire")]
+    ends = [point for point, event in device.events(states=True) if event == "fire_restore"]
+    assert len(ends) == 101
+
+
 def test_operations_are_moments_and_a_button_pressed_is_a_manual_alarm() -> None:
     device = Device()
     device.send(packet(encode_adu(4, [of.FacilityOperation(1, 1, 0b0000_0011, 5, AT)])))
