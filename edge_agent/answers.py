@@ -97,6 +97,7 @@ class Answers:
             "duty": [check.as_dict(core.now_ns()) for check in core.duty.checks()],
             "patrol": core.patrols.as_dict(now)["rounds"],
             "media": dict(core.media.counts),
+            "linkage": core.linkage_rows(),
             "sources": core.sources(),
             "journal": core.journal.stats(),
             "uplinks": list(self._uplinks.values()),

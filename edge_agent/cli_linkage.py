@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from edge_agent.cli_base import FilePath, word
-from edge_agent.cli_site import Unreachable, ask, socket_path, width
+from edge_agent.cli_site import Unreachable, ask, output_state, socket_path, width
 from edge_agent.terminal import OK, WARNINGS, CliContext, print_json, print_lines, printable, table
 from edge_agent.texts import text
 
@@ -63,16 +63,6 @@ def _order(obj: CliContext, output: str, what: str, socket: Path | None) -> int:
     else:
         print_lines([text("linkage.done", obj.lang, output=printable(output), state=output_state(said, obj.lang))])
     return OK
-
-
-def output_state(output: Mapping[str, Any], lang: str) -> str:
-    """What an output does now, or why not."""
-    state = "acting" if output.get("acting") else "held" if output.get("held") else "ready"
-    if not output.get("enabled"):
-        state = "not_enabled"
-    said = text(f"linkage.is_{state}", lang)
-    why = output.get("refused")
-    return text("linkage.refused", lang, state=said, why=word(f"linkage.why_{why}", why, lang)) if why else said
 
 
 def output_lines(found: list[Mapping[str, Any]], lang: str) -> list[str]:

@@ -131,6 +131,16 @@ def duty_state(check: Mapping[str, Any], lang: str) -> str:
     return text("cli.duty_left", lang, span=span(float(check.get("left_s") or 0), lang))
 
 
+def output_state(output: Mapping[str, Any], lang: str) -> str:
+    """What an output does now, or why not."""
+    state = "acting" if output.get("acting") else "held" if output.get("held") else "ready"
+    if not output.get("enabled"):
+        state = "not_enabled"
+    said = text(f"linkage.is_{state}", lang)
+    why = output.get("refused")
+    return text("linkage.refused", lang, state=said, why=word(f"linkage.why_{why}", why, lang)) if why else said
+
+
 def width() -> int | None:
     """Columns of the terminal, or None where lines may be as long as they are."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -221,6 +231,9 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
     if stands_in := state.get("config"):
         add("fault", text("cli.status_config", lang), _config_words(stands_in, lang))
     _judge_alarms(state.get("alarms") or {}, lang, add)
+    for output in state.get("linkage") or []:
+        if output.get("acting") or output.get("held"):
+            add("warn", text("cli.status_linkage", lang, output=output.get("id")), output_state(output, lang))
     for check in state.get("duty") or []:
         add("warn", text("cli.status_duty", lang, dest=check.get("dest")), duty_state(check, lang))
     for patrol in state.get("patrol") or []:

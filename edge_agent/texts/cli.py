@@ -154,6 +154,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "duty_missed": ("已超时, 待应答", "missed, still to be answered"),
     "duty_left": ("待应答, 剩余 {span}", "to be answered, {span} left"),
     "status_patrol": ("巡更 {name}", "patrol {name}"),
+    "status_linkage": ("联动 {output}", "linkage {output}"),
     "status_duty": ("查岗 {dest}", "duty check by {dest}"),
     "audit_done": ("{dest}, 已执行", "{dest}, done"),
     "audit_refused": ("{dest}, 拒绝: {why}", "{dest}, refused: {why}"),

@@ -8,6 +8,8 @@ import pytest
 from click.testing import Result
 
 from edge_agent.cli_events import event_lines
+from edge_agent.cli_site import judge
+from edge_agent.terminal import WARNINGS
 
 VALVE = {
     "id": "valve",
@@ -106,3 +108,10 @@ def test_events_say_what_was_decided_in_words(kind: str, fields: Any, zh: str, e
 def test_an_ordinary_limit_needs_no_words() -> None:
     event = {"id": "e1", "kind": "electrical", "point": "p", "active": True, "fields": {"rule": "limit"}}
     assert "(" not in event_lines([{"epoch": "v-1", "n": 1, "stream": "alarm", "body": event}], "en")[1]
+
+
+@pytest.mark.parametrize(("state", "shown"), [({}, False), ({"acting": True}, True), ({"held": True}, True)])
+def test_status_shows_an_output_that_acts_or_is_held(state: Any, shown: bool) -> None:
+    lines, code = judge({"gateway": "gw-1", "clock": "synced", "linkage": [VALVE | state]}, "en")
+    assert any("linkage valve" in line for line in lines) is shown
+    assert code >= WARNINGS or not shown
