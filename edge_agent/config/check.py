@@ -425,6 +425,14 @@ def _points(site: Site) -> None:
                     near = nearest(point.partition("/")[0], sorted(known))
                     known_names = ", ".join(sorted(known)[:8])
                     site.warning("unknown_point", output, key, value=point, nearest=near, known=known_names)
+    panels = {item.id for item in site.items("panel")}
+    for item in site.items("point"):
+        for limits in item.children.get("point.limits", []):
+            if item.id.partition("/")[0] in panels:  # a panel's point says words, not values
+                site.warning("not_used", limits, "", name="[point.limits]", why="panel")
+            for key in ("stuck_s", "missing_s"):
+                if item.id in contacts and key in limits.values:
+                    site.warning("not_used", limits, key, name=key, why="contact")
     for limits in site.items("point.limits"):
         values = limits.values
         written = [name for name in _ASCENDING if name in values]

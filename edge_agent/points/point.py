@@ -63,10 +63,14 @@ class PointState:
         self.outage: Outage | None = None
         self.feeds: list[Bound] = []  # rules that look at it
         self.low_end, self.high_end = _range(limits)
-        self.stuck_ns = 0 if limits.stuck_s is None else round(limits.stuck_s * 1e9)
+        told_of_changes = (
+            self.source == CONTACTS
+        )  # a wire of the board is read again and again, and told when it changes
+        self.stuck_ns = 0 if limits.stuck_s is None or told_of_changes else round(limits.stuck_s * 1e9)
         self.moved_ns = 0  # since when it has been the value it is
         self.stuck = False  # told
-        self.silence = None if limits.missing_s is None else Silence(self, round(limits.missing_s * 1e9))
+        must_speak = limits.missing_s is not None and not told_of_changes
+        self.silence = Silence(self, round((limits.missing_s or 0) * 1e9)) if must_speak else None
         asked = (channel.question for channel in channels)
         self.baseline = next((question for question in asked if isinstance(question, Baseline)), None)
 

@@ -125,7 +125,12 @@ class PointTable:
     def start(self, now_ns: int) -> None:
         """From now on a point with `missing_s` must be heard of, though it has never been."""
         for name, site in self._site.items():
-            if site.limits is not None and site.limits.missing_s is not None and name not in self._points:
+            if (
+                "/" in name
+                and site.limits is not None
+                and site.limits.missing_s is not None
+                and name not in self._points
+            ):
                 try:
                     self._adopt(name)
                 except (ValueError, TypeError):

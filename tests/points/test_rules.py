@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from drivers.messages import LIMIT_KEYS, LinkState, PointFault, PointSpec, Reading
 from edge_agent.alarm.machine import AlarmMachine
+from edge_agent.config.load import load
 from edge_agent.config.model import Limits, Point
 from edge_agent.model import Event, Kind
 from edge_agent.points.learned import AT_ONCE, EVERY_NS
@@ -364,6 +365,15 @@ def test_a_point_that_reports_by_itself_must_be_heard_of(table: Make) -> None:
     assert told(run(points, [300.0], from_s=9000, point=hydrant)) == [("fault", False, "missing")]
 
 
+def test_a_contact_that_does_not_change_is_neither_frozen_nor_missing(table: Make) -> None:
+    limits = Limits(stuck_s=60.0, missing_s=60.0)
+    contact = PointSpec(id="pump-room", name_zh="水泵房", name_en="pump room", kind="fire")
+    points = table([contact], [Point(id="pump-room", limits=limits), Point(id="gone", limits=limits)])
+    points.start(0)
+    assert run(points, [False] * 200, point="pump-room") == []
+    assert [row["id"] for row in points.snapshot()] == ["pump-room"]
+
+
 def test_the_points_of_a_source_that_is_known_to_be_silent_are_not_missing_too(table: Make) -> None:
     points = table([spec(missing_s=60.0)], parents={"meter1": "bus1"})
     points.start(0)
@@ -394,6 +404,26 @@ def test_state_that_names_no_rule_of_ours_is_held_by_the_limit(table: Make, piec
     points.restore({f"pc:electrical:{LEAK}": piece})
     assert points.snapshot()[0]["active"] == "electrical"
     assert told(run(points, [20.0])) == [("electrical", False, "limit")]
+
+
+@pytest.mark.parametrize(
+    ("table_", "codes"),
+    [
+        ('id = "panel1/1-27"\n[point.limits]\nmissing_s = 60.0\n', ["not_used"]),
+        ('id = "pump-room"\n[point.limits]\nstuck_s = 60.0\nmissing_s = 60.0\n', ["not_used", "not_used"]),
+        ('id = "pump-room"\n[point.limits]\non_delay_s = 1.0\n', []),
+        ('id = "pump-room"\n[point.limits]\nalarm_low_low = 5.0\nalarm_low = 4.0\n', ["order_of_limits"]),
+        ('id = "pump-room"\n[point.limits]\nalarm_high = 5.0\nrange_high = 4.0\n', ["order_of_limits"]),
+        ('id = "pump-room"\npreset = "residual"\n', ["not_a_choice"]),
+    ],
+)
+def test_limits_that_mean_nothing_are_told(tmp_path: Path, table_: str, codes: list[str]) -> None:
+    panel = '[[panel]]\nid = "panel1"\nprofile = "gst-layer-bus"\nport = "/dev/zg/a"\n'
+    board = '[board]\ngpio = "gpiod"\noutputs = { buzzer = 17 }\n[[contact]]\nid = "pump-room"\nline = 12\n'
+    (tmp_path / "config.toml").write_text(
+        '[gateway]\nid = "ZG-1234"\n' + panel + board + "[[point]]\n" + table_, "utf-8"
+    )
+    assert [finding.code for finding in load(tmp_path).findings] == codes
 
 
 # --- presets and units ------------------------------------------------------------------------------------------------------
