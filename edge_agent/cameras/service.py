@@ -30,7 +30,7 @@ RETRY_S: Final = 1.0
 ALIVE_S: Final = 5.0
 REQUEST_S: Final = 15.0
 WORKER_LIMIT_S: Final = 60.0
-PICTURES_WAITING_MAX: Final = 8  # 4 MB at most
+PICTURES_WAITING_MAX: Final = 8  # of `picture_kb` each
 PARTS_AT_ONCE: Final = 4
 SENDS_MAX: Final = 3  # of one picture
 SEEN_MAX: Final = 1000
@@ -41,9 +41,8 @@ class CameraProcess:
     """All cameras of one site."""
 
     def __init__(self, config: Config, *, clock: TimeSource) -> None:
-        self._config, self._clock = config, clock
+        self._clock = clock
         self._path = config.gateway.run_dir / "core.sock"
-        self._client: LocalClient | None = None
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._waiting: deque[Taken] = deque()
         self._changed = asyncio.Event()
@@ -92,7 +91,7 @@ class CameraProcess:
         self._seen[event_id] = None
         if len(self._seen) > SEEN_MAX:
             self._seen.popitem(last=False)
-        cause = Cause(event_id, point, wall_ns, asyncio.get_running_loop().time())
+        cause = Cause(event_id, point, wall_ns)
         for watch in self.watches.values():
             if any(sees(pattern, point) for pattern in watch.camera.settings.points):
                 watch.alarm(cause)
@@ -104,7 +103,7 @@ class CameraProcess:
         while len(self._waiting) > PICTURES_WAITING_MAX:
             self._waiting.popleft()
             self.dropped += 1
-            log.error("a picture was dropped: the core does not take them")
+            log.error("pictures dropped=%d: the core does not take them", self.dropped)
         self._changed.set()
 
     def _state(self, camera: str, up: bool, reason: str, off_ns: int | None) -> None:

@@ -25,12 +25,11 @@ BEFORE_SHOTS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """An alarm: the event, its point, and when it was, by our clock and by the loop's."""
+    """An alarm: the event, its point, and when it was."""
 
     event: str
     point: str
     wall_ns: int
-    at_s: float
 
 
 @dataclass(frozen=True, slots=True)

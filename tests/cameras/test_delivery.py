@@ -20,11 +20,7 @@ from edge_agent.uplink.outbox import FLOOR_EVERY
 from edge_agent.uplink.policy import PolicyLink, Way
 from edge_agent.uplink.traffic import Traffic
 from simulators.camera import jpeg
-from simulators.centre.check import read_batch
-from simulators.centre.query import look
-from simulators.centre.store import Database, open_store
 from tests.brokers import Broker
-from tests.centre.conftest import db, server  # noqa: F401 - fixtures
 from tests.centre.test_service import edge_centre
 from tests.uplink.site import (
     GATEWAY,
@@ -153,27 +149,6 @@ async def test_pictures_wait_for_a_path_that_is_not_paid_by_the_byte(tmp_path: P
     eth.refuses = "no_route"
     assert ((await policy.open(NOBODY)).withheld == {Priority.MEDIA}) is not metered
     ledger.close()
-
-
-def test_both_stores_of_a_centre_keep_pictures_and_refuse_what_is_none(db: Database) -> None:  # noqa: F811
-    picture = jpeg(60_000, "x")
-    records = [{"n": n, **json.loads(body)} for n, body in enumerate(records_of(picture, "p1"), 1)]
-    bad = [{**records[0], "n": 10, "part": 4}, {**records[0], "n": 11, "data": 7}, {**records[0], "n": 12, "picture": ""},
-           {"n": 13, "gap": {"why": "budget", "from": 1, "to": 2, "count": 2}}]  # fmt: skip
-    message = {"v": 1, "gateway": "gw-1", "epoch": "e1", "stream": "media", "records": records + bad}
-    store = open_store(db)
-    store.take_batch(read_batch("gw-1", "media", json.dumps(message).encode()))
-    answer = store.commit()["gw-1"]
-    store.close()
-    assert [refused["n"] for refused in answer.refused] == [10, 11, 12]
-    with look(db) as ask:
-        [row] = ask.pictures(gateway="gw-1")
-        assert ask.pictures(gateway="other") == []
-        assert (row["parts"], row["of"], row["source"], "data" in row) == (3, 3, "camera/hall", False)
-        found = assemble(ask.parts("gw-1", "p1"))
-        assert ask.events() == []
-    assert found is not None
-    assert found[1] == picture
 
 
 def test_a_picture_is_whole_only_with_all_its_parts_and_its_sum() -> None:
