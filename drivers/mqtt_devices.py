@@ -64,8 +64,9 @@ class _Device:
     reason: str = ""
     told: dict[str, str] = field(default_factory=dict)  # value -> why there is none
     torn: set[str] = field(default_factory=set)  # topics whose last message could not be read
+    odd: set[str] = field(default_factory=set)  # topics on which an alarm was told that the profile does not read
     readable: bool = False  # the house was told so
-    last: tuple[str, int] = ("", 0)  # of our own node: epoch and number of the newest record
+    last: tuple[str, int, str] = ("", 0, "")  # of our own node: epoch and number of the newest record, and what it said
     at_ns: int = 0  # when that was
     lost: int = 0
     tested: dict[str, int] = field(default_factory=dict)  # loud flag withheld for a test -> until when
@@ -79,7 +80,7 @@ class Confirm:
     device: str
     topic: str
     payload: bytes
-    before: tuple[str, int] | None  # what its last record was before; None: this is a copy
+    before: tuple[str, int, str] | None  # what its last record was before; None: this is a copy
 
 
 class MqttDevices:
@@ -166,7 +167,9 @@ class MqttDevices:
         if not isinstance(epoch, str) or len(epoch) > EPOCH_MAX or type(n) is not int or not 0 < n < 2**32:
             return None
         payload = json.dumps({"e": epoch, "n": n}).encode()
-        copy = epoch == device.last[0] and n <= device.last[1]
+        said = json.dumps({key: value for key, value in body.items() if key != "age_s"}, sort_keys=True)
+        # a flash that went bad may give its number to another record: what differs is news
+        copy = epoch == device.last[0] and (n < device.last[1] or (n == device.last[1] and said == device.last[2]))
         confirm = Confirm(device.id, f"{topic.rpartition('/')[0]}/ack", payload, None if copy else device.last)
         self._confirms.append(confirm)
         if copy:
@@ -175,7 +178,7 @@ class MqttDevices:
         known = type(age_s) is int and 0 <= age_s <= AGE_MAX_S
         at_ns = now_ns - (int(str(age_s)) * 1_000_000_000 if known else 0)
         device.at_ns = min(now_ns, max(at_ns, device.at_ns))  # records come in order
-        device.last = epoch, n
+        device.last = epoch, n, said
         return True
 
     # -- messages --------------------------------------------------------------------------------------------------------
@@ -297,7 +300,9 @@ class MqttDevices:
             seen += self._heard(device, now_ns)
         odd = any(value.loud and isinstance(found, str) for value, found in read)
         if (odd and self._smell.of(payload)) or _unread_alarm(shape, body):
-            seen.append(self._unknown(f"{device.id}/payload", "unread_alarm", topic, payload, now_ns))
+            if topic not in device.odd:
+                seen.append(self._unknown(f"{device.id}/payload", "unread_alarm", topic, payload, now_ns))
+            device.odd.add(topic)
             device.torn.add(topic)  # until the device says something that is no such thing
         elif not retained:
             seen += self._sound(device, topic, now_ns)
@@ -325,6 +330,7 @@ class MqttDevices:
         """A message that could be read: what was said of messages that could not is over, also from before a restart."""
         was_torn = topic in device.torn
         device.torn.discard(topic)
+        device.odd.discard(topic)
         if device.torn or (device.readable and not was_torn):
             return []
         device.readable = True
@@ -438,11 +444,12 @@ class MqttDevices:
                 self.counts["forgotten"] += 1
             found = self._unlisted[name] = Unlisted(name, topic, self._candidates(topic), now_ns)
         found.last_ns, found.count, found.sample = now_ns, found.count + 1, payload[:BYTES_SHOWN]
+        was_alarm = found.alarm
         alarm = bool(_alarms_in(body)) or self._loud_in(topic, body)
         where = f"{self._source}/{_ascii(name)}"
         if alarm and not retained:
-            found.alarm = True
-            return [self._unknown(where, "unlisted_device", topic, payload, now_ns)]
+            found.alarm = True  # told once, though each message of it reads a little different
+            return [] if was_alarm else [self._unknown(where, "unlisted_device", topic, payload, now_ns)]
         if found.alarm and not alarm and not retained:
             found.alarm = False
             return [PanelEvent(where, "readable", now_ns)]

@@ -67,5 +67,5 @@ class NodeTalk:
             Value("muted", record.flags["muted"]),
             Value("lost", record.lost),
         ]
-        unique = record.epoch + record.n.to_bytes(4, "big")
+        unique = data[5:13] + data[17 : -node_frame.MARK_BYTES]  # epoch, number and all but the age
         return Message(who=node, raw=data, key=unique, told=told, values=values, yes=node_frame.ack(record, key))

@@ -236,10 +236,13 @@ def test_a_gas_head_configured_as_a_smoke_head_still_raises_an_alarm() -> None:
     house = House()
     house.hear("zigbee2mqtt/hall", {"gas": True, "smoke": False})
     assert house.said() == [("s1/payload", "unknown")]
-    house.hear("zigbee2mqtt/hall", {"gas": True})
-    assert house.said() == [("s1/payload", "unknown")], "not taken back by the same message said again"
+    house.hear("zigbee2mqtt/hall", {"gas": True, "linkquality": 91})
+    assert house.said() == [], "told once, and not taken back by the same thing said again"
     house.hear("zigbee2mqtt/hall", {"gas": False})
     assert house.said() == [("s1/payload", "readable")]
+    house.hear("zigbee2mqtt/hall", b"{")
+    house.hear("zigbee2mqtt/hall", {"gas": True})
+    assert house.said() == [("s1/payload", "unknown")], "also right after a message nobody could read"
 
 
 # --- shared topics and strangers ------------------------------------------------------------------------------------------------
@@ -278,6 +281,8 @@ def test_a_device_nobody_configured_is_listed_and_an_alarm_if_it_speaks_of_one_n
     assert house.said() == [("mqtt1/kitchen", "unknown")]
     [found] = house.devices.unlisted()
     assert (found.device, found.count, found.alarm) == ("kitchen", 3, True)
+    house.hear("zigbee2mqtt/kitchen", {"gas": True, "linkquality": 90})
+    assert house.said() == [], "told once"
     assert set(found.profiles) == {"zigbee2mqtt-smoke", "zigbee2mqtt-gas"}
     house.hear("zigbee2mqtt/kitchen", {"gas": False})
     assert house.said() == [("mqtt1/kitchen", "readable")]

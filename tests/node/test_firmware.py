@@ -135,8 +135,10 @@ def test_a_record_is_told_once_and_confirmed_each_time() -> None:
     assert (copy.payload, copy.before) == (first.payload, None)
     assert hear(devices, 2, smoke=False)["n1/smoke"] == (False, 0)
     assert hear(devices, 1, smoke=True) == {}, "of long ago"
+    assert hear(devices, 2, smoke=False, age_s=70) == {}, "older by now, and the same"
+    assert hear(devices, 2, smoke=True)["n1/smoke"] == (True, 0), "a flash that went bad gave its number to another"
     assert hear(devices, 1, epoch="0b", smoke=True)["n1/smoke"] == (True, 0), "a new flash begins anew"
-    assert devices.counters()["n1.repeat"] == 2
+    assert devices.counters()["n1.repeat"] == 3
 
 
 def test_a_record_that_could_not_be_kept_is_news_when_it_comes_again() -> None:
@@ -189,6 +191,10 @@ def test_a_datagram_says_the_same_and_its_answer_is_for_its_node_alone() -> None
     assert message.told[0].event == "fire"
     assert {(one.where, one.event) for one in message.told} >= {("tamper", "tamper"), ("gas", "gas_restore")}
     assert record.read_ack(KEY, "node1", b"abcd", message.yes) == 7
+    older = record.seal(KEY, record.RECORD, "node1", b"abcd", 7, record.aged(record.pack(0, 0, "change", STATE), 65))
+    [copy] = talk.feed(older, 0)
+    assert isinstance(copy, Message)
+    assert copy.key == message.key
     forged = record.seal(bytes(32), record.RECORD, "node1", b"abcd", 7, body)
     for bad in (forged, frame[:-1], b"", b"\x21", frame + b"x"):
         [refused] = talk.feed(bad, 0)
