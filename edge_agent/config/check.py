@@ -683,8 +683,8 @@ def likely_ports(wanted: str, dev: Path = Path("/dev")) -> list[str]:
 
 def check_tls_files(site: Site) -> None:
     """Certificates, keys and passwords must be there and be what their name says; nobody else may read a secret."""
-    for uplink in [*site.items("uplink"), *site.items("camera")]:
-        for key in (*_MARKS, "packed_key_file", "credentials_file"):
+    for uplink in [*site.items("uplink"), *site.items("camera"), *site.items("mqtt")]:
+        for key in (*_MARKS, "packed_key_file", "credentials_file", "password_file"):
             path, mark = uplink.values.get(key), _MARKS.get(key, b"")
             if path is None:
                 continue
