@@ -181,7 +181,7 @@ class Camera:
                 writer.write(bytes((byte,)))
                 await asyncio.sleep(0.5)
         elif "gzip_bomb" in moods:
-            self._say(writer, 200, gzip.compress(bytes(50_000_000)), "Content-Encoding: gzip\r\n")
+            self._say(writer, 200, gzip.compress(bytes(50_000_000), 1), "Content-Encoding: gzip\r\n")
         else:
             self.served.append(mark)
             self._say(writer, 200, picture + b"\0" * 7, "Content-Type: image/jpeg\r\n")  # some pad their pictures

@@ -18,6 +18,7 @@ from edge_agent.cameras.http import Asked, Where, fetch
 from edge_agent.cameras.onvif import created_text, envelope, parse, password_digest, place
 from edge_agent.config.model import Camera as Settings
 from simulators import camera as simulated
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -125,7 +126,10 @@ async def test_onvif_says_what_is_wrong(tmp_path: Path) -> None:
         ("bad_chunk", "malformed"),
     ],
 )
-async def test_a_camera_that_lies_costs_little_and_gets_a_code(tmp_path: Path, mood: str, code: str) -> None:
+async def test_a_camera_that_lies_costs_little_and_gets_a_code(
+    tmp_path: Path, mood: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_module, "HTTP_S", PATIENCE_S)  # memory is traced, byte by byte
     async with simulate(mood) as there:
         tracemalloc.start()
         try:
