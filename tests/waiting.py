@@ -14,9 +14,12 @@ HELD_MAX: Final = 50  # turns for which what has arrived may hold a timer back
 def eventually(condition: Callable[[], object], what: str = "", within_s: float = PATIENCE_S) -> None:
     """Wait until `condition()` holds. Raise AssertionError after `within_s`."""
     deadline_s = time.monotonic() + within_s
-    while not condition():
+    while True:
+        asked_s = time.monotonic()
+        if condition():
+            return
         assert time.monotonic() < deadline_s, f"not within {within_s} s: {what or condition}"
-        time.sleep(0.01)
+        time.sleep(_pause_s(asked_s))
 
 
 async def until(
@@ -25,13 +28,19 @@ async def until(
     """Await a condition, itself awaited if need be. Raise AssertionError after `within_s`."""
     deadline_s = time.monotonic() + within_s  # not the loop's: that one may be steady, or stuck
     while True:
+        asked_s = time.monotonic()
         found = condition()
         if isinstance(found, Awaitable):
             found = await found
         if found:
             return
         assert time.monotonic() < deadline_s, f"not within {within_s} s: {what or condition}"
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(_pause_s(asked_s))
+
+
+def _pause_s(asked_s: float) -> float:
+    """Twice what the question itself took: asking a database must not be what keeps the machine busy."""
+    return min(max(2 * (time.monotonic() - asked_s), 0.005), 0.25)
 
 
 class _SteadySelector(selectors.DefaultSelector):
