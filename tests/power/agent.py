@@ -67,9 +67,9 @@ async def recorded_session(place: Path, data_dir: Path, recording: Recording) ->
     `data_dir` is on the recorder, or on a file system whose image is.
     """
     bus = SlaveLine([slave_like(1, "eastron-sdm630")], baud=9600, link=place / "rtu1")
-    bus.plug()
+    port = bus.plug()
     try:
-        async with ProofSite(data_dir=data_dir, more=SITE.format(port=bus.link)) as site:
+        async with ProofSite(data_dir=data_dir, more=SITE.format(port=port)) as site:
             site.witness.told = lambda name: recording.mark(json.dumps(name).encode())
             await _spell(site)
             await asyncio.gather(site.core.kill(), site.uplink.kill())
