@@ -2,7 +2,7 @@
 
 import asyncio
 import tomllib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from edge_agent.config.load import load
 from edge_agent.site import Wiring, build_wire_drivers
 from simulators.breaker import Breaker
 from simulators.breaker import BreakerLine as Line
+from tests.waiting import until
 
 ONE, TWO, OTHER = "202106171055", "072209200014", "999999999999"
 LEAKAGE = 26
@@ -62,12 +63,6 @@ async def line(
         (ended,) = await asyncio.gather(task, return_exceptions=True)
         wire.unplug()
         assert isinstance(ended, asyncio.CancelledError), ended
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.asyncio

@@ -14,7 +14,7 @@ from drivers.codecs.keyboard_wedge import EVENT, TYPED_MAX, Typing, type_text
 from drivers.messages import LinkState, TagRead, TagTold
 from drivers.tag_reader import AGREE_S, REST_S, Gate, KeyboardWedge, Pn532, Rdm6300, TagReader
 from simulators.tag_reader import Pn532Reader, Rdm6300Reader, TypingReader
-from tests.waiting import PATIENCE_S
+from tests.waiting import until
 
 S = 1_000_000_000
 
@@ -34,12 +34,7 @@ class Told:
         return [(said.up, said.reason) for said in self.all if isinstance(said, LinkState)]
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not condition():
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            raise AssertionError(f"not within {PATIENCE_S} s: {what}; told {self.all}") from None
+        await until(condition, what)
 
 
 @asynccontextmanager
