@@ -30,11 +30,11 @@ profile_dirs = ["{site}/profiles"]
 id = "ZG-36070-0123"
 name = "XX制衣厂"
 data_dir = "{site}/data"
-run_dir = "{site}/run"
+run_dir = "/run/edge-agent"
 
 [board]
 gpio = "fake"
-fake_socket = "{site}/run/board.sock"
+fake_socket = "/run/edge-agent/board.sock"
 outputs = {{ buzzer = 17, fire_lamp = 27, fault_lamp = 22, link_lamp = 23 }}
 
 [[panel]]
