@@ -1,4 +1,4 @@
-"""The devices behind one broker: what their messages say, who has fallen silent, who is there that nobody configured. Pure.
+"""The devices behind one broker: what their messages say, and who has fallen silent. Pure.
 
 A message is a state, so a repeat changes nothing. A retained one is a state too, of unknown age: an alarm in it counts, "normal"
 in it ends no alarm, and it never proves that a device lives.
@@ -6,27 +6,19 @@ in it ends no alarm, and it never proves that a device lives.
 
 import json
 import re
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from drivers.codecs.base import Refused
-from drivers.codecs.text import Smell
 from drivers.messages import LinkState, Observation, PanelEvent, PointFault, PointSpec, Reading
 from drivers.mqtt_profile import DEVICE, MqttProfile, Topic
+from drivers.mqtt_strangers import Strangers, Unlisted, alarms_in, unknown_alarm
 
-TEST_NS: Final = (
-    60_000_000_000  # a person's test withholds its own alarm for so long, whatever the device goes on saying
-)
-UNLISTED_MAX: Final = 64
-REFUSED_KEPT: Final = 64
-BYTES_SHOWN: Final = 256
+TEST_NS: Final = 60_000_000_000  # a person's test withholds its own alarm for so long, whatever is said meanwhile
 EPOCH_MAX: Final = 16
 AGE_MAX_S: Final = 30 * 86_400
-# What a message may call an alarm that its profile does not read.
-_ALARM_FIELDS: Final = frozenset(("smoke", "fire", "gas", "carbon_monoxide", "co", "heat", "smoke_alarm", "gas_alarm"))
-_ON: Final = frozenset(("on", "true", "alarm", "1"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +29,6 @@ class MqttDevice:
     profile: MqttProfile
     name: str
     silence_s: float | None = None
-
-
-@dataclass(slots=True)
-class Unlisted:
-    """A device that speaks on the broker and is in no configuration."""
-
-    device: str
-    topic: str
-    profiles: tuple[str, ...]
-    first_ns: int
-    last_ns: int = 0
-    count: int = 0
-    alarm: bool = False
-    sample: bytes = b""
 
 
 @dataclass(slots=True)
@@ -87,7 +65,6 @@ class MqttDevices:
     """`source` is the driver's id. `watched` are profiles whose topics are listened to for devices nobody configured."""
 
     def __init__(self, source: str, devices: Sequence[MqttDevice], watched: Sequence[MqttProfile], now_ns: int) -> None:
-        self._source = source
         self._devices = [
             _Device(
                 one.id,
@@ -110,10 +87,8 @@ class MqttDevices:
                     pattern = topic.of(device.name)
                     self._shared.setdefault(pattern.pattern, (pattern, []))[1].append((device, topic))
         self._bridges: dict[str, bool] = {}  # topic -> there
-        self._unlisted: dict[str, Unlisted] = {}
-        self._refused: deque[Refused] = deque(maxlen=REFUSED_KEPT)
-        self._smell = Smell()
-        self.counts: Counter[str] = Counter()
+        self._strangers = Strangers(source, self._profiles)
+        self.counts = self._strangers.counts
         self._confirms: list[Confirm] = []
 
     def filters(self) -> list[str]:
@@ -142,11 +117,11 @@ class MqttDevices:
 
     def refused(self) -> Sequence[Refused]:
         """The last messages nobody could read, oldest first."""
-        return tuple(self._refused)
+        return tuple(self._strangers.refused)
 
     def unlisted(self) -> list[Unlisted]:
         """Devices that speak and are in no configuration, the oldest first; at most UNLISTED_MAX."""
-        return list(self._unlisted.values())
+        return list(self._strangers.unlisted.values())
 
     # -- our own nodes ---------------------------------------------------------------------------------------------------
 
@@ -198,7 +173,7 @@ class MqttDevices:
                 seen += self._shared_message(shared, topic, payload, retained, now_ns)
         seen += self._bridge(topic, payload)
         if not known:
-            seen += self._stranger(topic, payload, retained, now_ns)
+            seen += self._strangers.take(topic, payload, retained, now_ns)
         loud = [one for one in seen if isinstance(one, Reading) and one.value is True]
         return [*loud, *(one for one in seen if one not in loud)] if loud else seen
 
@@ -224,8 +199,8 @@ class MqttDevices:
         try:
             body = shared[0][1].parse(payload)
         except ValueError as fault:
-            self._refuse(str(fault), topic, payload, now_ns)
-            return self._alarm_of_nobody(topic, payload, f"{self._source}/message", retained, now_ns)
+            self._strangers.refuse(str(fault), topic, payload, now_ns)
+            return self._strangers.alarm_of_nobody(topic, payload, "message", retained, now_ns)
         seen: list[Observation] = []
         strangers: dict[str, object] = {}
         for device, shape in shared:
@@ -234,7 +209,7 @@ class MqttDevices:
             if device.name in tables:
                 seen += self._said(device, shape, topic, tables[device.name], payload, retained, now_ns)
         for name in strangers.keys() - {device.name for device, _ in shared}:
-            seen += self._notice(name, topic, strangers[name], payload, retained, now_ns)
+            seen += self._strangers.notice(name, topic, strangers[name], payload, retained, now_ns)
         return seen
 
     def _said(  # noqa: PLR0917 - as _message
@@ -243,7 +218,9 @@ class MqttDevices:
         seen: list[Observation] = []
         if device.profile.node and isinstance(body, dict):
             if retained or (new := self._is_new(device, topic, body, now_ns)) is None:
-                self._refuse("no record", topic, payload, now_ns)  # of nobody knows when; an alarm in it counts
+                self._strangers.refuse(
+                    "no record", topic, payload, now_ns
+                )  # of nobody knows when; an alarm in it counts
                 return self._told(device, shape, topic, body, payload, True, now_ns, now_ns)
             if not new:
                 return self._heard(device, now_ns)
@@ -299,9 +276,9 @@ class MqttDevices:
             device.counts["ok"] += 1
             seen += self._heard(device, now_ns)
         odd = any(value.loud and isinstance(found, str) for value, found in read)
-        if (odd and self._smell.of(payload)) or _unread_alarm(shape, body):
+        if (odd and self._strangers.smell.of(payload)) or _unread_alarm(shape, body):
             if topic not in device.odd:
-                seen.append(self._unknown(f"{device.id}/payload", "unread_alarm", topic, payload, now_ns))
+                seen.append(unknown_alarm(f"{device.id}/payload", "unread_alarm", topic, payload, now_ns))
             device.odd.add(topic)
             device.torn.add(topic)  # until the device says something that is no such thing
         elif not retained:
@@ -312,13 +289,13 @@ class MqttDevices:
         self, device: _Device, shape: Topic, topic: str, payload: bytes, why: str, retained: bool, now_ns: int
     ) -> list[Observation]:
         device.counts["refused"] += 1
-        self._refuse(why, topic, payload, now_ns)
+        self._strangers.refuse(why, topic, payload, now_ns)
         if not payload and retained:
             return []  # how a retained message is taken back
         torn = shape.torn_alarms(payload)
         seen: list[Observation] = [Reading(f"{device.id}/{value.name}", True, now_ns) for value in torn]
-        if not torn and self._smell.of(payload):
-            seen.append(self._unknown(f"{device.id}/payload", why, topic, payload, now_ns))
+        if not torn and self._strangers.smell.of(payload):
+            seen.append(unknown_alarm(f"{device.id}/payload", why, topic, payload, now_ns))
         device.torn.add(topic)
         device.readable = False
         seen.append(Reading(f"{device.id}/payload", True, now_ns))
@@ -408,104 +385,8 @@ class MqttDevices:
                     return []
         return []
 
-    # -- strangers -------------------------------------------------------------------------------------------------------
-
-    def _stranger(self, topic: str, payload: bytes, retained: bool, now_ns: int) -> list[Observation]:
-        for profile in self._profiles:
-            for shape in profile.topics:
-                if shape.bridge or not shape.values or (match := shape.anyone.fullmatch(topic)) is None:
-                    continue
-                name = match.groupdict().get("device", "")
-                if name in profile.ignore:
-                    return []
-                try:
-                    body = shape.parse(payload)
-                except ValueError as fault:
-                    self._refuse(str(fault), topic, payload, now_ns)
-                    return self._alarm_of_nobody(
-                        topic, payload, f"{self._source}/{name or 'message'}", retained, now_ns
-                    )
-                seen: list[Observation] = []
-                for device, table in shape.tables(body) if shape.devices else ((name, body),):
-                    seen += self._notice(device, topic, table, payload, retained, now_ns)
-                return seen
-        return []
-
-    def _notice(  # noqa: PLR0917 - as _message
-        self, name: str, topic: str, body: object, payload: bytes, retained: bool, now_ns: int
-    ) -> list[Observation]:
-        """A device nobody configured: listed for whoever looks, and an alarm if it speaks of one now."""
-        self.counts["unlisted"] += 1
-        found = self._unlisted.get(name)
-        if found is None:
-            if len(self._unlisted) >= UNLISTED_MAX:
-                quiet = next((key for key, one in self._unlisted.items() if not one.alarm), next(iter(self._unlisted)))
-                del self._unlisted[quiet]
-                self.counts["forgotten"] += 1
-            found = self._unlisted[name] = Unlisted(name, topic, self._candidates(topic), now_ns)
-        found.last_ns, found.count, found.sample = now_ns, found.count + 1, payload[:BYTES_SHOWN]
-        was_alarm = found.alarm
-        alarm = bool(_alarms_in(body)) or self._loud_in(topic, body)
-        where = f"{self._source}/{_ascii(name)}"
-        if alarm and not retained:
-            found.alarm = True  # told once, though each message of it reads a little different
-            return [] if was_alarm else [self._unknown(where, "unlisted_device", topic, payload, now_ns)]
-        if found.alarm and not alarm and not retained:
-            found.alarm = False
-            return [PanelEvent(where, "readable", now_ns)]
-        return []
-
-    def _loud_in(self, topic: str, body: object) -> bool:
-        return any(value.read(body) is True for shape in self._shapes(topic) for value in shape.values if value.loud)
-
-    def _candidates(self, topic: str) -> tuple[str, ...]:
-        return tuple(
-            profile.name
-            for profile in self._profiles
-            if any(shape.values and shape.anyone.fullmatch(topic) for shape in profile.topics)
-        )
-
-    def _shapes(self, topic: str) -> Iterator[Topic]:
-        for profile in self._profiles:
-            yield from (shape for shape in profile.topics if shape.anyone.fullmatch(topic))
-
-    def _alarm_of_nobody(
-        self, topic: str, payload: bytes, where: str, retained: bool, now_ns: int
-    ) -> list[Observation]:
-        """A message nobody can read and nobody is known to have sent."""
-        torn = any(shape.torn_alarms(payload) for shape in self._shapes(topic))
-        if retained or not (torn or self._smell.of(payload)):
-            return []
-        return [self._unknown(_ascii(where), "unreadable", topic, payload, now_ns)]
-
-    @staticmethod
-    def _unknown(where: str, reason: str, topic: str, payload: bytes, now_ns: int) -> PanelEvent:
-        fields = {"reason": reason, "topic": _ascii(topic)[:200]}
-        return PanelEvent(where, "unknown", now_ns, fields, payload[:BYTES_SHOWN])
-
-    def _refuse(self, why: str, topic: str, payload: bytes, now_ns: int) -> None:
-        self.counts["refused"] += 1
-        raw = topic.encode()[:BYTES_SHOWN] + b" " + payload[:BYTES_SHOWN]
-        self._refused.append(Refused(why, raw, now_ns, {"topic": _ascii(topic)[:200]}))
-
-
-def _alarms_in(body: object) -> list[str]:
-    """Fields of a message that are named like an alarm and are on."""
-    if not isinstance(body, dict):
-        return []
-    return [
-        str(name)
-        for name, value in body.items()
-        if str(name).lower() in _ALARM_FIELDS and (value is True or (isinstance(value, str) and value.lower() in _ON))
-    ]
-
 
 def _unread_alarm(shape: Topic, body: object) -> bool:
     """Whether it speaks of an alarm in a field that the profile does not read: a gas head configured as a smoke head."""
     read = {value.path[0] for value in shape.values if value.path}
-    return bool(shape.values) and any(name not in read for name in _alarms_in(body))
-
-
-def _ascii(text: str) -> str:
-    """A name from the wire as part of a point's id: printable, no blanks, bounded."""
-    return "".join(c if c.isprintable() and not c.isspace() and c != "*" else "_" for c in text)[:64]
+    return bool(shape.values) and any(name not in read for name in alarms_in(body))

@@ -25,8 +25,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from drivers.codecs.base import Refused
 from drivers.codecs.text import Smell
 from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Sink, WhenKept
-from drivers.mqtt_devices import BYTES_SHOWN, Confirm, MqttDevice, MqttDevices, Unlisted
+from drivers.mqtt_devices import Confirm, MqttDevice, MqttDevices
 from drivers.mqtt_profile import PAYLOAD_BYTES_MAX, MqttProfile
+from drivers.mqtt_strangers import BYTES_SHOWN, Unlisted
 
 CONNECT_S: Final = 5.0
 REOPEN_FIRST_S: Final = 0.25
