@@ -218,9 +218,8 @@ class MqttDevices:
         seen: list[Observation] = []
         if device.profile.node and isinstance(body, dict):
             if retained or (new := self._is_new(device, topic, body, now_ns)) is None:
-                self._strangers.refuse(
-                    "no record", topic, payload, now_ns
-                )  # of nobody knows when; an alarm in it counts
+                # it is of nobody knows when: an alarm in it counts, as in a retained message
+                self._strangers.refuse("no record", topic, payload, now_ns)
                 return self._told(device, shape, topic, body, payload, True, now_ns, now_ns)
             if not new:
                 return self._heard(device, now_ns)

@@ -41,32 +41,31 @@ class Node:
         await self._sense()
 
     async def _sense(self) -> None:
-        why, last_ms = "boot", self.board.now_ms()
+        owed, last_ms = "boot", self.board.now_ms()  # what has to be told, also if flash refused it a sample ago
         period_s = self.settings.get("sample_ms", 200) / 1000
         while True:
             changed = self.detector.feed(self.board.read(), self.board.now_ms())
             self.board.sound(self.detector.sounding())
             beat = self.board.now_ms() - last_ms >= self._heartbeat_ms and not self.ring.waiting()
             # the first samples have not held yet: told on, they would end an alarm that goes on
-            if (changed or why == "boot" or beat) and self._sensed + 1 >= self.detector.hold:
-                last_ms = self.board.now_ms()
-                self._keep("boot" if why == "boot" else "change" if changed else "heartbeat")
-                why = ""
+            owed = owed or ("change" if changed else "heartbeat" if beat else "")
+            if owed and self._sensed + 1 >= self.detector.hold and self._keep(owed):
+                owed, last_ms = "", self.board.now_ms()
             self._sensed += 1
-            if not why and self._may_sleep():
+            if not owed and self._may_sleep():
                 await self._wire.close()
                 self.board.sleep(self.settings["sleep_s"])
             await asyncio.sleep(period_s)
 
-    def _keep(self, why: str) -> None:
+    def _keep(self, why: str) -> bool:
+        """Put the state into flash. What flash refuses is tried again with each sample; the sounder works all the same."""
         try:
             self.ring.append(record.pack(self.board.now_s(), self.ring.lost, why, self.detector.state))
-        except (
-            OSError
-        ) as fault:  # flash that is full or worn out: the sounder still works, and the next change tries again
+        except OSError as fault:
             self.board.log("flash: %s" % fault)
-            return
+            return False
         self._news.set()
+        return True
 
     def _may_sleep(self) -> bool:
         state = self.detector.state

@@ -12,6 +12,7 @@ from drivers.codecs import node_frame
 from drivers.codecs.registry import PROTOCOLS
 from drivers.detector_node import mqtt5, record
 from drivers.detector_node.detector import MUTE_MS, TEST_MS, Detector, Limit
+from drivers.detector_node.node import Node
 from drivers.messages import Reading
 from drivers.mqtt_devices import MqttDevice, MqttDevices
 from drivers.mqtt_profile import compile_profile
@@ -19,6 +20,7 @@ from drivers.profile import load_profiles
 from drivers.receivers.desk import Message
 from drivers.receivers.node import NodeTalk
 from tests.node.bench import FIRMWARE, MICROPYTHON, command, environment
+from tests.waiting import until
 
 CAPTURES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "captures/edge-node.json").read_text("utf-8"))
 KEY = bytes(range(32))
@@ -316,3 +318,52 @@ async def test_a_publish_the_broker_denied_is_not_delivered() -> None:
             with pytest.raises(mqtt5.MqttError):
                 await client.say("t", b"x")
         await serving
+
+
+class Board:
+    """Smoke from the first sample on; counts."""
+
+    def __init__(self) -> None:
+        self.now, self.lines, self.sounded = 0, list[str](), False
+
+    def now_ms(self) -> int:
+        self.now += 10
+        return self.now
+
+    def now_s(self) -> int:
+        return self.now // 1000
+
+    def read(self) -> dict[str, object]:
+        return {"smoke_percent": 50}
+
+    def sound(self, on: bool) -> None:
+        self.sounded = self.sounded or on
+
+    def log(self, words: str) -> None:
+        self.lines.append(words)
+
+
+@pytest.mark.asyncio
+async def test_a_change_that_flash_refused_is_kept_with_a_later_sample_and_sounds_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Board()
+    settings = {"node": "n", "host": "127.0.0.1", "port": 1, "ring": str(tmp_path / "r"), "sample_ms": 1}
+    firmware = Node({**settings, "detector": {"smoke": 30, "hold": 1}}, board)
+    append, refusals = firmware.ring.append, [OSError(28, "full")] * 3
+
+    def failing(body: bytes) -> int:
+        if refusals:
+            raise refusals.pop()
+        return append(body)
+
+    monkeypatch.setattr(firmware.ring, "append", failing)
+    sensing = asyncio.create_task(firmware._sense())
+    await until(lambda: firmware.ring.newest == 1, "kept in the end")
+    sensing.cancel()
+    await asyncio.gather(sensing, return_exceptions=True)
+    assert len(board.lines) == 3
+    assert board.sounded
+    held = firmware.ring.oldest()
+    assert held is not None
+    assert record.unpack(held[1])["smoke"] is True
