@@ -37,7 +37,7 @@ ROW = (
     b'{"at":{"boot":"0b5f0c9e","mono_ns":%d,"wall_ns":1795479922032912817,"clock":"synced"},"source":"meter%d",'
     b'"values":{"voltage_a_v":%d.%d,"voltage_b_v":231.1,"voltage_c_v":229.4,"current_a_a":3.%d,"current_b_a":2.9,"power_kw":1.84}}'
 )
-OPTIONS = "noatime,lazytime,commit=60"  # docs/power.md
+OPTIONS = "noatime,lazytime,commit=300"  # docs/power.md
 
 
 class Card:
