@@ -21,9 +21,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
-from simulators.modem_sockets import TALKS, Talk
+from simulators.modem_sockets import TALKS, Dial, Talk, dial_this_machine
 from simulators.pty_port import PtyPort
 
 FAMILIES: Final = tuple(TALKS)
@@ -36,14 +36,39 @@ HEARD_MAX: Final = 2000
 LINE_BYTES_MAX: Final = 8192
 
 
+class Port(Protocol):
+    """The modem's end of the line, as simulators.pty_port.PtyPort is one."""
+
+    def come_back(self) -> None:
+        """It is there."""
+        ...
+
+    def hang_up(self) -> None:
+        """It is gone, as a USB adapter."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Bytes for the host."""
+        ...
+
+
 class ModemSim:
     """One modem. `link` is the path of a symlink to its pty. `usb`: its port vanishes while it has no power.
 
-    Everything below `moods` may be changed at any time.
+    Everything below `moods` may be changed at any time. `port` makes its end of the line and `dial` its far ends: a pty and this
+    machine, or others that follow a simulated clock.
     """
 
     def __init__(
-        self, family: str, *, link: Path, chance: random.Random, boot_s: float = 0.2, usb: bool = False
+        self,
+        family: str,
+        *,
+        link: Path,
+        chance: random.Random,
+        boot_s: float = 0.2,
+        usb: bool = False,
+        port: Callable[[Path, Callable[[bytes], None]], Port] = PtyPort,
+        dial: Dial = dial_this_machine,
     ) -> None:
         self.family, self.boot_s, self.usb = family, boot_s, usb
         self.chance = chance
@@ -71,7 +96,8 @@ class ModemSim:
         self.power_cuts = 0
         self.echo = True
         self.powered = True
-        self._port = PtyPort(link, self._bytes)
+        self.dial = dial
+        self._port = port(link, self._bytes)
         self._talk: Talk = TALKS[family](self)
         self._inbox = bytearray()
         self._data: tuple[int, Callable[[bytes], None]] | None = None  # a prompt waits for so many bytes

@@ -8,7 +8,7 @@ import re
 import socket
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
@@ -19,7 +19,28 @@ STREAM_WAITING_BYTES: Final = 16384  # then it stops reading: the far end's wind
 LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 
 
-class RealSocket:
+Dial = Callable[
+    [str, str, int], Awaitable[socket.socket]
+]  # ("tcp" or "udp", host, port) -> connected, non-blocking; OSError
+
+
+async def dial_this_machine(kind: str, host: str, port: int) -> socket.socket:
+    """Raise OSError: a simulator talks to nobody else."""
+    if host not in LOCAL:
+        raise ConnectionRefusedError(host)
+    sock = socket.socket(
+        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM
+    )
+    sock.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1" if host == "localhost" else host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class FarSocket:
     """One socket of the modem. UDP datagrams suffer `loss` and `delay_s` of the modem's moods, a stream only the delay."""
 
     def __init__(self, talk: Talk, number: int, kind: str) -> None:
@@ -33,17 +54,9 @@ class RealSocket:
 
     async def connect(self, host: str, port: int) -> bool:
         """Whether somebody is there (always, for UDP)."""
-        if host not in LOCAL:  # a simulator talks to nobody else
-            return False
-        loop = asyncio.get_running_loop()
-        kind = socket.SOCK_STREAM if self.kind == "tcp" else socket.SOCK_DGRAM
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.socket(family, kind)
-        self._socket.setblocking(False)
         try:
-            await loop.sock_connect(self._socket, ("127.0.0.1" if host == "localhost" else host, port))
+            self._socket = await self.talk.modem.dial(self.kind, host, port)
         except OSError:
-            self._socket.close()
             return False
         self._tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._read())]
         return True
@@ -148,18 +161,18 @@ class Talk(ABC):
 
     def __init__(self, modem: ModemSim) -> None:
         self.modem = modem
-        self.sockets: dict[int, RealSocket] = {}
+        self.sockets: dict[int, FarSocket] = {}
 
     @abstractmethod
     def command(self, command: str) -> list[str]:
         """The lines a command is answered with."""
 
     @abstractmethod
-    def data_waits(self, sock: RealSocket) -> None:
+    def data_waits(self, sock: FarSocket) -> None:
         """Something came for a socket."""
 
     @abstractmethod
-    def far_end_closed(self, sock: RealSocket) -> None:
+    def far_end_closed(self, sock: FarSocket) -> None:
         """The far end, or the network, closed a stream."""
 
     def context_lost(self) -> None:
@@ -189,7 +202,7 @@ class Talk(ABC):
 
     async def connected(self, number: int, kind: str, host: str, port: int) -> bool:
         """Make socket `number` and connect it."""
-        sock = RealSocket(self, number, kind)
+        sock = FarSocket(self, number, kind)
         if not self.modem.context or not await sock.connect(host, port):
             return False
         self.sockets[number] = sock
@@ -265,11 +278,11 @@ class QuectelTalk(Talk):
         self.modem.raw(f"\r\n+QIRD: {len(data)}\r\n".encode() + data + b"\r\n")
         return ["OK"]
 
-    def data_waits(self, sock: RealSocket) -> None:
+    def data_waits(self, sock: FarSocket) -> None:
         """A hint only."""
         self.modem.say(f'+QIURC: "recv",{sock.number}')
 
-    def far_end_closed(self, sock: RealSocket) -> None:
+    def far_end_closed(self, sock: FarSocket) -> None:
         """What waits can still be read."""
         self.modem.say(f'+QIURC: "closed",{sock.number}')
 
@@ -302,7 +315,7 @@ class Bc95Talk(Talk):
             number = self.free()
             if number is None:
                 return ["ERROR"]
-            self.sockets[number] = RealSocket(self, number, "udp" if found[1].startswith("DGRAM") else "tcp")
+            self.sockets[number] = FarSocket(self, number, "udp" if found[1].startswith("DGRAM") else "tcp")
             return [str(number), "OK"]
         if found := re.fullmatch(r"\+NSOCO=(\d),([0-9.]+),(\d+)", command):
             return self._connect(int(found[1]), found[2], int(found[3]))
@@ -361,11 +374,11 @@ class Bc95Talk(Talk):
             else ["OK"]
         )
 
-    def data_waits(self, sock: RealSocket) -> None:
+    def data_waits(self, sock: FarSocket) -> None:
         """The length of what waits."""
         self.modem.say(f"+NSONMI:{sock.number},{len(sock.waiting[0])}")
 
-    def far_end_closed(self, sock: RealSocket) -> None:
+    def far_end_closed(self, sock: FarSocket) -> None:
         """NSOCLI."""
         self.modem.say(f"+NSOCLI: {sock.number}")
 
@@ -392,7 +405,7 @@ class Sim7600Talk(Talk):
         if found := re.fullmatch(r'\+CIPOPEN=(\d),"TCP","([^"]+)",(\d+)', command):
             return self._open(int(found[1]), found[2], int(found[3]))
         if found := re.fullmatch(r'\+CIPOPEN=(\d),"UDP",,,(\d+)', command):
-            self.sockets[int(found[1])] = RealSocket(self, int(found[1]), "udp")
+            self.sockets[int(found[1])] = FarSocket(self, int(found[1]), "udp")
             return ["OK", f"+CIPOPEN: {found[1]},0"]
         if found := re.fullmatch(r'\+CIPSEND=(\d),(\d+)(?:,"([^"]+)",(\d+))?', command):
             return self._send(int(found[1]), int(found[2]), found[3] or "", int(found[4] or 0))
@@ -439,11 +452,11 @@ class Sim7600Talk(Talk):
         self.modem.raw(f"\r\n+CIPRXGET: 2,{number},{len(data)},{rest}\r\n".encode() + data + b"\r\n")
         return ["OK"]
 
-    def data_waits(self, sock: RealSocket) -> None:
+    def data_waits(self, sock: FarSocket) -> None:
         """A hint only."""
         self.modem.say(f"+CIPRXGET: 1,{sock.number}")
 
-    def far_end_closed(self, sock: RealSocket) -> None:
+    def far_end_closed(self, sock: FarSocket) -> None:
         """Reason 1: closed by the far end."""
         self.modem.say(f"+IPCLOSE: {sock.number},1")
 
@@ -465,7 +478,7 @@ class Sim7020Talk(Talk):
             number = self.free()
             if number is None:
                 return ["ERROR"]
-            self.sockets[number] = RealSocket(self, number, "udp" if found[1] == "2" else "tcp")
+            self.sockets[number] = FarSocket(self, number, "udp" if found[1] == "2" else "tcp")
             return [f"+CSOC: {number}", "OK"]
         if found := re.fullmatch(r'\+CSOCON=(\d),(\d+),"([^"]+)"', command):
             return self._connect(int(found[1]), found[3], int(found[2]))
@@ -489,13 +502,13 @@ class Sim7020Talk(Talk):
         self.modem.spawn(asyncio.create_task(work()))
         return []
 
-    def data_waits(self, sock: RealSocket) -> None:
+    def data_waits(self, sock: FarSocket) -> None:
         """Pushed, in hex."""
         with contextlib.suppress(IndexError):
             data = sock.take(512)
             self.modem.say(f"+CSONMI: {sock.number},{2 * len(data)},{data.hex().upper()}", urc=False)
 
-    def far_end_closed(self, sock: RealSocket) -> None:
+    def far_end_closed(self, sock: FarSocket) -> None:
         """An error closes the socket."""
         self.modem.say(f"+CSOERR: {sock.number},-4")
 

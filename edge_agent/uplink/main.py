@@ -19,8 +19,9 @@ from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.destination import Destination, Parts
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.link import Link
-from edge_agent.uplink.path import Dial
-from edge_agent.uplink.paths import Paths
+from edge_agent.uplink.modem.build import modem_path
+from edge_agent.uplink.path import Dial, RoutedPath
+from edge_agent.uplink.paths import MakeModem, MakePath, Paths
 from edge_agent.uplink.reports import CoreReports
 from edge_agent.uplink.source import MEMORY_PREFIX, Reader, Source, SourceError
 
@@ -103,6 +104,8 @@ class UplinkProcess:
         clock: TimeSource,
         rng: random.Random,
         make_link: MakeLink = link_of,
+        make_path: MakePath = RoutedPath,
+        make_modem: MakeModem = modem_path,
         open_reader: Callable[[Path], Reader] = open_journal,
         open_ledger: Callable[[Path, OnLedger], Ledger] = Ledger.open,
         executor: Executor | None = None,
@@ -123,7 +126,7 @@ class UplinkProcess:
         directory = config.gateway.data_dir
         self.source = Source(partial(open_reader, directory), partial(_all_salvaged, directory), executor)
         self._salvaged = True
-        self.paths = Paths(config, self.clock, self.ledger, self.core, rng)
+        self.paths = Paths(config, self.clock, self.ledger, self.core, rng, make_path=make_path, make_modem=make_modem)
         self.destinations = [
             Destination(
                 settings,

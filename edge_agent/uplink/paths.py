@@ -14,7 +14,7 @@ from edge_agent.model import Clock
 from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.link import Link, LinkError
-from edge_agent.uplink.modem.build import modem_path
+from edge_agent.uplink.modem.build import ModemPath, modem_path
 from edge_agent.uplink.packed import read_key
 from edge_agent.uplink.packed_link import PackedLink, PackedSettings
 from edge_agent.uplink.path import Dial, Path, RoutedPath
@@ -25,17 +25,29 @@ log = logging.getLogger("edge.paths")
 
 TELL_EVERY_S: Final = 10.0
 
+MakePath = Callable[[LinkTable | None], Path]  # None: the kernel's own route
+MakeModem = Callable[..., ModemPath]
 Worker = tuple[str, Callable[[], Awaitable[None]], Callable[[], int]]
 
 
 class Paths:
     """One for the process. Without [[link]] there is one path, the kernel's route, and nobody watches it."""
 
-    def __init__(self, config: Config, clock: TimeSource, ledger: Ledger, core: CoreLink, rng: random.Random) -> None:
-        self._config, self._core, self._rng = config, core, rng
+    def __init__(
+        self,
+        config: Config,
+        clock: TimeSource,
+        ledger: Ledger,
+        core: CoreLink,
+        rng: random.Random,
+        *,
+        make_path: MakePath = RoutedPath,
+        make_modem: MakeModem = modem_path,
+    ) -> None:
+        self._config, self._core, self._rng, self._make_path = config, core, rng, make_path
         self._links = sorted(config.links, key=preference)
         self._modems = {
-            link.id: modem_path(
+            link.id: make_modem(
                 link,
                 data_dir=config.gateway.data_dir,
                 ask=core.ask,
@@ -45,7 +57,7 @@ class Paths:
             for link in self._links
             if link.modem is not None
         }
-        self._paths: dict[str, Path] = {link.id: self._modems.get(link.id) or RoutedPath(link) for link in self._links}
+        self._paths: dict[str, Path] = {link.id: self._modems.get(link.id) or make_path(link) for link in self._links}
         self._traffic = Traffic(self._links, ledger, clock, self._warn)
         self._policies: dict[str, PolicyLink] = {}
         self._says: dict[str, dict[str, bool]] = {link.id: {} for link in self._links}  # by destination
@@ -55,7 +67,7 @@ class Paths:
     def link(self, uplink: Uplink, make: Callable[[Dial], Link]) -> Link:
         """The link of a destination; `make` gives the one that runs over a wide path."""
         if not self._links:
-            path = RoutedPath()
+            path = self._make_path(None)
             return make(path.udp if uplink.gb26875 is not None and uplink.gb26875.transport == "udp" else path.tcp)
         ways = [way for table in self._links if (way := self._way(uplink, table, make)) is not None]
         if not ways:

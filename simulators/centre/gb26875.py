@@ -343,7 +343,7 @@ class _Link:
     async def run(self) -> None:
         """Read to the end."""
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # reset, or ETIMEDOUT of a device that lost its power
             while data := await self.reader.read(READ_BYTES):
                 await self._settle(self._frames.feed(data, round(loop.time() * 1e9)))
 

@@ -9,8 +9,10 @@ import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from buffer.records import Priority
 from edge_agent.uplink import packed
@@ -25,7 +27,7 @@ FRAMES_A_COMMIT: Final = 200
 KEYS_EVERY_S: Final = 5.0  # how often the directory of keys is looked at for a gateway nobody knows
 DATAGRAM_BYTES: Final = 2048
 
-Sender = tuple[object, ...]
+Sender = Any  # where to answer: an address of a socket, or whatever the simulation answers by
 
 
 class Keys:
@@ -56,16 +58,86 @@ class Keys:
                 self._known.setdefault(packed.tag_of(file.stem), []).append((file.stem, key))
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A BRIEF whose records are in the store's open transaction."""
+
+    sender: Sender
+    tag: bytes
+    key: bytes
+    sequence: int
+    gateway: str
+    brief: Brief
+
+
+class PackedEar:
+    """Frames in, answers out: no socket, no thread. `take` any number, then send what `answers` gives; both raise StoreFault.
+
+    `keys` are those of a tag, `wall_ms` is what time the centre says it is.
+    """
+
+    def __init__(
+        self,
+        keys: Callable[[bytes], Sequence[tuple[str, bytes]]],
+        store: Store,
+        wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._keys, self._store, self._wall_ms = keys, store, wall_ms
+        self.counters: Counter[str] = Counter()
+        self._taken: list[_Taken] = []
+        self._answers: list[tuple[Sender, bytes]] = []
+
+    def take(self, frame: bytes, sender: Sender) -> None:
+        """One datagram, whatever it is."""
+        self.counters["frames"] += 1
+        try:
+            gateway, key, sequence, body = self._open(frame)
+            if isinstance(body, Brief):
+                self._store.take_batch(batch_of(gateway, body))
+                self._taken.append(_Taken(sender, frame[1:5], key, sequence, gateway, body))
+            elif isinstance(body, Echo) and not body.reply:
+                self._answers.append((sender, packed.seal(key, frame[1:5], sequence, Echo(True, self._wall_ms()))))
+        except (ValueError, Rejected) as fault:
+            self.counters["refused"] += 1
+            log.debug("refused bytes=%d why=%s", len(frame), fault)
+
+    def answers(self) -> list[tuple[Sender, bytes]]:
+        """Commit, and what may be said then."""
+        if self._taken:
+            self._store.commit()
+        answers, self._answers = self._answers, []
+        for one in self._taken:
+            ack = ack_of(self._store, one.gateway, one.brief, self._wall_ms())
+            answers.append((one.sender, packed.seal(one.key, one.tag, one.sequence, ack)))
+        self._taken.clear()
+        return answers
+
+    def forget(self) -> None:
+        """The store has failed: nothing is acknowledged, and the gateways send it again."""
+        self._taken.clear()
+        self._store.rollback()
+
+    def _open(self, frame: bytes) -> tuple[str, bytes, int, packed.Body]:
+        why = ValueError("of no gateway we have a key for")
+        for gateway, key in self._keys(packed.tag_in(frame)):
+            try:
+                return gateway, key, *packed.unseal(key, frame)
+            except ValueError as fault:
+                why = fault
+        raise why
+
+
 class PackedListener:
     """`start` it, `stop` it. Raise OSError for a port that cannot be had, StoreFault for a store that does not open."""
 
     def __init__(self, host: str, port: int, keys: Path, db: Database) -> None:
-        self._keys, self._store = Keys(keys), open_store(db)
+        self._store = open_store(db)
+        self._ear = PackedEar(Keys(keys).of, self._store)
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((host, port))
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
-        self.counters: Counter[str] = Counter()
+        self.counters = self._ear.counters
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="packed")
 
@@ -87,42 +159,19 @@ class PackedListener:
             if select.select([self._socket], [], [], TURN_S)[0]:
                 try:
                     self._turn()
-                except StoreFault as fault:  # nothing is acknowledged: the gateways send it again
+                except StoreFault as fault:
                     log.error("store fault=%s", fault)
-                    self._store.rollback()
+                    self._ear.forget()
 
     def _turn(self) -> None:
-        taken: list[tuple[Sender, bytes, bytes, int, str, Brief]] = []
         for _ in range(FRAMES_A_COMMIT):
             try:
                 frame, sender = self._socket.recvfrom(DATAGRAM_BYTES)
             except OSError:
                 break
-            self.counters["frames"] += 1
-            try:
-                gateway, key, sequence, body = self._open(frame)
-                if isinstance(body, Brief):
-                    self._store.take_batch(batch_of(gateway, body))
-                    taken.append((sender, frame[1:5], key, sequence, gateway, body))
-                elif isinstance(body, Echo) and not body.reply:
-                    self._send(sender, packed.seal(key, frame[1:5], sequence, Echo(True, _now_ms())))
-            except (ValueError, Rejected) as fault:
-                self.counters["refused"] += 1
-                log.debug("refused bytes=%d why=%s", len(frame), fault)
-        if not taken:
-            return
-        self._store.commit()
-        for sender, tag, key, sequence, gateway, body in taken:
-            self._send(sender, packed.seal(key, tag, sequence, ack_of(self._store, gateway, body)))
-
-    def _open(self, frame: bytes) -> tuple[str, bytes, int, packed.Body]:
-        why = ValueError("of no gateway we have a key for")
-        for gateway, key in self._keys.of(packed.tag_in(frame)):
-            try:
-                return gateway, key, *packed.unseal(key, frame)
-            except ValueError as fault:
-                why = fault
-        raise why
+            self._ear.take(frame, sender)
+        for sender, answer in self._ear.answers():
+            self._send(sender, answer)
 
     def _send(self, to: Sender, frame: bytes) -> None:
         try:
@@ -138,7 +187,7 @@ def batch_of(gateway: str, brief: Brief) -> Batch:
     return Batch(gateway, brief.epoch, brief.priority.stream, records, gaps, [], brief=True)
 
 
-def ack_of(store: Store, gateway: str, brief: Brief) -> BriefAck:
+def ack_of(store: Store, gateway: str, brief: Brief, wall_ms: int) -> BriefAck:
     """What is committed of the stream a BRIEF speaks of, in brief or in full."""
     known = store.known(gateway, brief.epoch, brief.priority.stream)
     all_of_it = standing(known)
@@ -155,7 +204,7 @@ def ack_of(store: Store, gateway: str, brief: Brief) -> BriefAck:
         through=through,
         high=high,
         missing=shown,
-        wall_ms=_now_ms(),
+        wall_ms=wall_ms,
     )
 
 
@@ -186,7 +235,3 @@ def _record(entry: Entry) -> Object | None:
         "covers": span,
         "groups": groups,
     }
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

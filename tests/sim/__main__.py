@@ -5,12 +5,16 @@ import json
 import os
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tests.sim.sim import Result, run_seed
+from tests.sim.story import ENOUGH, FAULTS
 
 
 def spoken(found: Result) -> str:
@@ -26,6 +30,11 @@ def spoken(found: Result) -> str:
     if zh:
         return f"种子 {found.seed}: 违反 {found.violation}\n{trace}\n  重现: {repeat}"
     return f"seed {found.seed}: BROKEN {found.violation}\n{trace}\n  repeat: {repeat}"
+
+
+def total(counted: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of several counts, by name."""
+    return dict(sorted(sum((Counter(one) for one in counted), Counter()).items()))
 
 
 def main() -> int:
@@ -45,7 +54,7 @@ def main() -> int:
             found.append(result)
             print(spoken(result), flush=True)
     broken = [result.seed for result in found if result.violation is not None]
-    account = {
+    account: dict[str, Any] = {
         "seeds": len(found),
         "days": sum(result.days for result in found),
         "awake_h": round(sum(result.awake_s for result in found) / 3600, 1),
@@ -55,17 +64,14 @@ def main() -> int:
         "cpu_s": round(sum(result.cpu_s for result in found), 1),
         "wall_s": round(time.monotonic() - started_s, 1),
     }
-    faults: dict[str, int] = {}
-    for result in found:
-        for name, count in result.faults.items():
-            faults[name] = faults.get(name, 0) + count
-    print(json.dumps(account | {"faults": faults}, ensure_ascii=False))
+    faults, counts = total(result.faults for result in found), total(result.counts for result in found)
+    never = sorted(FAULTS - faults.keys()) if account["days"] >= ENOUGH else []
+    account |= {"faults": faults, "counts": counts, "never": never}
+    print(json.dumps(account, ensure_ascii=False))
     if options.json:
         rows = [asdict(result) | {"violation": str(result.violation or ""), "trace": []} for result in found]
-        options.json.write_text(
-            json.dumps(account | {"faults": faults, "runs": rows}, ensure_ascii=False) + "\n", "utf-8"
-        )
-    return int(bool(broken))
+        options.json.write_text(json.dumps(account | {"runs": rows}, ensure_ascii=False) + "\n", "utf-8")
+    return int(bool(broken or never))
 
 
 if __name__ == "__main__":

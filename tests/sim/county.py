@@ -1,10 +1,11 @@
-"""The other end: a broker with sessions, the wide area network to it, and a centre that checks and stores with the real code.
+"""The other end: a broker with sessions, and a centre that checks and stores with the real code.
 
 The gateway's messages are the contract's own bytes (edge_agent.uplink.contract both ways); what MQTT adds is modelled: QoS 1 in
-order within a connection, PUBACK, sessions that keep acks for who is away, keep-alive. `Wan.mood` is what the network does now.
+order within a connection, PUBACK, sessions that keep acks for who is away, keep-alive. The way there is network.py.
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import json
@@ -22,10 +23,14 @@ from edge_agent.model import encode_instant
 from edge_agent.uplink import contract
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.link import LinkError, Receiver
+from edge_agent.uplink.packed import Brief, unseal
+from edge_agent.uplink.path import Dial
 from edge_agent.uplink.stream import Flight
 from simulators.centre.check import VERSION, Rejected, encode, read_batch, read_state
+from simulators.centre.packed import PackedEar
 from simulators.centre.store import open_store
 from tests.sim.loop import ProcessLoop, World
+from tests.sim.network import SimSocket
 
 MAX_BYTES = 60_000
 GROUP_S = 0.02
@@ -35,38 +40,15 @@ CONNECT_S = 10.0
 BYTES_A_SECOND = 250_000
 
 
-class Wan:
-    """The network to one centre. Moods: ok; cut (nothing passes, nothing says so); up_lost, down_lost (one way); refused."""
-
-    def __init__(self, world: World, rng: random.Random) -> None:
-        self.world, self.rng = world, rng
-        self.mood = "ok"
-        self.latency_s = 0.02
-        self.connections: list[Connection] = []
-        self.under_way = 0  # messages that have left and not arrived
-
-    def passes(self, up: bool) -> bool:
-        return self.mood in ("ok", "down_lost" if up else "up_lost")
-
-    def half_open(self) -> None:
-        """Connections that stand are dead without a word; new ones work."""
-        for connection in self.connections:
-            connection.swallowed = True
-
-    def reset(self) -> None:
-        """Every connection ends, and both ends hear of it."""
-        for connection in self.connections:
-            connection.end()
-
-
 class Connection:
     """One MQTT connection; the gateway's end is a `SimSession`."""
 
-    def __init__(self, wan: Wan, session: "SimSession") -> None:
-        self.wan, self.session = wan, session
+    def __init__(self, wire: SimSocket, session: "SimSession") -> None:
+        assert wire.wan is not None
+        self.wan, self.wire, self.session, self.broker = wire.wan, wire, session, session.broker
         self.swallowed = self.over = False
-        self.latency_s = wan.latency_s
-        wan.connections.append(self)
+        self.latency_s = self.wan.latency_s
+        self.wan.connections.append(self)
 
     @property
     def doubtful(self) -> bool:
@@ -95,19 +77,20 @@ class Connection:
         if not self.over and not self.swallowed and not self.session.loop.dead:
             self.session.loop.call_soon(work, *args)
 
-    def end(self, *, told: bool = True) -> None:
+    def end(self, *, told: bool = True, why: str = "lost") -> None:
         if not self.over:
             self.over = True
             self.wan.connections.remove(self)
+            self.wire.close()
             if told and not self.session.loop.dead:
-                self.session.loop.call_later(self.latency_s, self.session.lost, "closed by the far end")
+                self.session.loop.call_later(self.latency_s, self.session.lost, why)
 
 
 class Broker:
     """Between one gateway and one centre. `drops`: chance that it loses an ack, that it brings a batch twice."""
 
-    def __init__(self, wan: Wan, rng: random.Random, centre: "Centre") -> None:
-        self.world, self.wan, self.rng, self.centre = wan.world, wan, rng, centre
+    def __init__(self, world: World, rng: random.Random, centre: "Centre") -> None:
+        self.world, self.rng, self.centre = world, rng, centre
         centre.broker = self
         self.connection: Connection | None = None
         self.kept: deque[tuple[float, bytes]] = deque()  # acks for a gateway that is away
@@ -115,8 +98,8 @@ class Broker:
         self.published = 0
 
     def connect(self, connection: Connection) -> None:
-        if self.connection is not None:
-            self.connection.end()  # taken over
+        if (old := self.connection) is not None:
+            old.end(told=old.wan.passes(up=False) and not old.swallowed, why="taken_over")
         self.connection = connection
         connection.down(connection.session.granted)
         kept, self.kept = self.kept, deque()
@@ -243,26 +226,56 @@ class Centre:
         self.broker.answer(json.dumps(self.rng.choice(lies)).encode())
 
 
-class SimLink:
-    """edge_agent.uplink.link.Link to one broker."""
+class PackedCounty:
+    """The same centre's ear for packed frames, over the same store."""
 
-    def __init__(self, broker: Broker, loop: ProcessLoop, uplink: Uplink, gateway: str, clock: TimeSource) -> None:
-        self.wan, self.broker, self.loop, self.uplink = broker.wan, broker, loop, uplink
+    def __init__(self, centre: Centre, key: bytes) -> None:
+        self.centre, self._key = centre, key
+        self.on_brief: Callable[[Brief], None] = lambda brief: None
+        keys = [(centre.gateway, key)]
+        self._ear = PackedEar(lambda tag: keys, centre.store, lambda: round(centre.world.now_s * 1000))
+
+    def hear(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
+        """A datagram has come."""
+        if self.centre.mood == "away":
+            return
+        self.centre.commit()  # what came over MQTT a moment ago is answered there
+        self._ear.take(frame, answer)
+        answers = self._ear.answers()
+        with contextlib.suppress(ValueError):
+            _, body = unseal(self._key, frame)
+            if isinstance(body, Brief):
+                self.on_brief(body)
+        if self.centre.mood != "mute":
+            for to, said in answers:
+                to(said)
+
+
+class SimLink:
+    """edge_agent.uplink.link.Link to one broker, over whatever path `dial` belongs to."""
+
+    def __init__(
+        self, broker: Broker, loop: ProcessLoop, uplink: Uplink, *, gateway: str, clock: TimeSource, dial: Dial
+    ) -> None:
+        self.broker, self.loop, self.uplink, self._dial = broker, loop, uplink, dial
         self.gateway, self.clock = gateway, clock
 
     async def open(self, receiver: Receiver) -> "SimSession":
-        if self.wan.mood == "refused":
-            await asyncio.sleep(self.wan.latency_s)
-            raise LinkError("refused")
-        session = SimSession(self, receiver)
+        session: SimSession | None = None
         try:
             async with asyncio.timeout(CONNECT_S):
+                wire: Any = await self._dial(self.uplink.host, self.uplink.port)
+                session = SimSession(self, receiver, wire)
                 await session.open()
         except TimeoutError:
-            session.abandon()
+            if session is not None:
+                session.abandon()
             raise LinkError("connect_timeout") from None
-        except BaseException:
-            session.abandon()
+        except BaseException as fault:
+            if session is not None:
+                session.abandon()
+            if isinstance(fault, OSError):
+                raise LinkError("refused" if isinstance(fault, ConnectionRefusedError) else "no_route") from fault
             raise
         return session
 
@@ -274,8 +287,8 @@ class SimSession:
     withheld = frozenset[Priority]()
     max_bytes = MAX_BYTES
 
-    def __init__(self, link: SimLink, receiver: Receiver) -> None:
-        self._link, self._receiver, self.loop = link, receiver, link.loop
+    def __init__(self, link: SimLink, receiver: Receiver, wire: SimSocket) -> None:
+        self._link, self._receiver, self.loop, self.broker = link, receiver, link.loop, link.broker
         self.window, self.waits_s = link.uplink.window, link.uplink.unconfirmed_s
         self.closed: asyncio.Future[LinkError] = self.loop.create_future()
         self._granted: asyncio.Future[None] = self.loop.create_future()
@@ -284,10 +297,10 @@ class SimSession:
         self._busy = False
         self.pinged = False
         self._ping: asyncio.TimerHandle | None = None
-        self._connection = Connection(link.wan, self)
+        self._connection = Connection(wire, self)
 
     async def open(self) -> None:
-        self._connection.up(self._link.broker.connect)
+        self._connection.up(self.broker.connect)
         await self._granted
         self._ping = self.loop.call_later(KEEPALIVE_S, self._keep_alive)
 
@@ -305,18 +318,18 @@ class SimSession:
         if self.closed.done():
             return
         if self.pinged:
-            self.lost("no PINGRESP")
+            self.lost("half_open")
             return
         self.pinged = True
-        self._connection.up(self._link.broker.ping)
+        self._connection.up(self.broker.ping)
         self._ping = self.loop.call_later(KEEPALIVE_S, self._keep_alive)
 
     def lost(self, why: str) -> None:
         self._connection.end(told=False)
         if not self.closed.done():
-            self.closed.set_result(LinkError("lost", why))
+            self.closed.set_result(LinkError(why))
         if not self._granted.done():
-            self._granted.set_exception(LinkError("lost", why))
+            self._granted.set_exception(LinkError(why))
 
     def end(self, why: LinkError) -> None:
         """The destination has found it dead."""
@@ -354,7 +367,7 @@ class SimSession:
         self._busy = bool(self._queue) and not self.closed.done()
         if self._busy:
             _, _, topic, payload, name, flight = heapq.heappop(self._queue)
-            self._connection.up(self._link.broker.publish, topic, payload, name, flight)
+            self._connection.up(self.broker.publish, topic, payload, name, flight)
             self.loop.call_later(len(payload) / BYTES_A_SECOND, self._pump)
 
     def puback(self, flight: Flight) -> None:
@@ -373,7 +386,7 @@ class SimSession:
     async def close(self) -> None:
         if self._ping is not None:
             self._ping.cancel()
-        self._connection.up(self._link.broker.disconnect)
+        self._connection.up(self.broker.disconnect)
         self._connection.end(told=False)
         if not self.closed.done():
             self.closed.set_result(LinkError("closed"))

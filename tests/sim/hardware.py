@@ -123,6 +123,23 @@ class SimPort(SerialLink):
             lost.set_result(why)
 
 
+class CablePort:
+    """simulators.modem.Port at the far end of a cable."""
+
+    def __init__(self, cable: Cable, on_bytes: Callable[[bytes], None]) -> None:
+        self._cable = cable
+        cable.far = on_bytes
+
+    def come_back(self) -> None:
+        self._cable.plug()
+
+    def hang_up(self) -> None:
+        self._cable.unplug()
+
+    def write(self, data: bytes) -> None:
+        self._cable.say(data)
+
+
 class SimPanel:
     """A panel that only talks: its keep-alive, and what the story makes it say."""
 

@@ -8,6 +8,7 @@ import asyncio
 import collections
 import contextlib
 import contextvars
+import functools
 import heapq
 import itertools
 from collections.abc import Callable, Coroutine
@@ -66,7 +67,8 @@ class World:
                     set_running(loop)
                     self.turns += 1
                     if self.turns - quiet_turns > SPIN_TURNS:
-                        raise RuntimeError(f"no time passes: {handle!r}")
+                        self.crashes.append(f"no time passes: {handle!r}")
+                        return
                     handle._run()
                     while self.interrupts:
                         set_running(None)
@@ -186,6 +188,37 @@ class ProcessLoop(asyncio.BaseEventLoop):
 
     def get_debug(self) -> bool:
         return False
+
+    # -- sockets: network.SimSocket ---------------------------------------------------------------------------------------
+    def add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> None:
+        fd.watch(functools.partial(callback, *args))
+
+    def remove_reader(self, fd: Any) -> bool:
+        fd.watch(None)
+        return True
+
+    async def sock_recv(self, sock: Any, nbytes: int) -> bytes:
+        while True:
+            try:
+                return bytes(sock.recv(nbytes))
+            except BlockingIOError:
+                woken = self.create_future()
+            sock.watch(lambda woken=woken: woken.done() or woken.set_result(None))
+            try:
+                await woken
+            finally:
+                sock.watch(None)
+
+    async def sock_sendall(self, sock: Any, data: Any) -> None:
+        sock.send(data)
+
+    async def create_connection(self, protocol_factory: Any, *_: Any, sock: Any = None, **more: Any) -> Any:
+        from tests.sim.network import SockTransport
+
+        protocol = protocol_factory()
+        transport = SockTransport(sock, protocol)
+        await asyncio.sleep(0)
+        return transport, protocol
 
     async def create_unix_server(self, factory: Any, path: Any = None, **more: Any) -> Any:
         return self.machine.sockets.listen(self, factory, str(path))

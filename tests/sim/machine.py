@@ -12,17 +12,23 @@ from buffer.faults import StoreFault
 from buffer.journal import Journal
 from buffer.reader import JournalReader
 from drivers.gpio import Gpio, GpioError
-from edge_agent.config.model import Config
+from edge_agent.clock import TimeSource
+from edge_agent.config.model import Config, Uplink
 from edge_agent.core import Core
 from edge_agent.model import Clock, Instant
 from edge_agent.opening import open_journal
 from edge_agent.site import board_inputs
 from edge_agent.uplink.ledger import Ledger
-from edge_agent.uplink.main import UplinkProcess
-from tests.sim.county import Broker, SimLink
+from edge_agent.uplink.link import Link
+from edge_agent.uplink.main import UplinkProcess, link_of
+from edge_agent.uplink.modem.build import modem_path
+from edge_agent.uplink.modem.driver import Modem
+from edge_agent.uplink.path import Dial
+from tests.sim.county import Broker, Connection, SimLink
 from tests.sim.disk import SimDisk
 from tests.sim.hardware import Cable, SimGpio, SimPort
 from tests.sim.loop import LoopRunner, ProcessLoop, World
+from tests.sim.network import Network, SimPath, pair
 from tests.sim.sockets import Sockets
 
 BOOT_S = 15.0  # from the power's return to our processes
@@ -57,8 +63,10 @@ class _NoThread:
 class Machine:
     """Power, processes and what is wired to them. Everything here is called from the world's own loop."""
 
-    def __init__(self, world: World, directory: Path, config: Config, brokers: dict[str, Broker], seed: int) -> None:
-        self.world, self.config, self._brokers = world, config, brokers
+    def __init__(
+        self, world: World, directory: Path, config: Config, *, network: Network, brokers: dict[str, Broker], seed: int
+    ) -> None:
+        self.world, self.config, self.network, self._brokers = world, config, network, brokers
         self.rng = random.Random(seed)
         self.run_dir, self.directory = directory / "run", directory
         self.run_dir.mkdir(parents=True)
@@ -73,6 +81,7 @@ class Machine:
         self.outputs: dict[int, bool] = {}
         self.on_output: Callable[[int, bool], None] = lambda line, level: None
         self.on_core: Callable[[], None] = lambda: None
+        self.on_power: Callable[[bool], None] = lambda on: None
         self.gpio: SimGpio | None = None
         self.gpio_broken: str | None = None
         self.powered = False
@@ -132,8 +141,11 @@ class Machine:
                 self.config,
                 clock=SimClock(self, loop),
                 rng=random.Random(self.rng.getrandbits(64)),
-                make_link=lambda config, uplink, clock, dial: SimLink(
-                    self._brokers[uplink.id], loop, uplink, config.gateway.id, clock
+                make_link=partial(self._link, loop),
+                make_path=partial(SimPath, self.network, loop),
+                make_modem=partial(
+                    modem_path,
+                    driver=partial(Modem, open_port=partial(SimPort, self.cables, loop), make_pair=partial(pair, loop)),
                 ),
                 open_reader=lambda directory: JournalReader.open(directory, disk=self.disk),  # type: ignore[arg-type,return-value]
                 open_ledger=lambda path, report: Ledger.open(
@@ -144,6 +156,11 @@ class Machine:
             await self.uplink.run()
 
         self._keep(loop, main(), self.start_uplink)
+
+    def _link(self, loop: ProcessLoop, config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> Link:
+        if uplink.protocol == "mqtt":
+            return SimLink(self._brokers[uplink.id], loop, uplink, gateway=config.gateway.id, clock=clock, dial=dial)
+        return link_of(config, uplink, clock, dial)
 
     def _keep(self, loop: ProcessLoop, main: Any, again: Callable[[], None]) -> None:
         """systemd: a process that ends is started again."""
@@ -199,16 +216,17 @@ class Machine:
             self.gpio.break_down(code)
 
     # -- ends --------------------------------------------------------------------------------------------------------
-    def _drop(self, loop: ProcessLoop | None) -> None:
+    def _drop(self, loop: ProcessLoop | None, *, powerless: bool = False) -> None:
         if loop is None:
             return
         void, self.disk.void = self.disk.void, True
         loop.dead = True
         try:
-            for broker in self._brokers.values():
-                for connection in list(broker.wan.connections):
-                    if connection.session.loop is loop:
-                        broker.disconnect(connection)
+            for wan in self.network.wans.values():
+                for connection in list(wan.connections):
+                    if isinstance(connection, Connection) and connection.session.loop is loop:
+                        connection.broker.disconnect(connection)
+            self.network.drop(loop, powerless=powerless)
             self.sockets.drop(loop)
             loop.kill()
             self.disk.drop(loop)
@@ -243,8 +261,9 @@ class Machine:
             return
         self.powered = False
         self._drop(self.core_loop)
-        self._drop(self.uplink_loop)
+        self._drop(self.uplink_loop, powerless=True)
         self.disk.cut_power(mode)
+        self.on_power(False)
         shutil.rmtree(self.run_dir)
         self.run_dir.mkdir()
         self.world.home.call_later(off_s, self.power_on)
@@ -253,6 +272,7 @@ class Machine:
         if self.powered:
             return
         self.powered = True
+        self.on_power(True)
         self.boots += 1
         self.boot_id = f"{self.rng.getrandbits(48):012x}"
         self.booted_s = self.world.now_s

@@ -17,12 +17,16 @@ from typing import Any
 from buffer.reader import JournalReader
 from buffer.records import Priority
 from edge_agent.model import KINDS, Kind, Sound
+from edge_agent.uplink.packed import Brief, BriefEvent, Summary
+from edge_agent.uplink.source import MEMORY_PREFIX
 from tests.sim.county import Centre
+from tests.sim.gb_county import Address, GbCounty, Key
 from tests.sim.machine import Machine
 
 I4_S = 0.010
 I5_S = 100.0
 EXCUSE_S = 150.0  # how long after a fault the house may still speak of it
+LADDER_EXCUSE_S = 400.0  # with a modem whose path is tried every 100 s, and whose ladder then takes its steps
 BEAT_OFF_S = 0.12  # of the fire sound, a little more
 ESCALATES = "escalates"
 
@@ -47,9 +51,16 @@ class Trouble:
     shows: Callable[[Any], bool]
     holds: Callable[[], bool]  # whether it is there now: a power cut may have mended it
     seen: bool = False
+    within_s: float = I5_S
 
 
 Name = tuple[str, str, int]
+
+
+def source_down(source: str) -> Callable[[Any], bool]:
+    """Shown is that a source, or what alone could speak of it, is down."""
+    about = (source, source.partition("/")[0], "delivery", "uplink")
+    return lambda alarm: alarm.active and alarm.kind is Kind.LINK and alarm.point in about
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -86,6 +97,10 @@ class Observer:
         self.ignore = "\0"  # points that begin with this have a fault that never ends
         self.arrived: dict[str, dict[str, dict[str, None]]] = {centre.name: {} for centre in honest}
         self.expected: collections.Counter[str] = collections.Counter()
+        self.gb: GbCounty | None = None
+        self.burnt: set[Address] = set()  # what it may be told to burn
+        self.gb_owed: dict[Key, tuple[Name, dict[str, Any]]] = {}  # promised, and not yet looked for there
+        self.briefs: dict[Name, BriefEvent] = {}  # told over packed frames, and not in full yet
         machine.on_output = self._output
         for centre in honest:
             centre.on_record = self._recorder(centre)
@@ -109,6 +124,8 @@ class Observer:
         """A fire begins at a point of the site, whether or not anybody looks."""
         self.activations[point] += 1
         self.active.add(point)
+        if self.gb is not None:
+            self.burnt.add(self.gb.address_of(point))
 
     def core_started(self) -> None:
         for point in self.active:
@@ -117,7 +134,8 @@ class Observer:
 
     def excuse(self, lasts_s: float) -> None:
         """Something was done to it that it may speak of."""
-        self.excused_until_s = max(self.excused_until_s, self.world.now_s + lasts_s + EXCUSE_S)
+        speaks_s = LADDER_EXCUSE_S if any(link.modem for link in self.machine.config.links) else EXCUSE_S
+        self.excused_until_s = max(self.excused_until_s, self.world.now_s + lasts_s + speaks_s)
 
     def must_sound(self, point: str, after_s: float) -> None:
         """A fire settles `after_s` from now: the buzzer must be heard 10 ms later."""
@@ -141,9 +159,15 @@ class Observer:
 
         self.world.home.call_later(after_s + I4_S + 1e-6, heard)
 
-    def trouble(self, name: str, shows: Callable[[Any], bool], holds: Callable[[], bool] = lambda: True) -> Trouble:
+    def trouble(
+        self,
+        name: str,
+        shows: Callable[[Any], bool],
+        holds: Callable[[], bool] = lambda: True,
+        within_s: float = I5_S,
+    ) -> Trouble:
         """A fault begins that the site must show while it lasts."""
-        found = Trouble(name, self.world.now_s, shows, holds)
+        found = Trouble(name, self.world.now_s, shows, holds, within_s=within_s)
         self.troubles.append(found)
         return found
 
@@ -180,6 +204,8 @@ class Observer:
                 self.owed[name] = None
             elif not _same(taken[name], body):
                 self.fail("I1", f"{name} is another at the centre")
+        if self.gb is not None and (key := self.gb.key_of(body)) is not None:
+            self.gb_owed[key] = name, body
 
     def _recorder(self, centre: Centre) -> Callable[[str, str, int, dict[str, Any]], None]:
         taken = self.centres[centre.name]
@@ -194,6 +220,9 @@ class Observer:
                 return
             taken[name] = body
             self.counts["at centre"] += 1
+            if (brief := self.briefs.pop(name, None)) is not None:
+                self.counts["full after brief"] += 1
+                self._agrees(name, brief, body)
             self.note(f"{centre.name} has {stream}/{n} {body['kind']} {body['point']} {body['active']:d}")
             if (promised := self.accepted.get(name)) is not None and not _same(promised, body):
                 self.fail("I1", f"{name} is another at the centre")
@@ -205,6 +234,27 @@ class Observer:
                 self._ordered(centre.name, name, body)
 
         return record
+
+    def briefed(self, brief: Brief) -> None:
+        """A packed frame has been taken."""
+        stream = brief.priority.stream
+        for entry in brief.entries:
+            self.counts["briefs"] += isinstance(entry, BriefEvent)
+            self.counts["brief storms"] += isinstance(entry, Summary)
+            if not isinstance(entry, BriefEvent):
+                continue
+            name = (brief.epoch, stream, entry.n)
+            full = next((taken[name] for taken in self.centres.values() if name in taken), None)
+            if full is None:
+                self.briefs[name] = entry
+                self.note(f"brief {stream}/{entry.n} {entry.kind} {entry.point} {entry.active:d}")
+            else:
+                self._agrees(name, entry, full)
+
+    def _agrees(self, name: Name, entry: BriefEvent, full: dict[str, Any]) -> None:
+        told, is_so = (entry.kind, entry.point, entry.active), (full["kind"], full["point"], full["active"])
+        if told != is_so or entry.event_id not in ("", full["id"]):
+            self.fail("I2", f"{name} was told as {told} and is {is_so}")
 
     def _gap_keeper(self, centre: Centre) -> Callable[[str, str, int, int, str], None]:
         def gap(epoch: str, stream: str, first: int, last: int, why: str) -> None:
@@ -251,6 +301,8 @@ class Observer:
     def _look(self) -> None:
         """I5, and what is lit."""
         self.world.home.call_later(1.0, self._look)
+        if self.gb is not None:
+            self._look_at_gb(self.gb)
         core, now_s = self.machine.core, self.world.now_s
         if core is None:
             return
@@ -266,8 +318,25 @@ class Observer:
                 trouble.seen = True
                 self.counts["I5 seen"] += 1
                 self.note(f"seen {trouble.name} after {now_s - trouble.since_s:.1f} s")
-            elif now_s - max(trouble.since_s, self.machine.core_since_s) > I5_S:
+            elif now_s - max(trouble.since_s, self.machine.core_since_s) > trouble.within_s:
                 self.fail("I5", f"{trouble.name} since {trouble.since_s:.1f} is not shown on site")
+
+    def _look_at_gb(self, gb: GbCounty) -> None:
+        """I2 for a centre that is told states: nothing burns there that never burnt here."""
+        for address in gb.take():
+            if address not in self.burnt:
+                self.fail("I2", f"{address} burns at the GB centre and never did here")
+
+    def _check_gb(self, gb: GbCounty) -> None:
+        """I1 for it: what was promised has been told, as the unit, the component and the second it is of."""
+        self._look_at_gb(gb)
+        owed, self.gb_owed = self.gb_owed, {}
+        for key, (name, body) in owed.items():
+            if key in gb.heard:
+                self.counts["at GB centre"] += 1
+            elif name[1] == "alarm" or not self.disk_was_full:
+                what = f"{name[1]}/{name[2]} ({body['kind']} {body['point']} {body['active']:d})"
+                self.fail("I1", f"{what} is done with and was never told to the GB centre as {key}")
 
     def _lit(self) -> bool:
         if self.machine.gpio_broken is not None:
@@ -317,12 +386,21 @@ class Observer:
             for point, count in self.expected.items():
                 if len(points.get(point, ())) < count:
                     self.fail("I1", f"{point} burnt {count} times and {centre} heard of {len(points.get(point, ()))}")
+        if self.gb is not None:
+            self._check_gb(self.gb)
+        for name in list(self.briefs):
+            if name[0].startswith(MEMORY_PREFIX):
+                del self.briefs[name]  # its core has died with the full record of it, unless the journal took it in
+            else:
+                self.fail("I2", f"{name} was told in brief, and there is no such record")
 
     def wrong_lamps(self) -> str:
         """What is lit, sounds or is listed although all is well and a person has pressed the button."""
         core, now_s = self.machine.core, self.world.now_s
         if core is None:
             return "no core"
+        if self.gb is not None and (burns := self.gb.burns()):
+            return f"the GB centre believes that {burns[:3]} burn"
         listed = core.alarms.alarms()
         if any(alarm.point.startswith(self.ignore) for alarm in listed):
             return ""

@@ -14,22 +14,46 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_agent.config.model import Board, Bus, Config, Contact, Device, Gateway, Journal, Panel, Uplink, Zone
+from edge_agent.config.model import (
+    Board,
+    Bus,
+    Config,
+    Contact,
+    Device,
+    Gateway,
+    Journal,
+    Link,
+    Modem,
+    Panel,
+    Uplink,
+    Zone,
+)
 from edge_agent.core import Core
 from edge_agent.local_api import LocalClient
+from edge_agent.uplink.packed import read_key
 from simulators.modbus_slave import Slave, slave_like
-from tests.sim.county import Broker, Centre, Wan
-from tests.sim.hardware import Cable, SimPanel, SimSlaves
+from simulators.modem import ModemSim
+from tests.sim.county import Broker, Centre, PackedCounty
+from tests.sim.gb_county import PORT as GB_PORT
+from tests.sim.gb_county import GbCounty, gb_uplink
+from tests.sim.hardware import Cable, CablePort, SimPanel, SimSlaves
 from tests.sim.loop import World
-from tests.sim.machine import Machine
+from tests.sim.machine import EPOCH_WALL_NS, Machine
+from tests.sim.network import Network, Wan
 from tests.sim.observer import Observer, Violation
 
 GATEWAY = "ZG-SIM-0001"
 OUTPUTS = {"buzzer": 17, "fire_lamp": 27, "fault_lamp": 22, "link_lamp": 23}
 ACK, SILENCE = 5, 6
+MODEM_POWER, MODEM_PORT = 24, "/dev/modem1"
+NB_FAMILIES = ("bc95", "bc26", "sim7020")
+HOSTS = {"county": "127.0.0.1", "market": "127.0.0.2", "gb": "127.0.0.3"}
+PACKED_PORT = 5119
 CONTACT_LINES = (12, 13, 16, 18)
 DAY_S = 86_400.0
 REST_S = 600.0  # after the last fault of an incident all must be at rest within this
@@ -58,32 +82,91 @@ class Result:
 class Sim:
     """The world of one seed."""
 
-    def __init__(self, seed: int, *, skips: bool = True, kind: str | None = None, second: str | None = None) -> None:
-        """`kind` of site and `second` centre are drawn unless given."""
+    def __init__(
+        self,
+        seed: int,
+        *,
+        skips: bool = True,
+        kind: str | None = None,
+        second: str | None = None,
+        links: str | None = None,
+    ) -> None:
+        """`kind` of site, `second` centre and `links` are drawn unless given."""
         self.seed, self.skips = seed, skips
-        self.rng = random.Random(f"edge-agent {seed}")
+        self.rng = rng = random.Random(f"edge-agent {seed}")
         self.directory = Path(tempfile.mkdtemp(prefix="zg-sim-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
         self.world = World()
-        rng = self.rng
-        drawn = rng.choices(("contacts", "panel", "meters"), (5, 3, 2))[0]
-        self.kind = kind or drawn
-        drawn = rng.choices(("", "honest", "dead", "liar"), (5, 2, 2, 2))[0]
-        self.second = drawn if second is None else second
-        names = ["county"] + (["market"] if self.second else [])
-        self.wans = {name: Wan(self.world, random.Random(rng.getrandbits(64))) for name in names}
-        self.centres = {name: Centre(self.world, random.Random(rng.getrandbits(64)), name, GATEWAY) for name in names}
-        self.brokers = {
-            name: Broker(self.wans[name], random.Random(rng.getrandbits(64)), self.centres[name]) for name in names
-        }
-        if self.second == "dead":
-            self.wans["market"].mood = rng.choice(("cut", "refused", "down_lost"))
-        if self.second == "liar":
-            self.centres["market"].mood = "liar"
-        self.config = self._config(names)
-        self.machine = Machine(self.world, self.directory, self.config, self.brokers, rng.getrandbits(32))
+        self.kind = _drawn(rng, kind, contacts=5, panel=3, meters=2)
+        self.links = _drawn(rng, links, none=16, paths=2, modem=2)
+        if self.links == "none":
+            self.second = _drawn(rng, second, none=4, gb=3, honest=1, dead=1, liar=1)
+        else:
+            self.second = _drawn(rng, second, none=3, gb=1)
+        self.family = rng.choice(NB_FAMILIES)
+        self._make_counties(rng)
+        self.machine = Machine(
+            self.world,
+            self.directory,
+            self.config,
+            network=self.network,
+            brokers=self.brokers,
+            seed=rng.getrandbits(32),
+        )
         self.honest = ["county"] + (["market"] if self.second == "honest" else [])
+        self.owed_to = [*self.honest, *(["gb"] if self.gb is not None else [])]
         self.observer = Observer(self.machine, [self.centres[name] for name in self.honest])
+        self.observer.gb = self.gb
+        if self.packed is not None:
+            self.packed.on_brief = self.observer.briefed
         self.machine.on_core = self._core_started
+        self._wire_field()
+        self.modem = self._make_modem(random.Random(rng.getrandbits(64))) if self.links == "modem" else None
+        self.incidents = 0
+        self.end_s = 0.0
+        self.awake_s = 0.0
+        self.faults: dict[str, int] = {}
+        self.company: set[str] = set()  # the faults of the incident that runs
+        self.normal_sync = self.machine.disk.sync_s
+        self._doing: list[asyncio.Task[Any]] = []
+        self._stir = 0
+        self._stir_s = 0.0
+        if self.second in ("dead", "liar"):
+            self.observer.ignore = "uplink/market"
+
+    def _make_counties(self, rng: random.Random) -> None:
+        """The centres, and the ways to them. `ways` is what breaks as one: with [[link]]s a path, else the way to one centre."""
+        world, second = self.world, self.second
+        names = ["county"] + (["market"] if second in ("honest", "dead", "liar") else [])
+        self.centres = {name: Centre(world, random.Random(rng.getrandbits(64)), name, GATEWAY) for name in names}
+        self.brokers = {
+            name: Broker(world, random.Random(rng.getrandbits(64)), centre) for name, centre in self.centres.items()
+        }
+        key_file = self.directory / "packed.key"
+        key_file.write_text("5a" * 32, "ascii")
+        self.config = self._config(names, key_file)
+        self.gb: GbCounty | None = None
+        if second == "gb":
+            self.gb = GbCounty(world, random.Random(rng.getrandbits(64)), county_wall_ns(world), self.config)
+        self.packed: PackedCounty | None = None
+        network = self.network = Network(world)
+        self.ways: dict[str, list[Wan]] = {}
+        for name in [*names, *(["gb"] if self.gb is not None else [])]:
+            path = "" if self.links == "none" else "eth"
+            wan = network.wans[path, HOSTS[name]] = Wan(world, random.Random(rng.getrandbits(64)))
+            self.ways.setdefault(path or name, []).append(wan)
+        if self.gb is not None:
+            network.streams[HOSTS["gb"], GB_PORT] = self.gb.accept
+        if self.links != "none":
+            narrow = Wan(world, random.Random(rng.getrandbits(64)), latency_s=0.9)
+            network.wans["nb", HOSTS["county"]], self.ways["nb"] = narrow, [narrow]
+            self.packed = PackedCounty(self.centres["county"], read_key("5a" * 32))
+            network.ears[HOSTS["county"], PACKED_PORT] = self.packed.hear
+        if second == "dead":
+            self.ways["market"][0].mood = rng.choice(("cut", "refused", "down_lost"))
+        if second == "liar":
+            self.centres["market"].mood = "liar"
+
+    def _wire_field(self) -> None:
         self.panel: SimPanel | None = None
         self.slaves: SimSlaves | None = None
         if self.kind == "panel":
@@ -94,18 +177,45 @@ class Sim:
             units: list[Slave] = [slave_like(1, "acrel-aim-r100"), slave_like(2, "afd-xy16")]
             self.slaves = SimSlaves(self.world, cable, units)
         self.machine.wires = {line: number == 1 for number, line in enumerate(CONTACT_LINES)}
-        self.incidents = 0
-        self.end_s = 0.0
-        self.awake_s = 0.0
-        self.faults: dict[str, int] = {}
-        self.normal_sync = self.machine.disk.sync_s
-        self._doing: list[asyncio.Task[Any]] = []
-        self._stir = 0
-        self._stir_s = 0.0
-        if self.second in ("dead", "liar"):
-            self.observer.ignore = "uplink/market"
 
-    def _config(self, names: list[str]) -> Config:
+    def _make_modem(self, chance: random.Random) -> ModemSim:
+        """The simulated modem at a cable, its sockets on the simulated network, its supply at a line of the board."""
+        world, machine = self.world, self.machine
+        cable = machine.cables[MODEM_PORT] = Cable(world)
+
+        async def dial(kind: str, host: str, port: int) -> Any:
+            return await getattr(self.network, kind)(world.home, "nb", host, port)
+
+        modem = ModemSim(
+            self.family,
+            link=Path(MODEM_PORT),
+            chance=chance,
+            boot_s=3.0,
+            port=lambda path, on_bytes: CablePort(cable, on_bytes),
+            dial=dial,
+        )
+        modem.utc = lambda: datetime.fromtimestamp(county_wall_ns(world)() / 1e9, UTC)
+        supply = {"pin": True, "box": True}
+
+        def switch(name: str, on: bool) -> None:
+            before, supply[name] = all(supply.values()), on
+            if all(supply.values()) != before:
+                world.home.create_task(modem.power(not before))
+
+        watch = machine.on_output
+
+        def output(line: int, level: bool) -> None:
+            watch(line, level)
+            if line == MODEM_POWER:
+                self.observer.counts["modem power"] += level
+                switch("pin", not level)
+
+        machine.on_output = output
+        machine.on_power = partial(switch, "box")
+        world.home.create_task(modem.__aenter__())
+        return modem
+
+    def _config(self, names: list[str], key_file: Path) -> Config:
         contacts = tuple(
             Contact(
                 id=f"contact{number}",
@@ -115,9 +225,21 @@ class Sim:
             )
             for number, line in enumerate(CONTACT_LINES)
         )
+        packed: dict[str, Any] = (
+            {} if self.links == "none" else {"packed_port": PACKED_PORT, "packed_key_file": key_file}
+        )
+        uplinks = [
+            Uplink(id=name, host=HOSTS[name], mandatory=name == "county", **(packed if name == "county" else {}))
+            for name in names
+        ]
+        modem = Modem(port=MODEM_PORT, family=self.family, power_pin=True) if self.links == "modem" else None
         return Config(
             gateway=Gateway(id=GATEWAY, data_dir=self.directory / "disk" / "data", run_dir=self.directory / "run"),
-            board=Board(gpio="fake", outputs=OUTPUTS, buttons={"ack": ACK, "silence": SILENCE}),
+            board=Board(
+                gpio="fake",
+                outputs=OUTPUTS | ({"modem_power": MODEM_POWER} if modem is not None else {}),
+                buttons={"ack": ACK, "silence": SILENCE},
+            ),
             journal=Journal(vital_mb=16, bulk_mb=8, reserve_mb=1, telemetry_s=600.0),
             contacts=contacts,
             panels=(Panel(id="panel1", profile="gst-layer-bus", port="/dev/panel1"),) if self.kind == "panel" else (),
@@ -134,7 +256,10 @@ class Sim:
             if self.kind == "meters"
             else (),
             zones=(Zone(id="hall", points=("contact0", "contact2")),),
-            uplinks=tuple(Uplink(id=name, host="127.0.0.1", mandatory=name in ("county",)) for name in names),
+            uplinks=(*uplinks, *((gb_uplink(HOSTS["gb"]),) if self.second == "gb" else ())),
+            links=(Link(id="eth", kind="ethernet"), Link(id="nb", kind="nbiot", modem=modem))
+            if self.links != "none"
+            else (),
             profile_dirs=(),
         )
 
@@ -193,14 +318,33 @@ class Sim:
             self._stir, self._stir_s = stir, self.world.now_s
         if self.world.now_s - self._stir_s < SETTLED_S:
             return False
-        if any(connection.doubtful for wan in self.wans.values() for connection in wan.connections):
+        wans = self.network.wans.values()
+        if any(wan.busy for wan in wans) or self._asking():
             return False
         for _ in range(100):
             soon = self.world.timers[0][0] < self.world.now_s + 0.002 if self.world.timers else False
-            if not soon and not self._just_spoke() and not any(wan.under_way for wan in self.wans.values()):
+            if not (soon or self._just_spoke() or self._asking() or any(wan.under_way for wan in wans)):
                 return True
             await asyncio.sleep(0.003)
         return False
+
+    def _asking(self) -> bool:
+        """The uplink waits for an answer that no record is about: of a GB centre, over a path it tries, from its modem."""
+        uplink = self.machine.uplink
+        if uplink is None:
+            return True
+        for destination in uplink.destinations:
+            session: Any = destination._session
+            inner = getattr(session, "_inner", session)
+            if len(getattr(inner, "_exchanges", ())) or getattr(inner, "_open", None):
+                return True
+        for policy in uplink.paths._policies.values():
+            if policy._moving or any(
+                way.probe_at_s > policy._loop.time() + 1000 for way in policy.choice.states.values()
+            ):
+                return True
+        modems: Any = uplink.paths._modems.values()
+        return any(modem.port._pending is not None or modem._pumps for modem in modems)
 
     def _just_spoke(self) -> bool:
         """The uplink has told the core something a moment ago, and so would not say next that it is alive."""
@@ -219,11 +363,18 @@ class Sim:
         if core is None or uplink is None or not uplink.core.present:
             return False
         for destination in uplink.destinations:
-            if destination.id in self.honest:
+            if destination.id in self.owed_to:
                 if destination._session is None or destination.outbox.in_flight:
                     return False
                 if any(destination.outbox.pending(s.priority) for s in destination.outbox.streams()):
                     return False
+        for policy in uplink.paths._policies.values():  # every way is known to be there, and the best one is used
+            if policy.choice.current != policy.choice.rules[0].id:
+                return False
+            if not all(way.up and way.trusted(policy._loop.time()) for way in policy.choice.states.values()):
+                return False
+        if any(modem.snapshot()["troubles"] for modem in uplink.paths._modems.values()):
+            return False
         return not core.keeper.memory_alarms and self.world.now_s - machine.core_since_s > 20.0
 
     def restless(self) -> str:
@@ -235,9 +386,12 @@ class Sim:
             f"{d.id}/{s.epoch}/{s.priority.stream}": f"{s.done.count()} of {s.head}"
             for d in uplink.destinations
             for s in d.outbox.streams()
-            if d.id in self.honest and s.done.count() < s.head
+            if d.id in self.owed_to and s.done.count() < s.head
         }
-        return f"pending {waits}, memory {core.keeper.memory_alarms}, owed {list(self.observer.owed)[:5]}"
+        paths = {name: (p.choice.current, p.choice.states) for name, p in uplink.paths._policies.items()}
+        modems = [modem.snapshot() for modem in uplink.paths._modems.values()]
+        links = f"{paths} {modems} " if paths else ""
+        return f"{links}pending {waits}, memory {core.keeper.memory_alarms}, owed {list(self.observer.owed)[:5]}"
 
     # -- the story's tools -------------------------------------------------------------------------------------------
     async def lasting(self, seconds: float) -> None:
@@ -254,14 +408,26 @@ class Sim:
         while self._doing:
             await self._doing.pop()
 
-    async def until(self, condition: Callable[[], object], limit_s: float, *, quiet: bool = False) -> None:
+    @property
+    def path(self) -> str | None:
+        """The [[link]] that carries the county's session."""
+        uplink = self.machine.uplink
+        return uplink.paths._policies["county"].choice.current if uplink is not None else None
+
+    def wrong(self, invariant: str, what: str) -> None:
+        """An act has seen that an invariant does not hold."""
+        raise Violation(invariant, self.world.now_s, what)
+
+    async def until(
+        self, condition: Callable[[], object], limit_s: float, *, quiet: bool = False, why: str = ""
+    ) -> None:
         """Wait for a condition. It is a violation if it does not come, unless `quiet`."""
         until_s = self.world.now_s + limit_s
         while not condition():
             if self.world.now_s >= until_s:
                 if quiet:
                     return
-                raise Violation("I6", self.world.now_s, f"not within {limit_s:.0f} s")
+                self.wrong("I6", f"{why or 'something'}: not within {limit_s:.0f} s")
             await asyncio.sleep(0.5)
 
     # -- the run -----------------------------------------------------------------------------------------------------
@@ -273,6 +439,7 @@ class Sim:
         task = world.home.create_task(story(self))
         self.machine.power_on()
         day = 0.0
+        gc.freeze()  # the programs themselves
         gc.disable()  # what dies dies by its count; the rest is looked through between slices
         try:
             while world.now_s < end_s and observer.first is None and not task.done():
@@ -289,6 +456,8 @@ class Sim:
                 if not isinstance(fault, Violation):
                     raise fault  # type: ignore[misc]
                 observer.first = fault
+            if self.gb is not None:
+                self.faults |= {f"GB {name}": count for name, count in self.gb.menu.struck.items()}
             return Result(
                 seed=self.seed,
                 days=world.now_s / DAY_S,
@@ -306,8 +475,20 @@ class Sim:
             )
         finally:
             gc.enable()
+            gc.unfreeze()
             self.machine.remove()
             world.home.kill()
+
+
+def _drawn(rng: random.Random, given: str | None, **weights: int) -> str:
+    """One of the names, by its weight; drawn in any case, so that what is drawn later does not depend on it."""
+    drawn = rng.choices(list(weights), list(weights.values()))[0]
+    return drawn if given is None else given
+
+
+def county_wall_ns(world: World) -> Callable[[], int]:
+    """What time it is at a centre, whose clock is right."""
+    return lambda: EPOCH_WALL_NS + round(world.now_s * 1e9)
 
 
 def _is_rule(handle: asyncio.Handle) -> bool:

@@ -12,70 +12,31 @@ from functools import partial
 from typing import Any
 
 from edge_agent.model import Clock, Kind
-from simulators.modbus_slave import Fault as SlaveFault
+from simulators.centre.gb_faults import FAULTS as GB_FAULTS
+from tests.sim import wires
 from tests.sim.disk import CAPACITY, Fault
+from tests.sim.field import (
+    board_breaks,
+    closes,
+    leak,
+    panel_garbage,
+    panel_gone,
+    panel_reset,
+    panel_speaks,
+    push,
+    slave_fails,
+)
 from tests.sim.machine import BOOT_S, EPOCH_WALL_NS
-from tests.sim.observer import Violation
-from tests.sim.sim import ACK, CONTACT_LINES, DAY_S, REST_S, SILENCE, Sim
+from tests.sim.observer import Violation, source_down
+from tests.sim.sim import ACK, DAY_S, REST_S, SILENCE, Sim
 
-A_DAY = 1.0  # incidents
+A_DAY = 0.7  # incidents
 QUIET_WATCH_S = 15.0
-
-
-def source_down(source: str) -> Callable[[Any], bool]:
-    parent = source.partition("/")[0]  # with the uplink itself gone nobody can say which centre is not reached
-    return lambda alarm: alarm.active and alarm.kind is Kind.LINK and alarm.point in (source, parent, "delivery")
 
 
 def disk_alarm(alarm: Any) -> bool:
     """The journal says that it cannot, or the uplink that its ledger cannot."""
     return (alarm.kind is Kind.STORE and alarm.active) or alarm.point.startswith("uplink/ledger")
-
-
-# -- the network -----------------------------------------------------------------------------------------------------
-async def wan_mood(sim: Sim, rng: random.Random, mood: str, lasts_s: float | None = None) -> None:
-    """cut, one way, refused."""
-    wan = sim.wans["county"]
-    lasts_s = lasts_s or rng.choice((rng.uniform(1, 20), rng.uniform(20, 90), rng.uniform(130, 240)))
-    wan.mood = mood
-    trouble = sim.observer.trouble(f"county {mood}", source_down("uplink/county")) if lasts_s > 120 else None
-    await sim.lasting(lasts_s)
-    wan.mood = "ok"
-    if trouble is not None:
-        sim.observer.over(trouble)
-
-
-async def wan_once(sim: Sim, rng: random.Random, what: str) -> None:
-    """half_open, reset: what stands falls."""
-    for _ in range(rng.randint(1, 3)):
-        getattr(sim.wans["county"], what)()
-        await sim.lasting(rng.uniform(0.0, 30.0))
-
-
-async def lossy(sim: Sim, rng: random.Random, *, all_of_it: bool = False) -> None:
-    """Lost confirms, lost PUBACKs, duplicates."""
-    broker = sim.brokers["county"]
-    broker.lose_ack, broker.twice = rng.choice((0.3, 0.7, 1.0)), rng.choice((0.0, 0.5, 1.0))
-    if all_of_it:
-        broker.lose_ack = 1.0
-    broker.lose_puback = rng.choice((0.0, 0.5, 1.0))
-    await sim.lasting(rng.uniform(20, 90))
-    broker.lose_ack = broker.twice = broker.lose_puback = 0.0
-
-
-async def broker_restart(sim: Sim, rng: random.Random) -> None:
-    for _ in range(rng.randint(1, 3)):
-        sim.brokers["county"].restart(keeps_sessions=rng.random() < 0.5)
-        await sim.lasting(rng.uniform(0.5, 20))
-
-
-async def centre_mood(sim: Sim, rng: random.Random, mood: str) -> None:
-    """away: the broker keeps what comes; mute: stored, and no word of it."""
-    centre = sim.centres["county"]
-    centre.mood = mood
-    await sim.lasting(rng.uniform(10, 90))
-    centre.mood = "honest"
-    centre.work()
 
 
 # -- the disk and the power ------------------------------------------------------------------------------------------
@@ -185,174 +146,68 @@ async def clock_step(sim: Sim, rng: random.Random) -> None:
     machine.wall_offset_ns, machine.clock = (EPOCH_WALL_NS, Clock.SYNCED) if what == "1970" else (before_ns, before)
 
 
-# -- the field ---------------------------------------------------------------------------------------------------------
-async def board_breaks(sim: Sim, rng: random.Random) -> None:
-    lasts_s = rng.choice((rng.uniform(1, 10), rng.uniform(105, 130)))
-    sim.machine.break_board("io")
-    trouble = sim.observer.trouble(
-        "board", lambda alarm: alarm.active and alarm.point in ("board", "contacts", "buttons")
-    )
-    await sim.lasting(lasts_s)
-    sim.machine.break_board(None)
-    sim.observer.over(trouble)
-    await sim.lasting(8.0)
-
-
-async def panel_gone(sim: Sim, rng: random.Random) -> None:
-    """Its cable out, or it falls silent."""
-    assert sim.panel is not None
-    cable, lasts_s = sim.panel.cable, rng.choice((rng.uniform(1, 20), rng.uniform(140, 180)))
-    silent = rng.random() < 0.5
-    trouble = sim.observer.trouble("panel", source_down("panel1")) if lasts_s > 130 else None
-    if silent:
-        sim.panel.silent = True
-    else:
-        cable.unplug()
-    await sim.lasting(lasts_s)
-    sim.panel.silent = False
-    cable.plug()
-    if trouble is not None:
-        sim.observer.over(trouble)
-    await sim.lasting(8.0)
-
-
-async def panel_garbage(sim: Sim, rng: random.Random) -> None:
-    assert sim.panel is not None
-    for _ in range(rng.randint(1, 30)):
-        sim.panel.cable.say(rng.randbytes(rng.randint(1, 40)))
-        await sim.lasting(rng.uniform(0.0, 3.0))
-    await sim.lasting(65.0)
-
-
-async def slave_fails(sim: Sim, rng: random.Random) -> None:
-    """Dead, foreign, torn, late, refusing."""
-    assert sim.slaves is not None
-    unit = rng.choice((1, 2))
-    faults = (
-        SlaveFault(dead=True),
-        SlaveFault(unit=9),
-        SlaveFault(torn=2),
-        SlaveFault(bad_crc=True),
-        SlaveFault(latency_s=0.9),
-        SlaveFault(garbage=b"\xff\x00\x55"),
-        SlaveFault(trailing=b"\x00"),
-        SlaveFault(gap_s=0.4),
-    )
-    fault = rng.choice(faults)
-    sim.slaves.slaves[unit].fault = fault
-    lasts_s = rng.choice((rng.uniform(1, 30), 150.0))
-    shows = source_down("leak1" if unit == 1 else "arc1")
-    trouble = sim.observer.trouble(f"slave {unit}", shows) if lasts_s > 100 and fault.dead else None
-    await sim.lasting(lasts_s)
-    sim.slaves.slaves[unit].fault = SlaveFault()
-    if trouble is not None:
-        sim.observer.over(trouble)
-    await sim.lasting(35.0)
-
-
-# -- what the site itself does -------------------------------------------------------------------------------------------
-async def closes(sim: Sim, rng: random.Random) -> None:
-    """A contact leaves its normal position, with or without bouncing, and goes back."""
-    number = rng.randrange(len(CONTACT_LINES))
-    line, point = CONTACT_LINES[number], f"contact{number}"
-    if point in sim.observer.active:
-        return
-    normal = number == 1
-    sim.observer.activated(point)
-    for _ in range(rng.choice((0, 0, 3, 8))):
-        sim.machine.wire(line, not normal)
-        await asyncio.sleep(rng.uniform(0.001, 0.02))
-        sim.machine.wire(line, normal)
-        await asyncio.sleep(rng.uniform(0.001, 0.02))
-    sim.machine.wire(line, not normal)
-    sim.observer.must_sound(point, 0.05)
-    await asyncio.sleep(rng.uniform(0.7, 30.0))
-    sim.machine.wire(line, normal)
-    await asyncio.sleep(0.7)  # its way back has settled
-    sim.observer.active.discard(point)
-
-
-async def panel_speaks(sim: Sim, rng: random.Random, lines: int = 1) -> None:
-    assert sim.panel is not None
-    for _ in range(lines):
-        address = (
-            f"{rng.randint(1, 3):03d}{rng.randint(1, 200):03d}" if lines == 1 else f"{rng.randint(100000, 999999)}"
-        )
-        point = f"panel1/{address}"
-        event = rng.choice(("fire", "fire", "fire_manual", "fault", "feedback")) if lines == 1 else "fire"
-        if event.startswith("fire"):
-            sim.observer.activated(point)
-        else:
-            sim.observer.excuse(0.0)
-        sim.panel.event(event, address)
-        if event.startswith("fire") and sim.panel.cable.port is not None and lines == 1:
-            sim.observer.must_sound(point, 0.0)
-        await asyncio.sleep(rng.uniform(0.5, 5.0) if lines == 1 else 0.12)
-    await asyncio.sleep(2.0)
-
-
-async def panel_reset(sim: Sim) -> None:
-    assert sim.panel is not None
-    sim.panel.event("reset")
-    for point in [point for point in sim.observer.active if point.startswith("panel1/")]:
-        sim.observer.active.discard(point)
-    await asyncio.sleep(2.0)
-
-
-async def leak(sim: Sim, rng: random.Random) -> None:
-    """The residual current rises over its limit, and falls again."""
-    assert sim.slaves is not None
-    number = rng.randrange(4)
-    register, point = 0x4A + number, f"leak1/residual_{number + 1}_ma"
-    if point in sim.observer.active:
-        return
-    holding = sim.slaves.slaves[1].holding
-    before, holding[register] = holding[register], 900
-    sim.observer.activated(point)
-    await sim.lasting(rng.uniform(25, 60))
-    holding[register] = before
-    await sim.lasting(75.0)  # it has to stay low for a minute
-    sim.observer.active.discard(point)
-
-
-async def push(sim: Sim, line: int) -> None:
-    await asyncio.sleep(0.2)
-    sim.machine.wire(line, True)
-    await asyncio.sleep(0.1)
-    sim.machine.wire(line, False)
-
-
 # -- the whole -------------------------------------------------------------------------------------------------------------
 Act = Callable[[Sim, random.Random], Awaitable[None]]
 CATALOGUE: dict[str, tuple[int, Act]] = {
-    "cut": (3, lambda sim, rng: wan_mood(sim, rng, "cut")),
-    "up lost": (2, lambda sim, rng: wan_mood(sim, rng, "up_lost")),
-    "down lost": (2, lambda sim, rng: wan_mood(sim, rng, "down_lost")),
-    "refused": (1, lambda sim, rng: wan_mood(sim, rng, "refused")),
-    "half open": (2, lambda sim, rng: wan_once(sim, rng, "half_open")),
-    "reset": (2, lambda sim, rng: wan_once(sim, rng, "reset")),
-    "lossy": (3, lossy),
-    "broker": (3, broker_restart),
-    "centre away": (2, lambda sim, rng: centre_mood(sim, rng, "away")),
-    "centre mute": (2, lambda sim, rng: centre_mood(sim, rng, "mute")),
+    "cut": (3, partial(wires.wan_mood, mood="cut")),
+    "up lost": (2, partial(wires.wan_mood, mood="up_lost")),
+    "down lost": (2, partial(wires.wan_mood, mood="down_lost")),
+    "refused": (1, partial(wires.wan_mood, mood="refused")),
+    "half open": (2, partial(wires.wan_once, what="half_open")),
+    "reset": (2, partial(wires.wan_once, what="reset")),
+    "lossy": (3, wires.lossy),
+    "broker": (3, wires.broker_restart),
+    "centre away": (2, partial(wires.centre_mood, mood="away")),
+    "centre mute": (2, partial(wires.centre_mood, mood="mute")),
     "power": (8, power),
-    "EIO": (3, lambda sim, rng: disk_fails(sim, rng, errno.EIO)),
-    "ENOSPC": (2, lambda sim, rng: disk_fails(sim, rng, errno.ENOSPC)),
-    "EROFS": (2, lambda sim, rng: disk_fails(sim, rng, errno.EROFS)),
+    "EIO": (3, partial(disk_fails, code=errno.EIO)),
+    "ENOSPC": (2, partial(disk_fails, code=errno.ENOSPC)),
+    "EROFS": (2, partial(disk_fails, code=errno.EROFS)),
     "full": (2, disk_full),
     "slow": (4, slow_disk),
-    "kill core": (3, lambda sim, rng: kill(sim, rng, "core")),
-    "kill uplink": (3, lambda sim, rng: kill(sim, rng, "uplink")),
+    "kill core": (3, partial(kill, who="core")),
+    "kill uplink": (3, partial(kill, who="uplink")),
     "uplink gone": (1, uplink_gone),
     "clock": (3, clock_step),
     "board": (1, board_breaks),
 }
-OF_SITE: dict[str, dict[str, tuple[int, Act]]] = {
-    "contacts": {},
-    "panel": {"panel gone": (3, panel_gone), "panel garbage": (2, panel_garbage)},
-    "meters": {"slave": (5, slave_fails)},
+PATHS: dict[str, tuple[int, Act]] = {
+    "fail over": (8, wires.fail_over),
+    "path gone": (3, partial(wires.wan_mood, mood="gone")),
+    "NB-IoT poor": (4, wires.narrow_poor),
+    "all ways cut": (2, wires.all_cut),
 }
-MOODS = ("cut", "up lost", "down lost", "refused")  # of one network, which has one at a time
+OF_SITE: dict[str, dict[str, tuple[int, Act]]] = {  # by kind of site, links and second centre
+    "panel": {
+        "panel gone": (3, panel_gone),
+        "panel garbage": (2, panel_garbage),
+        "storm of 50": (3, partial(panel_speaks, lines=50)),
+        "storm of 1000": (2, partial(panel_speaks, lines=1000)),
+    },
+    "meters": {"slave": (5, slave_fails)},
+    "paths": PATHS,
+    "modem": PATHS
+    | {
+        "modem SIM": (4, wires.modem_sim_card),
+        "modem network": (4, wires.modem_network),
+        "modem hung": (4, partial(wires.modem_wedged, mood="hung")),
+        "modem deaf": (3, partial(wires.modem_wedged, mood="deaf")),
+        "modem talk": (4, wires.modem_talks),
+        "modem stumbles": (4, wires.modem_stumbles),
+    },
+    "gb": {"GB centre errs": (12, wires.gb_errs), "GB centre asks": (3, wires.gb_asks)},
+}
+FAULTS = {*CATALOGUE, *(name for acts in OF_SITE.values() for name in acts), *(f"GB {name}" for name in GB_FAULTS)}
+ENOUGH = 200 * 7  # days in which each of them must have come
+MOODS = ("cut", "up lost", "down lost", "refused", *PATHS)  # of one network, which has one at a time
+WEDGED = (
+    "modem SIM",
+    "modem network",
+    "modem hung",
+    "modem deaf",
+    "fail over",
+)  # each waits for what the others keep away
+PANEL = ("panel gone", "panel garbage", "storm of 50", "storm of 1000")  # a panel that speaks is not gone
 STOP = ("power", "kill core", "kill uplink")  # two of them at once would take each other's operation
 
 
@@ -383,14 +238,21 @@ async def incident(sim: Sim, rng: random.Random, *, acts: Sequence[Act] | None =
 
 
 def draw_faults(sim: Sim, rng: random.Random) -> None:
-    """None (fires alone) to three, never two that stop a process."""
-    catalogue = CATALOGUE | OF_SITE[sim.kind]
-    how_many = rng.choice((0, 1, 1, 2, 2, 3))
+    """None (fires alone) to three, never two that stop a process, or that hide from each other what they wait for."""
+    catalogue = dict(CATALOGUE)
+    for trait in (sim.kind, sim.links, sim.second):
+        catalogue |= OF_SITE.get(trait, {})
+    if sim.second == "gb":
+        catalogue.pop("storm of 1000", None)  # seven seconds of work, and its centre takes one frame at a time anyhow
+    how_many = rng.choice((0, 1, 1, 2, 2, 2, 3, 3))
     names = [rng.choices(list(catalogue), [weight for weight, _ in catalogue.values()])[0] for _ in range(how_many)]
-    for alike in (MOODS, STOP):
+    for alike in (MOODS, STOP, WEDGED, PANEL):
         if sum(name in alike for name in names) > 1:
             names = [name for name in names if name not in alike] + [next(name for name in names if name in alike)]
     names = list(dict.fromkeys(names))
+    if "fail over" in names and rng.random() < 0.5:
+        names = ["fail over"]
+    sim.company = set(names)
     sim.observer.note(f"incident {sim.incidents}: {', '.join(names)}")
     for name in names:
         sim.faults[name] = sim.faults.get(name, 0) + 1
@@ -399,14 +261,13 @@ def draw_faults(sim: Sim, rng: random.Random) -> None:
 
 def stimulus(sim: Sim, rng: random.Random) -> Act:
     if sim.kind == "panel" and rng.random() < 0.6:
-        lines = 1000 if rng.random() < 0.004 else 50 if rng.random() < 0.05 else 1
-        return lambda sim, rng: panel_speaks(sim, rng, lines)
+        return panel_speaks
     if sim.kind == "meters" and rng.random() < 0.3:
         return leak
     roll = rng.random()
     if roll < 0.1:
-        return lambda sim, rng: push(sim, ACK)
-    return (lambda sim, rng: push(sim, SILENCE)) if roll < 0.15 else closes
+        return partial(push, line=ACK)
+    return partial(push, line=SILENCE) if roll < 0.15 else closes
 
 
 async def delayed(wait_s: float, act: Act, sim: Sim, rng: random.Random) -> None:
@@ -425,7 +286,7 @@ async def rest(sim: Sim) -> None:
     if not sim.at_rest():
         raise Violation("I6", world.now_s, f"not at rest {REST_S:.0f} s after the last fault: {sim.restless()}")
     for _ in range(6):
-        await push(sim, ACK)
+        await push(sim, line=ACK)
         before = observer.counts["again"]
         await asyncio.sleep(QUIET_WATCH_S)
         talk = observer.counts["again"] - before

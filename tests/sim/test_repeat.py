@@ -27,7 +27,7 @@ def digest(seed: int, hash_seed: str) -> str:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seed", [2, 6])
+@pytest.mark.parametrize("seed", [6, 24])  # a GB/T 26875.3 centre; and one beside paths with a modem
 def test_a_seed_gives_the_same_run_in_every_process(seed: int) -> None:
     first, second = digest(seed, "1"), digest(seed, "2")
     assert first == second

@@ -40,9 +40,18 @@ class ModemPath(NetworkPath, Protocol):
 
 
 def modem_path(
-    link: Link, *, data_dir: Path, ask: Ask, report: Report, wall_ns: Callable[[], int | None] = lambda: None
+    link: Link,
+    *,
+    data_dir: Path,
+    ask: Ask,
+    report: Report,
+    wall_ns: Callable[[], int | None] = lambda: None,
+    driver: Callable[..., ModemPath] | None = None,
 ) -> ModemPath:
-    """The path of a link that has `modem`. `wall_ns`: what we believe the time is; None while unset."""
+    """The path of a link that has `modem`. `wall_ns`: what we believe the time is; None while unset.
+
+    `driver` makes the one of an AT port; None: edge_agent.uplink.modem.driver.Modem.
+    """
     assert link.modem is not None
     hooks = Hooks(
         power=lambda: cycle_power(ask, link.id),
@@ -56,9 +65,11 @@ def modem_path(
         from edge_agent.uplink.modem.manager import ManagedModem  # its D-Bus library only where it is used
 
         return ManagedModem(link, hooks=hooks, ladder=ladder_of(link), pin=pin)
-    from edge_agent.uplink.modem.driver import Modem  # a site without a modem loads none of this
+    if driver is None:
+        from edge_agent.uplink.modem.driver import Modem  # a site without a modem loads none of this
 
-    return Modem(link, hooks=hooks, ladder=ladder_of(link), pin=pin)
+        driver = Modem
+    return driver(link, hooks=hooks, ladder=ladder_of(link), pin=pin)
 
 
 def ladder_of(link: Link) -> Ladder:

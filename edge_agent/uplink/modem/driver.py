@@ -10,6 +10,7 @@ import logging
 import re
 import socket
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
@@ -38,6 +39,8 @@ SIM_ABSENT: Final = frozenset({"cme_10"})
 SIM_BUSY: Final = frozenset({"cme_14"})  # 20 s after a cold start it is usual
 OUR_CONTEXTS: Final = (None, 0, 1)  # None: a detach, which takes all of them
 MODEM_SOCKETS_MAX: Final = 16  # more than any family has
+OpenPort = Callable[..., SerialLink]
+MakePair = Callable[[str], tuple[socket.socket, socket.socket]]  # of edge_agent.uplink.modem.pump.pair
 SILENT_TIMES: Final = 3  # commands in a row without an answer: the modem is not there
 
 
@@ -73,7 +76,15 @@ class Modem:
     """One modem on `link.modem.port`; a `Path` (edge_agent.uplink.path). Run it for ever."""
 
     def __init__(
-        self, link: Link, *, hooks: Hooks, ladder: Ladder, pin: PinMemory, timing: Timing | None = None
+        self,
+        link: Link,
+        *,
+        hooks: Hooks,
+        ladder: Ladder,
+        pin: PinMemory,
+        timing: Timing | None = None,
+        open_port: OpenPort = SerialLink,
+        make_pair: MakePair = pair,
     ) -> None:
         assert link.modem is not None
         self.id, self.kind = link.id, link.kind
@@ -82,7 +93,8 @@ class Modem:
         self.timing = timing or Timing()
         self.family: Family | None = FAMILIES.get(self.settings.family)
         baud = self.settings.baud or (self.family.baud if self.family is not None else 115200)
-        self.serial = SerialLink(str(self.settings.port), baud=baud)
+        self.serial = open_port(str(self.settings.port), baud=baud)
+        self._make_pair = make_pair
         self.port = AtPort(self.serial, on_urc=self._urc)
         self.port.answer_s = self.timing.command_s
         self.seen = _Seen()
@@ -424,7 +436,7 @@ class Modem:
                 if fault.reason == "modem_sockets_leaked":
                     self.health.note("modem_sockets_leaked")
                 raise
-            theirs, ours = pair(kind)
+            theirs, ours = self._make_pair(kind)
             pump = self._pumps[number] = Pump(
                 sockets, number, kind, ours=ours, counts=self.counts, pace=self.timing.pace
             )
