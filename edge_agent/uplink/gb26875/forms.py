@@ -138,7 +138,9 @@ MEMBERS_MAX: Final = 20_000  # what the core holds at most
 
 Key = tuple[object, ...]
 Member = tuple[str, str]  # point, kind
-Stamp = tuple[str, int]  # epoch and n of a record; within a kind they follow each other
+Stamp = tuple[
+    str, int, int
+]  # boot, its clock in ns, and n: not n alone, for what waited in memory gets its number late
 
 
 class Conditions:
@@ -149,10 +151,18 @@ class Conditions:
         self._newest: dict[Member, Stamp] = {}
         self._complete = False  # a snapshot said all there is
 
-    def snapshot(self, members: Iterable[tuple[Key, Member]], *, complete: bool) -> None:
-        """What the core says is active now. `complete`: and nothing else is."""
-        self._active, self._newest, self._complete = {}, {}, complete
-        for key, member in members:
+    def snapshot(
+        self, members: Iterable[tuple[Key, Member]], *, complete: bool, since: tuple[str, int] = ("", 0)
+    ) -> None:
+        """What the core says is active now. `complete`: and nothing else is.
+
+        Records from `since` on (boot, ns) are believed before it: they may have come while it was on its way.
+        """
+        boot, since_ns = since
+        fresh = {member: stamp for member, stamp in self._newest.items() if stamp[0] == boot and stamp[1] >= since_ns}
+        known = [(key, member) for key, here in self._active.items() for member in here if member in fresh]
+        self._active, self._newest, self._complete = {}, fresh, complete
+        for key, member in [*known, *((key, member) for key, member in members if member not in fresh)]:
             self._active.setdefault(key, {})[member] = None
 
     def now(self, key: Key) -> frozenset[Member]:
@@ -170,7 +180,7 @@ class Conditions:
         A replayed one changes it only where nothing newer is known.
         """
         newest = self._newest.get(member)
-        older = (replay and self._complete) or (newest is not None and newest[0] == stamp[0] and newest[1] > stamp[1])
+        older = (replay and self._complete) or (newest is not None and newest[0] == stamp[0] and newest[1:] > stamp[1:])
         here = self.now(key)
         then = here | {member} if active else here - {member}
         if not older:

@@ -36,6 +36,7 @@ from edge_agent.uplink.gb26875.forms import (
     Happened,
     Key,
     Member,
+    Stamp,
     component_status,
     device_status,
     form_of,
@@ -47,6 +48,7 @@ from edge_agent.uplink.gb26875.places import PANEL_COMPONENT, Place, Places
 log = logging.getLogger("edge.gb26875")
 
 DEVICE: Final = ("device",)  # the key of the gateway's own conditions
+SNAPSHOT_AGE_NS: Final = 5 * 10**9  # older than this is no answer of the core
 VALUES_OUT_MAX: Final = 1000  # values known to be out of range
 
 Notice = Callable[..., None]  # (what, **params): for people
@@ -182,14 +184,16 @@ class Writer:
             return _Entry(n)
         if form is Form.FACILITY_OPERATION and not place.is_of_facility:
             return _Entry(n)  # somebody acknowledged a fault of the gateway itself
-        member, stamp = (event.point, event.kind), (f"{batch.epoch}/{batch.priority.stream}", n)
+        member, stamp = (event.point, event.kind), stamp_of(record.get("at"), n)
         if form is Form.DEVICE_OPERATION:
             return _Entry(n, 24, [DeviceOperation(operation_flags(event, form), _operator(told), at)])
         if form is Form.FACILITY_OPERATION:
             return _Entry(n, 4, [FacilityOperation(*place.system, operation_flags(event, form), _operator(told), at)])
         key: Key = {Form.DEVICE: DEVICE, Form.SYSTEM: place.system}.get(form, place.key)
         conditions = self._own if form is Form.DEVICE else self._conditions
-        then = conditions.feed(key, member, event.active and event.kind != "boot", stamp, replay=batch.replay)
+        # What an earlier boot saw is the past, also where its file could be read only after the connection was made.
+        past = batch.replay or stamp[0] not in ("", self._now().boot_id)
+        then = conditions.feed(key, member, event.active and event.kind != "boot", stamp, replay=past)
         status = self._status(form, place, then)
         self._shown[key] = Shown(key, form, place, status)
         if event.active or self.dialect.recovery == "bit" or event.kind == "boot":
@@ -365,8 +369,10 @@ class Writer:
         members, own, places = self._active(snapshot)
         loud, shown = snapshot.get("points_loud"), snapshot.get("points")
         complete = isinstance(shown, list) and loud == len(shown)
-        self._conditions.snapshot(members, complete=complete)
-        self._own.snapshot(own, complete=complete)
+        now = self._now()
+        since = now.boot_id, now.mono_ns - SNAPSHOT_AGE_NS
+        self._conditions.snapshot(members, complete=complete, since=since)
+        self._own.snapshot(own, complete=complete, since=since)
         return places
 
     def _active(
@@ -468,6 +474,13 @@ def _active_of(snapshot: Mapping[str, object]) -> Iterator[tuple[Happened, str]]
 def _operator(told: Mapping[str, object]) -> int:
     number = told.get("operator")
     return number if type(number) is int and 0 <= number <= 255 else 0
+
+
+def stamp_of(at: object, n: int) -> Stamp:
+    """What tells which of two records of a member is the newer one."""
+    if not isinstance(at, Mapping) or type(at.get("mono_ns")) is not int:
+        return "", 0, n
+    return str(at.get("boot", "")), at["mono_ns"], n
 
 
 def time_of(at: object) -> Time:

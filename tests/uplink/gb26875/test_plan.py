@@ -38,8 +38,8 @@ KNOWN = [
 
 
 def event(kind: Kind, point: str = "panel1/1-027", active: bool = True, **more: object) -> bytes:
-    told: dict[str, object] = {"source": point.partition("/")[0], "name": "一层走道", **more}
-    return encode_event(Event(id=f"e-{kind}-{point}-{active}", kind=kind, point=point, active=active, at=NOW, **told))  # type: ignore[arg-type]
+    told: dict[str, object] = {"source": point.partition("/")[0], "name": "一层走道", "at": NOW, **more}
+    return encode_event(Event(id=f"e-{kind}-{point}-{active}", kind=kind, point=point, active=active, **told))  # type: ignore[arg-type]
 
 
 def batch(
@@ -227,6 +227,29 @@ def test_a_component_the_centre_took_for_burning_is_shown_at_the_next_connection
     assert [item.status for item in decode_adu(quiet.adu).objects] == [1]  # type: ignore[union-attr]
     made.taken(quiet.shown)
     assert [decode_adu(told.adu).type for told in made.present(nothing)] == [1]
+
+
+def test_a_fire_that_waited_in_memory_and_is_numbered_behind_its_end_does_not_burn_again() -> None:
+    made = writer()
+    began, ended = replace(NOW, mono_ns=10), replace(NOW, mono_ns=20)
+    assert statuses(made.write(batch([event(Kind.FIRE, active=False, at=ended)]))) == [1]
+    assert statuses(made.write(batch([event(Kind.FIRE, at=began)], first=2))) == [0b11, 1], "and the present follows"
+
+
+def test_a_fire_of_an_earlier_boot_does_not_burn_again_after_a_snapshot() -> None:
+    """Its file could not be read when the connection was made, so that its records are no replay."""
+    made = writer()
+    made.present({"alarms": [], "points": [], "points_loud": 0})
+    assert statuses(made.write(batch([event(Kind.FIRE, at=replace(NOW, boot_id="before"))]))) == [0b11, 1]
+
+
+def test_a_fire_that_ended_while_the_snapshot_was_on_its_way_does_not_burn_again() -> None:
+    made = writer()
+    alarm = {"kind": "fire", "point": "panel1/1-027", "source": "panel1", "state": "active", "name": ""}
+    made.write(batch([event(Kind.FIRE)]))
+    assert statuses(made.write(batch([event(Kind.FIRE, active=False)], first=2))) == [1]
+    shown = [decode_adu(told.adu) for told in made.present({"alarms": [alarm], "points": [], "points_loud": 0})]
+    assert [item.status for adu in shown if adu.type == 2 for item in adu.objects] == [1]  # type: ignore[union-attr]
 
 
 def test_fires_come_first_in_a_snapshot() -> None:
