@@ -218,8 +218,13 @@ class AlarmMachine:
             if piece is None:
                 continue
             if key.startswith("aa:") and (alarm := read_alarm(piece)) is not None and alarm.key not in self._alarms:
+                if alarm.id.isdigit():
+                    self._count = max(self._count, int(alarm.id))  # the count may be of a boot that could not read this
+                if taken := alarm.id in self._by_id:
+                    self._count += 1
+                    alarm = replace(alarm, id=str(self._count))
                 self._by_id[alarm.id] = alarm.key
-                self._put(alarm, latch=False)
+                self._put(alarm, latch=taken)
             elif key == "af":
                 self._first = read_alarm(piece)
             elif key == "an" and isinstance(count := piece.get("count"), int):

@@ -415,6 +415,27 @@ def restart(site: Site, kept: Kept, zones: Sequence[Zone], boot: str | None = No
     return again
 
 
+@pytest.mark.parametrize("when", ["before it raised its own", "after"])
+def test_an_alarm_of_a_boot_that_could_not_be_read_can_be_acknowledged_beside_those_raised_since(when: str) -> None:
+    """The count of a boot on a dead medium begins anew: two alarms had one number, and the button saw only one of them."""
+    before, kept = Site(uplinks=["county"]), Kept()
+    before.say("fault", "p1/1")
+    before.say("fire", "p1/2")
+    kept.write(before)
+    kept.pieces["an"] = b'{"count":0}'
+    again = Site(boot="boot2", uplinks=["county"])
+    if when == "after":
+        again.say("fault", "p1/7")
+        again.say("fault", "p1/8")
+    again.machine.restore(kept.pieces, again.instant(again.now_ns))
+    if when != "after":
+        again.say("fault", "p1/7")
+        again.say("fault", "p1/8")
+    assert len({alarm.id for alarm in again.machine.alarms()}) == 4
+    again.ack()
+    assert set(again.states().values()) == {"acknowledged"}
+
+
 points = st.sampled_from(["p1/3-1", "p1/3-2", "p1/4-1", "p2/1"])
 kinds = st.sampled_from(["fire", "fire_manual", "fault", "link", "unknown", "prealarm"])
 steps = st.one_of(
