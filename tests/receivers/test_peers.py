@@ -12,9 +12,9 @@ import pytest
 from edge_agent.config.model import Receiver, ReceiverDevice
 from edge_agent.model import Kind
 from simulators import peers
+from simulators.ports import free_port
 from simulators.pty_line import PtyLine
 from tests.core.house import House, Site
-from tests.receivers.bench import free_port
 from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
