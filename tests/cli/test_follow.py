@@ -19,7 +19,9 @@ class Follower:
     """`edge-agent events --follow --json` in a process of its own, its lines as they come."""
 
     def __init__(self, args: list[str], environ: dict[str, str]) -> None:
-        self.child = subprocess.Popen(args, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # A shell's background job ignores the signal that we send in the end, and hands that on to us and to our children.
+        asked = ("env", "--default-signal=INT", *args)
+        self.child = subprocess.Popen(asked, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._lines: Queue[bytes] = Queue()
         self._thread = Thread(target=self._read)
         self._thread.start()
