@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_agent.config.check import is_loopback
+from edge_agent.config.check.hosts import is_loopback
 from edge_agent.config.findings import Finding
 from edge_agent.config.keys import FORMS
 from edge_agent.config.load import load

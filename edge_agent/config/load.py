@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.config import check
+from edge_agent.config.check import check_all, machine
 from edge_agent.config.findings import Finding, Findings, Origin
 from edge_agent.config.loaded import PROFILE_DIRS, Loaded
 from edge_agent.config.model import Config
@@ -53,13 +53,13 @@ def load(
     sources = [read(file, findings) for file in _files(directory_or_file, findings)]
     site = _checked(sources, findings)
     if profiles is not None:
-        check.check_profiles(site, profiles(), unsound)
+        machine.check_profiles(site, profiles(), unsound)
     if check_ports:
-        check.check_serial_ports(site)
-        check.check_listening(site)
+        machine.check_serial_ports(site)
+        machine.check_listening(site)
     if check_tls:
-        check.check_tls_files(site)
-        check.check_receiver_keys(site)
+        machine.check_tls_files(site)
+        machine.check_receiver_keys(site)
     return _loaded(site, sources, findings, directory_or_file)
 
 
@@ -72,7 +72,7 @@ def load_contents(contents: Iterable[Content]) -> Loaded:
 
 def _checked(sources: Sequence[Source], findings: Findings) -> Site:
     site = Site(sources, findings)
-    check.check_all(site)
+    check_all(site)
     return site
 
 

@@ -1,0 +1,29 @@
+"""Cameras: how each gives a picture, and a centre that takes them."""
+
+from edge_agent.config.site import Site
+
+
+def check_cameras(site: Site) -> None:
+    """Every camera has what its method needs, and some centre takes pictures."""
+    cameras = site.items("camera")
+    for camera in cameras:
+        table, method = site.table(camera), camera.values.get("method", "onvif")
+        if method != "onvif" and "path" not in table:
+            site.error("camera_path", camera, "method", method=method)
+        unused = {"onvif": ("path",), "http": ("profile",), "rtsp": ("profile", "tls", "basic")}[method]
+        for key in unused:
+            if camera.values.get(key):
+                site.warning("not_used", camera, key, name=key, why="method")
+        if camera.values.get("tls") and "ca_file" not in table:
+            site.error("half_pair", camera, "tls", name="tls", other="ca_file")
+        before = camera.values.get("before_path", "")
+        if before and "{start}" not in before:
+            site.error("camera_before", camera, "before_path")
+        if "credentials_file" not in table:
+            site.warning("camera_no_login", camera)
+    takes = [uplink for uplink in site.items("uplink") if "media" in uplink.values.get("streams", ())]
+    if cameras and not takes and not site.is_broken:
+        site.warning("camera_no_centre", cameras[0])
+    for uplink in takes:
+        if uplink.values.get("protocol") == "gb26875":
+            site.error("gb_no_media", uplink, "streams")
