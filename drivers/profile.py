@@ -27,7 +27,8 @@ KINDS: Final[Mapping[str, str]] = {
     "mqtt": "drivers.mqtt_profile",
     "panel": "drivers.panel_profile",
 }
-EVIDENCE: Final = ("captured", "document", "unproven")
+TEMPLATE: Final = "template"  # a shape to fill in: its numbers are made up, and no site may use it
+EVIDENCE: Final = ("captured", "document", "unproven", TEMPLATE)
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FRAMING: Final = re.compile(r"[5-8][NEOMS][12]")
 FIRE_KINDS: Final = frozenset({"fire", "fire_manual"})
@@ -101,7 +102,7 @@ class Profile:
 
     @property
     def evidence(self) -> str:
-        """What the profile stands on: captured, document or unproven."""
+        """What the profile stands on: captured, document, unproven, or nothing at all: template."""
         return str(self.data.get("evidence", "unproven"))
 
     @property
@@ -157,6 +158,12 @@ class Profiles:
             )
         return self._read[name]
 
+    def for_site(self, name: str) -> Profile:
+        """The profile `name`, to watch something with. Raises ProfileError: like get, template, still_template."""
+        profile = self.get(name)
+        require_facts(profile)
+        return profile
+
     def list(self) -> "list[Profile]":
         """All that can be read; the others are in `broken`."""
         found = []
@@ -189,6 +196,16 @@ def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
 def check(profile: Profile) -> list[ProfileFinding]:
     """Everything wrong or remarkable about a profile, all at once: keys, values, meaning, examples, counter-examples."""
     return [*_check_head(profile), *_kind(profile).check(profile)]
+
+
+def require_facts(profile: Profile) -> None:
+    """Raise ProfileError for one whose numbers are made up: template, or still_template where only the word was changed."""
+    from drivers.profile_template import standing  # loaded when asked: few sites have a profile of their own
+
+    if profile.evidence == TEMPLATE:
+        raise ProfileError("template", profile=profile.name)
+    if profile.site and (found := standing(profile)) is not None and not found.filled_in:
+        raise ProfileError("still_template", profile=profile.name, template=found.template)
 
 
 def _kind(profile: Profile) -> ModuleType:
@@ -270,8 +287,22 @@ def _check_head(profile: Profile) -> list[ProfileFinding]:
     evidence = profile.data.get("evidence")
     if evidence not in EVIDENCE:
         findings.append(ProfileFinding("bad_evidence", {"found": str(evidence), "known": ", ".join(EVIDENCE)}))
-    elif evidence == "unproven":
-        findings.append(ProfileFinding("unproven", {}, "warning"))
+    elif evidence in ("unproven", TEMPLATE):
+        findings.append(ProfileFinding(str(evidence), {"profile": profile.name}, "warning"))
+    if profile.site and evidence != TEMPLATE:
+        findings += _check_filled_in(profile)
     if not profile.data.get("source"):
         findings.append(ProfileFinding("missing_source", {}, "warning"))
     return findings
+
+
+def _check_filled_in(profile: Profile) -> list[ProfileFinding]:
+    from drivers.profile_template import standing
+
+    found = standing(profile)
+    if found is None:
+        return []
+    if not found.filled_in:
+        return [ProfileFinding("still_template", {"profile": profile.name, "template": found.template})]
+    params = {"template": found.template, "names": ", ".join(found.left)}
+    return [ProfileFinding("left_of_template", params, "warning")]

@@ -1,9 +1,10 @@
 """`edge-agent config check|show|sample`: every fault of the configuration at once, and what is in force."""
 
 import dataclasses
+import functools
 import shutil
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def check(ctx: click.Context, path: Path | None, for_start: bool) -> None:
 
     obj = _context(ctx)
     site = path or obj.config_dir
-    found = in_force(site, load_site(site, look_at_machine=not for_start))
+    found = in_force(site, load_site(site, look_at_machine=not for_start, lang=obj.lang))
     loaded = found.loaded
     errors = sum(finding.severity == "error" for finding in loaded.findings)
     warnings = len(loaded.findings) - errors
@@ -99,7 +100,7 @@ def sample(ctx: click.Context) -> None:
     print(make(_context(ctx).lang), end="")
 
 
-def load_site(path: Path, *, look_at_machine: bool) -> "Loaded":
+def load_site(path: Path, *, look_at_machine: bool, lang: str) -> "Loaded":
     """The configuration; if asked, checked against this machine and the profiles there are. A start does without: the core
     tells each source it cannot watch as a fault, and runs the rest.
     """
@@ -108,26 +109,24 @@ def load_site(path: Path, *, look_at_machine: bool) -> "Loaded":
     if not look_at_machine:
         return load(path)
 
-    def profiles() -> Collection[str]:
-        return _profiles(path).names()
+    @functools.cache
+    def known() -> "Profiles":
+        from drivers.profile import load_profiles
+
+        return load_profiles(load(path).profile_dirs)
 
     def unsound(name: str) -> str:
-        from drivers.profile import ProfileError, check
+        from drivers.profile import ProfileError
+        from edge_agent.cli_profile import say
+        from edge_agent.profile_files import findings_of
 
         try:
-            found = [one for one in check(_profiles(path).get(name)) if one.severity == "error"]
+            found = [one for one in findings_of(known().for_site(name)) if one.severity == "error"]
         except ProfileError as error:
-            return str(error)
-        return f"{found[0].code}: {', '.join(map(str, found[0].params.values()))}" if found else ""
+            return say(error.code, error.params, lang)
+        return say(found[0].code, found[0].params, lang) if found else ""
 
-    return load(path, check_ports=True, check_tls=True, profiles=profiles, unsound=unsound)
-
-
-def _profiles(path: Path) -> "Profiles":
-    from drivers.profile import load_profiles
-    from edge_agent.config.load import load
-
-    return load_profiles(load(path).profile_dirs)
+    return load(path, check_ports=True, check_tls=True, profiles=lambda: known().names(), unsound=unsound)
 
 
 def effective(loaded: "Loaded") -> Iterator[dict[str, Any]]:

@@ -123,18 +123,12 @@ def show(obj: CliContext, name: str) -> int:
 def check(obj: CliContext, files: tuple[Path, ...]) -> int:
     """Check files before they are installed, with the examples in them."""
     from drivers.profile import ProfileError, ProfileFinding, load_file
-    from drivers.profile import check as check_profile
-    from edge_agent.uplink.gb26875.survey import rules_of
+    from edge_agent.profile_files import findings_of
 
     worst, shown, lines = OK, [], []
     for file in files:
         try:
-            profile = load_file(file)
-            findings = check_profile(profile)
-            findings += [
-                ProfileFinding("bad_gb26875", {"index": rule.index, "key": rule.key, "value": rule.value})
-                for rule in rules_of(profile)[1]
-            ]
+            findings = findings_of(load_file(file))
         except ProfileError as error:
             findings = [ProfileFinding(error.code, error.params)]
         severities = {finding.severity for finding in findings}
@@ -174,10 +168,12 @@ def check(obj: CliContext, files: tuple[Path, ...]) -> int:
 @click.pass_obj
 def try_(obj: CliContext, profile: str, capture: str, raw: bool) -> int:
     """Read a capture with a profile that need not be installed."""
-    from drivers.profile import ProfileError, try_capture
+    from drivers.profile import TEMPLATE, ProfileError, try_capture
 
     try:
         found = _open(obj, profile)
+        if found.evidence == TEMPLATE:
+            print_lines([say("template", {"profile": found.name}, obj.lang)], err=True)
         decoder: Callable[[bytes], list[dict[str, object]]] = lambda data: try_capture(found, data)  # noqa: E731 - typed
         return report(decoder, found.name, capture, raw=raw, as_json=obj.json_out, lang=obj.lang)
     except ProfileError as error:
@@ -190,14 +186,16 @@ def try_(obj: CliContext, profile: str, capture: str, raw: bool) -> int:
 @click.pass_obj
 def new(obj: CliContext, name: str, like: str) -> int:
     """A file to begin with, in the current directory."""
-    from drivers.profile import NAME, ProfileError
+    from drivers.profile import NAME, TEMPLATE, ProfileError
     from edge_agent.profile_files import new_text
 
     try:
         if not NAME.fullmatch(name):
             raise ProfileError("bad_name", profile=name)
         target = Path(f"{name}.toml")
-        body = new_text(_open(obj, like), name, text("cli.profile_todo", obj.lang, file=target))
+        pattern = _open(obj, like)
+        steps = "cli.profile_steps_template" if pattern.evidence == TEMPLATE else "cli.profile_steps"
+        body = new_text(pattern, name, text(steps, obj.lang, file=target))
         with target.open("x", encoding="utf-8") as file:
             file.write(body)
     except FileExistsError:
@@ -251,18 +249,18 @@ def diff(obj: CliContext, before: str, after: str | None) -> int:
 @click.pass_obj
 def install(obj: CliContext, file: Path, force: bool) -> int:
     """Check a file and put it among the site's own profiles."""
-    from drivers.profile import NAME, ProfileError, load_file
-    from drivers.profile import check as check_profile
+    from drivers.profile import NAME, ProfileError, load_file, require_facts
     from edge_agent.config.load import load
+    from edge_agent.profile_files import findings_of, users_of
     from edge_agent.profile_files import install as put
-    from edge_agent.profile_files import users_of
 
     loaded = load(obj.config_dir)
     try:
         profile = load_file(file)
         if not NAME.fullmatch(profile.name):
             raise ProfileError("bad_name", profile=profile.name)
-        findings = check_profile(profile)
+        require_facts(profile)
+        findings = findings_of(profile)
         unsound = any(finding.severity == "error" for finding in findings)
         if not unsound and not loaded.profile_dirs:
             raise ProfileError("no_directory", profile=profile.name)

@@ -280,7 +280,7 @@ def read(path: Path) -> Copy | None:
     try:
         with path.open("rb") as stream:
             body, _, seal = stream.read(COPY_BYTES_MAX).rpartition(b"#")
-        if int(seal, 16) != zlib.crc32(body):
+        if seal != _seal(body):  # byte for byte: a damaged digit may still be the same number, in capitals
             return None
         said = json.loads(body)
         if said["format"] != _FORMAT:
@@ -311,7 +311,11 @@ def _encode(copy: Copy) -> bytes:
         "accepted_clock": copy.accepted_clock,
     }
     body = json.dumps(head | contents, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
-    return body + b"#%08x\n" % zlib.crc32(body)
+    return body + b"#" + _seal(body)
+
+
+def _seal(body: bytes) -> bytes:
+    return b"%08x\n" % zlib.crc32(body)
 
 
 def unpack(copy: Copy) -> None:

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from drivers.profile import Profile, load_profiles, try_capture
+from drivers.profile import TEMPLATE, Profile, load_profiles, try_capture
 from edge_agent.cli_base import lookup
 from edge_agent.texts import text
 
@@ -24,16 +24,24 @@ def page(lang: str) -> str:
         "",
         text("profile.page_intro", lang, count=len(profiles)),
         "",
-        "| " + " | ".join(text(f"cli.col_{name}", lang) for name in ("profile", "device", "kind", "evidence")) + " |",
-        "|---|---|---|---|",
+        *_table([profile for profile in profiles if profile.evidence != TEMPLATE], lang),
+        "",
+        text("profile.page_templates", lang),
+        "",
+        *_table([profile for profile in profiles if profile.evidence == TEMPLATE], lang),
     ]
-    for profile in profiles:
-        kind = text(f"cli.profilekind_{profile.kind}", lang)
-        evidence = text(f"cli.evidence_{profile.evidence}", lang)
-        lines.append(f"| [`{profile.name}`](#{profile.name}) | {product(profile, lang)} | {kind} | {evidence} |")
     for profile in profiles:
         lines += ["", *_section(profile, lang)]
     return "\n".join(lines) + "\n"
+
+
+def _table(profiles: Sequence[Profile], lang: str) -> Iterator[str]:
+    yield "| " + " | ".join(text(f"cli.col_{name}", lang) for name in ("profile", "device", "kind", "evidence")) + " |"
+    yield "|---|---|---|---|"
+    for profile in profiles:
+        kind = text(f"cli.profilekind_{profile.kind}", lang)
+        evidence = text(f"cli.evidence_{profile.evidence}", lang)
+        yield f"| [`{profile.name}`](#{profile.name}) | {product(profile, lang)} | {kind} | {evidence} |"
 
 
 def product(profile: Profile, lang: str) -> str:

@@ -7,23 +7,36 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.profile import Profile, ProfileError
+from drivers.profile import TEMPLATE, Profile, ProfileError, ProfileFinding, check
 from edge_agent.config.model import Config
 
 _HEAD = re.compile(r'^(evidence|source)\s*=.*$(\n(?:"""|\'\'\').*?(?:"""|\'\'\')$)?', re.MULTILINE)
 
 
-def new_text(like: Profile, name: str, todo: str) -> str:
-    """The file of a profile to begin with: `like`'s, comments and all, but nothing proven. `todo` is a text of comment lines.
+def findings_of(profile: Profile) -> list[ProfileFinding]:
+    """Everything wrong or remarkable about a profile: what the drivers see, and its names in GB/T 26875.3."""
+    from edge_agent.uplink.gb26875.survey import rules_of
 
-    Its examples stay: they show what the codec reads until captures of the new model take their place.
+    found = check(profile)
+    return found + [
+        ProfileFinding("bad_gb26875", {"index": rule.index, "key": rule.key, "value": rule.value})
+        for rule in rules_of(profile)[1]
+    ]
+
+
+def new_text(like: Profile, name: str, steps: str) -> str:
+    """The file of a profile to begin with: `like`'s, comments and all, but nothing proven. `steps` is a text of comment lines.
+
+    Its examples stay: they show what the codec reads until captures of the new model take their place. What is made of a template
+    is one until somebody has filled it in.
     """
     body = like.path.read_text("utf-8-sig")
-    own = {"evidence": 'evidence = "unproven"', "source": f'source = "copied from {like.name}"'}
+    evidence = TEMPLATE if like.evidence == TEMPLATE else "unproven"
+    own = {"evidence": f'evidence = "{evidence}"', "source": f'source = "copied from {like.name}"'}
     first_table = re.search(r"^\[", body, re.MULTILINE)
     head, rest = (body[: first_table.start()], body[first_table.start() :]) if first_table else (body, "")
     head = _HEAD.sub(lambda found: own[found[1]], head)
-    comments = "".join(f"# {line}\n" for line in (name, *todo.splitlines()))
+    comments = "".join(f"# {line}\n" for line in (name, *steps.splitlines()))
     return f"{comments}\n{head}{rest}"
 
 

@@ -122,7 +122,7 @@ def _build_panel(panel: Panel, profiles: Profiles, open_port: OpenPort | None) -
 
     return PanelDriver(
         id=panel.id,
-        profile=profiles.get(panel.profile),
+        profile=profiles.for_site(panel.profile),
         port=panel.port,
         baud=panel.baud,
         framing=panel.framing,
@@ -201,7 +201,7 @@ def _build_mqtt(
         id=broker.id,
         link=link,
         devices=[MqttDevice(device.id, profile, device.topic, device.silence_s) for device, profile in found],
-        watched=[compile_profile(profiles.get(name).data, name=name) for name in broker.discover],
+        watched=[compile_profile(profiles.for_site(name).data, name=name) for name in broker.discover],
         when_kept=wiring.when_kept,
     )
 
@@ -215,7 +215,7 @@ def _compiled(
     for device in devices:
         try:
             if device.profile not in compiled:
-                compiled[device.profile] = compile_profile(profiles.get(device.profile).data, name=device.profile)
+                compiled[device.profile] = compile_profile(profiles.for_site(device.profile).data, name=device.profile)
         except Exception as fault:  # noqa: BLE001 - told as a fault of the source
             unbuilt[device.id] = _why(fault)
             continue
@@ -257,7 +257,7 @@ def _build_receiver(receiver: Receiver, profiles: Profiles, wiring: Wiring, open
         from drivers.receivers.folder import FolderDoor
 
         return ReceiverDriver(desk, FolderDoor(receiver.folder, make_talk, desk, wiring.when_kept))
-    link = profiles.get(receiver.profile).link if receiver.protocol == "frames" else None
+    link = profiles.for_site(receiver.profile).link if receiver.protocol == "frames" else None
     return ReceiverDriver(desk, _build_door(receiver, make_talk, desk, open_port, link))
 
 
@@ -275,7 +275,7 @@ def _talk(receiver: Receiver, profiles: Profiles, wiring: Wiring) -> "Callable[[
         from drivers.ks_map import compile_profile
         from drivers.receivers.ks_breaker import KsTalk
 
-        breaker = compile_profile(profiles.get("ks-breaker").data, name="ks-breaker")
+        breaker = compile_profile(profiles.for_site("ks-breaker").data, name="ks-breaker")
         return lambda: KsTalk(breaker)
     if receiver.protocol == "contact-id":
         from drivers.receivers.contact_line import ContactLineTalk
@@ -302,7 +302,7 @@ def _profiled_talk(receiver: Receiver, profiles: Profiles) -> "Callable[[], Talk
     from drivers.receivers.espa444 import EspaTalk
     from drivers.receivers.frames import FramesTalk
 
-    profile = profiles.get(receiver.profile or "generic-printer")
+    profile = profiles.for_site(receiver.profile or "generic-printer")
     if receiver.protocol == "frames":
         return lambda: FramesTalk(build_codec(profile))
     return lambda: EspaTalk(receiver.station, build_codec(profile))

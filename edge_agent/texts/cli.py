@@ -289,9 +289,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Device profiles: list, show, check, try, new, diff, install, bundle",
     ),
     "help_profile_new": (
-        "照现有型号新建一份型号资料\n\n在当前目录生成 NAME.toml, 内容照 --like 的型号, 证据记为 unproven。",
+        "照现有型号新建一份型号资料\n\n在当前目录生成 NAME.toml, 内容照 --like 的型号, 证据记为 unproven; "
+        "照样板生成的仍是样板, 填好再改。",
         "Begin a profile from one that exists\n\nWrites NAME.toml into the current directory, like the profile of --like, "
-        "with nothing proven.",
+        "with nothing proven. One made from a template stays a template until you have filled it in.",
     ),
     "opt_profile_new_like": ("照哪个型号 (名称或文件)。", "The profile, by name or file, that it begins as."),
     "help_profile_diff": (
@@ -532,14 +533,28 @@ TEXTS: dict[str, tuple[str, str]] = {
     "other_record": ("其他记录", "other record"),
     "graded": ("{grade} 级", "grade {grade}"),
     # --- profile -----------------------------------------------------------------------------------------------------
-    "profile_todo": (
-        "由 edge-agent profile new 生成。要做的事:\n1. 改 brand、product、source, 按新机型改 [link] 和含义表\n"
+    "profile_steps": (
+        "由 edge-agent profile new 生成。步骤:\n1. 改 brand、product、source, 按新机型改 [link] 和含义表\n"
         "2. 用真实抓包换掉样例 ([[example]]) 和反例 ([[counter_example]])\n"
         "3. 检查: edge-agent profile check {file}\n4. 有抓包后把 evidence 改为 captured; 安装: edge-agent profile install {file}",
-        "Made by edge-agent profile new. What to do:\n1. Change brand, product and source; fit [link] and the tables of meaning\n"
+        "Made by edge-agent profile new. The steps:\n1. Change brand, product and source; fit [link] and the tables of meaning\n"
         "2. Put real captures in the place of the [[example]]s and [[counter_example]]s\n"
         "3. Check it: edge-agent profile check {file}\n"
         '4. With captures, write evidence = "captured"; install it: edge-agent profile install {file}',
+    ),
+    "profile_steps_template": (
+        "由 edge-agent profile new 照样板生成: 下面的寄存器号、格式都是虚构的, 填好之前不能用。步骤:\n"
+        "1. 照厂家资料或点表逐项改 [link]、寄存器号和含义表, 没有的删掉; 改 brand、product, 在 source 写明资料名称和页码\n"
+        "2. 用装置的真实报文换掉样例 ([[example]]) 和反例 ([[counter_example]])\n"
+        '3. 全部填好后把 evidence 改为 "unproven", 再检查: edge-agent profile check {file}\n'
+        "4. 安装: edge-agent profile install {file}; 逐点做真实试验后才能投用",
+        "Made by edge-agent profile new from a template: the registers and layout below are made up, and nothing uses them until "
+        "you have filled them in. The steps:\n"
+        "1. Change [link], every register and the tables of meaning after the maker's document, and take out what the device "
+        "does not have; change brand and product, and name the document and its pages in source\n"
+        "2. Put real frames of the device in the place of the [[example]]s and [[counter_example]]s\n"
+        '3. When all is filled in, write evidence = "unproven" and check it: edge-agent profile check {file}\n'
+        "4. Install it: edge-agent profile install {file}; try every point before relying on it",
     ),
     "profile_made": (
         "已生成 {file} (照 {like}); 文件开头写着要做的事",
@@ -572,6 +587,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "origin_overrides": ("自定义, 取代自带", "user-defined, in place of the shipped one"),
     "evidence_captured": ("现场或实测字节", "captured bytes"),
     "evidence_document": ("厂家文件", "maker's document"),
+    "evidence_template": ("样板 (数值虚构, 不能用于现场)", "template (made up, not for use)"),
     "evidence_unproven": ("未证实", "unproven"),
     "profilekind_panel": ("控制器", "panel"),
     "profilekind_ks68": ("京硅断路器", "KS breaker"),

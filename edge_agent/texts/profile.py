@@ -51,7 +51,24 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{users} use the profile {profile}, so nothing was installed; if you are sure, run it again with --force and restart the "
         "service",
     ),
+    "template": (
+        "型号 {profile} 是样板, 其中的寄存器号、格式是虚构的, 不能用于现场。"
+        "先抄一份: edge-agent profile new 名称 --like {profile}, "
+        '照厂家资料填好, 再把 evidence 改为 "unproven"',
+        "The profile {profile} is a template: its registers and layout are made up, so no site may use it. Copy it with "
+        "edge-agent profile new NAME --like {profile}, fill the copy in after the maker's document, then write "
+        'evidence = "unproven" in it',
+    ),
+    "still_template": (
+        "型号 {profile} 的寄存器号、格式与样板 {template} 完全一样, 都是虚构的, 不能用于现场: 照厂家资料逐项填好",
+        "Every register and layout of the profile {profile} is still what the template {template} made up, so no site may use it: "
+        "fill them in after the maker's document",
+    ),
     # what check() finds: ProfileFinding.code
+    "left_of_template": (
+        "这些项仍与样板 {template} 虚构的一样: {names}; 逐项对照厂家资料",
+        "These still say what the template {template} made up: {names}; hold each against the maker's document",
+    ),
     "missing_schema": ("缺 schema: 请写 schema = {known}", "schema is missing: write schema = {known}"),
     "overrides": (
         "现场文件 {profile} 代替随软件提供的同名型号 (自定义)",
@@ -114,6 +131,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "本页由型号资料生成。",
         "The {count} profiles that come with the software. Evidence: captured = held against real frames; document = papers only; "
         "unproven = try it with a real test alarm before relying on it. This page is made of the profiles.",
+    ),
+    "page_templates": (
+        "样板: 寄存器号、格式是虚构的, 只供抄一份按厂家资料填好, 现场不能直接用。",
+        "Templates: their registers and layouts are made up. Fill in a copy after the maker's document; no site can use them as "
+        "they are.",
     ),
     "page_link": ("线路: {link}。", "Line: {link}."),
     "page_sends_nothing": ("只听不发", "nothing is sent"),

@@ -260,12 +260,17 @@ async def test_a_pager_port_and_an_automation_port_with_a_core_behind_them() -> 
         Receiver(
             id="radio",
             protocol="frames",
-            profile="radio-concentrator",
+            profile="our-radio",
             devices=(ReceiverDevice(id="smoke3", address=NODE),),
             port=str(links["radio"]),
         ),
     )
     site.set(receivers=receivers)
+    box = RADIO.path.read_text("utf-8").replace('"template"', '"unproven"')
+    box = box.replace('4 = "test"\n', "")  # the box has no such bit
+    for directory in site.config.profile_dirs:
+        directory.mkdir()
+        (directory / "our-radio.toml").write_text(box, "utf-8")
     pager_port, automation = PagerPort(link=links["pager"]), AutomationPort(link=links["auto"])
     radio = RawPort(link=links["radio"])
     for port in (pager_port, automation, radio):

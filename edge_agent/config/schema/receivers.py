@@ -70,7 +70,7 @@ RECEIVER: Final = Section(
         "profile": Key(
             zh="espa444: 读懂文字的型号资料, 不写用 generic-printer; frames: 帧的型号资料",
             en="espa444: the profile that reads its texts, left out: generic-printer; frames: the one that reads them",
-            example='"radio-concentrator"',
+            example='"our-concentrator"',
             form="profile",
         ),
     },
