@@ -6,17 +6,15 @@ tried again every 0.25 to 4 s. The session is kept, so what devices say with QoS
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -25,6 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from drivers.codecs.base import Refused
 from drivers.codecs.text import Smell
 from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Sink, WhenKept
+from drivers.mqtt_client import LoopClient, topic_of
 from drivers.mqtt_devices import Confirm, MqttDevice, MqttDevices
 from drivers.mqtt_profile import PAYLOAD_BYTES_MAX, MqttProfile
 from drivers.mqtt_strangers import BYTES_SHOWN, Unlisted
@@ -51,15 +50,6 @@ class BrokerLink:
     password_file: Path | None = None
 
 
-class _Client(paho.Client):
-    """Speaks over the socket it is given instead of connecting one."""
-
-    wire: socket.socket
-
-    def _create_socket_connection(self) -> socket.socket:
-        return self.wire
-
-
 class MqttDriver:
     """All devices behind one broker."""
 
@@ -74,7 +64,7 @@ class MqttDriver:
     ) -> None:
         self.id = id
         self._when_kept = when_kept
-        self._client: _Client | None = None
+        self._client: LoopClient | None = None
         self._link = link
         self._devices = MqttDevices(id, devices, watched, 0)
         self._smell = Smell()
@@ -153,7 +143,7 @@ class MqttDriver:
         host = "127.0.0.1" if self._link.host == "localhost" else self._link.host  # resolving would take a thread
         wire = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         timer: asyncio.Task[None] | None = None
-        client: _Client | None = None
+        client: LoopClient | None = None
         try:
             wire.setblocking(False)
             async with asyncio.timeout(CONNECT_S):
@@ -161,9 +151,8 @@ class MqttDriver:
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client = self._client = self._make_client(wire, password)
             self._greet(client)
-            loop.add_reader(wire, self._readable, client)
-            if client.want_write():
-                loop.add_writer(wire, self._writable, client)
+            if not client.attach(partial(self._readable, client), client.loop_write):
+                return "closed by the broker"
             timer = loop.create_task(self._house(client), name=f"{self.id}: keep-alive")
             return await self._closed
         finally:
@@ -175,14 +164,12 @@ class MqttDriver:
             wire.close()
 
     @staticmethod
-    def _close(client: _Client) -> None:
-        """Say goodbye, without waiting for a broken wire. paho takes the socket off the loop by `_socket_closed`."""
-        with contextlib.suppress(Exception):
-            if client.socket() is not None:
-                client.disconnect()
+    def _close(client: LoopClient) -> None:
+        """Say goodbye, without waiting for a broken wire."""
+        if client.socket() is not None:
+            client.disconnect()
         client._sock_close()
-        client.on_message = client.on_connect = client.on_disconnect = client.on_subscribe = None
-        client.on_socket_register_write = client.on_socket_unregister_write = client.on_socket_close = None
+        client.forget()
 
     def _password(self) -> str | None:
         if self._link.password_file is None:
@@ -190,16 +177,8 @@ class MqttDriver:
         with self._link.password_file.open("rb") as file:  # a few bytes of a local file, once a connection
             return file.read(PASSWORD_BYTES_MAX).decode("utf-8", "replace").strip()
 
-    def _make_client(self, wire: socket.socket, password: str | None) -> _Client:
-        client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._link.client_id,
-            protocol=paho.MQTTv5,
-            reconnect_on_failure=False,
-        )
-        client.enable_logger(
-            logging.Logger("paho", logging.CRITICAL)
-        )  # not registered anywhere: it goes with the client
+    def _make_client(self, wire: socket.socket, password: str | None) -> LoopClient:
+        client = LoopClient(self._link.client_id, logging.NullHandler())
         client.wire = wire
         if self._link.username:
             client.username_pw_set(self._link.username, password)
@@ -207,42 +186,23 @@ class MqttDriver:
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
-        client.on_socket_register_write = self._register_write
-        client.on_socket_unregister_write = self._unregister_write
-        client.on_socket_close = self._socket_closed
         return client
 
-    def _greet(self, client: _Client) -> None:
+    def _greet(self, client: LoopClient) -> None:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.MaximumPacketSize = PACKET_BYTES_MAX
         client.connect(self._link.host, self._link.port, KEEPALIVE_S, clean_start=False, properties=properties)
 
-    async def _house(self, client: _Client) -> None:
+    async def _house(self, client: LoopClient) -> None:
         """Keep-alives; a broker that does not answer them is gone."""
         while True:
             await asyncio.sleep(1.0)
             client.loop_misc()
 
-    def _readable(self, client: _Client) -> None:
-        client.loop_read()
-        if client._in_packet["remaining_length"] > PACKET_BYTES_MAX:  # a broker that ignores what we asked for
+    def _readable(self, client: LoopClient) -> None:
+        if not client.read(PACKET_BYTES_MAX):
             self._end("packet too large")
-
-    @staticmethod
-    def _writable(client: paho.Client) -> None:
-        client.loop_write()
-
-    def _register_write(self, client: paho.Client, userdata: object, sock: Any) -> None:
-        asyncio.get_running_loop().add_writer(sock, self._writable, client)
-
-    def _unregister_write(self, client: paho.Client, userdata: object, sock: Any) -> None:
-        asyncio.get_running_loop().remove_writer(sock)
-
-    def _socket_closed(self, client: paho.Client, userdata: object, sock: Any) -> None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(sock)
-        loop.remove_writer(sock)
 
     def _end(self, why: str) -> None:
         if self._closed is not None and not self._closed.done():
@@ -279,9 +239,7 @@ class MqttDriver:
         """A bug in here ends run() instead of vanishing in paho, and loses nothing but the one message it tripped over."""
         now_ns, payload = self._now_ns(), bytes(message.payload)
         try:
-            try:
-                topic = message.topic
-            except UnicodeDecodeError:
+            if (topic := topic_of(message)) is None:
                 return
             self._tell(self._devices.take(topic, payload, retained=message.retain, now_ns=now_ns))
             for confirm in self._devices.take_confirms():

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from buffer.records import Priority
+from drivers.mqtt_client import LoopClient, topic_of
 from edge_agent import __version__
 from edge_agent.clock import TimeSource
 from edge_agent.model import encode_instant
@@ -142,15 +142,6 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
-class _Client(paho.Client):
-    """Speaks over the socket it is given instead of connecting one."""
-
-    wire: socket.socket
-
-    def _create_socket_connection(self) -> socket.socket:
-        return self.wire
-
-
 class _LastError(logging.Handler):
     """Keeps the last thing paho said was wrong: the only place it leaves the text of a TLS alert."""
 
@@ -192,20 +183,12 @@ class _MqttSession:
         self._topic_cmd, self._cmd_mid = topic_cmd(settings.gateway), 0
         self._commands = MqttCommands(settings.gateway, clock, receiver.desk, self._send_answer)
         self._receive_maximum = 65535
-        self._sock: Any = None
+        self._attached = False  # until then a thread may have the client
         self._misc: asyncio.TimerHandle | None = None
         self._abandoned = False
         self._connected = False
         self._last_error = _LastError()
-        logger = logging.Logger("paho", logging.ERROR)  # not registered anywhere: it goes with this session
-        logger.addHandler(self._last_error)
-        self._client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=settings.gateway,
-            protocol=paho.MQTTv5,
-            reconnect_on_failure=False,
-        )
-        self._client.enable_logger(logger)
+        self._client = LoopClient(settings.gateway, self._last_error)
         self._client.connect_timeout = CONNECT_S  # of the TLS handshake
         self._client.max_inflight_messages_set(0)  # we count ourselves, by the broker's Receive Maximum
         self._client.suppress_exceptions = True  # a bug in a callback must not leave paho half way through a packet
@@ -232,15 +215,9 @@ class _MqttSession:
             await in_thread(partial(self._connect_blocking, wire))
         except Exception as fault:  # sockets, TLS, files, names: each has its words
             raise explain(fault) from fault
-        self._sock = self._client.socket()
-        if self._sock is None:
+        self._attached = self._client.attach(self._readable, self._writable)
+        if not self._attached:
             raise self._why_lost()
-        self._client.on_socket_register_write = self._register_write
-        self._client.on_socket_unregister_write = self._unregister_write
-        self._client.on_socket_close = self._socket_closed
-        self._loop.add_reader(self._sock, self._readable)
-        if self._client.want_write():
-            self._loop.add_writer(self._sock, self._writable)
         self._tick()
         waiting: set[asyncio.Future[Any]] = {self._granted, self.closed}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -391,9 +368,7 @@ class _MqttSession:
     # --- receiving ------------------------------------------------------------------------------------------------------------
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
+        if (topic := topic_of(message)) is None:
             return
         if topic == self._topic_cmd:
             self._commands.take(message)
@@ -413,31 +388,12 @@ class _MqttSession:
     # --- the socket on the loop -------------------------------------------------------------------------------------------------
 
     def _readable(self) -> None:
-        client, sock = self._client, self._sock
-        while True:
-            client.loop_read()
-            if client.socket() is None:
-                return
-            if client._in_packet["remaining_length"] > PACKET_BYTES_MAX:  # a broker that ignores what we asked for
-                self.end(LinkError("lost", "packet too large"))
-                return
-            pending = getattr(sock, "pending", None)  # decrypted bytes do not make the socket readable
-            if pending is None or not pending():
-                return
+        if not self._client.read(PACKET_BYTES_MAX):
+            self.end(LinkError("lost", "packet too large"))
 
     def _writable(self) -> None:
         self._client.loop_write()
         self._pump()
-
-    def _register_write(self, client: paho.Client, userdata: object, sock: Any) -> None:
-        self._loop.add_writer(sock, self._writable)
-
-    def _unregister_write(self, client: paho.Client, userdata: object, sock: Any) -> None:
-        self._loop.remove_writer(sock)
-
-    def _socket_closed(self, client: paho.Client, userdata: object, sock: Any) -> None:
-        self._loop.remove_reader(sock)
-        self._loop.remove_writer(sock)
 
     def _tick(self) -> None:
         if self.closed.done():
@@ -481,7 +437,7 @@ class _MqttSession:
         if self._misc is not None:
             self._misc.cancel()
         client = self._client
-        if self._sock is not None and client.socket() is not None:
+        if self._attached and client.socket() is not None:
             if self._connected and not self.closed.done():
                 client.disconnect(ReasonCode(PacketTypes.DISCONNECT, identifier=WILL_DISCONNECT))
                 client.loop_write()
@@ -489,6 +445,4 @@ class _MqttSession:
         self.end(LinkError("closed"))
         if not self._granted.done():
             self._granted.cancel()
-        client.on_publish = client.on_message = client.on_connect = client.on_disconnect = (
-            None  # no cycle keeps it alive
-        )
+        client.forget()
