@@ -6,12 +6,14 @@ answer the value stands, how many bytes and decimals. Scale belongs to the model
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from drivers.codecs.dlt645_items import NotBcd, bcd
 from drivers.messages import LIMIT_KEYS, Observation, PointFault, PointSpec, Reading
 from drivers.modbus_tables import ProfileFault, integer, known, number, table_of, tables_of
-from drivers.profile import Profile, ProfileFinding
+from drivers.profile import Profile, ProfileError, ProfileFinding
+from drivers.profile_examples import bytes_of, check_examples, compiled, differing, not_readable, raised
 
 EDITIONS: Final = (1997, 2007)
 VALUES_MAX: Final = 200
@@ -201,37 +203,23 @@ def _value(table: Mapping[str, object], where: str, question: int) -> Value:
 def check(profile: Profile) -> Sequence[ProfileFinding]:
     """What is wrong with a profile of this kind, beyond its head: tables, then examples and counter-examples."""
     try:
-        compiled = compile_profile(profile.data, name=profile.name)
-    except ProfileFault as fault:
-        return [ProfileFinding("bad_table", {"where": fault.where, "value": fault.value, "detail": fault.code})]
-    findings = []
-    for key in ("example", "counter_example"):
-        tables = profile.data.get(key, [])
-        if not isinstance(tables, list) or not tables:
-            findings.append(ProfileFinding(f"no_{key}", {}, "warning"))
-            continue
-        for place, table in enumerate(tables, 1):
-            findings += _check_example(compiled, key, place, table)
-    return findings
+        made = compiled(profile, compile_profile)
+    except ProfileError as fault:
+        return [ProfileFinding(fault.code, fault.params)]
+    return check_examples(profile.data, partial(_check_example, made))
 
 
 def _check_example(profile: MeterProfile, key: str, number: int, table: object) -> list[ProfileFinding]:
-    try:
-        data = bytes.fromhex(str(table["hex"] if isinstance(table, dict) else ""))
-    except (KeyError, ValueError):
-        return [ProfileFinding("bad_hex", {"where": f"{key} {number}"})]
+    data = bytes_of(table)
+    if data is None:
+        return not_readable(key, number)
     read = readings(profile, data)
     if key == "counter_example":
-        raised = next(iter(read), None)
-        return [ProfileFinding("counter_example_raised", {"number": number, "event": raised})] if raised else []
-    expected = table.get("expect", {}) if isinstance(table, dict) else {}
+        return raised(number, next(iter(read), None))
     if not read:
         return [ProfileFinding("example_refused", {"number": number, "why": "no value"})]
-    return [
-        ProfileFinding("example_differs", {"number": number, "key": name, "expected": value, "got": read.get(name)})
-        for name, value in expected.items()
-        if read.get(name) != value
-    ]
+    expected = table.get("expect") if isinstance(table, dict) else None
+    return differing(number, expected if isinstance(expected, dict) else {}, read)
 
 
 def readings(profile: MeterProfile, data: bytes) -> dict[str, object]:
@@ -251,10 +239,6 @@ def readings(profile: MeterProfile, data: bytes) -> dict[str, object]:
 def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
     """One object a frame, each answer with the values this profile reads out of it. Raise ProfileError (bad_table)."""
     from drivers.codecs.dlt645_items import decode_frames
-    from drivers.profile import ProfileError
 
-    try:
-        compiled = compile_profile(profile.data, name=profile.name)
-    except ProfileFault as fault:
-        raise ProfileError("bad_table", where=fault.where, value=fault.value, detail=fault.code) from fault
-    return [shown | readings(compiled, bytes.fromhex(str(shown["raw"]))) for shown in decode_frames(data)]
+    made = compiled(profile, compile_profile)
+    return [shown | readings(made, bytes.fromhex(str(shown["raw"]))) for shown in decode_frames(data)]

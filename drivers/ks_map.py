@@ -6,6 +6,7 @@ The TOML (docs/drivers/electrical-fire.md): `[link]` defaults, `[[value]]` table
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from drivers.codecs import ks_breaker
@@ -13,6 +14,7 @@ from drivers.codecs.ks_breaker import Frame
 from drivers.messages import LIMIT_KEYS, Observation, PanelEvent, PointFault, PointSpec, Reading
 from drivers.modbus_tables import ProfileFault, combinations, filled, integer, known, number, table_of, tables_of
 from drivers.profile import Profile, ProfileError, ProfileFinding
+from drivers.profile_examples import bytes_of, check_examples, compiled, differing, not_readable, raised
 
 STATE, MEASURE = 0, 1  # the two questions there are
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
@@ -173,13 +175,10 @@ def readings(profile: BreakerProfile, data: bytes) -> dict[str, object]:
 
 def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
     """One object a frame; each `says` what this profile reads out of it. Raise ProfileError (bad_table)."""
-    try:
-        compiled = compile_profile(profile.data, name=profile.name)
-    except ProfileFault as fault:
-        raise ProfileError("bad_table", where=fault.where, value=fault.value, detail=fault.code) from fault
+    made = compiled(profile, compile_profile)
     shown = []
     for one in ks_breaker.decode(data):
-        said = readings(compiled, bytes.fromhex(str(one["raw"])))
+        said = readings(made, bytes.fromhex(str(one["raw"])))
         shown.append(one | ({"says": said} if said else {}))
     return shown
 
@@ -187,36 +186,22 @@ def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
 def check(profile: Profile) -> Sequence[ProfileFinding]:
     """What is wrong with a profile of this kind: tables, then examples and counter-examples."""
     try:
-        compiled = compile_profile(profile.data, name=profile.name)
-    except ProfileFault as fault:
-        return [ProfileFinding("bad_table", {"where": fault.where, "value": fault.value, "detail": fault.code})]
-    findings: list[ProfileFinding] = []
-    for key in ("example", "counter_example"):
-        tables = tables_of(profile.data, key)
-        if not tables:
-            findings.append(ProfileFinding(f"no_{key}", {}, "warning"))
-        for number_, table in enumerate(tables, 1):
-            findings += _check_example(compiled, key, number_, table)
-    return findings
+        made = compiled(profile, compile_profile)
+    except ProfileError as fault:
+        return [ProfileFinding(fault.code, fault.params)]
+    return check_examples(profile.data, partial(_check_example, made))
 
 
-def _check_example(
-    profile: BreakerProfile, key: str, number_: int, table: Mapping[str, object]
-) -> list[ProfileFinding]:
-    try:
-        said = readings(profile, bytes.fromhex(str(table["hex"])))
-    except (KeyError, ValueError):
-        return [ProfileFinding("bad_hex", {"where": f"{key} {number_}"})]
+def _check_example(profile: BreakerProfile, key: str, place: int, table: object) -> list[ProfileFinding]:
+    data = bytes_of(table)
+    if data is None:
+        return not_readable(key, place)
+    said = readings(profile, data)
     if key == "counter_example":
-        raised = next(iter(said), None)
-        return [ProfileFinding("counter_example_raised", {"number": number_, "event": raised})] if raised else []
-    expected = table.get("expect")
+        return raised(place, next(iter(said), None))
+    expected = table.get("expect") if isinstance(table, Mapping) else None
     if not isinstance(expected, Mapping) or not expected:
-        return [ProfileFinding("bad_hex", {"where": f"{key} {number_}"})]
+        return not_readable(key, place)
     if not said:
-        return [ProfileFinding("example_refused", {"number": number_, "why": "no value"})]
-    return [
-        ProfileFinding("example_differs", {"number": number_, "key": name, "expected": value, "got": said.get(name)})
-        for name, value in expected.items()
-        if said.get(name) != value
-    ]
+        return [ProfileFinding("example_refused", {"number": place, "why": "no value"})]
+    return differing(place, expected, said)

@@ -5,16 +5,16 @@ of the question and of the answer one after the other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from drivers.codecs.modbus import decode_frames
 from drivers.modbus_map import ModbusProfile, Placed, compile_profile
 from drivers.modbus_panel import gravest_first
-from drivers.modbus_tables import ProfileFault
 from drivers.profile import ALARM_KINDS, Profile, ProfileError, ProfileFinding
+from drivers.profile_examples import bytes_of, check_examples, compiled, differing, not_readable, raised
 from drivers.vocabulary import EVENTS
 
-EXAMPLES_MAX: Final = 200
 # What a switch that is on is called, by the kind it is of.
 _EVENT_OF: Final = {meaning.kind: event for event, meaning in reversed(list(EVENTS.items())) if meaning.active}
 
@@ -24,39 +24,26 @@ def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
     their names (or the reason why there is none), those points of a panel that are not normal by their ids; `event` is the gravest.
     Raise ProfileError (bad_table).
     """
-    try:
-        compiled = compile_profile(profile.data, name=profile.name)
-    except ProfileFault as fault:
-        raise ProfileError("bad_table", where=fault.where, value=fault.value, detail=fault.code) from fault
-    return _read(compiled, decode_frames(data))
+    return _read(compiled(profile, compile_profile), decode_frames(data))
 
 
 def check(profile: Profile) -> list[ProfileFinding]:
     """What is wrong with the tables of a Modbus profile, then with its examples."""
     try:
-        compiled = compile_profile(profile.data, name=profile.name)
-    except ProfileFault as fault:
-        params = {"where": fault.where, "value": fault.value, "detail": fault.code}
-        return [ProfileFinding("bad_table", params)]
-    findings = _check_words(profile, compiled)
-    for key in ("example", "counter_example"):
-        tables = profile.data.get(key, [])
-        if not isinstance(tables, list) or not tables:
-            findings.append(ProfileFinding(f"no_{key}", {}, "warning"))
-            continue
-        for number, table in enumerate(tables[:EXAMPLES_MAX], 1):
-            findings += _check_example(compiled, key, number, table)
-    return findings
+        made = compiled(profile, compile_profile)
+    except ProfileError as fault:
+        return [ProfileFinding(fault.code, fault.params)]
+    return [*_check_words(profile, made), *check_examples(profile.data, partial(_check_example, made))]
 
 
-def _check_words(profile: Profile, compiled: ModbusProfile) -> list[ProfileFinding]:
+def _check_words(profile: Profile, made: ModbusProfile) -> list[ProfileFinding]:
     findings = [
         ProfileFinding("missing_words", {"key": f"value {table.get('name')}.{lang}"}, "warning")
         for table in profile.data.get("value", ())  # type: ignore[attr-defined]  # compile_profile saw that it is a list
         for lang in ("zh", "en")
         if not table.get(lang)
     ]
-    points = [point for of_question in compiled.points for point in of_question]
+    points = [point for of_question in made.points for point in of_question]
     words = {word for rule in {id(point.rule): point.rule for point in points}.values() for word in rule.words()}
     if points and not any(word in EVENTS and EVENTS[word].kind in ALARM_KINDS | {"unknown"} for word in words):
         findings.append(ProfileFinding("no_fire", {}))
@@ -64,28 +51,22 @@ def _check_words(profile: Profile, compiled: ModbusProfile) -> list[ProfileFindi
 
 
 def _check_example(profile: ModbusProfile, key: str, number: int, table: object) -> list[ProfileFinding]:
-    try:
-        data = bytes.fromhex(str(table["hex"] if isinstance(table, Mapping) else "-"))
-    except (KeyError, ValueError):
-        return [ProfileFinding("bad_hex", {"where": f"{key} {number}"})]
+    data = bytes_of(table)
+    if data is None:
+        return not_readable(key, number)
     shown = _read(profile, decode_frames(data))
     said: dict[str, object] = {}
     for one in shown:
         said |= one.get("says", {})  # type: ignore[call-overload]  # _read put a dict there
     if key == "counter_example":
-        raised = next(iter(said), None)
-        return [ProfileFinding("counter_example_raised", {"number": number, "event": raised})] if raised else []
+        return raised(number, next(iter(said), None))
     expected = table.get("expect") if isinstance(table, Mapping) else None
     if not isinstance(expected, Mapping) or not expected:
-        return [ProfileFinding("bad_hex", {"where": f"{key} {number}"})]
+        return not_readable(key, number)
     if any(one.get("reject") for one in shown) or not said:
         why = next((one["why"] for one in shown if one.get("reject")), "no value")
         return [ProfileFinding("example_refused", {"number": number, "why": why})]
-    return [
-        ProfileFinding("example_differs", {"number": number, "key": name, "expected": value, "got": said.get(name)})
-        for name, value in expected.items()
-        if said.get(name, "") != value  # "" is a point that is normal
-    ]
+    return differing(number, expected, said, absent="")  # a point that is normal
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

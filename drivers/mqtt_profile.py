@@ -9,11 +9,13 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from drivers.messages import LIMIT_KEYS, PointSpec
 from drivers.modbus_tables import ProfileFault, known
 from drivers.profile import ALARM_KINDS, Profile, ProfileError, ProfileFinding
+from drivers.profile_examples import check_examples, compiled, differing, not_readable, raised
 
 PAYLOAD_BYTES_MAX: Final = 16 * 1024
 TOPICS_MAX: Final = 32
@@ -280,37 +282,24 @@ def _value(table: Mapping[str, object], where: str, shape: str) -> Value:
 def check(profile: Profile) -> Sequence[ProfileFinding]:
     """What is wrong with a profile of this kind, beyond its head: tables, then examples and counter-examples."""
     try:
-        compiled = compile_profile(profile.data, name=profile.name)
-    except ProfileFault as fault:
-        return [ProfileFinding("bad_table", {"where": fault.where, "value": fault.value, "detail": fault.code})]
-    findings = []
-    for key in ("example", "counter_example"):
-        tables = profile.data.get(key, [])
-        if not isinstance(tables, list) or not tables:
-            findings.append(ProfileFinding(f"no_{key}", {}, "warning"))
-            continue
-        for number, table in enumerate(tables, 1):
-            findings += _check_example(compiled, key, number, table)
-    return findings
+        made = compiled(profile, compile_profile)
+    except ProfileError as fault:
+        return [ProfileFinding(fault.code, fault.params)]
+    return check_examples(profile.data, partial(_check_example, made))
 
 
 def _check_example(profile: MqttProfile, key: str, number: int, table: object) -> list[ProfileFinding]:
     message = table.get("message") if isinstance(table, dict) else None
     if not isinstance(message, str):
-        return [ProfileFinding("bad_hex", {"where": f"{key} {number}"})]
+        return not_readable(key, number)
     assert isinstance(table, dict)
     shown = decode(profile, message.encode())
     if key == "counter_example":
-        raised = [name for one in shown for name in _raised(profile, one)]
-        return [ProfileFinding("counter_example_raised", {"number": number, "event": raised[0]})] if raised else []
+        return raised(number, next((name for one in shown for name in _raised(profile, one)), None))
     if not shown or shown[0].get("reject"):
         return [ProfileFinding("example_refused", {"number": number, "why": shown[0]["why"] if shown else "empty"})]
-    expected = table.get("expect", {})
-    return [
-        ProfileFinding("example_differs", {"number": number, "key": name, "expected": value, "got": shown[0].get(name)})
-        for name, value in (expected.items() if isinstance(expected, dict) else ())
-        if shown[0].get(name) != value
-    ]
+    expected = table.get("expect")
+    return differing(number, expected if isinstance(expected, dict) else {}, shown[0])
 
 
 def _raised(profile: MqttProfile, shown: Mapping[str, object]) -> list[str]:
@@ -365,11 +354,7 @@ def _shown(topic: Topic, device: str, body: object, raw: str) -> dict[str, objec
 
 def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
     """See `decode`. Raise ProfileError (bad_table)."""
-    try:
-        compiled = compile_profile(profile.data, name=profile.name)
-    except ProfileFault as fault:
-        raise ProfileError("bad_table", where=fault.where, value=fault.value, detail=fault.code) from fault
-    return decode(compiled, data)
+    return decode(compiled(profile, compile_profile), data)
 
 
 # -- small things --------------------------------------------------------------------------------------------------------------
