@@ -5,20 +5,19 @@ asked again within the time a meter may think is the same value either way. What
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from drivers.codecs import dlt645
 from drivers.codecs.dlt645 import Frame, LineReader, di_of, payload_of
 from drivers.dlt645_map import MeterMemory, MeterProfile, Question
-from drivers.messages import LinkState, Observation, PointSpec, Sink
-from drivers.polling import Polling
-from drivers.schedule import FAILURES, Job, Rank, Schedule, Turn
+from drivers.messages import Observation
+from drivers.schedule import FAILURES, Job, Rank, Turn
+from drivers.serial_bus import Line, SerialBus, Slave
 from drivers.serial_link import LinkDown, SerialLink
 
-THINK_S: Final = 1.0  # a meter answers within 0.5 s (clause 5.3); radio and TCP bridges take longer
 START_GAP_S: Final = 0.2  # no more than one question in this time, whatever the speed
 QUIET_MAX_S: Final = 2.0  # a line that never falls silent is asked all the same
 FOLLOWING_MAX: Final = 32  # frames of one answer
@@ -27,17 +26,6 @@ FRAMES_WAITING_MAX: Final = 64  # a line that babbles
 NO_SUCH_DATA: Final = 0x02  # error word, bit 1 of 2007: no requested data; of 1997: wrong identifier
 Fits = Callable[[Frame], bool]
 _KINDS: Final = ("ok", "error", "timeout", "crc", "foreign", "echo")
-
-
-@dataclass(frozen=True, slots=True)
-class MeterLine:
-    """The serial line. `timeout_s`: a meter's time to think, at least THINK_S."""
-
-    port: str
-    baud: int = 2400
-    framing: str = "8E1"
-    timeout_s: float = THINK_S
-    open_port: Callable[..., SerialLink] = SerialLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +38,12 @@ class BusMeter:
     period_s: float | None = None
 
 
-@dataclass(slots=True)
-class _Meter:
-    id: str
-    profile: MeterProfile
+@dataclass(slots=True, kw_only=True)
+class _Meter(Slave):
     memory: MeterMemory
+    profile: MeterProfile
     address: str
     given: bool  # the address stands in the configuration
-    up: bool | None = None
-    counts: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,71 +55,25 @@ class _Reply:
     error: int = 0
 
 
-class Dlt645Bus:
-    """The driver of one line (docs/architecture.md, seams). Raises ValueError for a speed or framing that does not exist."""
+class Dlt645Bus(SerialBus[_Meter]):
+    """The driver of one line of meters."""
 
-    def __init__(self, *, id: str, line: MeterLine, meters: Sequence[BusMeter]) -> None:
-        self.id = id
-        self._port = line.open_port(line.port, baud=line.baud, framing=line.framing)
-        self._timeout_s = max(line.timeout_s, THINK_S)
-        self._meters = [
-            _Meter(m.id, m.profile, MeterMemory(m.profile, m.id), m.address or dlt645.WILDCARD, bool(m.address))
-            for m in meters
-        ]
-        self._schedule = Schedule(
-            [
-                Job(
-                    device=index,
-                    question=number,
-                    period_s=meter.period_s or question.period_s,
-                    rank=Rank.METER,
-                    line_s=self._port.char_s(20 + 16 + question.size),
-                )
-                for index, meter in enumerate(meters)
-                for number, question in enumerate(meter.profile.questions)
-            ],
-            timeout_s=self._timeout_s,
-        )
-        self._polling = Polling(self._schedule, is_up=lambda: self._port.up, take=self._take)
+    def __init__(self, *, id: str, line: Line, meters: Sequence[BusMeter]) -> None:
+        super().__init__(id, line, [_meter(meter) for meter in meters], partial(_jobs, meters))
         self._reader = LineReader()
         self._frames: asyncio.Queue[Frame] = asyncio.Queue()
         self._broken = 0
         self._more = False  # the last answer said that more frames follow
-        self._heard_s = self._asked_s = 0.0
-        self._line: Counter[str] = Counter()
-        self._sink: Sink | None = None
-
-    # -- the seam -----------------------------------------------------------------------------------------------------
-    async def run(self, sink: Sink) -> None:
-        """Poll until cancelled."""
-        self._sink = sink
-        self._port.on_bytes, self._port.on_state = self._bytes, self._state
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._port.run(), name=f"{self.id}: port")
-                tasks.create_task(self._polling.run(), name=f"{self.id}: poll")
-        finally:
-            self._sink = None
-
-    def progress(self) -> int:
-        """Grows at least every few seconds while the bus's task lives."""
-        return self._polling.progress
+        self._asked_s = 0.0
 
     def counters(self) -> dict[str, int]:
         """`kind` of the line, `meter.kind` of each meter."""
-        out = {"opened": self._line["opened"], "lost": self._line["lost"], "noise": self._reader.noise_bytes}
-        out["overrun"] = self._schedule.overruns
-        for kind in _KINDS:
-            out[kind] = sum(meter.counts[kind] for meter in self._meters)
-        return out | {f"{meter.id}.{kind}": meter.counts[kind] for meter in self._meters for kind in _KINDS}
-
-    def specs(self) -> list[PointSpec]:
-        """The points all meters have before they speak."""
-        return [spec for meter in self._meters for spec in meter.profile.specs(meter.id)]
+        out = {"opened": self._counts["opened"], "lost": self._counts["lost"], "noise": self._reader.noise_bytes}
+        return out | {"overrun": self._schedule.overruns} | self._counters(_KINDS)
 
     # -- polling ------------------------------------------------------------------------------------------------------
     async def _take(self, turn: Turn) -> None:
-        meter, job = self._meters[turn.job.device], turn.job
+        meter, job = self._slaves[turn.job.device], turn.job
         reply = await self._ask(meter, meter.profile.questions[job.question])
         now_s = asyncio.get_running_loop().time()
         at_ns = round(now_s * 1e9)
@@ -144,27 +83,22 @@ class Dlt645Bus:
             return
         meter.counts[reply.result] += 1
         if reply.result == "ok":
-            self._tell([*self._alive(meter, job, now_s), *meter.memory.feed(job.question, reply.payload, at_ns)])
+            self._tell([*self._answered(meter, job, now_s), *meter.memory.feed(job.question, reply.payload, at_ns)])
         elif reply.result == "error":
-            seen = self._alive(meter, job, now_s, refused=True)
+            seen = self._answered(meter, job, now_s, refused=True)
             if reply.error & NO_SUCH_DATA:
                 self._schedule.retire(job)  # it will not grow one: not asked again before the port is opened anew
             if reply.error & NO_SUCH_DATA or job.failures == FAILURES:
                 seen += meter.memory.unknown("absent" if reply.error & NO_SUCH_DATA else "refused", at_ns, job.question)
             self._tell(seen)
         elif self._schedule.failed(job, now_s):
-            meter.up = False
-            state = LinkState(meter.id, False, at_ns, "no_answer", f"last={reply.result}")
             if not meter.given:
                 meter.address = dlt645.WILDCARD  # another meter may hang there when it is back
-            self._tell([state, *meter.memory.unknown(reply.result, at_ns)])
+            self._tell(self._silent(meter, reply.result, at_ns))
 
-    def _alive(self, meter: _Meter, job: Job, now_s: float, *, refused: bool = False) -> list[Observation]:
+    def _answered(self, meter: _Meter, job: Job, now_s: float, *, refused: bool = False) -> list[Observation]:
         self._schedule.answered(job, now_s, refused=refused)
-        if meter.up:
-            return []
-        meter.up = True
-        return [LinkState(meter.id, True, round(now_s * 1e9), "answering", meter.address)]
+        return self._alive(meter, round(now_s * 1e9), meter.address)
 
     # -- one question -------------------------------------------------------------------------------------------------
     async def _ask(self, meter: _Meter, question: Question) -> _Reply:
@@ -220,7 +154,7 @@ class Dlt645Bus:
     async def _round(self, meter: _Meter, wire: bytes, fits: Fits) -> Frame | str:
         """Send and wait for the meter's own answer; else the reason as in _Reply."""
         loop = asyncio.get_running_loop()
-        await self._quiet(loop)
+        await self._quiet(QUIET_MAX_S, self._asked_s + START_GAP_S)
         while not self._frames.empty():
             self._frames.get_nowait()
             meter.counts["foreign"] += 1
@@ -248,12 +182,6 @@ class Dlt645Bus:
             else:
                 strange = True
 
-    async def _quiet(self, loop: asyncio.AbstractEventLoop) -> None:
-        give_up_s = loop.time() + QUIET_MAX_S
-        gap_s = max(self._port.char_s(4), 0.02)
-        while (wait_s := min(max(self._heard_s + gap_s, self._asked_s + START_GAP_S), give_up_s) - loop.time()) > 0:  # noqa: ASYNC110 - bytes move it
-            await asyncio.sleep(wait_s)
-
     # -- in the loop turn in which bytes came --------------------------------------------------------------------------
     def _bytes(self, data: bytes, at_ns: int) -> None:
         self._heard_s = at_ns / 1e9
@@ -263,21 +191,28 @@ class Dlt645Bus:
             else:
                 self._broken += 1
 
-    def _state(self, up: bool, reason: str, detail: str, at_ns: int) -> None:
-        self._line["opened" if up else "lost"] += 1
-        seen: list[Observation] = [LinkState(self.id, up, at_ns, reason, detail)]
-        if up:
-            self._schedule.start(at_ns / 1e9)
-        else:
-            for meter in self._meters:
-                meter.up = None if meter.up is None else False
-                seen += meter.memory.unknown("no_port", at_ns)
-        self._polling.wake()
-        self._tell(seen)
 
-    def _tell(self, seen: Sequence[Observation]) -> None:
-        if seen and self._sink is not None:
-            self._sink(seen)
+def _meter(meter: BusMeter) -> _Meter:
+    return _Meter(
+        id=meter.id,
+        points=meter.profile.specs(meter.id),
+        memory=MeterMemory(meter.profile, meter.id),
+        profile=meter.profile,
+        address=meter.address or dlt645.WILDCARD,
+        given=bool(meter.address),
+    )
+
+
+def _jobs(meters: Sequence[BusMeter], port: SerialLink) -> Iterator[Job]:
+    for index, meter in enumerate(meters):
+        for number, question in enumerate(meter.profile.questions):
+            yield Job(
+                device=index,
+                question=number,
+                period_s=meter.period_s or question.period_s,
+                rank=Rank.METER,
+                line_s=port.char_s(20 + 16 + question.size),
+            )
 
 
 def _same(asked: str, answered: str) -> bool:

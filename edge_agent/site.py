@@ -157,27 +157,29 @@ def _build_modbus(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError]
 
 
 def _build_meters(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError], open_port: OpenPort) -> Driver:
-    from drivers.dlt645_bus import BusMeter, Dlt645Bus, MeterLine
+    from drivers.dlt645_bus import BusMeter, Dlt645Bus
     from drivers.dlt645_map import compile_profile
+    from drivers.serial_bus import Line
 
     found = _compiled(bus.devices, profiles, unbuilt, compile_profile)
     baud, framing = (found[0][1].baud, found[0][1].framing) if found else (2400, "8E1")
     return Dlt645Bus(
         id=bus.id,
-        line=MeterLine(bus.port, bus.baud or baud, bus.framing or framing, bus.timeout_s, open_port),
+        line=Line(bus.port, bus.baud or baud, bus.framing or framing, bus.timeout_s, open_port),
         meters=[BusMeter(device.id, profile, device.meter, device.period_s) for device, profile in found],
     )
 
 
 def _build_breakers(bus: Bus, profiles: Profiles, unbuilt: dict[str, ProfileError], open_port: OpenPort) -> Driver:
-    from drivers.ks_bus import BreakerLine, BusBreaker, KsBus
+    from drivers.ks_bus import BusBreaker, KsBus
     from drivers.ks_map import compile_profile
+    from drivers.serial_bus import Line
 
     found = _compiled(bus.devices, profiles, unbuilt, compile_profile)
     baud, framing = (found[0][1].baud, found[0][1].framing) if found else (9600, "8N1")
     return KsBus(
         id=bus.id,
-        line=BreakerLine(bus.port, bus.baud or baud, bus.framing or framing, bus.timeout_s, open_port),
+        line=Line(bus.port, bus.baud or baud, bus.framing or framing, bus.timeout_s, open_port),
         breakers=[BusBreaker(device.id, profile, device.meter, device.period_s) for device, profile in found],
     )
 

@@ -4,42 +4,24 @@ import asyncio
 import contextlib
 import os
 import tomllib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from drivers.codecs.dlt645 import WILDCARD
-from drivers.dlt645_bus import BusMeter, Dlt645Bus, MeterLine
+from drivers.dlt645_bus import BusMeter, Dlt645Bus
 from drivers.dlt645_map import MeterProfile, compile_profile
-from drivers.messages import LinkState, Observation, PointFault, Reading
+from drivers.messages import PointFault
 from drivers.modbus_tables import ProfileFault
 from drivers.profile import load_profiles
-from simulators.meter import Fault, Meter, quiet_meter
-from simulators.meter import MeterLine as Meters
+from drivers.serial_bus import Line
+from simulators.meter import Fault, Meter, MeterLine, quiet_meter
 from simulators.ports import free_port
+from tests.drivers.told import Told, running
 from tests.waiting import PATIENCE_S, until
 
 ONE, TWO, OLD = "000012345678", "201000000012", "010003635927"
-
-
-class Told:
-    """A sink that keeps everything."""
-
-    def __init__(self) -> None:
-        self.all: list[Observation] = []
-
-    def __call__(self, seen: Sequence[Observation]) -> None:
-        self.all += seen
-
-    def values(self, point: str) -> list[float | bool]:
-        return [one.value for one in self.all if isinstance(one, Reading) and one.point == point]
-
-    def faults(self, point: str) -> list[str]:
-        return [one.reason for one in self.all if isinstance(one, PointFault) and one.point == point]
-
-    def links(self, source: str) -> list[tuple[bool, str]]:
-        return [(one.up, one.reason) for one in self.all if isinstance(one, LinkState) and one.source == source]
 
 
 def shipped(name: str) -> MeterProfile:
@@ -56,18 +38,14 @@ def asking(*dis: str, edition: int = 2007, size: int = 2) -> MeterProfile:
 @asynccontextmanager
 async def line(
     meters: list[Meter], asked: list[BusMeter], *, echo: bool = False, baud: int | None = None
-) -> AsyncIterator[tuple[Told, Meters, Dlt645Bus]]:
-    wire = Meters(meters, baud=baud, echo=echo)
-    bus = Dlt645Bus(id="line1", line=MeterLine(wire.plug(), baud=baud or 19200), meters=asked)
-    told = Told()
-    task = asyncio.create_task(bus.run(told))
+) -> AsyncIterator[tuple[Told, MeterLine, Dlt645Bus]]:
+    wire = MeterLine(meters, baud=baud, echo=echo)
+    bus = Dlt645Bus(id="line1", line=Line(wire.plug(), baud=baud or 19200), meters=asked)
     try:
-        yield told, wire, bus
+        async with running(bus) as told:
+            yield told, wire, bus
     finally:
-        task.cancel()
-        (ended,) = await asyncio.gather(task, return_exceptions=True)
         wire.unplug()
-        assert isinstance(ended, asyncio.CancelledError), ended
 
 
 @pytest.mark.parametrize(
@@ -99,7 +77,7 @@ async def test_the_only_meter_on_the_line_is_asked_who_it_is(edition: int) -> No
     profile = asking("9010", edition=1997, size=4) if edition == 1997 else asking("02010100")
     async with line([meter], [BusMeter("m", profile)]) as (told, _, bus):
         await until(lambda: len(told.values("m/v0")) >= 2)
-        assert bus._meters[0].address == OLD
+        assert bus._slaves[0].address == OLD
 
 
 @pytest.mark.asyncio
@@ -108,7 +86,7 @@ async def test_a_meter_that_answers_under_the_wildcard_is_believed() -> None:
     meter.wildcard_answers = True
     async with line([meter], [BusMeter("m", asking("9010", edition=1997, size=4))]) as (told, _, bus):
         await until(lambda: told.values("m/v0"))
-        assert bus._meters[0].address == WILDCARD
+        assert bus._slaves[0].address == WILDCARD
 
 
 @pytest.mark.asyncio
@@ -209,18 +187,17 @@ async def test_a_port_that_vanishes_makes_every_value_unknown_and_comes_back() -
 async def test_only_reads_leave_the_gateway() -> None:
     seen: list[int] = []
 
-    class Watched(Meters):
+    class Watched(MeterLine):
         def received(self, data: bytes) -> None:
             seen.extend(frame.control for frame in type(self._reader)().feed(data) if hasattr(frame, "control"))
             super().received(data)
 
     wire = Watched([quiet_meter(ONE)], baud=None)
-    bus = Dlt645Bus(id="line1", line=MeterLine(wire.plug()), meters=[BusMeter("m", shipped("dlt645-residual-breaker"))])
-    told = Told()
-    task = asyncio.create_task(bus.run(told))
-    await until(lambda: told.values("m/rated_residual_ma"))
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    bus = Dlt645Bus(
+        id="line1", line=Line(wire.plug(), 2400), meters=[BusMeter("m", shipped("dlt645-residual-breaker"))]
+    )
+    async with running(bus) as told:
+        await until(lambda: told.values("m/rated_residual_ma"))
     wire.unplug()
     assert set(seen) <= {0x11, 0x12, 0x13}
 
@@ -275,14 +252,12 @@ async def test_it_reads_the_meter_of_an_independent_program() -> None:
 
         bridge = asyncio.create_task(back())
         bus = Dlt645Bus(
-            id="line1", line=MeterLine(path), meters=[BusMeter("m", shipped("dlt645-2007-single-phase"), ONE)]
+            id="line1", line=Line(path, 2400), meters=[BusMeter("m", shipped("dlt645-2007-single-phase"), ONE)]
         )
-        told = Told()
-        task = asyncio.create_task(bus.run(told))
-        await until(lambda: told.values("m/energy_kwh") and told.values("m/power_kw"))
-        task.cancel()
+        async with running(bus) as told:
+            await until(lambda: told.values("m/energy_kwh") and told.values("m/power_kw"))
         bridge.cancel()
-        await asyncio.gather(task, bridge, return_exceptions=True)
+        await asyncio.gather(bridge, return_exceptions=True)
         writer.close()
     finally:
         loop.remove_reader(master)

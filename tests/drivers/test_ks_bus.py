@@ -1,6 +1,5 @@
 """Lines of KS breakers on real ptys: what is asked, what they push, what is acknowledged, and that nothing else is ever sent."""
 
-import asyncio
 import tomllib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from drivers.codecs import ks_breaker
-from drivers.ks_bus import BreakerLine, BusBreaker, KsBus
+from drivers.ks_bus import BusBreaker, KsBus
 from drivers.ks_map import BreakerProfile, compile_profile
-from drivers.messages import LinkState, Observation, PanelEvent, PointFault, Reading
+from drivers.messages import PointFault
 from drivers.modbus_tables import ProfileFault
 from drivers.profile import check, load_profiles
+from drivers.serial_bus import Line
 from edge_agent.config.load import load
 from edge_agent.site import Wiring, build_wire_drivers
-from simulators.breaker import Breaker
-from simulators.breaker import BreakerLine as Line
+from simulators.breaker import Breaker, BreakerLine
+from tests.drivers.told import Told, running
 from tests.waiting import until
 
 ONE, TWO, OTHER = "202106171055", "072209200014", "999999999999"
@@ -28,41 +28,18 @@ def shipped() -> BreakerProfile:
     return compile_profile(load_profiles([]).get("ks-breaker").data, name="ks-breaker")
 
 
-class Told:
-    def __init__(self) -> None:
-        self.all: list[Observation] = []
-
-    def __call__(self, seen: Sequence[Observation]) -> None:
-        self.all += seen
-
-    def values(self, point: str) -> list[float | bool]:
-        return [one.value for one in self.all if isinstance(one, Reading) and one.point == point]
-
-    def faults(self, point: str) -> list[str]:
-        return [one.reason for one in self.all if isinstance(one, PointFault) and one.point == point]
-
-    def links(self, source: str) -> list[tuple[bool, str]]:
-        return [(one.up, one.reason) for one in self.all if isinstance(one, LinkState) and one.source == source]
-
-    def events(self) -> list[tuple[str, str]]:
-        return [(one.point, one.event) for one in self.all if isinstance(one, PanelEvent)]
-
-
 @asynccontextmanager
 async def line(
     *addresses: str, echo: bool = False, present: Sequence[str] = (), period_s: float | None = 0.3
-) -> AsyncIterator[tuple[Told, Line, KsBus]]:
-    wire = Line([Breaker(address) for address in (*addresses, *present)], baud=None, echo=echo, resend_s=0.2)
+) -> AsyncIterator[tuple[Told, BreakerLine, KsBus]]:
+    wire = BreakerLine([Breaker(address) for address in (*addresses, *present)], baud=None, echo=echo, resend_s=0.2)
     breakers = [BusBreaker(f"b{n}", shipped(), address, period_s) for n, address in enumerate(addresses, 1)]
-    bus, told = KsBus(id="ks", line=BreakerLine(wire.plug(), baud=19200), breakers=breakers), Told()
-    task = asyncio.create_task(bus.run(told))
+    bus = KsBus(id="ks", line=Line(wire.plug(), baud=19200), breakers=breakers)
     try:
-        yield told, wire, bus
+        async with running(bus) as told:
+            yield told, wire, bus
     finally:
-        task.cancel()
-        (ended,) = await asyncio.gather(task, return_exceptions=True)
         wire.unplug()
-        assert isinstance(ended, asyncio.CancelledError), ended
 
 
 @pytest.mark.asyncio

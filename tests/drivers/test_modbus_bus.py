@@ -3,47 +3,20 @@
 import asyncio
 import itertools
 import tomllib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from drivers.messages import LinkState, Observation, PanelEvent, PointFault, Reading
+from drivers.messages import Reading
 from drivers.modbus_bus import BusDevice, ModbusBus
 from drivers.modbus_map import ModbusProfile, compile_profile
 from drivers.modbus_rtu import RtuLink
 from drivers.modbus_tcp import TcpLink
 from drivers.profile import load_profiles
 from simulators.modbus_slave import Fault, Slave, SlaveLine, TcpServer, slave_like
+from tests.drivers.told import running
 from tests.waiting import steady, until
-
-
-class Told:
-    """A sink that keeps everything."""
-
-    def __init__(self) -> None:
-        self.calls: list[list[Observation]] = []
-
-    def __call__(self, seen: Sequence[Observation]) -> None:
-        self.calls.append(list(seen))
-
-    @property
-    def all(self) -> list[Observation]:
-        return [one for call in self.calls for one in call]
-
-    def links(self, source: str) -> list[tuple[bool, str]]:
-        return [(one.up, one.reason) for one in self.all if isinstance(one, LinkState) and one.source == source]
-
-    def events(self) -> list[tuple[str, str]]:
-        return [(one.point, one.event) for one in self.all if isinstance(one, PanelEvent)]
-
-    def faults(self, point: str) -> list[str]:
-        return [one.reason for one in self.all if isinstance(one, PointFault) and one.point == point]
-
-    def values(self, point: str) -> list[float | bool]:
-        return [one.value for one in self.all if isinstance(one, Reading) and one.point == point]
 
 
 def shipped(name: str) -> ModbusProfile:
@@ -55,18 +28,6 @@ def registers(count: int, *, period_ms: int = 1000, priority: str = "meter", ext
     return compile_profile(
         tomllib.loads(f'[link]\nperiod_ms = {period_ms}\npriority = "{priority}"\n{extra}\n{values}')
     )
-
-
-@asynccontextmanager
-async def running(bus: ModbusBus) -> AsyncIterator[Told]:
-    told = Told()
-    task = asyncio.create_task(bus.run(told))
-    try:
-        yield told
-    finally:
-        task.cancel()
-        (ended,) = await asyncio.gather(task, return_exceptions=True)
-        assert isinstance(ended, asyncio.CancelledError), ended
 
 
 def rtu(path: str, *, baud: int = 115200, timeout_s: float = 0.1, gap_s: float = 0.004) -> RtuLink:

@@ -6,13 +6,12 @@ What a server holds is written here by hand, register by register, and so is wha
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import pytest
 from pymodbus.server import ModbusSerialServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from drivers.messages import Observation, PanelEvent, PointFault, Reading
+from drivers.messages import PointFault, Reading
 from drivers.modbus_bus import BusDevice, ModbusBus
 from drivers.modbus_map import compile_profile
 from drivers.modbus_rtu import RtuLink
@@ -20,6 +19,7 @@ from drivers.modbus_tcp import TcpLink
 from drivers.profile import load_profiles
 from simulators.modbus_slave import Slave, TcpServer, slave_like
 from simulators.pty_line import PtyLine
+from tests.drivers.told import Told, running
 from tests.waiting import until
 
 # Profile, what is written into the registers of its kind while the bus runs, and what must be told.
@@ -38,35 +38,21 @@ PANELS: list[tuple[str, dict[str, dict[int, int]], set[tuple[str, str]]]] = [
 ]
 
 
-@dataclass
-class Told:
-    all: list[Observation] = field(default_factory=list)
-
-    def __call__(self, seen: object) -> None:
-        assert isinstance(seen, list)
-        self.all += seen
-
-    def events(self) -> set[tuple[str, str]]:
-        return {(one.point.partition("/")[2], one.event) for one in self.all if isinstance(one, PanelEvent)}
-
-    def last(self) -> dict[str, object]:
-        return {
-            one.point.partition("/")[2]: one.value if isinstance(one, Reading) else one.reason
-            for one in self.all
-            if isinstance(one, Reading | PointFault)
-        }
-
-
-@asynccontextmanager
-async def running(link: RtuLink | TcpLink, name: str, *, period_s: float = 0.1) -> AsyncIterator[Told]:
+def bus(link: RtuLink | TcpLink, name: str, *, period_s: float = 0.1) -> ModbusBus:
     profile = compile_profile(load_profiles([]).get(name).data, name=name)
-    bus, told = ModbusBus(id="bus", link=link, devices=[BusDevice("d", profile, 1, period_s=period_s)]), Told()
-    task = asyncio.create_task(bus.run(told))
-    try:
-        yield told
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    return ModbusBus(id="bus", link=link, devices=[BusDevice("d", profile, 1, period_s=period_s)])
+
+
+def events(told: Told) -> set[tuple[str, str]]:
+    return {(point.partition("/")[2], event) for point, event in told.events()}
+
+
+def last(told: Told) -> dict[str, object]:
+    return {
+        one.point.partition("/")[2]: one.value if isinstance(one, Reading) else one.reason
+        for one in told.all
+        if isinstance(one, Reading | PointFault)
+    }
 
 
 @pytest.mark.parametrize(("name", "written", "expected"), PANELS, ids=[panel[0] for panel in PANELS])
@@ -78,13 +64,13 @@ def test_a_panel_behind_pymodbus_over_tcp(
         server = TcpServer([slave])
         link = TcpLink("127.0.0.1", await server.start(), timeout_s=5.0)
         try:
-            async with running(link, name) as told:
-                await until(lambda: ("", "reset") in told.events())  # all was read once, and nothing is active
-                assert told.events() == {("", "reset")}
+            async with running(bus(link, name)) as told:
+                await until(lambda: ("", "reset") in events(told))  # all was read once, and nothing is active
+                assert events(told) == {("", "reset")}
                 for table, words in written.items():
                     getattr(slave, table).update(words)
-                await until(lambda: told.events() >= expected)
-                assert told.events() == expected | {("", "reset")}
+                await until(lambda: events(told) >= expected)
+                assert events(told) == expected | {("", "reset")}
         finally:
             await server.stop()
 
@@ -174,9 +160,9 @@ def test_a_meter_behind_pymodbus_as_rtu_on_a_pty(
     async def main() -> None:
         async with rtu_server(Slave(1, holding=holding, inputs=inputs)) as port:
             link = RtuLink(port, baud=115200, timeout_s=5.0, gap_s=0.004)
-            async with running(link, name) as told:
-                await until(lambda: set(expected) <= set(told.last()))
-                last = told.last()
-                assert {key: last[key] for key in expected} == expected
+            async with running(bus(link, name)) as told:
+                await until(lambda: set(expected) <= set(last(told)))
+                final = last(told)
+                assert {key: final[key] for key in expected} == expected
 
     asyncio.run(main())

@@ -14,7 +14,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from drivers.messages import LinkState, Observation, PanelEvent, Reading
+from drivers.messages import Observation
 from drivers.mqtt_devices import MqttDevice
 from drivers.mqtt_driver import BrokerLink, MqttDriver
 from drivers.mqtt_profile import compile_profile
@@ -25,25 +25,10 @@ from simulators.mqtt_devices import EspHome, Publisher, Tasmota, Zigbee2Mqtt
 from simulators.ports import free_port
 from tests.brokers import Broker, Certificates
 from tests.core.house import Site
+from tests.drivers.told import Told, running
 from tests.waiting import PATIENCE_S, until
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
-
-
-class Told:
-    """A sink that keeps everything."""
-
-    def __init__(self) -> None:
-        self.all: list[Observation] = []
-
-    def __call__(self, seen: Sequence[Observation]) -> None:
-        self.all += seen
-
-    def values(self, point: str) -> list[float | bool]:
-        return [one.value for one in self.all if isinstance(one, Reading) and one.point == point]
-
-    def links(self, source: str) -> list[tuple[bool, str]]:
-        return [(one.up, one.reason) for one in self.all if isinstance(one, LinkState) and one.source == source]
 
 
 def device(id: str, profile: str, name: str, silence_s: float | None = None) -> MqttDevice:
@@ -68,14 +53,8 @@ async def listening(
         devices=devices,
         when_kept=lambda done: done(True),
     )
-    told = Told()
-    task = asyncio.create_task(driver.run(told))
-    try:
+    async with running(driver) as told:
         yield told, driver
-    finally:
-        task.cancel()
-        (ended,) = await asyncio.gather(task, return_exceptions=True)
-        assert isinstance(ended, asyncio.CancelledError), ended
 
 
 @pytest.fixture
@@ -184,8 +163,7 @@ async def test_a_bug_of_ours_loses_no_fire_and_is_told(broker: Broker, monkeypat
     await asyncio.to_thread(bridge.report, "hall", smoke=True)
     with pytest.raises(KeyError):
         await asyncio.wait_for(task, PATIENCE_S)
-    said = [(one.point, one.event) for one in told.all if isinstance(one, PanelEvent)]
-    assert ("mqtt1/message", "unknown") in said
+    assert ("mqtt1/message", "unknown") in told.events()
     await asyncio.to_thread(bridge.leave)
 
 
