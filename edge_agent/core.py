@@ -428,7 +428,7 @@ class Core:
             if isinstance(seen, TagRead):
                 try:
                     self._keep_patrol(self.patrols.read(seen.reader, seen.tag, seen.at_ns))
-                except Exception as bug:
+                except Exception as bug:  # the tags behind it, and the driver that read it, must not pay for it
                     log.exception("tag reader=%s", seen.reader)
                     self._own_event(Kind.WORKER, "worker/patrol", True, {"reason": ascii(bug)[:200]})
             else:
@@ -697,7 +697,7 @@ class Core:
             return
         try:
             await asyncio.to_thread(keep, self.clock.now(), not self._unbuilt)
-        except Exception:
+        except Exception:  # a full card, or a bug: the group of all workers must not end for a copy of a file
             log.exception("config: the last good one is not kept")
 
     async def _serve(self) -> None:

@@ -167,8 +167,8 @@ class Keeper:
             submitted = self._settled.popleft()
             try:
                 self._settle(*submitted)
-            except Exception:
-                log.exception("settled id=%s", submitted[1].id)  # those behind it must be told too
+            except Exception:  # those behind it must be told too
+                log.exception("settled id=%s", submitted[1].id)
         self._answer_receipts()
 
     def _settle(self, order: int, event: Event, body: bytes, state: Mapping[str, Piece], ticket: Ticket) -> None:

@@ -38,7 +38,7 @@ class LinkageLines:
         try:
             now_ns = self._now_ns()
             concerns = [self.linkage.note(event, now_ns) for event in events]
-        except Exception:
+        except Exception:  # a bug of linkage's must cost outputs only, never the alarm this was told of
             log.exception("note")
             return
         if any(concerns) and self._soon is None:
@@ -49,7 +49,7 @@ class LinkageLines:
         self._soon = None
         try:
             events = self.linkage.decide(self._now_ns(), self._look)
-        except Exception:
+        except Exception:  # as above; asked again within the second
             log.exception("decide")
             events = []
         self._finish(events)

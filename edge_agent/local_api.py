@@ -235,7 +235,7 @@ class _Connection(asyncio.Protocol):
         ) as fault:  # what a malformed request can cause in a handler
             self._parts = []
             yield _encode({"id": number, "ok": False, "error": "bad_request", "params": {"detail": ascii(fault)[:200]}})
-        except Exception as bug:
+        except Exception as bug:  # a handler's bug is the answer to its request: the connection and the core go on
             log.exception("request")
             self._parts = []
             yield _encode({"id": number, "ok": False, "error": "bug", "params": {"detail": ascii(bug)[:200]}})

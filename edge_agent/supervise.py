@@ -73,7 +73,7 @@ class Supervisor:
                 if task.cancelling():
                     raise
                 reason = "cancelled"  # by a future of its own that was: nobody asked us to stop
-            except Exception as bug:
+            except Exception as bug:  # alarms outlive any worker's bug: it is told, and the worker starts again
                 reason = f"{type(bug).__name__}: {bug}"
                 log.exception("worker=%s", name)
             finally:
@@ -88,8 +88,8 @@ class Supervisor:
     def _tell(self, name: str, running: bool, reason: str) -> None:
         try:
             self._report(name, running, reason)
-        except Exception:
-            log.exception("report worker=%s", name)  # the worker must live on, told or not
+        except Exception:  # the worker must live on, told or not
+            log.exception("report worker=%s", name)
 
     async def feed_watchdog(self, environ: "os._Environ[str]" = os.environ) -> NoReturn:
         """Ping systemd's watchdog at a third of its limit, while no worker stands still. Without a watchdog, only log."""
@@ -118,7 +118,7 @@ class _Progress:
     def stands_still(self, now_s: float) -> bool:
         try:
             count = self._read()
-        except Exception:
+        except Exception:  # a worker that cannot even say how far it is stands still
             log.exception("progress")
             return True
         if count != self._count:

@@ -102,7 +102,7 @@ class Lines(abc.ABC):
             self._set(line, level)
         except GpioError:
             raise
-        except Exception as fault:
+        except Exception as fault:  # see _foreign
             raise _foreign(fault, line) from fault
 
     def read(self, line: int) -> bool:
@@ -117,7 +117,7 @@ class Lines(abc.ABC):
             return self._get(line)
         except GpioError:
             raise
-        except Exception as fault:
+        except Exception as fault:  # see _foreign
             raise _foreign(fault, line) from fault
 
     def watch(self, on_edge: OnEdge) -> None:
@@ -140,7 +140,7 @@ class Lines(abc.ABC):
         except GpioError:
             self._release()
             raise
-        except Exception as fault:
+        except Exception as fault:  # see _foreign
             self._release()
             raise _foreign(fault, "all") from fault
         self._is_open = True
@@ -149,10 +149,8 @@ class Lines(abc.ABC):
         for on_edge in self._watchers:
             try:
                 on_edge(line, level, at_ns)
-            except Exception:
-                log.exception(
-                    "gpio line=%d", line
-                )  # the other watchers and the edges behind this one must not pay for it
+            except Exception:  # the other watchers and the edges behind this one must not pay for it
+                log.exception("gpio line=%d", line)
 
     @abc.abstractmethod
     def _request(self) -> None:

@@ -52,7 +52,7 @@ class RpiGpio(Lines):
             for number, spec in self._inputs.items():
                 gpio.setup(number, gpio.IN, pull_up_down=pulls[spec.bias])
                 self._taken.append(number)
-        except Exception as fault:
+        except Exception as fault:  # RPi.GPIO raises RuntimeError and ValueError, rpi-lgpio an `error` of its own
             raise _explain(fault, number) from fault
         for number in self._inputs:
             try:
@@ -74,20 +74,20 @@ class RpiGpio(Lines):
             with contextlib.suppress(Exception):  # the board may be gone; letting go must not fail
                 if number in self._inputs:
                     self._gpio.remove_event_detect(number)
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # as above
             if taken:
                 self._gpio.cleanup(taken)
 
     def _set(self, line: int, level: bool) -> None:
         try:
             self._gpio.output(line, self._gpio.HIGH if level else self._gpio.LOW)
-        except Exception as fault:
+        except Exception as fault:  # as in `_request`
             raise _explain(fault, line) from fault
 
     def _get(self, line: int) -> bool:
         try:
             return bool(self._gpio.input(line)) != self._inputs[line].active_low
-        except Exception as fault:
+        except Exception as fault:  # as in `_request`
             raise _explain(fault, line) from fault
 
     def _on_edge_thread(self, line: int) -> None:

@@ -43,25 +43,24 @@ def _static(low_kpa: float) -> Mapping[str, float]:
     return {"prealarm_low": 1.1 * low_kpa, "alarm_low": low_kpa, **_WATER}
 
 
+def _standing(low_kpa: float, clause: str) -> Preset:
+    """What a clause asks of the least favourable point while no water is drawn."""
+    source = f"{clause}: {low_kpa / 1000:.2f} MPa"
+    return Preset(unit="kPa", kind="supervisory", limits=_static(low_kpa), source=source, confidence="M")
+
+
+def _residual_current(alarm_ma: float) -> Preset:
+    source = "GB 50116-2013 9.2.3: 300-500 mA"
+    return Preset(unit="mA", kind="electrical", limits=_residual(alarm_ma), source=source, confidence="H")
+
+
 _WATER: Final = {"hysteresis": 10.0, "on_delay_s": 10.0, "off_delay_s": 30.0, "range_low": -50.0, "range_high": 2500.0}
 _SENSOR_DEGC: Final = {"range_low": -50.0, "range_high": 400.0}  # wider than any fire a probe lives through
 _GB50974_STATIC: Final = "GB 50974-2014 5.2.2"
 
 PRESETS: Final[Mapping[str, Preset]] = {
-    "residual-current": Preset(
-        unit="mA",
-        kind="electrical",
-        limits=_residual(300.0),
-        source="GB 50116-2013 9.2.3: 300-500 mA",
-        confidence="H",
-    ),
-    "residual-current-500": Preset(
-        unit="mA",
-        kind="electrical",
-        limits=_residual(500.0),
-        source="GB 50116-2013 9.2.3: 300-500 mA",
-        confidence="H",
-    ),
+    "residual-current": _residual_current(300.0),
+    "residual-current-500": _residual_current(500.0),
     "cable-temperature": Preset(
         unit="degC",
         kind="electrical",
@@ -115,55 +114,13 @@ PRESETS: Final[Mapping[str, Preset]] = {
         source="GB 50974-2014 7.2.8: 0.14 MPa, 0.10 MPa",
         confidence="M",
     ),
-    "hydrant-over-100m": Preset(
-        unit="kPa",
-        kind="supervisory",
-        limits=_static(150.0),
-        source=f"{_GB50974_STATIC} (1): 0.15 MPa",
-        confidence="M",
-    ),
-    "hydrant-class-1-public": Preset(
-        unit="kPa",
-        kind="supervisory",
-        limits=_static(100.0),
-        source=f"{_GB50974_STATIC} (1): 0.10 MPa",
-        confidence="M",
-    ),
-    "hydrant-high-rise": Preset(
-        unit="kPa",
-        kind="supervisory",
-        limits=_static(70.0),
-        source=f"{_GB50974_STATIC} (2): 0.07 MPa",
-        confidence="M",
-    ),
-    "hydrant-multi-storey": Preset(
-        unit="kPa",
-        kind="supervisory",
-        limits=_static(70.0),
-        source=f"{_GB50974_STATIC} (2): 0.07 MPa",
-        confidence="M",
-    ),
-    "hydrant-factory": Preset(
-        unit="kPa",
-        kind="supervisory",
-        limits=_static(100.0),
-        source=f"{_GB50974_STATIC} (3): 0.10 MPa",
-        confidence="M",
-    ),
-    "hydrant-factory-small": Preset(
-        unit="kPa",
-        kind="supervisory",
-        limits=_static(70.0),
-        source=f"{_GB50974_STATIC} (3): 0.07 MPa",
-        confidence="M",
-    ),
-    "sprinkler-end": Preset(
-        unit="kPa",
-        kind="supervisory",
-        limits=_static(50.0),
-        source="GB 50084-2017 5.0.1: 0.05 MPa",
-        confidence="M",
-    ),
+    "hydrant-over-100m": _standing(150.0, f"{_GB50974_STATIC} (1)"),
+    "hydrant-class-1-public": _standing(100.0, f"{_GB50974_STATIC} (1)"),
+    "hydrant-high-rise": _standing(70.0, f"{_GB50974_STATIC} (2)"),
+    "hydrant-multi-storey": _standing(70.0, f"{_GB50974_STATIC} (2)"),
+    "hydrant-factory": _standing(100.0, f"{_GB50974_STATIC} (3)"),
+    "hydrant-factory-small": _standing(70.0, f"{_GB50974_STATIC} (3)"),
+    "sprinkler-end": _standing(50.0, "GB 50084-2017 5.0.1"),
 }
 
 

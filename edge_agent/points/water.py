@@ -25,35 +25,21 @@ class Building:
     confidence: str
 
 
-_7_4_12: Final = "GB 50974-2014 7.4.12"
+def _building(standing: str, flowing_low_kpa: float, clause: str = "GB 50974-2014 7.4.12") -> Building:
+    clause = f"{clause}: {flowing_low_kpa / 1000:.2f} MPa"
+    return Building(standing=standing, flowing_low_kpa=flowing_low_kpa, clause=clause, confidence="M")
+
+
 BUILDINGS: Final[Mapping[str, Building]] = {
-    "municipal": Building(
-        standing="hydrant-municipal", flowing_low_kpa=100.0, clause="GB 50974-2014 7.2.8: 0.10 MPa", confidence="M"
-    ),
-    "over-100m": Building(
-        standing="hydrant-over-100m", flowing_low_kpa=350.0, clause=f"{_7_4_12}: 0.35 MPa", confidence="M"
-    ),
-    "class-1-public": Building(
-        standing="hydrant-class-1-public", flowing_low_kpa=350.0, clause=f"{_7_4_12}: 0.35 MPa", confidence="M"
-    ),
-    "high-rise": Building(
-        standing="hydrant-high-rise", flowing_low_kpa=350.0, clause=f"{_7_4_12}: 0.35 MPa", confidence="M"
-    ),
-    "hall-over-8m": Building(
-        standing="hydrant-multi-storey", flowing_low_kpa=350.0, clause=f"{_7_4_12}: 0.35 MPa", confidence="M"
-    ),
-    "multi-storey": Building(
-        standing="hydrant-multi-storey", flowing_low_kpa=250.0, clause=f"{_7_4_12}: 0.25 MPa", confidence="M"
-    ),
-    "factory": Building(
-        standing="hydrant-factory", flowing_low_kpa=350.0, clause=f"{_7_4_12}: 0.35 MPa", confidence="M"
-    ),
-    "factory-small": Building(
-        standing="hydrant-factory-small", flowing_low_kpa=350.0, clause=f"{_7_4_12}: 0.35 MPa", confidence="M"
-    ),
-    "sprinkler": Building(
-        standing="sprinkler-end", flowing_low_kpa=50.0, clause="GB 50084-2017 5.0.1: 0.05 MPa", confidence="M"
-    ),
+    "municipal": _building("hydrant-municipal", 100.0, "GB 50974-2014 7.2.8"),
+    "over-100m": _building("hydrant-over-100m", 350.0),
+    "class-1-public": _building("hydrant-class-1-public", 350.0),
+    "high-rise": _building("hydrant-high-rise", 350.0),
+    "hall-over-8m": _building("hydrant-multi-storey", 350.0),
+    "multi-storey": _building("hydrant-multi-storey", 250.0),
+    "factory": _building("hydrant-factory", 350.0),
+    "factory-small": _building("hydrant-factory-small", 350.0),
+    "sprinkler": _building("sprinkler-end", 50.0, "GB 50084-2017 5.0.1"),
 }
 OVER_KPA: Final = 700.0  # GB 50974-2014 7.4.12: over 0.70 MPa at the outlet nobody can hold the hose
 FROST_DEGC: Final = 2.0  # near enough to freezing if water stands in it, or if ice presses
