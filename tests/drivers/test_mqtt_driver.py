@@ -1,6 +1,7 @@
 """The driver against a real mosquitto: sessions, wills, outages, who may say what."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from simulators.ports import free_port
 from tests.brokers import Broker, Certificates
 from tests.core.house import Site
 from tests.drivers.told import Told, running
-from tests.waiting import PATIENCE_S, until
+from tests.waiting import PATIENCE_S, eventually, until
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 
@@ -246,18 +247,18 @@ def connack(port: int, *, user: str = "", password: str = "", ca: Path | None = 
     if ca is not None:
         client.tls_set(str(ca))
     client.on_connect = lambda _c, _u, _f, reason, _p: said.append(str(reason))
-    for _ in range(400):
-        try:
-            client.connect("127.0.0.1", port)
-            break
-        except ConnectionRefusedError:
-            import time
 
-            time.sleep(0.05)  # it is starting
-    for _ in range(400):
-        if said:
-            break
+    def greeted() -> bool:
+        with contextlib.suppress(ConnectionRefusedError):
+            return client.connect("127.0.0.1", port) is paho.MQTT_ERR_SUCCESS
+        return False
+
+    def answered() -> bool:
         client.loop(0.1)
+        return bool(said)
+
+    eventually(greeted, "the broker listens")
+    eventually(answered, "it answers the greeting")
     client.disconnect()
     return said[0]
 

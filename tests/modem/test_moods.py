@@ -212,7 +212,7 @@ async def test_an_attempt_nobody_waited_for_does_not_block_the_next_one(tmp_path
         opening.cancel()
         await asyncio.gather(opening, return_exceptions=True)
         on.sim.slow_s = 0.0
-        await asyncio.sleep(0.5)  # the answer nobody waits for comes after 0.3 s
+        await until(lambda: not on.sim.heard[-1].startswith("AT+QIOPEN"), "the answer nobody waits for has come")
         await expect_echo(on, port)
 
 

@@ -1,4 +1,7 @@
-"""What befalls the wires of a site, and what the site itself does: contacts, a panel, meters, buttons. Acts of the story."""
+"""What befalls the wires of a site, and what the site itself does: contacts, a panel, meters, buttons. Acts of the story.
+
+Every sleep here is simulated time: how long something lasts in the story, and no wait of the test's.
+"""
 
 import asyncio
 import random

@@ -2,7 +2,7 @@
 
 `Wan` is the way over one path to one centre, its mood what it does now. Over it go streams, as TCP's: what is cut off comes late,
 in order, or never, and nobody says so; and datagrams, which are lost. `SimSocket` is what the agent's own code holds in place of a
-socket; `ProcessLoop` (loop.py) and `SockTransport` do with one what asyncio does.
+socket; `ProcessLoop` (loop.py) and `SockTransport` do with one what asyncio does. Time here is simulated: a sleep is a byte's way.
 """
 
 import asyncio
