@@ -195,7 +195,10 @@ def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
 
 def check(profile: Profile) -> list[ProfileFinding]:
     """Everything wrong or remarkable about a profile, all at once: keys, values, meaning, examples, counter-examples."""
-    return [*_check_head(profile), *_kind(profile).check(profile)]
+    findings = [*_check_head(profile), *_kind(profile).check(profile)]
+    if any(finding.severity == "error" for finding in findings):
+        return findings  # what its examples show means nothing while they cannot be read
+    return findings + _check_untested(profile)
 
 
 def require_facts(profile: Profile) -> None:
@@ -293,7 +296,33 @@ def _check_head(profile: Profile) -> list[ProfileFinding]:
         findings += _check_filled_in(profile)
     if not profile.data.get("source"):
         findings.append(ProfileFinding("missing_source", {}, "warning"))
-    return findings
+    return findings + _check_caveats(profile)
+
+
+def _check_caveats(profile: Profile) -> list[ProfileFinding]:
+    """Every [[caveat]] has words in both languages; its `evidence` is the profile's own where it gives none."""
+    tables = profile.data.get("caveat", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        return [ProfileFinding("bad_caveat", {"number": 1, "key": "caveat", "known": ", ".join(EVIDENCE)})]
+    wrong = [
+        (number, key)
+        for number, table in enumerate(tables, 1)
+        for key in dict.fromkeys(("zh", "en", *table))
+        if not (table.get(key) in EVIDENCE if key == "evidence" else key in ("zh", "en") and _is_words(table.get(key)))
+    ]
+    known = ", ".join(EVIDENCE)
+    return [ProfileFinding("bad_caveat", {"number": number, "key": key, "known": known}) for number, key in wrong]
+
+
+def _is_words(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _check_untested(profile: Profile) -> list[ProfileFinding]:
+    from drivers.profile_events import untested
+
+    left = untested(profile)
+    return [ProfileFinding("untested", {"names": ", ".join(left)}, "info")] if left else []
 
 
 def _check_filled_in(profile: Profile) -> list[ProfileFinding]:

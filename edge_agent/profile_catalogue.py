@@ -1,164 +1,129 @@
-"""The catalogue of devices, docs/drivers/catalogue.md and .zh.md: made of the shipped profiles, so that a new model needs no page.
+"""Every page that is made of profiles: the catalogue, a page for each profile, and the tables in the pages of the drivers.
 
-python -m edge_agent.profile_catalogue en > docs/drivers/catalogue.md
+    python -m edge_agent.profile_catalogue docs
+
+writes all of them, in both languages, and takes away pages of profiles there are no more. A page of a driver is written by hand
+but for what stands between `<!-- profiles: NAME ... -->` and `<!-- /profiles -->`, where a NAME is a profile, a pattern of such, a
+family or a kind: there stands a table of those profiles. A family is the codec of a panel, and what a Modbus device is for.
 """
 
+import fnmatch
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
-from drivers.profile import TEMPLATE, Profile, load_profiles, try_capture
-from edge_agent.cli_base import lookup
+from drivers.profile import TEMPLATE, Profile, load_profiles
+from drivers.profile_events import tables_of, untested, values_of
+from edge_agent.profile_page import evidence, line, page, product, table
 from edge_agent.texts import text
 
 LANGS = ("en", "zh")
+_MARK = re.compile(r"(<!-- profiles: ([^>]*?) -->\n).*?(<!-- /profiles -->)", re.DOTALL)
+_OF_WATER = frozenset(("MPa", "kPa", "bar", "m", "L/s", "L/min", "m3/h"))
 
 
-def page(lang: str) -> str:
-    """The whole page in one language, Markdown."""
-    profiles = load_profiles(()).list()
-    lines = [
-        f"# {text('profile.page_title', lang)}",
-        "",
-        text("profile.page_other", lang),
-        "",
-        text("profile.page_intro", lang, count=len(profiles)),
-        "",
-        *_table([profile for profile in profiles if profile.evidence != TEMPLATE], lang),
-        "",
-        text("profile.page_templates", lang),
-        "",
-        *_table([profile for profile in profiles if profile.evidence == TEMPLATE], lang),
-    ]
-    for profile in profiles:
-        lines += ["", *_section(profile, lang)]
+def pages(docs: Path, profiles: Sequence[Profile]) -> dict[Path, str]:
+    """Every page made of profiles, whole: path -> what must stand there. `docs`: where the written parts of pages are."""
+    found: dict[Path, str] = {}
+    left = {profile.name: untested(profile) for profile in profiles}
+    for lang in LANGS:
+        drivers = docs / "drivers"
+        spoken: dict[str, list[tuple[str, str]]] = {}
+        for path in _written(drivers, lang):
+            written = path.read_text("utf-8")
+            chosen = {one.name for match in _MARK.finditer(written) for one in _chosen(match[2].split(), profiles)}
+            if not chosen:
+                continue
+            title = written.partition("\n")[0].lstrip("# ")
+            for name in chosen:
+                spoken.setdefault(name, []).append((title, path.name))
+            found[path] = _MARK.sub(lambda match, lang=lang: _between(match, profiles, lang), written)  # type: ignore[misc]
+        found[drivers / _file("catalogue", lang)] = catalogue(profiles, lang)
+        for profile in profiles:
+            words = page(profile, lang, spoken.get(profile.name, []), left[profile.name])
+            found[drivers / "profiles" / _file(profile.name, lang)] = words
+    return found
+
+
+def left_over(docs: Path, made: Mapping[Path, str]) -> list[Path]:
+    """Pages of profiles that are there no more."""
+    return sorted(path for path in (docs / "drivers/profiles").glob("*.md") if path not in made)
+
+
+def families(profile: Profile) -> set[str]:
+    """What a mark on a page may call it besides its name: its kind and its family."""
+    if profile.kind == "panel":
+        return {"panel", str(profile.data.get("codec"))}
+    if profile.kind != "modbus":
+        return {profile.kind}
+    if tables_of(profile.data, "point"):
+        return {"modbus", "modbus-panels"}
+    water = any(value.get("unit") in _OF_WATER for value in values_of(profile.data))
+    return {"modbus", "modbus-water" if water else "modbus-electrical"}
+
+
+def catalogue(profiles: Sequence[Profile], lang: str) -> str:
+    """The page that lists them all; templates apart."""
+    other = "[English](catalogue.md)" if lang == "zh" else "[中文](catalogue.zh.md)"
+    lines = [f"# {text('page.title', lang)}", "", other, "", text("page.intro", lang, count=len(profiles)), ""]
+    lines += _listed([profile for profile in profiles if profile.evidence != TEMPLATE], lang)
+    lines += ["", text("page.templates", lang), ""]
+    lines += _listed([profile for profile in profiles if profile.evidence == TEMPLATE], lang)
     return "\n".join(lines) + "\n"
 
 
-def _table(profiles: Sequence[Profile], lang: str) -> Iterator[str]:
-    yield "| " + " | ".join(text(f"cli.col_{name}", lang) for name in ("profile", "device", "kind", "evidence")) + " |"
-    yield "|---|---|---|---|"
-    for profile in profiles:
-        kind = text(f"cli.profilekind_{profile.kind}", lang)
-        evidence = text(f"cli.evidence_{profile.evidence}", lang)
-        yield f"| [`{profile.name}`](#{profile.name}) | {product(profile, lang)} | {kind} | {evidence} |"
+def _between(match: re.Match[str], profiles: Sequence[Profile], lang: str) -> str:
+    """The mark, the table of the profiles it asks for, and the end mark."""
+    return "\n".join((match[1], *_listed(_chosen(match[2].split(), profiles), lang), "", match[3]))
 
 
-def product(profile: Profile, lang: str) -> str:
-    """Brand and product, the brand once."""
-    brand, what = profile.words("brand", lang), profile.words("product", lang)
-    return what if what.startswith(brand) else f"{brand} {what}"
+def _chosen(wanted: Sequence[str], profiles: Sequence[Profile]) -> list[Profile]:
+    return [
+        profile
+        for profile in profiles
+        if any(one in families(profile) or fnmatch.fnmatchcase(profile.name, one) for one in wanted)
+    ]
 
 
-def _section(profile: Profile, lang: str) -> Iterator[str]:
-    yield f"## {profile.name}"
-    yield ""
-    yield f"{product(profile, lang)}. {_link(profile, lang)}"
-    yield ""
-    yield text(
-        "profile.page_source", lang, evidence=text(f"cli.evidence_{profile.evidence}", lang), source=_source(profile)
-    )
-    for told in _told(profile, lang):
-        yield ""
-        yield told
-    caveats = [str(one.get(lang, "")) for one in _tables(profile.data, "caveat")]
-    if caveats:
-        yield ""
-        yield from (f"- {caveat}" for caveat in caveats)
-    yield ""
-    yield from _example(profile)
+def _listed(profiles: Sequence[Profile], lang: str) -> Iterator[str]:
+    rows = [
+        (
+            f"[`{profile.name}`](profiles/{_file(profile.name, lang)})",
+            product(profile, lang),
+            text(f"cli.profilekind_{profile.kind}", lang),
+            evidence(profile, lang),
+            line(profile, lang),
+        )
+        for profile in profiles
+    ]
+    return table(("profile", "device", "kind", "evidence", "line"), rows, lang)
 
 
-def _source(profile: Profile) -> str:
-    return str(profile.data.get("source", "-"))
+def _written(drivers: Path, lang: str) -> list[Path]:
+    return [path for path in sorted(drivers.glob("*.md")) if path.name.endswith(".zh.md") == (lang == "zh")]
 
 
-def _link(profile: Profile, lang: str) -> str:
-    if profile.kind == "mqtt":
-        topics = ", ".join(f"`{one.get('topic')}`" for one in _tables(profile.data, "topic"))
-        return text("profile.page_link", lang, link=f"MQTT, {topics}")
-    link = profile.data.get("link")
-    table: Mapping[str, object] = link if isinstance(link, dict) else {}
-    parts = []
-    if "baud" in table or profile.kind != "modbus" or table.get("transport") != "tcp":
-        parts.append(f"{table.get('baud', 9600)} {table.get('framing', '8N1')}")
-    else:
-        parts.append("Modbus TCP")
-    if profile.kind == "panel":
-        parts.append(text(f"profile.page_sends_{_sends(profile)}", lang))
-    return text("profile.page_link", lang, link=", ".join(parts))
+def _file(name: str, lang: str) -> str:
+    return f"{name}.md" if lang == "en" else f"{name}.zh.md"
 
 
-def _sends(profile: Profile) -> str:
-    from drivers.codecs.base import Codec
-    from drivers.codecs.registry import build_codec
-
-    if profile.link.poll_s is not None:
-        return "poll"
-    return "nothing" if type(build_codec(profile)).reply is Codec.reply else "answer"
-
-
-def _told(profile: Profile, lang: str) -> Iterator[str]:
-    tables = [*_tables(profile.data, "value")]
-    tables += [value for topic in _tables(profile.data, "topic") for value in _tables(topic, "value")]
-    values = list(dict.fromkeys(_ranged(str(one.get(lang, one.get("name", ""))), one) for one in tables))
-    if values:
-        yield text("profile.page_values", lang, values=("、" if lang == "zh" else ", ").join(values))
-    words = dict.fromkeys(word for event in _events(profile.data) if (word := lookup(f"decode.event_{event}", lang)))
-    if words:
-        yield text("profile.page_events", lang, events=("、" if lang == "zh" else ", ").join(words))
-
-
-def _ranged(name: str, table: Mapping[str, object]) -> str:
-    """A name that stands for many: loop {n} with n = [1, 12] is "loop 1-12"."""
-    for key, span in table.items():
-        if isinstance(span, list) and len(span) == 2:
-            name = re.sub(rf"\{{{key}(:[^}}]*)?\}}", f"{span[0]}-{span[1]}", name)
-    return name
-
-
-def _events(data: Mapping[str, object]) -> Iterator[str]:
-    """Every event a profile names, in its order."""
-    tables: list[object] = [data.get("meaning"), *_tables(data, "point"), *_tables(data, "log")]
-    while tables:
-        table = tables.pop(0)
-        if isinstance(table, str):
-            yield table
-        elif isinstance(table, dict):
-            tables += [value for key, value in table.items() if key not in ("from", "id", "address", "mode", "poll")]
-
-
-def _tables(data: Mapping[str, object], key: str) -> Sequence[Mapping[str, object]]:
-    found = data.get(key, [])
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
-def _example(profile: Profile) -> Iterator[str]:
-    yield "```toml"
-    if profile.kind == "mqtt":
-        yield from ("[[mqtt]]", 'id = "mqtt1"', "")
-        yield from ("[[mqtt.device]]", 'id = "device1"', f'profile = "{profile.name}"')
-        yield f'topic = "{try_capture(profile, str(_tables(profile.data, "example")[0]["message"]).encode())[0]["device"]}"'
-    elif profile.kind == "panel":
-        yield from ("[[panel]]", 'id = "panel1"', f'profile = "{profile.name}"', 'port = "/dev/zg/usb-1-1.1:1.0"')
-    else:
-        yield from ("[[bus]]", 'id = "bus1"')
-        if profile.kind != "modbus":
-            yield f'protocol = "{profile.kind}"'
-        link = profile.data.get("link")
-        if isinstance(link, dict) and link.get("transport") == "tcp":
-            yield 'host = "192.168.1.50"'
-        else:
-            yield 'port = "/dev/zg/usb-1-1.2:1.0"'
-            if profile.kind == "modbus" and isinstance(link, dict) and "baud" in link:
-                yield f"baud = {link['baud']}"
-        yield ""
-        yield from ("[[bus.device]]", 'id = "device1"', f'profile = "{profile.name}"')
-        yield "address = 1" if profile.kind == "modbus" else 'meter = "000012345678"'
-    yield "```"
+def write(docs: Path) -> list[Path]:
+    """Write what differs; return where something was written or taken away."""
+    made, changed = pages(docs, load_profiles(()).list()), []
+    (docs / "drivers/profiles").mkdir(exist_ok=True)
+    for path, words in made.items():
+        if not path.exists() or path.read_text("utf-8") != words:
+            path.write_text(words, "utf-8")
+            changed.append(path)
+    for path in left_over(docs, made):
+        path.unlink()
+        changed.append(path)
+    return changed
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in LANGS:
-        sys.exit(f"usage: python -m edge_agent.profile_catalogue {'|'.join(LANGS)}")
-    sys.stdout.write(page(sys.argv[1]))
+    if len(sys.argv) != 2 or not (Path(sys.argv[1]) / "drivers").is_dir():
+        sys.exit("usage: python -m edge_agent.profile_catalogue DOCS")
+    for path in write(Path(sys.argv[1])):
+        print(path)

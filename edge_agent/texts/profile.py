@@ -83,6 +83,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "此型号没有抓包或资料证实: 投用前须做真实火警试验",
         "No capture or document stands behind this profile: try it with a real test alarm before relying on it",
     ),
+    "untested": (
+        "没有样例证明能读出: {names}; 投用前逐项做真实试验",
+        "No example shows these: {names}; try each for real before relying on it",
+    ),
+    "bad_caveat": (
+        "第 {number} 个 [[caveat]]: {key} 不对; 要写 zh 和 en 两种文字, 可写 evidence ({known})",
+        "[[caveat]] {number}: {key} is wrong; it has words in zh and en, and may have evidence ({known})",
+    ),
     "missing_source": (
         "缺 source: 写明抓包或资料的出处",
         "source is missing: say where the captures or documents come from",
@@ -123,27 +131,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "unusable": ("不能用: {detail}", "It cannot be used: {detail}"),
     "bad_table": ("{where}: {detail} ({value})", "{where}: {detail} ({value})"),
-    # the catalogue of devices (edge_agent.profile_catalogue)
-    "page_title": ("设备目录", "Catalogue of devices"),
-    "page_other": ("英文版: [English](catalogue.md)", "[In Chinese](catalogue.zh.md)"),
-    "page_intro": (
-        "随软件提供的 {count} 份型号资料。依据一栏: 抓包 = 用真实报文核对过; 文档 = 只有资料; 未证实 = 投用前须做真实火警试验。"
-        "本页由型号资料生成。",
-        "The {count} profiles that come with the software. Evidence: captured = held against real frames; document = papers only; "
-        "unproven = try it with a real test alarm before relying on it. This page is made of the profiles.",
-    ),
-    "page_templates": (
-        "样板: 寄存器号、格式是虚构的, 只供抄一份按厂家资料填好, 现场不能直接用。",
-        "Templates: their registers and layouts are made up. Fill in a copy after the maker's document; no site can use them as "
-        "they are.",
-    ),
-    "page_link": ("线路: {link}。", "Line: {link}."),
-    "page_sends_nothing": ("只听不发", "nothing is sent"),
-    "page_sends_poll": ("只发规约的查询帧", "only the protocol's poll is sent"),
-    "page_sends_answer": ("只回规约要求的应答", "only the answers the protocol demands are sent"),
-    "page_source": ("依据: {evidence}; 出处: {source}。", "Evidence: {evidence}; source: {source}."),
-    "page_values": ("数值: {values}。", "Values: {values}."),
-    "page_events": ("事件: {events}。", "Events: {events}."),
     "bad_gb26875": (
         "第 {index} 个 [[gb26875_point]]: {key} = {value} 不能用",
         "[[gb26875_point]] number {index}: {key} = {value} cannot be used",

@@ -125,7 +125,7 @@ def test_a_filled_in_profile_is_checked_installed_and_read_from_a_real_server(cl
     cli("profile", "new", "ours", "--like", "pump-room-plc")
     Path("ours.toml").write_text(filled_in(), "utf-8")
     [verdict] = json.loads(cli("profile", "check", "ours.toml", "--json").stdout)
-    assert [one["code"] for one in verdict["findings"]] == ["unproven"]
+    assert [one["code"] for one in verdict["findings"]] == ["unproven", "untested"]
     assert cli("profile", "install", "ours.toml", "--config", str(here), "--force").exit_code == 0
     assert cli("config", "check", "--config", str(here)).exit_code == 0
 

@@ -11,10 +11,11 @@ import click
 import pytest
 
 from drivers.modbus_map import compile_profile
+from drivers.profile import check, load_file, load_profiles
 from edge_agent.cli import root
 from edge_agent.config.keys import RECEIVERS
 from edge_agent.config.load import load
-from edge_agent.profile_catalogue import page as catalogue
+from edge_agent.profile_catalogue import left_over, pages
 from provisioning.cli import commands as provision
 
 ROOT = Path(__file__).parents[2]
@@ -24,9 +25,12 @@ OURS = ("architecture.md", "journal.md", "evidence.md", "power.md", "simulation.
 ENGLISH = sorted(
     page
     for page in DOCS.rglob("*.md")
-    if not page.name.endswith(".zh.md") and page.relative_to(DOCS).parts[0] not in OURS
+    if not page.name.endswith(".zh.md")
+    and page.relative_to(DOCS).parts[0] not in OURS
+    and page.parent.name != "profiles"
 )
-PAGES = sorted([ROOT / "README.md", ROOT / "README.zh.md", *DOCS.rglob("*.md")])
+MADE = sorted((DOCS / "drivers/profiles").glob("*.md"))  # whole, of the profiles: looked at all at once
+PAGES = sorted({ROOT / "README.md", ROOT / "README.zh.md", *DOCS.rglob("*.md")} - {*MADE})
 DEVICES = [
     page
     for page in sorted((DOCS / "drivers").glob("*.md"))
@@ -41,6 +45,8 @@ DEVICES = [
         "receivers",
         "modbus-panels",
         "electrical-fire",
+        "text-lines",
+        "frame-fields",
     )
 ]
 FAMILIES = [
@@ -235,19 +241,76 @@ def test_the_example_of_the_receivers_page_passes_the_check(page: str, tmp_path:
     assert {receiver.protocol for receiver in loaded.config.receivers} <= set(RECEIVERS) <= shown
 
 
-@pytest.mark.parametrize(("file", "lang"), [("catalogue.md", "en"), ("catalogue.zh.md", "zh")])
-def test_the_catalogue_is_what_the_profiles_say(file: str, lang: str) -> None:
-    how = f"run: python -m edge_agent.profile_catalogue {lang} > docs/drivers/{file}"
-    assert (DOCS / "drivers" / file).read_text("utf-8") == catalogue(lang), how
+@pytest.mark.parametrize(
+    "page", [f"{codec}{lang}.md" for codec in ("text-lines", "frame-fields") for lang in ("", ".zh")]
+)
+def test_the_profile_that_shows_every_key_of_a_codec_is_sound(page: str, tmp_path: Path) -> None:
+    [example] = fences(DOCS / "drivers" / page, "toml")
+    (tmp_path / "ours.toml").write_text(example, "utf-8")
+    assert [finding.code for finding in check(load_file(tmp_path / "ours.toml")) if finding.severity == "error"] == []
 
 
-def test_every_example_of_the_catalogue_passes_the_check(tmp_path: Path) -> None:
-    gateway = '[gateway]\nid = "ZG-360700-0123"\n'
-    examples = fences(DOCS / "drivers/catalogue.md", "toml")
-    assert len(examples) == len(list((ROOT / "drivers/profiles").glob("*.toml")))
-    for example in examples:
-        (tmp_path / "config.toml").write_text(gateway + example, "utf-8")
-        assert load(tmp_path).findings == (), example
+# --- pages made of profiles
+
+
+def test_every_page_made_of_profiles_is_what_they_say() -> None:
+    made = pages(DOCS, load_profiles(()).list())
+    stale = [name(path) for path, words in made.items() if not path.is_file() or path.read_text("utf-8") != words]
+    stale += [name(path) for path in left_over(DOCS, made)]
+    assert stale == [], "run: python -m edge_agent.profile_catalogue docs"
+
+
+def test_a_page_somebody_edited_or_forgot_is_found(tmp_path: Path) -> None:
+    (tmp_path / "drivers").mkdir()
+    page = tmp_path / "drivers" / "acme.md"
+    page.write_text("# Acme\n<!-- profiles: gst-crt* -->\n| by hand |\n<!-- /profiles -->\nmore\n", "utf-8")
+    made = pages(tmp_path, [load_profiles(()).get(profile) for profile in ("gst-crt500", "zp2-modbus")])
+    assert "by hand" not in made[page]
+    assert "[`gst-crt500`](profiles/gst-crt500.md)" in made[page]
+    assert made[page].endswith("<!-- /profiles -->\nmore\n")
+    assert "[Acme](../acme.md)" in made[tmp_path / "drivers/profiles/gst-crt500.md"]
+    assert made[tmp_path / "drivers/profiles/gst-crt500.zh.md"]  # in both languages
+    (tmp_path / "drivers/profiles").mkdir()
+    (tmp_path / "drivers/profiles/gone.md").touch()
+    assert [path.name for path in left_over(tmp_path, made)] == ["gone.md"]
+
+
+def test_every_profile_has_a_page_in_both_languages_and_a_page_of_its_driver_that_names_it() -> None:
+    there = {path.stem for path in (ROOT / "drivers/profiles").glob("*.toml")}
+    assert {page.name for page in MADE} == {f"{one}{lang}.md" for one in there for lang in ("", ".zh")}
+    alone = [page for page in MADE if " · [" not in page.read_text("utf-8").splitlines()[2].partition("catalogue")[2]]
+    assert [name(page) for page in alone] == []
+
+
+def test_pages_of_profiles_lead_somewhere_and_their_examples_pass_the_check(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").touch()
+    for page in MADE:
+        for target in re.findall(r"\]\(([^)\s#]+)\)", prose(page)):
+            assert (page.parent / target).is_file(), f"{name(page)}: {target}"
+        if page.name.endswith(".zh.md"):
+            continue
+        assert fences(page, "toml") == fences(chinese(page), "toml")
+        [example] = fences(page, "toml")
+        (tmp_path / "config.toml").write_text(f'[gateway]\nid = "ZG-360700-0123"\n{example}', "utf-8")
+        assert load(tmp_path).findings == (), name(page)
+        assert {" ".join(words): fault for words in spoken(page) if (fault := why_not(words))} == {}, name(page)
+
+
+def test_a_page_of_registers_shows_names_in_both_languages_addresses_units_and_events() -> None:
+    page = (DOCS / "drivers/profiles/acrel-aim-r100.md").read_text("utf-8")
+    [row] = [line for line in page.splitlines() if line.startswith("| `residual_1-12_ma`")]
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert cells[:8] == [
+        "`residual_1-12_ma`",
+        "1-12 回路剩余电流",
+        "Residual current, loop 1-12",
+        "3",
+        "74-85",
+        "`u16`",
+        "",
+        "mA",
+    ]
+    assert "alarm_high 300" in cells[8]
 
 
 # --- the house

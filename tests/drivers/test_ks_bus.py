@@ -177,7 +177,7 @@ def test_a_stream_cut_anywhere_gives_the_same_frames_and_holds_a_bounded_number_
 
 
 def test_the_shipped_profile_is_sound_and_a_wrong_one_says_where() -> None:
-    assert check(load_profiles([]).get("ks-breaker")) == []
+    assert [finding for finding in check(load_profiles([]).get("ks-breaker")) if finding.severity != "info"] == []
     for text, code in (
         ("", "nothing_to_read"),
         ('[[value]]\nname = "v"\n', "point_or_measure"),

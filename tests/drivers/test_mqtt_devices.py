@@ -66,7 +66,7 @@ def test_a_capture_decodes_to_its_meaning(capture: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("profile", [p for p in load_profiles([]).list() if p.kind == "mqtt"], ids=lambda p: p.name)
 def test_a_shipped_profile_is_sound_and_has_an_alarm_for_its_example(profile: Any) -> None:
-    assert check(profile) == []
+    assert [finding for finding in check(profile) if finding.severity != "info"] == []
     loud = [
         value.name for value in compile_profile(profile.data).values if value.loud or value.spec.kind == "supervisory"
     ]
