@@ -29,6 +29,8 @@ KINDS: Final[Mapping[str, str]] = {
 }
 TEMPLATE: Final = "template"  # a shape to fill in: its numbers are made up, and no site may use it
 EVIDENCE: Final = ("captured", "document", "unproven", TEMPLATE)
+# What a [[caveat]] stands on; design: what this software makes of it, no fact of the device.
+CAVEAT_EVIDENCE: Final = ("captured", "document", "unproven", "design")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _FRAMING: Final = re.compile(r"[5-8][NEOMS][12]")
 FIRE_KINDS: Final = frozenset({"fire", "fire_manual"})
@@ -300,18 +302,19 @@ def _check_head(profile: Profile) -> list[ProfileFinding]:
 
 
 def _check_caveats(profile: Profile) -> list[ProfileFinding]:
-    """Every [[caveat]] has words in both languages; its `evidence` is the profile's own where it gives none."""
-    tables = profile.data.get("caveat", [])
+    """Every [[caveat]] has words in both languages, and says what it stands on."""
+    tables, known = profile.data.get("caveat", []), ", ".join(CAVEAT_EVIDENCE)
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        return [ProfileFinding("bad_caveat", {"number": 1, "key": "caveat", "known": ", ".join(EVIDENCE)})]
-    wrong = [
-        (number, key)
-        for number, table in enumerate(tables, 1)
-        for key in dict.fromkeys(("zh", "en", *table))
-        if not (table.get(key) in EVIDENCE if key == "evidence" else key in ("zh", "en") and _is_words(table.get(key)))
-    ]
-    known = ", ".join(EVIDENCE)
-    return [ProfileFinding("bad_caveat", {"number": number, "key": key, "known": known}) for number, key in wrong]
+        return [ProfileFinding("bad_caveat", {"number": 1, "key": "caveat", "known": known})]
+    findings = []
+    for number, table in enumerate(tables, 1):
+        for key in dict.fromkeys(("zh", "en", *table)):
+            sound = key in ("zh", "en") and _is_words(table.get(key))
+            if not (table[key] in CAVEAT_EVIDENCE if key == "evidence" else sound):
+                findings.append(ProfileFinding("bad_caveat", {"number": number, "key": key, "known": known}))
+        if "evidence" not in table:
+            findings.append(ProfileFinding("caveat_evidence", {"number": number, "known": known}, "warning"))
+    return findings
 
 
 def _is_words(value: object) -> bool:

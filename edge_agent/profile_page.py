@@ -65,7 +65,7 @@ def _page(profile: Profile, lang: str, pages: Sequence[tuple[str, str]], left: S
     if caveats:
         yield from ("", f"## {text('page.caveats', lang)}", "")
         for caveat in caveats:
-            on = text(f"cli.evidence_{caveat.get('evidence', profile.evidence)}", lang)
+            on = text(f"cli.evidence_{caveat.get('evidence', 'unproven')}", lang)
             yield "- " + text("page.caveat", lang, words=caveat.get(lang, ""), evidence=on)
     for part in parts(profile, lang):
         yield from ("", f"## {text(f'page.{part.title}', lang)}", "")

@@ -587,6 +587,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "origin_overrides": ("自定义, 取代自带", "user-defined, in place of the shipped one"),
     "evidence_captured": ("现场或实测字节", "captured bytes"),
     "evidence_document": ("厂家文件", "maker's document"),
+    "evidence_design": ("本软件的约定", "this software's choice"),
     "evidence_template": ("样板 (数值虚构, 不能用于现场)", "template (made up, not for use)"),
     "evidence_unproven": ("未证实", "unproven"),
     "profilekind_panel": ("控制器", "panel"),

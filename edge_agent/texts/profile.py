@@ -88,8 +88,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "No example shows these: {names}; try each for real before relying on it",
     ),
     "bad_caveat": (
-        "第 {number} 个 [[caveat]]: {key} 不对; 要写 zh 和 en 两种文字, 可写 evidence ({known})",
-        "[[caveat]] {number}: {key} is wrong; it has words in zh and en, and may have evidence ({known})",
+        "第 {number} 个 [[caveat]]: {key} 不对; 要写 zh、en 两种文字和 evidence ({known})",
+        "[[caveat]] {number}: {key} is wrong; it has words in zh and en, and evidence ({known})",
+    ),
+    "caveat_evidence": (
+        "第 {number} 个 [[caveat]] 没有写依据: evidence 为 {known} 之一 (design = 本软件的约定)",
+        "[[caveat]] {number} does not say what it stands on: evidence is one of {known} (design = this software's own choice)",
     ),
     "missing_source": (
         "缺 source: 写明抓包或资料的出处",
