@@ -16,6 +16,10 @@ from buffer.store import BulkStore, VitalStore, gap_body, is_gap, merged_gaps
 
 SLICE_ROWS = 100  # 1-2 ms here, 20 ms on a Zero: what an alarm may wait behind
 SLICE_BLOCKS = 8
+# Confirmed blocks leave by the hour, and the pages that keep the account of it are written once a commit. Only readings wait for
+# that: bulk.db has a thread of its own. 360 is an hour of one each ten seconds; their leaving takes 65 pages of -wal at most,
+# whatever their size (spare.bin holds 400), and 20 ms here.
+PRUNE_BLOCKS = 360
 LEVELS = 3  # telemetry is thinned to one in 8, then dropped
 CLOCK_UNSET_NS = 1_577_836_800 * 10**9  # 2020-01-01: an older stamp is from a clock that was not set, and tells no age
 
@@ -73,8 +77,9 @@ def prune_bulk(store: BulkStore, mandatory: Sequence[str]) -> bool:
     for stream in store.STREAMS:
         for epoch in store.epochs:
             confirmed = store.confirmed(mandatory, epoch, stream)
+            limit = PRUNE_BLOCKS if stream is Priority.TELEMETRY else SLICE_BLOCKS
             if confirmed and _delete(
-                store, stream, [row[0] for row in _oldest(store, stream, epoch, confirmed, SLICE_BLOCKS)]
+                store, stream, [row[0] for row in _oldest(store, stream, epoch, confirmed, limit)]
             ):
                 return True
     return _drop_empty_epoch(store)

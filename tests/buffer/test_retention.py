@@ -1,6 +1,7 @@
 """What leaves, and what it leaves behind. The store runs inline: no thread, no clock."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,18 @@ def test_confirmed_readings_leave_and_leave_no_gap(bulk: BulkStore, tmp_path: Pa
     while retention.prune_bulk(bulk, ("a",)):
         pass
     assert ns(tmp_path, T) == list(range(5001, 8001)) and gaps(tmp_path, T) == []
+
+
+def test_an_hour_of_confirmed_readings_leaves_in_one_commit_of_few_pages(bulk: BulkStore) -> None:
+    bulk.db.execute("PRAGMA synchronous = OFF").close()
+    for n in range(retention.PRUNE_BLOCKS + 10):
+        write(bulk, T, 1, body=random.Random(n).randbytes(1200))  # of all sizes the one that costs most
+    bulk.put_marks({("a", "b-1", T): retention.PRUNE_BLOCKS})
+    bulk.checkpoint(truncate=True)
+    assert retention.prune_bulk(bulk, ("a",))
+    pages = int(bulk.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
+    assert 0 < pages <= 70
+    assert not retention.prune_bulk(bulk, ("a",))
 
 
 def test_media_goes_first_then_readings_are_thinned_then_dropped_and_every_step_is_told(
