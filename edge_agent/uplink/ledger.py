@@ -24,7 +24,7 @@ log = logging.getLogger("edge.ledger")
 VERSION: Final = 3  # 2: told, traffic; 3: crc
 LINGER_S: Final = 0.1  # confirms of this long share a commit
 READINGS_LINGER_S: Final = (
-    300.0  # those of readings alone: each commit wears the card, a kill costs duplicates the centre drops
+    3600.0  # those of readings alone: each commit wears the card, a kill costs duplicates the centre drops
 )
 RETRY_S: Final = 5.0  # a medium that took nothing is tried again after this
 REST_RANGES_MAX: Final = 1000  # confirmed out of order and remembered; what is above is sent again after a restart
@@ -295,7 +295,7 @@ class Ledger:
                     return IDLE_NS
                 self._close_file()
                 return None
-            rested, self._rests = self._rests, False
+            rested, self._rests = self._rests or self._lingers, False
             if not rested and not owed and self._notes.readings_only and not self._hurried and not self._closing:
                 self._rests = True
                 return int(READINGS_LINGER_S * 1e9)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from buffer.records import Name, Priority
+from buffer.runner import Turn
 from edge_agent.uplink import ledger as module
 from edge_agent.uplink.intervals import Intervals
 from edge_agent.uplink.ledger import Ledger, Refused
@@ -197,3 +198,47 @@ def test_a_ledger_of_version_1_is_kept_and_learns_what_was_told_and_what_it_cost
     assert ledger.load_told("county") == {("e1", Priority.ALARM): Intervals([(18, 19), (22, 30)])}
     assert ledger.load_traffic("4g") == {("2026-11", "alarm"): 5000}
     ledger.close()
+
+
+def test_readings_rest_an_hour_and_anything_else_takes_them_along_at_once(tmp_path: Path) -> None:
+    runner = ByHand()
+    ledger = Ledger.open(tmp_path / "delivery.db", runner=runner)
+    hour_ns, linger_ns = int(module.READINGS_LINGER_S * 1e9), int(module.LINGER_S * 1e9)
+    assert runner.turn() == module.IDLE_NS
+    for through in (10, 20):
+        ledger.note("county", "b1", Priority.TELEMETRY, Intervals([(1, through)]))
+    assert (runner.woken, runner.turn()) == (1, hour_ns)
+    assert (runner.turn(), ledger.commits) == (linger_ns, 0)  # the hour is over
+    assert (runner.turn(), ledger.commits) == (0, 1)
+    assert runner.turn() == module.IDLE_NS
+    ledger.note("county", "b1", Priority.TELEMETRY, Intervals([(1, 30)]))
+    assert (runner.woken, runner.turn()) == (2, hour_ns)
+    ledger.note("county", "v1", Priority.ALARM, Intervals([(1, 1)]))
+    assert (runner.woken, runner.turn()) == (3, linger_ns)
+    assert (runner.turn(), ledger.commits) == (0, 2)
+    ledger.close()
+    while runner.turn() is not None:
+        pass
+    assert {key[1]: done.through for key, done in reopened(tmp_path / "delivery.db").items()} == {
+        Priority.TELEMETRY: 30,
+        Priority.ALARM: 1,
+    }
+
+
+class ByHand:
+    """A runner whose turns the test takes; it counts who wakes it."""
+
+    woken = 0
+
+    def __call__(self, name: str, turn: Turn) -> "ByHand":
+        self.turn = turn
+        return self
+
+    def start(self) -> None:
+        """Nothing: the test takes the turns."""
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def join(self, timeout_s: float) -> bool:
+        return True
