@@ -1,13 +1,13 @@
 """What reaches the card: KiB and flushes at the block layer, under the real ext4, beside raw SQLite. Prints one JSON object.
 
-    python -m benchmarks.wear [alarm telemetry day] [--seconds 120]
+    python -m benchmarks.wear [alarm telemetry day] [--seconds 120] [--mount noatime,lazytime,commit=300]
 
 The image of a loop device lies on a recorder (tests/power), which counts what ext4 writes and flushes.
 
 alarm: one a commit, the floor is raw sqlite3 with WAL and synchronous=FULL as SQLite ships it. telemetry: readings of twenty
 meters in the batches that ten seconds make. day: core, uplink, broker and centre run with a 200-point site for `--seconds` of real
-time, all of delivery.db and of ext4's own writing included, scaled to a day; what is written once an hour is in it from
-`--seconds 3900` on. Needs root, /dev/fuse and loop devices.
+time, all of delivery.db and of ext4's own writing included, scaled to a day, and named by file; what is written once an hour is
+in it from `--seconds 3900` on (EDGE_WEAR_S does the same). Needs root, /dev/fuse and loop devices.
 """
 
 import argparse
@@ -19,14 +19,16 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.journal import EVENT
 from buffer.journal import Journal, JournalSettings
 from buffer.records import Priority
 from simulators.modbus_slave import SlaveLine, slave_like
-from tests.power.block import make_image, mounted
+from tests.power.block import PAGE_BYTES, make_image, mounted, run
 from tests.power.recording import MEMORY, Recording, cannot
 from tests.proof.site import ProofSite
 
@@ -37,14 +39,22 @@ ROW = (
     b'{"at":{"boot":"0b5f0c9e","mono_ns":%d,"wall_ns":1795479922032912817,"clock":"synced"},"source":"meter%d",'
     b'"values":{"voltage_a_v":%d.%d,"voltage_b_v":231.1,"voltage_c_v":229.4,"current_a_a":3.%d,"current_b_a":2.9,"power_kw":1.84}}'
 )
-OPTIONS = "noatime,lazytime,commit=300"  # docs/power.md
+MOUNT = "noatime,lazytime,commit=300"  # docs/power.md
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks."""
+
+    seconds: float
+    mount: str
 
 
 class Card:
     """A fresh ext4 on a recorded card; `count` tells what a piece of work put on it."""
 
-    def __init__(self, recording: Recording, directory: Path) -> None:
-        self._recording, self.directory = recording, directory
+    def __init__(self, recording: Recording, image: Path, directory: Path) -> None:
+        self._recording, self._image, self.directory = recording, image, directory
 
     def start(self) -> None:
         """Count from here, with nothing waiting."""
@@ -57,16 +67,29 @@ class Card:
         ops = self._recording.fetch()
         return sum(len(op.data) for op in ops if op.kind == "write"), sum(op.kind == "sync" for op in ops)
 
+    def by_file(self) -> dict[str, int]:
+        """The bytes of the last `count` by the file whose blocks they are now; "ext4 journal", and "ext4" for all its other own."""
+        names = {path.name: f"/{path.name}" for path in sorted(self.directory.iterdir()) if path.is_file()}
+        owner: dict[int, str] = {}
+        for name, what in {**names, "ext4 journal": "<8>"}.items():
+            blocks = run("debugfs", "-R", f"blocks {what}", str(self._image))
+            owner |= dict.fromkeys(map(int, blocks.split()), name)
+        found = Counter[str]()
+        for op in self._recording.ops:
+            for at in range(0, len(op.data) if op.kind == "write" else 0, PAGE_BYTES):
+                found[owner.get((op.offset + at) // PAGE_BYTES, "ext4")] += min(PAGE_BYTES, len(op.data) - at)
+        return dict(found.most_common())
+
 
 @contextlib.contextmanager
-def card(options: str = OPTIONS) -> Iterator[Card]:
+def card(options: str) -> Iterator[Card]:
     with tempfile.TemporaryDirectory(dir=MEMORY, prefix="zg-wear-") as name:
         place = Path(name)
         with Recording(place) as recording:
             image = recording.mount / "card.img"
             make_image(image, IMAGE_BYTES)
             with mounted(image, place / "card", options) as directory:
-                yield Card(recording, directory)
+                yield Card(recording, image, directory)
 
 
 def raw(directory: Path, count: int) -> None:
@@ -79,13 +102,13 @@ def raw(directory: Path, count: int) -> None:
     db.close()
 
 
-def alarm(seconds: float) -> dict[str, object]:
+def alarm(options: Options) -> dict[str, object]:
     count = 1000
-    with card() as floor:
+    with card(options.mount) as floor:
         floor.start()
         raw(floor.directory, count)
         floor_bytes, floor_flushes = floor.count()
-    with card() as used:
+    with card(options.mount) as used:
         journal = Journal.open(used.directory, JournalSettings(background_check=False), print)
         _alarms(journal, 500)  # the -wal has its length
         used.start()
@@ -106,9 +129,9 @@ def _alarms(journal: Journal, count: int) -> None:
         assert journal.flush(10)
 
 
-def telemetry(seconds: float) -> dict[str, object]:
+def telemetry(options: Options) -> dict[str, object]:
     batches, meters = 200, 20
-    with card() as used:
+    with card(options.mount) as used:
         journal = Journal.open(used.directory, JournalSettings(background_check=False), print)
         used.start()
         for batch in range(batches):
@@ -127,12 +150,13 @@ def telemetry(seconds: float) -> dict[str, object]:
     }
 
 
-def day(seconds: float) -> dict[str, object]:
-    return asyncio.run(_day(seconds))
+def day(options: Options) -> dict[str, object]:
+    return asyncio.run(_day(options))
 
 
-async def _day(seconds: float) -> dict[str, object]:
-    with card() as used:
+async def _day(options: Options) -> dict[str, object]:
+    seconds = options.seconds
+    with card(options.mount) as used:
         _fill(used.directory)
         line = SlaveLine(
             [slave_like(unit, "eastron-sdm630") for unit in range(1, METERS + 1)],
@@ -154,14 +178,16 @@ async def _day(seconds: float) -> dict[str, object]:
                 used.start()
                 await asyncio.sleep(seconds)
                 written, flushes = used.count()
+                by_file = used.by_file()
         finally:
             line.unplug()
     return {
         "points": points,
         "seconds": seconds,
         "mb_a_day": round(written * DAY_S / seconds / 1e6, 1),
+        "mb_a_day_by_file": {name: round(count * DAY_S / seconds / 1e6, 2) for name, count in by_file.items()},
         "flushes_a_day": round(flushes * DAY_S / seconds),
-        "mount": OPTIONS,
+        "mount": options.mount,
     }
 
 
@@ -171,18 +197,20 @@ def _fill(directory: Path) -> None:
     subprocess.run(words, check=False, capture_output=True, timeout=100)
 
 
-FIGURES: dict[str, Callable[[float], dict[str, object]]] = {"alarm": alarm, "telemetry": telemetry, "day": day}
+FIGURES: dict[str, Callable[[Options], dict[str, object]]] = {"alarm": alarm, "telemetry": telemetry, "day": day}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
-    parser.add_argument("--seconds", type=float, default=120.0)
-    options = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=float(os.environ.get("EDGE_WEAR_S", "120")))
+    parser.add_argument("--mount", default=MOUNT, help="options of the file system")
+    words = parser.parse_args()
+    options = Options(words.seconds, words.mount)
     if why := cannot():
         print(f"benchmarks.wear {why}", file=sys.stderr)
         return 1
-    print(json.dumps({name: FIGURES[name](options.seconds) for name in options.figures or FIGURES}, indent=2))
+    print(json.dumps({name: FIGURES[name](options) for name in words.figures or FIGURES}, indent=2))
     return 0
 
 
