@@ -324,10 +324,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         'UDP 不能用 TLS: 改用 transport = "tcp", 或在专网里去掉 ca_file 并写 plain = true',
         'There is no TLS over UDP: write transport = "tcp", or in a private network plain = true and no ca_file',
     ),
-    "gb_udp_links": (
-        'UDP 上没有探测帧, 不能在多条 [[link]] 之间选路: 改用 transport = "tcp", 或去掉 [[link]]',
-        'Nothing probes a path over UDP, so it cannot be chosen among [[link]]s: write transport = "tcp", or leave [[link]] out',
-    ),
     "gb_no_port": ("GB/T 26875.3 没有标准端口: 请写 port", "GB/T 26875.3 has no port of its own: write port"),
     "gb_address": (
         "{value} 不能写成 {style} 形式的 6 字节地址",

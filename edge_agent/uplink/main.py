@@ -18,10 +18,9 @@ from edge_agent.uplink.clock import UplinkClock
 from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.destination import Destination, Parts
 from edge_agent.uplink.ledger import Ledger
-from edge_agent.uplink.link import Link
 from edge_agent.uplink.modem.build import modem_path
 from edge_agent.uplink.path import Dial, RoutedPath
-from edge_agent.uplink.paths import MakeModem, MakePath, Paths
+from edge_agent.uplink.paths import MakeModem, MakePath, Paths, WideLink
 from edge_agent.uplink.reports import CoreReports
 from edge_agent.uplink.source import MEMORY_PREFIX, Reader, Source, SourceError
 
@@ -37,10 +36,10 @@ ALARMS_LOOKED_BACK: Final = 20_000
 ALARMS_A_LOOK: Final = 2000
 
 OnLedger = Callable[[str, str], None]
-MakeLink = Callable[[Config, Uplink, TimeSource, Dial], Link]
+MakeLink = Callable[[Config, Uplink, TimeSource, Dial], WideLink]
 
 
-def link_of(config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> Link:
+def link_of(config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> WideLink:
     """The link of an [[uplink]] of the configuration, over the path `dial` belongs to."""
     if uplink.protocol == "gb26875":
         from edge_agent.uplink.gb26875.link import GbLink

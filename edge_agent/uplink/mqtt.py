@@ -76,6 +76,10 @@ class MqttLink:
         """`dial` gives a connected socket (edge_agent.uplink.path)."""
         self._settings, self._clock, self._dial = settings, clock, dial
 
+    def over(self, dial: Dial) -> "MqttLink":
+        """The same link by another way."""
+        return MqttLink(self._settings, self._clock, dial)
+
     async def open(self, receiver: Receiver) -> Session:
         """Connect, subscribe to `ack`, and return once both are granted. Raise LinkError."""
         session = _MqttSession(self._settings, self._clock, receiver, self._dial)

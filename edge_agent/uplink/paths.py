@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config, Uplink
@@ -18,7 +18,16 @@ from edge_agent.uplink.modem.build import ModemPath, modem_path
 from edge_agent.uplink.packed import read_key
 from edge_agent.uplink.packed_link import PackedLink, PackedSettings
 from edge_agent.uplink.path import Dial, Path, RoutedPath
-from edge_agent.uplink.policy import PROBE_PACKED_S, PolicyLink, Way, preference, probe_tcp, rule_of
+from edge_agent.uplink.policy import (
+    PROBE_GB_S,
+    PROBE_PACKED_S,
+    PolicyLink,
+    Probe,
+    Way,
+    preference,
+    probe_tcp,
+    rule_of,
+)
 from edge_agent.uplink.traffic import Traffic
 
 log = logging.getLogger("edge.paths")
@@ -28,6 +37,14 @@ TELL_EVERY_S: Final = 10.0
 MakePath = Callable[[LinkTable | None], Path]  # None: the kernel's own route
 MakeModem = Callable[..., ModemPath]
 Worker = tuple[str, Callable[[], Awaitable[None]], Callable[[], int]]
+
+
+class WideLink(Link, Protocol):
+    """A link that carries records in full, over any path."""
+
+    def over(self, dial: Dial) -> "WideLink":
+        """The same link by another path: what it remembers of the centre is one memory."""
+        ...
 
 
 class Paths:
@@ -64,12 +81,19 @@ class Paths:
         self._uses: dict[str, str | None] = {}  # destination -> link
         self._turns = 0
 
-    def link(self, uplink: Uplink, make: Callable[[Dial], Link]) -> Link:
+    def link(self, uplink: Uplink, make: Callable[[Dial], WideLink]) -> Link:
         """The link of a destination; `make` gives the one that runs over a wide path."""
         if not self._links:
-            path = self._make_path(None)
-            return make(path.udp if uplink.gb26875 is not None and uplink.gb26875.transport == "udp" else path.tcp)
-        ways = [way for table in self._links if (way := self._way(uplink, table, make)) is not None]
+            return make(_dial(self._make_path(None), uplink))
+        ways: list[Way] = []
+        wide: WideLink | None = None
+        for table in self._links:
+            if (path := self._paths[table.id]).packed:
+                ways += self._packed_way(uplink, table)
+                continue
+            dial = _dial(path, uplink)
+            wide = wide.over(dial) if wide is not None else make(dial)
+            ways.append(Way(rule_of(table), path, wide, _probe(path, uplink, wide)))
         if not ways:
             return _NoWay()
         policy = self._policies[uplink.id] = PolicyLink(
@@ -99,18 +123,16 @@ class Paths:
         """Keep the counts."""
         self._traffic.keep()
 
-    def _way(self, uplink: Uplink, table: LinkTable, make: Callable[[Dial], Link]) -> Way | None:
+    def _packed_way(self, uplink: Uplink, table: LinkTable) -> Iterator[Way]:
         path, rule = self._paths[table.id], rule_of(table)
-        if not path.packed:
-            return Way(rule, path, make(path.tcp), partial(probe_tcp, path, uplink.host, uplink.port))
         if not uplink.packed_port or uplink.packed_key_file is None:
-            return None
+            return
         try:
             key = read_key(uplink.packed_key_file.read_text("ascii"))
         except (OSError, ValueError) as fault:
             log.error("dest=%s packed key: %s", uplink.id, fault if isinstance(fault, ValueError) else fault.strerror)
             self._core.fault(uplink.id, "key_file", file=uplink.packed_key_file.name)
-            return None
+            return
         settings = PackedSettings(
             gateway=self._config.gateway.id,
             host=uplink.packed_host or uplink.host,
@@ -120,7 +142,7 @@ class Paths:
             misses=rule.misses,
         )
         packed = PackedLink(settings, path.udp, random.Random(self._rng.getrandbits(64)))
-        return Way(rule, path, packed, partial(packed.probe, PROBE_PACKED_S))
+        yield Way(rule, path, packed, partial(packed.probe, PROBE_PACKED_S))
 
     # --- what people see ---------------------------------------------------------------------------------------------------------
 
@@ -178,6 +200,20 @@ class Paths:
 def _believed_ns(clock: TimeSource) -> int | None:
     now = clock.now()
     return None if now.clock is Clock.UNSET else now.wall_ns
+
+
+def _dial(path: Path, uplink: Uplink) -> Dial:
+    return path.udp if uplink.gb26875 is not None and uplink.gb26875.transport == "udp" else path.tcp
+
+
+def _probe(path: Path, uplink: Uplink, link: WideLink) -> Probe:
+    """How it is found out whether the centre answers over a path that carries no session."""
+    if uplink.gb26875 is None or uplink.gb26875.transport != "udp":
+        return partial(probe_tcp, path, uplink.host, uplink.port)
+    from edge_agent.uplink.gb26875.link import GbLink
+
+    assert isinstance(link, GbLink), "the only one that speaks in datagrams"
+    return partial(link.probe, PROBE_GB_S)
 
 
 class _NoWay:

@@ -23,6 +23,7 @@ log = logging.getLogger("edge.policy")
 
 PROBE_TCP_S: Final = 8.0
 PROBE_PACKED_S: Final = 20.0
+PROBE_GB_S: Final = 12.0  # a frame, and once more if nobody confirmed it
 PROBE_BYTES: Final = 320  # a TCP handshake and its end
 SESSION_BYTES: Final = 6000  # TLS with two certificates, MQTT's greeting
 MESSAGE_BYTES: Final = (

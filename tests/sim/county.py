@@ -260,6 +260,9 @@ class SimLink:
         self.broker, self.loop, self.uplink, self._dial = broker, loop, uplink, dial
         self.gateway, self.clock = gateway, clock
 
+    def over(self, dial: Dial) -> "SimLink":
+        return SimLink(self.broker, self.loop, self.uplink, gateway=self.gateway, clock=self.clock, dial=dial)
+
     async def open(self, receiver: Receiver) -> "SimSession":
         session: SimSession | None = None
         try:

@@ -19,11 +19,11 @@ from edge_agent.model import Clock, Instant
 from edge_agent.opening import open_journal
 from edge_agent.site import board_inputs
 from edge_agent.uplink.ledger import Ledger
-from edge_agent.uplink.link import Link
 from edge_agent.uplink.main import UplinkProcess, link_of
 from edge_agent.uplink.modem.build import modem_path
 from edge_agent.uplink.modem.driver import Modem
 from edge_agent.uplink.path import Dial
+from edge_agent.uplink.paths import WideLink
 from tests.sim.county import Broker, Connection, SimLink
 from tests.sim.disk import SimDisk
 from tests.sim.hardware import Cable, SimGpio, SimPort
@@ -157,7 +157,7 @@ class Machine:
 
         self._keep(loop, main(), self.start_uplink)
 
-    def _link(self, loop: ProcessLoop, config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> Link:
+    def _link(self, loop: ProcessLoop, config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> WideLink:
         if uplink.protocol == "mqtt":
             return SimLink(self._brokers[uplink.id], loop, uplink, gateway=config.gateway.id, clock=clock, dial=dial)
         return link_of(config, uplink, clock, dial)

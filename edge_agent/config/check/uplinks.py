@@ -48,11 +48,8 @@ def _protocol(site: Site, uplink: Item, is_gb: bool) -> None:
         site.error("gb_no_port", uplink)
     for dialect in dialects:
         _dialect(site, dialect)
-        if dialect.values.get("transport") == "udp":
-            if "ca_file" in site.table(uplink):
-                site.error("gb_udp_tls", dialect, "transport")
-            if site.items("link"):
-                site.error("gb_udp_links", dialect, "transport")
+        if dialect.values.get("transport") == "udp" and "ca_file" in site.table(uplink):
+            site.error("gb_udp_tls", dialect, "transport")
 
 
 def _dialect(site: Site, dialect: Item) -> None:

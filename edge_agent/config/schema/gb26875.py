@@ -23,8 +23,8 @@ UPLINK_GB26875: Final = Section(
         ),
         "target": Key(zh="中心地址", en="Address of the centre", example='"88888"', form="gb_device"),
         "transport": Key(
-            zh="传输层: tcp, 或 udp (不能加密, 不能与 [[link]] 同用)",
-            en="Transport: tcp, or udp (cannot be encrypted, nor used with [[link]])",
+            zh="传输层: tcp, 或 udp (不能加密)",
+            en="Transport: tcp, or udp (cannot be encrypted)",
             example='"tcp"',
             choices=("tcp", "udp"),
         ),

@@ -2,17 +2,18 @@
 
 import asyncio
 import contextlib
+import copy
 import socket
 import struct
 from typing import Any, Final
 
-from drivers.codecs.gb26875 import Dialect, device_address
+from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, device_address
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config, Gb26875, Uplink
 from edge_agent.uplink.gb26875.datagrams import Datagrams
 from edge_agent.uplink.gb26875.downlink import Downlink
 from edge_agent.uplink.gb26875.plan import Writer
-from edge_agent.uplink.gb26875.session import GbSession, GbSettings, Shared
+from edge_agent.uplink.gb26875.session import GbSession, GbSettings, Shared, frame_of, keepalive_of
 from edge_agent.uplink.gb26875.survey import places_of
 from edge_agent.uplink.link import LinkError, Receiver, Session
 from edge_agent.uplink.mqtt import explain, is_this_machine, tls_context
@@ -21,10 +22,12 @@ from edge_agent.uplink.path import Dial, in_thread
 OPEN_S: Final = 40.0
 TLS_S: Final = 10.0
 NO_LINGER: Final = struct.pack("ii", 1, 0)
+PROBE_TRANSMISSIONS: Final = 2
+DATAGRAM_BYTES_MAX: Final = 2048
 
 
 class GbLink:
-    """`edge_agent.uplink.link.Link`. Serial numbers, and what the centre was shown, outlive a connection."""
+    """`edge_agent.uplink.paths.WideLink`. Serial numbers, what the centre was shown and what it asked outlive a connection."""
 
     def __init__(self, config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> None:
         """`dial` gives a connected socket (edge_agent.uplink.path)."""
@@ -40,14 +43,22 @@ class GbLink:
             resends=agreed.resends,
             open_exchanges=agreed.open_exchanges,
         )
-        self._receiver: Receiver | None = None
+        self._noticing = _Noticing()
         places, _ = places_of(config, residual_current_type=agreed.residual_current_type)
-        writer = Writer(places, dialect_of(agreed), objects_max=agreed.objects_max, now=clock.now, notice=self._notice)
+        writer = Writer(
+            places, dialect_of(agreed), objects_max=agreed.objects_max, now=clock.now, notice=self._noticing
+        )
         self._shared = Shared(settings, writer, clock, Downlink(config, clock))
+
+    def over(self, dial: Dial) -> "GbLink":
+        """The same link by another way: a question that comes again over it is known, and so is what the centre was shown."""
+        other = copy.copy(self)
+        other._dial = dial
+        return other
 
     async def open(self, receiver: Receiver) -> Session:
         """Connect. Raise LinkError. That the far end is the centre shows when it confirms the first frame."""
-        self._receiver = receiver
+        self._noticing.receiver = receiver
         uplink = self._uplink
         if uplink.ca_file is None and not uplink.plain and not is_this_machine(uplink.host):
             raise LinkError("tls_required")
@@ -87,9 +98,45 @@ class GbLink:
                 lambda: session, sock=wire, ssl=context, server_hostname=uplink.host, ssl_handshake_timeout=TLS_S
             )
 
-    def _notice(self, what: str, **params: object) -> None:
-        if self._receiver is not None:
-            self._receiver.noticed(what, **params)
+    async def probe(self, within_s: float) -> bool:
+        """Whether the centre answers a keep-alive over this path: of datagrams nothing less is proof. No session is needed."""
+        try:
+            async with asyncio.timeout(within_s):
+                wire = await self._dial(self._uplink.host, self._uplink.port)
+                with contextlib.closing(wire):
+                    return await self._echo(wire, within_s / PROBE_TRANSMISSIONS)
+        except (OSError, TimeoutError, LinkError):
+            return False
+
+    async def _echo(self, wire: socket.socket, wait_s: float) -> bool:
+        loop, shared = asyncio.get_running_loop(), self._shared
+        serial = shared.serials.take({})
+        command, make = keepalive_of(shared.writer)
+        for _ in range(PROBE_TRANSMISSIONS):
+            await loop.sock_sendall(wire, frame_of(shared, serial, command, make()).encode())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    while not self._is_answer(await loop.sock_recv(wire, DATAGRAM_BYTES_MAX), serial):
+                        pass  # of somebody else, or to somebody else
+                    return True
+        return False
+
+    def _is_answer(self, datagram: bytes, serial: int) -> bool:
+        dialect = self._shared.writer.dialect
+        found = FrameReader(extra_commands=dialect.extra_commands).feed(datagram, 0)
+        answers = (Command.CONFIRM, Command.DENY, *dialect.extra_commands)  # who says no is there, too
+        return any(isinstance(one, Frame) and one.serial == serial and one.command in answers for one in found)
+
+
+class _Noticing:
+    """What the writer of a link has for people goes to whoever has its latest session."""
+
+    def __init__(self) -> None:
+        self.receiver: Receiver | None = None
+
+    def __call__(self, what: str, **params: object) -> None:
+        if self.receiver is not None:
+            self.receiver.noticed(what, **params)
 
 
 def dialect_of(centre: Gb26875) -> Dialect:

@@ -83,6 +83,7 @@ class GbSession(asyncio.Protocol):
     max_bytes, waits_s = PLAN_BYTES_MAX, math.inf
 
     def __init__(self, shared: Shared, receiver: Receiver) -> None:
+        self._shared = shared
         self._settings, self._writer, self._clock = shared.settings, shared.writer, shared.clock
         self._seen, self._downlink, self._receiver = shared.seen, shared.downlink, receiver
         self._dialect: Dialect = shared.writer.dialect
@@ -240,17 +241,7 @@ class GbSession(asyncio.Protocol):
         assert exchange.serial is not None, "the queue gave it one"
         self.counters["frames"] += 1
         self.counters["resent"] += exchange.sent > 1
-        frame = Frame(
-            serial=exchange.serial,
-            version=self._dialect.version,
-            user_version=self._dialect.user_version,
-            sent=self._tag(),  # of this transmission; what happened has its own time in the unit
-            source=self._settings.source,
-            target=self._settings.target,
-            command=exchange.command,
-            adu=exchange.adu,
-        )
-        self._write(frame.encode())
+        self._write(frame_of(self._shared, exchange.serial, exchange.command, exchange.adu).encode())
         self._timers[exchange.serial] = self._loop.call_later(self._settings.timeout_s, self._timed_out, exchange)
 
     def _timed_out(self, exchange: Exchange) -> None:
@@ -368,13 +359,7 @@ class GbSession(asyncio.Protocol):
         self._keeping = self._loop.call_at(due_s, self._watch)
 
     def _keepalive(self) -> Exchange:
-        forms: Mapping[str, tuple[int, Callable[[], bytes]]] = {
-            "empty-send-data": (Command.SEND, lambda: b""),
-            "device-status": (Command.SEND, self._writer.device_unit),
-            "one-byte": (Command.SEND, lambda: ONE_BYTE),
-            "command-7": (COMMAND_7, lambda: b""),
-        }
-        command, make = forms[self._dialect.keepalive]
+        command, make = keepalive_of(self._writer)
         return Exchange(
             rank=KEEPALIVE,
             command=command,
@@ -386,7 +371,7 @@ class GbSession(asyncio.Protocol):
         )
 
     def _tag(self) -> bytes:
-        return write_time(time_of_instant(self._clock.now()), bcd=self._dialect.bcd)
+        return _tag(self._shared)
 
     def _write(self, data: bytes) -> None:
         if self._wire is not None and not self.closed.done():
@@ -399,3 +384,32 @@ class GbSession(asyncio.Protocol):
         self._timers.clear()
         if not self.closed.done():
             self.closed.set_result(why)
+
+
+def frame_of(shared: Shared, serial: int, command: int, adu: bytes) -> Frame:
+    """A packet of ours as it goes out now: its time is that of this transmission, what happened has its own in the unit."""
+    settings, dialect = shared.settings, shared.writer.dialect
+    return Frame(
+        serial=serial,
+        version=dialect.version,
+        user_version=dialect.user_version,
+        sent=_tag(shared),
+        source=settings.source,
+        target=settings.target,
+        command=command,
+        adu=adu,
+    )
+
+
+def _tag(shared: Shared) -> bytes:
+    return write_time(time_of_instant(shared.clock.now()), bcd=shared.writer.dialect.bcd)
+
+
+def keepalive_of(writer: Writer) -> tuple[int, Callable[[], bytes]]:
+    """Command and data unit of the keep-alive the centre agreed to; of none, the device's status, which every centre confirms."""
+    forms: Mapping[str, tuple[int, Callable[[], bytes]]] = {
+        "empty-send-data": (Command.SEND, lambda: b""),
+        "one-byte": (Command.SEND, lambda: ONE_BYTE),
+        "command-7": (COMMAND_7, lambda: b""),
+    }
+    return forms.get(writer.dialect.keepalive, (Command.SEND, writer.device_unit))

@@ -1,20 +1,30 @@
 """A GB/T 26875.3 centre over UDP: real sockets, datagrams lost, doubled and glued, a centre that is not there."""
 
 import asyncio
+import json
 import random
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from buffer.records import Priority
 from drivers.codecs.gb26875 import Command, Frame, FrameReader, encode_adu
 from drivers.codecs.gb26875.objects import DeviceQuery
 from edge_agent.config.load import load
-from tests.uplink.gb26875.site import fires, gb_centre, gb_config, gb_uplink
+from edge_agent.config.model import Link
+from edge_agent.uplink.gb26875.link import GbLink
+from edge_agent.uplink.path import RoutedPath
+from simulators.centre import query
+from simulators.ports import free_port
+from tests.uplink.gb26875.site import body, fires, gb_centre, gb_config, gb_uplink
 from tests.uplink.gb26875.test_session import done, journal_of
-from tests.uplink.site import running_uplink
-from tests.waiting import until
+from tests.uplink.netns import TwoWays, why_not
+from tests.uplink.site import CLOCK, running_uplink
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -117,13 +127,88 @@ async def test_a_centre_that_is_not_there_yet_gets_everything_later(tmp_path: Pa
             assert fires(centre) == [1, 2]
 
 
-@pytest.mark.parametrize(
-    ("more", "code"),
-    [('ca_file = "/etc/hostname"', "gb_udp_tls"), ('[[link]]\nid = "wire"\nkind = "ethernet"', "gb_udp_links")],
-)
-async def test_what_udp_cannot_do_is_refused(tmp_path: Path, more: str, code: str) -> None:
-    county = '[[uplink]]\nid = "county"\nhost = "127.0.0.1"\nport = 5201\nprotocol = "gb26875"\n'
-    dialect = '[uplink.gb26875]\nsource = "889"\ntransport = "udp"\n'
-    text = county + more + "\n" + dialect if code == "gb_udp_tls" else more + "\n" + county + dialect
-    (tmp_path / "config.toml").write_text('[gateway]\nid = "gw-1"\n' + text, "utf-8")
-    assert code in [finding.code for finding in load(tmp_path).findings if finding.severity == "error"]
+async def test_udp_cannot_be_encrypted_and_may_choose_among_links(tmp_path: Path) -> None:
+    def errors(more: str) -> list[str]:
+        county = '[[uplink]]\nid = "county"\nhost = "127.0.0.1"\nport = 5201\nprotocol = "gb26875"\n'
+        dialect = '[uplink.gb26875]\nsource = "889"\ntransport = "udp"\n'
+        (tmp_path / "config.toml").write_text('[gateway]\nid = "gw-1"\n' + county + more + dialect, "utf-8")
+        return [finding.code for finding in load(tmp_path).findings if finding.severity == "error"]
+
+    assert errors('ca_file = "/etc/hostname"\n') == ["gb_udp_tls"]
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "links.toml").write_text('[[link]]\nid = "wire"\nkind = "ethernet"\n', "utf-8")
+    assert errors("") == []
+
+
+def quiet_link(port: int, directory: Path, **agreed: object) -> GbLink:
+    """A link that never opens a session."""
+    config = gb_config(directory, gb_uplink(port, transport="udp", **agreed))
+    return GbLink(config, config.uplinks[0], CLOCK, RoutedPath(None).udp)
+
+
+@pytest.mark.parametrize("keepalive", ["none", "empty-send-data", "one-byte"])
+async def test_a_probe_is_a_keep_alive_the_centre_confirms(tmp_path: Path, keepalive: str) -> None:
+    async with gb_centre(udp=True) as centre:
+        link = quiet_link(centre.port, tmp_path, keepalive=keepalive)
+        assert await link.probe(30.0)
+        assert await link.over(RoutedPath(None).udp).probe(30.0)
+        first, second = (one.frame.serial for one in centre.received[-2:])
+        assert first != second, "a number of the centre's one device, whatever the path"
+
+
+async def test_a_probe_that_is_lost_is_sent_once_more_and_a_centre_that_is_not_there_answers_none(
+    tmp_path: Path,
+) -> None:
+    fates = iter([0])
+    async with gb_centre(udp=True) as centre:
+        between = await relay(centre.port, lambda: next(fates, 1))
+        assert await quiet_link(between.port, tmp_path).probe(2.0)
+        between.transport.close()
+        port = centre.port
+    assert not await quiet_link(port, tmp_path).probe(30.0)
+    nobody = await relay(port, lambda: 0)
+    assert not await quiet_link(nobody.port, tmp_path).probe(0.2)
+    nobody.transport.close()
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
+async def test_a_lost_path_is_left_and_taken_again_over_udp_too(tmp_path: Path) -> None:
+    """A real centre program behind two real paths of a namespace; one of them is cut."""
+    journal, db = journal_of(1), tmp_path / "centre.db"
+    with TwoWays() as ways:
+        port = free_port()
+        command = ("ip", "netns", "exec", ways.namespace, sys.executable, "-m", "simulators.centre", "gb26875", "--udp")
+        program = await asyncio.create_subprocess_exec(
+            *command, "--host", ways.centre, "--port", str(port), "--db", str(db), stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            assert program.stdout is not None
+            await asyncio.wait_for(program.stdout.readline(), PATIENCE_S)
+            config = replace(
+                gb_config(tmp_path, replace(gb_uplink(port, transport="udp"), host=ways.centre, plain=True)),
+                links=tuple(
+                    Link(id=name, kind=kind, interface=way.interface, probe_s=1.0, misses=2, hold_s=2.0)
+                    for name, kind, way in (("eth", "ethernet", ways.eth), ("4g", "cellular", ways.cell))
+                ),
+            )
+            async with running_uplink(config, journal) as uplink:
+                policy = uplink.paths._policies["county"]
+
+                def alarm(n: int) -> None:
+                    uplink._on_record(journal.epoch, Priority.ALARM, journal.append(Priority.ALARM, body(n)), body(n))
+
+                await until(lambda: policy.choice.current == "eth" and done(uplink)())
+                ways.eth.black_hole()
+                alarm(2)
+                await until(lambda: policy.choice.current == "4g" and done(uplink)())
+                ways.eth.heal()
+                await until(lambda: policy.choice.current == "eth", "the way back")
+                alarm(3)
+                await until(done(uplink))
+        finally:
+            program.terminate()
+            await program.wait()
+        with query.opened(db) as database:
+            told = [json.loads(kept) for (kept,) in database.execute("SELECT body FROM records").fetchall()]
+        burning = {one["point"] for one in told if one.get("kind") == "fire" and one["point"] != "device"}
+        assert burning == {"1-1/01000100", "1-1/01000200", "1-1/01000300"}
