@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from drivers import panel_clock
 from drivers.codecs.base import Frame, Refused
 from drivers.codecs.registry import build_codec
 from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Reading, Sink
@@ -74,6 +75,7 @@ class PanelDriver:
         self._timer: asyncio.TimerHandle | None = None
         self._bug: asyncio.Future[None] | None = None
         self._answered = 0, b""  # when and what
+        self._timed: deque[panel_clock.Timed] = deque(maxlen=panel_clock.KEPT)
 
     # -- the seam ------------------------------------------------------------------------------------------------
     async def run(self, sink: Sink) -> None:
@@ -113,6 +115,10 @@ class PanelDriver:
     def specs(self) -> Sequence[PointSpec]:
         """None: a panel's points appear when it names them."""
         return ()
+
+    def about(self) -> Sequence[panel_clock.About]:
+        """What the panel's clock said last."""
+        return [panel_clock.About(self.id, tuple(self._timed))]
 
     def refused(self) -> Sequence[Refused]:
         """The last refusals, oldest first, at most 64 of at most 256 bytes each."""
@@ -175,6 +181,8 @@ class PanelDriver:
         out = [*self._unwedged(at_ns), self._answering(at_ns)]
         if frame.repeat:
             self._counts["repeat"] += 1
+        elif panel_clock.has_time(frame.fields):
+            self._timed.append((at_ns, frame.fields))
         if self._settings.answer and (reply := self._codec.reply(frame)) and not self._is_echo(frame.raw, at_ns):
             self._answer(reply, at_ns)
         several = frame.fields.get("events")

@@ -42,6 +42,7 @@ class Answers:
             "points": lambda request, peer: core.points.rows(),
             "alarms": lambda request, peer: core.alarm_rows(),
             "refused": lambda request, peer: core.refused(),
+            "facility": lambda request, peer: core.facility(),
             "unlisted": lambda request, peer: core.unlisted(),
             "undelivered": lambda request, peer: core.alarms.undelivered(),
             "ack": self._ack,

@@ -18,6 +18,7 @@ from functools import partial
 from buffer.journal import StoreFault
 from drivers.gpio import Gpio, GpioError
 from drivers.messages import LinkState, Observation, Sink, TagRead, TagTold
+from drivers.panel_clock import present
 from drivers.profile import load_profiles
 from edge_agent import __version__
 from edge_agent.alarm.buzzer_test import BuzzerTest
@@ -28,6 +29,7 @@ from edge_agent.alarm.patterns import FIRE_SOUND, SENDING, overlay
 from edge_agent.annunciator import Annunciator
 from edge_agent.answers import Answers
 from edge_agent.buttons import Buttons
+from edge_agent.china_time import CHINA
 from edge_agent.clock import LabelClock, SystemClock, TimeSource
 from edge_agent.commander import Commander
 from edge_agent.config.model import Config
@@ -98,7 +100,7 @@ class Core:
         open_port: OpenPort | None = None,
     ) -> None:
         self.config, self.clock, self.provenance = config, LabelClock(clock), provenance
-        wiring = Wiring(self.when_kept, self._utc)
+        wiring = Wiring(self.when_kept, self._utc, self._standing)
         wires, self._unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs), wiring, open_port)
         if self._unbuilt and not wires and not config.contacts:
             raise next(iter(self._unbuilt.values()))  # before anything is opened: something else may be tried
@@ -241,6 +243,20 @@ class Core:
             for kept in getattr(driver, "refused", tuple)()
         ]
 
+    def facility(self) -> list[dict[str, object]]:
+        """What panels and devices told of themselves: their clock as it is now (China time), the version of their software."""
+        utc, now_ns = self._utc(), self.now_ns()
+        ours = utc.astimezone(CHINA).replace(tzinfo=None) if utc is not None else None
+        return [
+            {
+                "id": about.source,
+                "time": time.isoformat(timespec="seconds") if (time := present(about.timed, now_ns, ours)) else None,
+                "version": about.version,
+            }
+            for driver in self.drivers
+            for about in getattr(driver, "about", tuple)()
+        ]
+
     def unlisted(self) -> list[dict[str, object]]:
         """Devices that speak on a wire of ours and are in no configuration, the oldest of each driver first."""
         return [
@@ -276,6 +292,10 @@ class Core:
         """The wall time for peers that want it; None while it is not set."""
         now = self.clock.now()
         return None if now.clock is Clock.UNSET else datetime.fromtimestamp(now.wall_ns / 1e9, UTC)
+
+    def _standing(self, device: str) -> Sequence[tuple[str, str]]:
+        """`edge_agent.site.Wiring.standing`."""
+        return self.points.standing(device)
 
     def when_kept(self, call: Callable[[bool], None]) -> None:
         """`drivers.messages.WhenKept` of everything `take` was told."""

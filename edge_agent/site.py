@@ -61,10 +61,13 @@ class Driver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What a receiver needs of the core: when something told is safe, and UTC (None while the clock is not set)."""
+    """What a receiver needs of the core: when something told is safe, UTC (None while the clock is not set), and what is active of
+    a device: points and kinds.
+    """
 
     when_kept: WhenKept
     utc: "Callable[[], datetime | None]"
+    standing: "Callable[[str], Sequence[tuple[str, str]]]"
 
 
 def build_wire_drivers(
@@ -254,6 +257,8 @@ def _build_receiver(receiver: Receiver, profiles: Profiles, wiring: Wiring, open
     ]
     copies = 1 if receiver.protocol in _ONE_AT_A_TIME else COPIES_MAX
     desk = Desk(receiver.id, devices, wiring.when_kept, resend_s=resend_s, copies=copies)
+    if receiver.protocol == "gb26875":
+        return _build_gb26875(receiver, desk, wiring, open_port)
     make_talk = _talk(receiver, profiles, wiring)
     if receiver.folder is not None:
         from drivers.receivers.folder import FolderDoor
@@ -287,16 +292,35 @@ def _talk(receiver: Receiver, profiles: Profiles, wiring: Wiring) -> "Callable[[
         from drivers.receivers.nb import CoapTalk, LinesTalk, NbTalk
 
         return LinesTalk if receiver.folder else CoapTalk if receiver.transport == "coap" else NbTalk
-    if receiver.protocol == "node":
-        from drivers.receivers.node import NodeTalk
+    assert receiver.protocol == "node", "the configuration's check has seen to it"
+    from drivers.receivers.node import NodeTalk
 
-        keys = {one.address: _node_key(one) for one in receiver.devices}
-        return lambda: NodeTalk(keys)
+    keys = {one.address: _node_key(one) for one in receiver.devices}
+    return lambda: NodeTalk(keys)
+
+
+def _build_gb26875(receiver: Receiver, desk: "Desk", wiring: Wiring, open_port: OpenPort | None) -> Driver:
     from drivers.codecs.gb26875 import DIALECTS
+    from drivers.panel_clock import About
+    from drivers.receivers.driver import ReceiverDriver
     from drivers.receivers.gb26875 import GbTalk, States, dialect
+    from drivers.receivers.gb26875_ask import Questions
 
     spoken, states = dialect(DIALECTS[receiver.dialect], receiver.component_address), States()
-    return lambda: GbTalk(spoken, states, wiring.utc)
+    questions = Questions(spoken)
+    ids = {one.address: one.id for one in receiver.devices}
+
+    def standing(who: str) -> list[tuple[str, str]]:
+        device = ids.get(who, "")
+        return [(point.removeprefix(f"{device}/"), kind) for point, kind in wiring.standing(device)]
+
+    def make_talk() -> GbTalk:
+        return GbTalk(spoken, states, wiring.utc, questions, standing)
+
+    def about() -> list[About]:
+        return [About(name, *states.about(address)) for address, name in ids.items()]
+
+    return ReceiverDriver(desk, _build_door(receiver, make_talk, desk, open_port, None), about)
 
 
 def _profiled_talk(receiver: Receiver, profiles: Profiles) -> "Callable[[], Talk]":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from drivers.codecs.base import Codec, Step
-from drivers.codecs.text import Smell, decode_gbk, strip_commands
+from drivers.codecs.text import Smell, decode_gbk, panel_time, strip_commands
 
 LINE_BYTES_MAX: Final = 256
 RECORD_BYTES_MAX: Final = 1536
@@ -40,6 +40,7 @@ class _Record:
     texts: list[str] = field(default_factory=list)  # stripped, without blank lines
     good: bool = True
     time: str = ""
+    at: str = ""  # the same as date and time
     address: dict[str, object] = field(default_factory=dict)
     blanks: int = 0
     event: Word | None = None
@@ -103,16 +104,16 @@ class LinePrinter(Codec):
         text, good = decode_gbk(strip_commands(raw, self._strip).rstrip(b"\r\n"))
         text = text.strip()
         record = self._record
-        starts = self._time.fullmatch(text) is not None
-        if record.texts and (starts or record.is_full(size) or self._begins_another(text)):
+        starts = self._time.fullmatch(text)
+        if record.texts and (starts is not None or record.is_full(size) or self._begins_another(text)):
             return self._close()  # takes nothing: the line is looked at again with an empty record
         if not text:
             return self._blank(raw, size)
         self._record.lines.append(raw)
         self._record.texts.append(text)
         self._record.good &= good
-        if starts:
-            record.time = text
+        if starts is not None:
+            record.time, record.at = text, panel_time(starts.groupdict())
         elif record.event is not None:
             record.after.append(text)
         elif not record.address and (found := self._address.fullmatch(text)):
@@ -164,6 +165,7 @@ class LinePrinter(Codec):
         fields: dict[str, object] = {}
         if record.time:
             fields["panel_time_text"] = record.time
+            fields |= {"time": record.at} if record.at else {}
         fields |= record.address
         if not record.good:
             fields["text_raw"] = record.raw.hex()
@@ -207,12 +209,22 @@ def _address_pattern(form: str) -> re.Pattern[str]:
 
 
 def _time_pattern(form: str) -> re.Pattern[str]:
-    """A pattern for "MM/DD/YY HH:MM": letters become that many digits, a blank any blanks, the rest stands for itself."""
-    parts = re.split(r"([A-Za-z]+|\s+)", form)
-    return re.compile("".join(_time_part(part) for part in parts))
+    """A pattern for "MM/DD/YY HH:MM": letters become that many digits, a blank any blanks, the rest stands for itself.
+
+    Y, D, H and S name a group; M is the month, behind H the minute.
+    """
+    parts, named = [], set[str]()
+    for part in re.split(r"([A-Za-z]+|\s+)", form):
+        name = _TIME_LETTERS.get(part[:1].upper(), "") if part.isalpha() else ""
+        if name == "month" and "hour" in named:
+            name = "minute"
+        if part.isalpha():
+            digits = rf"\d{{{len(part)}}}"
+            parts.append(f"(?P<{name}>{digits})" if name and name not in named else digits)
+            named.add(name)
+        else:
+            parts.append(r"\s+" if part.isspace() else re.escape(part))
+    return re.compile("".join(parts))
 
 
-def _time_part(part: str) -> str:
-    if part.isalpha():
-        return rf"\d{{{len(part)}}}"
-    return r"\s+" if part.isspace() else re.escape(part)
+_TIME_LETTERS: Final = {"Y": "year", "M": "month", "D": "day", "H": "hour", "S": "second"}

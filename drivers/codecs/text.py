@@ -1,7 +1,7 @@
 """Chinese text as panels send it: GBK on printer ports, row-and-cell numbers (区位码) on serial ones."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from drivers.codecs.base import bcd
@@ -31,6 +31,21 @@ _TORN: Final = (
 )
 _CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 _PRINTER_COMMAND: Final = re.compile(rb"[\x1b\x1c\x1d].", re.DOTALL)  # ESC, FS or GS and the letter of the command
+
+
+def panel_time(groups: Mapping[str, str]) -> str:
+    """A panel's own time out of year, month, day, hour, minute, second and half (A or P), as "2026-11-26 14:30:15"; "" without
+    a whole date. A panel whose clock was never set says so too: it is told as it is.
+    """
+    try:
+        year, month, day = int(groups["year"]), int(groups["month"]), int(groups["day"])
+        hour, minute = int(groups["hour"]), int(groups["minute"])
+    except (KeyError, ValueError):
+        return ""
+    if half := groups.get("half", "").upper()[:1]:
+        hour = hour % 12 + (12 if half == "P" else 0)
+    shown = f"{year + 2000 if year < 100 else year:04d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}"
+    return f"{shown}:{int(groups['second']):02d}" if groups.get("second", "").isdecimal() else shown
 
 
 def decode_gbk(raw: bytes) -> tuple[str, bool]:

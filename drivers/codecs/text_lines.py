@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from drivers.codecs.base import Codec, Step
-from drivers.codecs.text import Smell, strip_commands
+from drivers.codecs.text import Smell, panel_time, strip_commands
 
 LINE_BYTES_MAX: Final = 256
 RECORD_BYTES_MAX: Final = 1536
@@ -180,7 +180,7 @@ class TextLines(Codec):
 def _fields(pattern: Pattern, found: re.Match[str]) -> dict[str, object]:
     groups = {name: value.strip() for name, value in found.groupdict().items() if value is not None}
     fields: dict[str, object] = dict(pattern.fixed)
-    when = _when(groups)
+    when = panel_time(groups)
     if when:
         fields["time"] = when
     for name, value in groups.items():
@@ -194,19 +194,6 @@ def _fields(pattern: Pattern, found: re.Match[str]) -> dict[str, object]:
 
 
 _CLOCK: Final = ("year", "month", "day", "hour", "minute", "second", "half")
-
-
-def _when(groups: Mapping[str, str]) -> str:
-    """The panel's own time out of groups year, month, day, hour, minute, second, half (A or P); "" without a whole date."""
-    try:
-        year, month, day = int(groups["year"]), int(groups["month"]), int(groups["day"])
-        hour, minute = int(groups["hour"]), int(groups["minute"])
-    except (KeyError, ValueError):
-        return ""
-    if half := groups.get("half", "").upper()[:1]:
-        hour = hour % 12 + (12 if half == "P" else 0)
-    shown = f"{year + 2000 if year < 100 else year:04d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}"
-    return f"{shown}:{int(groups['second']):02d}" if groups.get("second", "").isdecimal() else shown
 
 
 def _address(text: str) -> dict[str, object]:

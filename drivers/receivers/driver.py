@@ -1,11 +1,12 @@
 """A receiver as the core runs it: one way in, one desk."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from drivers.codecs.base import Refused
 from drivers.messages import PointSpec, Sink
+from drivers.panel_clock import About
 from drivers.receivers.desk import Desk, now_ns
 from drivers.receivers.net import Door
 
@@ -15,8 +16,9 @@ BEAT_S: Final = 0.5
 class ReceiverDriver:
     """`edge_agent.site.Driver` of one [[receiver]]."""
 
-    def __init__(self, desk: Desk, door: Door) -> None:
-        self.id = desk.id
+    def __init__(self, desk: Desk, door: Door, about: Callable[[], Sequence[About]] = tuple) -> None:
+        """`about`: what the devices said of themselves."""
+        self.id, self.about = desk.id, about
         self._desk, self.door = desk, door
         self._beats = 0
         self._bug: asyncio.Future[None] | None = None

@@ -1,15 +1,15 @@
 """GB/T 26875.3-2011 spoken to us by a panel or another transmission device: we are the centre it uploads to (clauses 6.5, 8).
 
-Nothing is asked of the device and nothing is ordered: uploads are confirmed, all else is denied. A frame that fails a check is
-denied if its marks fit (then its serial number can be trusted), so that the device sends it again. What the bits of a status
-say is told as a state each time; the points know what is news. Source: fact sheet sections 4, 9, 10 and 12.
+Nothing is ordered, and asked only what `gb26875_ask` has: uploads are confirmed, all else is denied. A frame that fails a check
+is denied if its marks fit (then its serial number can be trusted), so that the device sends it again. What the bits of a status
+say is told as a state each time; the points know what is news. Source: clauses 6.5 and 8, and what devices of the field do.
 """
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Final
+from typing import Final, TypeVar
 
 from drivers.codecs.base import Refused
 from drivers.codecs.gb26875 import (
@@ -21,6 +21,7 @@ from drivers.codecs.gb26875 import (
     Rejected,
     decode_adu,
     read_text,
+    read_time,
     show_device,
     split_component,
     write_time,
@@ -29,12 +30,15 @@ from drivers.codecs.gb26875 import objects as kinds
 from drivers.codecs.gb26875.adu import EMPTY
 from drivers.codecs.gb26875.events import ended_by, events_of
 from drivers.codecs.gb26875.objects import InformationObject
+from drivers.panel_clock import Timed
 from drivers.receivers.desk import Heard, Message, Say, Told, Value
+from drivers.receivers.gb26875_ask import Questions, Standing, rank_of
 
 CHINA: Final = timezone(timedelta(hours=8))
 STATES_MAX: Final = 4096
 DEVICES_MAX: Final = 256
 _FIRE_BIT: Final = 0b10
+_FIRES: Final = ("fire", "fire_manual", "unknown", "gas", "electrical")  # kinds the fire bit stands for
 HANDSHAKE, HANDSHAKE_BACK = b"\x16", b"\x17"  # a one-byte keep-alive, and what its peers are answered
 _ANSWERS: Final = frozenset({Command.CONFIRM, Command.RESPONSE, Command.DENY})
 _UNREADABLE: Final = ("short", "reserved_type", "size", "direction")
@@ -42,6 +46,7 @@ _OF_SYSTEMS: Final = (kinds.SystemStatus, kinds.ComponentStatus, kinds.AnalogueV
 _FOREVER_NS: Final = 1 << 62
 
 Clock = Callable[[], datetime | None]  # UTC, None while it is not known
+_V = TypeVar("_V")
 
 
 class States:
@@ -54,6 +59,8 @@ class States:
     def __init__(self) -> None:
         self._last: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._burning: OrderedDict[str, dict[str, tuple[int, bool]]] = OrderedDict()  # device: point: rank, told
+        self._clocks: OrderedDict[str, Timed] = OrderedDict()
+        self._versions: OrderedDict[str, str] = OrderedDict()
 
     def fire(self, who: str, where: str, rank: int, burning: bool) -> tuple[bool, list[str]]:
         """Whether a fire at a point of `rank` (0 device, 1 system, 2 component) is told, and the points that give way to it."""
@@ -73,6 +80,23 @@ class States:
             points[where] = rank, told
         return told, give_way
 
+    def about(self, who: str) -> tuple[Sequence[Timed], str]:
+        """What the device's clock said last, and the version of its software, "" if it never told."""
+        clock = self._clocks.get(who)
+        return [clock] if clock is not None else [], self._versions.get(who, "")
+
+    def clock(self, who: str, time: datetime, at_ns: int) -> None:
+        """The device's clock is this."""
+        _put(self._clocks, who, (at_ns, {"time": time.isoformat()}))
+
+    def version(self, who: str, major: int, minor: int) -> None:
+        """The device's software is this."""
+        _put(self._versions, who, f"{major}.{minor}")
+
+    def burns(self, who: str, where: str) -> None:
+        """A fire that was told before the restart."""
+        self._burning.setdefault(who, {})[where] = rank_of(where), True
+
     def reset(self, who: str) -> None:
         """Nothing of the device burns any more."""
         self._burning.pop(who, None)
@@ -86,12 +110,25 @@ class States:
         return before != now
 
 
-class GbTalk:
-    """One connection, line or datagram. `states` outlives it; `now` gives the wall time for answers."""
+def _put(kept: OrderedDict[str, _V], who: str, value: _V) -> None:
+    kept[who] = value
+    kept.move_to_end(who)
+    if len(kept) > DEVICES_MAX:
+        kept.popitem(last=False)
 
-    def __init__(self, dialect: Dialect, states: States, now: Clock) -> None:
+
+class GbTalk:
+    """One connection, line or datagram. `states` and `questions` outlive it; `now` gives the wall time for answers, `standing`
+    what is taken for active of a device.
+    """
+
+    def __init__(
+        self, dialect: Dialect, states: States, now: Clock, questions: Questions, standing: Standing = lambda who: ()
+    ) -> None:
         self._dialect, self._states, self._now = dialect, states, now
+        self._questions, self._standing = questions, standing
         self._reader = FrameReader(extra_commands=dialect.extra_commands)
+        self._peers: dict[str, None] = {}  # who speaks here; on a bus there may be several
 
     def feed(self, data: bytes, at_ns: int) -> list[Heard]:
         """See Talk."""
@@ -99,7 +136,10 @@ class GbTalk:
 
     def tick(self, at_ns: int) -> list[Heard]:
         """See Talk."""
-        return self._heard(self._reader.tick(at_ns), at_ns)
+        out = self._heard(self._reader.tick(at_ns), at_ns)
+        for who in self._peers:
+            out += self._question(who, None, at_ns)
+        return out
 
     def end(self, at_ns: int) -> list[Heard]:
         """See Talk."""
@@ -110,7 +150,12 @@ class GbTalk:
         out: list[Heard] = []
         for item in items:
             if isinstance(item, Frame):
-                out.append(self._frame(item))
+                who = show_device(item.source, self._dialect.device_address)
+                self._meet(who, at_ns)
+                if isinstance(sent := read_time(item.sent, bcd=self._dialect.bcd), datetime):
+                    self._states.clock(who, sent, at_ns)
+                out.append(self._frame(item, who))
+                out += self._question(who, item if item.command == Command.SEND else None, at_ns)
                 continue
             out.append(Refused(item.reason, item.raw, at_ns))
             frame = item.frame
@@ -118,11 +163,29 @@ class GbTalk:
                 out.append(Say(self._answer(frame, Command.DENY)))
         return out
 
-    def _frame(self, frame: Frame) -> Message:
-        who, raw = show_device(frame.source, self._dialect.device_address), frame.encode()
+    def _meet(self, who: str, at_ns: int) -> None:
+        """A device that was away, or that we have not heard since our own start, is asked how things stand."""
+        if len(self._peers) < DEVICES_MAX:
+            self._peers[who] = None
+        if not self._questions.is_back(who, at_ns):
+            return
+        standing = list(self._standing(who))
+        for where, kind in standing:
+            if kind in _FIRES:
+                self._states.burns(who, where)
+        # Where a bit at 0 says nothing, an answer could end nothing.
+        self._questions.ask(who, (where for where, _ in standing) if self._dialect.recovery == "bit" else ())
+
+    def _question(self, who: str, upload: Frame | None, at_ns: int) -> list[Heard]:
+        due = self._questions.due(who, upload, self._sent, at_ns)
+        return [Say(due.encode())] if due is not None else []
+
+    def _frame(self, frame: Frame, who: str) -> Message:
+        raw = frame.encode()
         deny = self._answer(frame, Command.DENY)
-        if frame.command in _ANSWERS:  # we asked nothing; answering an answer would never end
-            return Message(who=who, raw=raw)
+        if frame.command in _ANSWERS:  # never answered: answering an answer would never end
+            told, values = self._unit(who, frame.adu) if self._questions.answers(who, frame) else ([], [])
+            return Message(who=who, raw=raw, told=told, values=values)
         if frame.command in self._dialect.extra_commands:  # registration and keep-alive of its own kind
             return Message(who=who, raw=raw, yes=self._answer(frame, Command.CONFIRM), no=deny)
         if frame.command != Command.SEND:
@@ -140,12 +203,14 @@ class GbTalk:
         )
 
     def _answer(self, frame: Frame, command: Command, adu: bytes = b"") -> bytes:
-        """The answer with our time in it, the device's own while we have none."""
+        return frame.answer(command, self._sent(frame), adu).encode()
+
+    def _sent(self, frame: Frame) -> bytes:
+        """The time tag of what we say: our time, the device's own while we have none."""
         now = self._now()
-        sent = frame.sent
-        if now is not None:
-            sent = write_time(now.astimezone(CHINA).replace(tzinfo=None, microsecond=0), bcd=self._dialect.bcd)
-        return frame.answer(command, sent, adu).encode()
+        if now is None:
+            return frame.sent
+        return write_time(now.astimezone(CHINA).replace(tzinfo=None, microsecond=0), bcd=self._dialect.bcd)
 
     # -- meaning -----------------------------------------------------------------------------------------------------
     def _unit(self, who: str, adu: bytes) -> tuple[list[Told], list[Value]]:
@@ -175,6 +240,8 @@ class GbTalk:
             if "reset" in stands:
                 self._states.reset(who)
             return [Told(where, event, fields) for event in stands]
+        if isinstance(item, kinds.FacilityVersion | kinds.DeviceVersion):
+            self._states.version(who, item.major, item.minor)
         if not isinstance(item, kinds.SystemStatus | kinds.ComponentStatus | kinds.DeviceStatus):
             return []  # versions, configurations, clocks
         rank = 2 if isinstance(item, kinds.ComponentStatus) else 1 if isinstance(item, kinds.SystemStatus) else 0

@@ -41,6 +41,7 @@ TRANSPORTS: Final = ("tcp", "udp", "coap")
 GB_DIALECTS: Final = ("standard", "jk-gh2013g", "fubei-2018", "fubei-2024", "dahua-1.03", "nb-pressure")
 KEEPALIVES: Final = ("none", "empty-send-data", "device-status", "one-byte", "command-7")
 
+_BYTE: Final = "(?:[0-9]{1,2}|1[0-9]{2}|2[0-4][0-9]|25[0-5])"
 _U16: Final = "(?:[0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 
 # Forms of text. The words for each are `config.form_<name>`.
@@ -69,6 +70,7 @@ FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "gb28181": re.compile(r"[0-9]{20}"),
     "time": re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"),
     "name": re.compile(r"[^\x00-\x1f\x7f]{0,80}"),
+    "version": re.compile(rf"{_BYTE}\.{_BYTE}"),
     "stream": re.compile(r"alarm|fault|status|telemetry|media"),
     "gb_device": re.compile(r"[0-9]{1,15}|[0-9A-Fa-f]{12}"),
     "gb_component": re.compile(rf"{_U16}(?:-{_U16})?|0x[0-9A-Fa-f]{{8}}"),

@@ -56,6 +56,7 @@ class Panel:
     baud: int | None = None  # None: the profile's
     framing: str | None = None  # "8N1"; None: the profile's
     silence_s: float | None = None  # None: the profile's
+    software_version: str = ""  # "3.18": read off the panel
     tap_of: str = ""  # another port of this panel: one source of truth with it
     tap_hold_s: float = 30.0  # how much later another tap of this panel may say the same
 

@@ -260,6 +260,10 @@ class PointTable:
         """The entries of `snapshot()` one by one, each as it is when its turn comes."""
         return rows(self._points, self._panels)
 
+    def standing(self, source: str) -> list[tuple[str, str]]:
+        """Point and kind of everything that is active by the word of a panel or device."""
+        return [(point, kind.value) for point, kind in self._panels.active_of(source)]
+
     def believable(self, point: str) -> bool:
         """Whether what a point said last still holds: it can be read, and its source is not silent."""
         state = self._points.get(point)

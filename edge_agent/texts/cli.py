@@ -432,7 +432,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reason_opened": ("已打开", "opened"),
     "reason_no_port": ("接口不存在或连不上", "port absent or unreachable"),
     "reason_hang_up": ("接口断开", "port hung up"),
-    "reason_silent": ("控制器没有声音", "panel silent"),
+    "reason_silent": ("超时没有声音", "nothing heard for too long"),
     "reason_unheard": ("超时没有消息: 电池、信号或设备", "no message in time: battery, radio or the device itself"),
     "reason_no_answer": ("设备不应答", "no answer"),
     "reason_no_broker": (

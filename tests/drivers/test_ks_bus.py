@@ -149,7 +149,9 @@ def test_a_site_with_a_line_of_breakers_builds_its_driver(tmp_path: Path) -> Non
     (tmp_path / "config.toml").write_text('[gateway]\nid = "ZG-360700-0123"\n' + bus + device, "utf-8")
     loaded = load(tmp_path)
     assert loaded.config is not None
-    wiring = Wiring(when_kept=lambda *_: None, utc=lambda: None)  # receivers' affair; there is none here
+    wiring = Wiring(
+        when_kept=lambda *_: None, utc=lambda: None, standing=lambda _: ()
+    )  # receivers' affair; there is none here
     [driver], unbuilt = build_wire_drivers(loaded.config, load_profiles([]), wiring)
     assert (type(driver), unbuilt) == (KsBus, {})
     assert "b1/switch_closed" in {spec.id for spec in driver.specs()}

@@ -14,6 +14,7 @@ from drivers.codecs.gb26875 import DIALECTS, STANDARD, Command, Dialect, Frame, 
 from drivers.codecs.gb26875 import objects as of
 from drivers.receivers.desk import Message
 from drivers.receivers.gb26875 import GbTalk, States
+from drivers.receivers.gb26875_ask import Questions
 from edge_agent.clock import SystemClock
 from edge_agent.config.model import Receiver, ReceiverDevice
 from edge_agent.core import Core
@@ -54,7 +55,7 @@ class Device(Bench):
 
     def __init__(self, dialect: Dialect = STANDARD) -> None:
         super().__init__()
-        self.talk = GbTalk(dialect, States(), lambda: NOON)
+        self.talk = GbTalk(dialect, States(), lambda: NOON, Questions(dialect))
 
     def send(self, data: bytes | Frame) -> None:
         raw = data.encode() if isinstance(data, Frame) else data
@@ -75,7 +76,7 @@ def test_a_confirm_is_the_devices_own_packet_turned_round_with_our_time() -> Non
 
 
 def test_a_device_without_our_time_gets_its_own_back() -> None:
-    talk = GbTalk(STANDARD, States(), lambda: None)
+    talk = GbTalk(STANDARD, States(), lambda: None, Questions(STANDARD))
     [message] = talk.feed(packet(component(2)).encode(), 0)
     assert isinstance(message, Message)
     assert Frame.decode(message.yes).sent == SENT

@@ -37,6 +37,12 @@ PANEL: Final = Section(
             1,
             604800,
         ),
+        "software_version": Key(
+            zh="控制器软件版本, 写成 主版本.次版本, 各 0-255; GB/T 26875.3 中心读版本 (65) 时照此回答",
+            en="Version of its software, MAJOR.MINOR of 0-255 each: what a GB/T 26875.3 centre is told that reads it (65)",
+            example='"3.18"',
+            form="version",
+        ),
         "tap_of": tap("port", "接口", '"panel2"'),
         "tap_hold_s": seconds(
             "这台主机的另一处可以晚多久说同一件事", "How much later another tap may say the same", "30.0", 1, 3600

@@ -1,11 +1,12 @@
 """What the centre asks for (types 61-68, 81-91) and what it is answered. Reading asks the core; acting goes to the command desk.
 
-A refusal is a denial (6). What the gateway cannot know it does not make up: the software version and the clock of a panel (65, 68)
-are denied.
+A refusal is a denial (6). What the gateway does not know it does not make up: the software version and the clock of a panel (65,
+68) are what the panel said of itself, or the site wrote down, and denied where neither is.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -28,6 +29,7 @@ log = logging.getLogger("edge.gb26875")
 OPERATION_KINDS: Final = ("reset", "silence", "acknowledge", "test", "duty_check")
 HISTORY_MAX: Final = 200  # records one query of the journal gives
 DONE: Final = "done"
+_VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})")
 
 Reply = tuple[Command, bytes]
 Rows = Sequence[Mapping[str, object]]
@@ -72,8 +74,10 @@ class Downlink:
             62: self._components,
             63: self._values,
             64: self._facility_operations,
+            65: self._system_versions,
             66: self._system_texts,
             67: self._component_texts,
+            68: self._system_times,
             81: self._device_status,
             84: self._device_operations,
             85: self._device_version,
@@ -124,11 +128,38 @@ class Downlink:
         config, found = self._config, list[InformationObject]()
         named = {panel.id: f"{panel.name} {panel.profile}" for panel in config.panels}
         named |= {device.id: f"{device.name} {device.profile}" for device in config.profiled}
-        for source in writer.places.systems:
-            system = writer.places.of_system(source).system
-            if any(isinstance(q, of.SystemQuery) and (q.system_type, q.system_address) == system for q in asked):
-                text = cut(f"{source} {named.get(source, '')}".strip(), TEXT_BYTES_MAX)
-                found.append(of.SystemConfiguration(*system, text, _trailing(writer, self._clock)))
+        named |= {device.id: device.name for receiver in config.receivers for device in receiver.devices}
+        for source, system in _asked_systems(asked, writer):
+            text = cut(f"{source} {named.get(source, '')}".strip(), TEXT_BYTES_MAX)
+            found.append(of.SystemConfiguration(*system, text, _trailing(writer, self._clock)))
+        return found
+
+    async def _system_versions(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        """As the panel said, else as the site wrote it down: only that is a version and not a guess."""
+        written = {panel.id: panel.software_version for panel in self._config.panels}
+        said = {source: str(row.get("version") or "") for source, row in (await _facility(receiver)).items()}
+        found: list[InformationObject] = []
+        for source, system in _asked_systems(asked, writer):
+            numbers = _VERSION.fullmatch(said.get(source) or written.get(source, ""))
+            if numbers is not None:
+                major, minor = map(int, numbers.groups())
+                found.append(of.FacilityVersion(*system, major, minor, _trailing(writer, self._clock)))
+        return found
+
+    async def _system_times(
+        self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
+    ) -> list[InformationObject]:
+        """A panel's own clock: the last time it told, and what has passed since."""
+        rows, found = await _facility(receiver), list[InformationObject]()
+        for source, system in _asked_systems(asked, writer):
+            try:
+                time = datetime.fromisoformat(str(rows.get(source, {}).get("time")))
+            except ValueError:  # it never told
+                continue
+            if 2000 <= time.year <= 2099:  # what the wire can say
+                found.append(of.FacilityTime(*system, time, _trailing(writer, self._clock)))
         return found
 
     async def _component_texts(
@@ -230,6 +261,21 @@ async def _snapshot(receiver: Receiver) -> dict[str, object] | None:
     if not isinstance(alarms, list) or not isinstance(points, list):
         return None
     return {"alarms": alarms, "points": points, "points_loud": len(points)}
+
+
+async def _facility(receiver: Receiver) -> dict[str, Mapping[str, object]]:
+    """What panels said of themselves, by source."""
+    rows = await receiver.ask("facility")
+    return {str(row["id"]): row for row in rows} if isinstance(rows, list) else {}
+
+
+def _asked_systems(asked: Sequence[InformationObject], writer: Writer) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The sources a query names, each with its system."""
+    wanted = [(q.system_type, q.system_address) for q in asked if isinstance(q, of.SystemQuery)]
+    for source in writer.places.systems:
+        system = writer.places.of_system(source).system
+        if system in wanted:
+            yield source, system
 
 
 async def _asked_points(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
-from edge_agent.config.model import Config, Gb26875Point
+from edge_agent.config.model import Config, Gb26875Point, Receiver
 from edge_agent.points.point import CONTACTS
 
 # unit at the end of a point's name -> quantity (table 6), and how many of the quantity's units one of ours is
@@ -53,6 +53,9 @@ _WATER_UNITS: Final = ("kpa", "mpa", "bar", "m", "lps")
 PANEL_COMPONENT: Final = 1  # a fire alarm control unit
 _OF_THE_PANEL: Final = ("panel", "card")  # points of a panel that are the panel itself (drivers.panel)
 LEARNED_MAX: Final = 20_000
+_PANEL_PROTOCOLS: Final = ("contact-id", "dc09", "espa444", "gb26875")
+_RELAYED: Final = re.compile(r"\d{1,3}-\d{1,3}(?:-\d{1,5}-\d{1,5}|-\d{1,10})?")  # drivers.receivers.gb26875 names them
+_RAW: Final = re.compile(r"[0-9A-F]{8}")
 _NUMBERS: Final = re.compile(r"(?:(\d{1,5})-)?(\d{1,5})-(\d{1,5})")
 
 
@@ -127,6 +130,12 @@ class Places:
         self._waters = {water.id for water in config.waters}
         for water in config.waters:  # behind the others, whose numbers centres know already
             self._systems[water.id] = min(len(self._systems) + 1, 255)
+        self._speakers: dict[str, Receiver] = {}  # panels that speak by themselves: device -> its receiver
+        for receiver in config.receivers:
+            if receiver.protocol in _PANEL_PROTOCOLS:
+                self._speakers |= {device.id: receiver for device in receiver.devices}
+        for source in self._speakers:
+            self._systems[source] = min(len(self._systems) + 1, 255)
         self._panels = {panel.id for panel in config.panels}
         self._bus_address = {device.id: device.address for bus in config.buses for device in bus.devices}
         for broker in config.mqtts:
@@ -193,6 +202,8 @@ class Places:
             return replace(place, is_panel=True, addressed=False)
         if source in self._bus_address and known is not None:
             return self._of_meter(place, source, rest, known)
+        if (receiver := self._speakers.get(source)) is not None and receiver.protocol == "gb26875":
+            return _relayed(place, rest, is_raw=receiver.component_address == "raw")
         loop, number = told.get("loop"), told.get("point")
         if type(loop) is int and type(number) is int and _are_u16(loop, number) and not told.get("panel"):
             return replace(place, loop=loop, point=number)
@@ -229,6 +240,9 @@ class Places:
             return PANEL_COMPONENT
         words = f"{told.get('device_type_text', '')}{told.get('event_text', '')}"
         found = next((number for word, number in _DEVICE_WORDS if word in words), 23 if kind == "fire_manual" else 0)
+        component = told.get("component_type")
+        if source in self._speakers and type(component) is int and 0 <= component <= 255:
+            found = component
         if found and point not in self._learned and len(self._learned) < LEARNED_MAX:
             self._learned[point] = found
         return self._learned.get(point, found)
@@ -257,6 +271,27 @@ def _over(place: Place, rule: Gb26875Point) -> Place:
         loop, _, point = written.rpartition("-")
         return replace(place, loop=int(loop or 0), point=int(point), raw=b"", addressed=True)
     return place
+
+
+def _relayed(place: Place, rest: str, *, is_raw: bool) -> Place:
+    """A component another device told of, as that device has it: "1-2-1-27" is point 27 of loop 1 of its system 2 of type 1.
+
+    Its loops are counted on where it has several systems, for here they are one.
+    """
+    system, _, raw = rest.rpartition("-")
+    if is_raw and _RAW.fullmatch(raw):
+        return replace(_relayed(place, system, is_raw=False), is_panel=False, raw=bytes.fromhex(raw), addressed=True)
+    parts = [int(part) for part in rest.split("-")] if _RELAYED.fullmatch(rest) else []
+    if parts and parts[0] <= 255:
+        place = replace(place, system_type=parts[0])
+    if len(parts) == 2 or rest == "device":
+        return replace(place, is_panel=True, addressed=False)
+    if len(parts) == 4:
+        return _numbered(place, f"{max(parts[1] - 1, 0)}-{parts[2]}-{parts[3]}")
+    if len(parts) == 3:
+        number = parts[2] & 0xFFFF_FFFF
+        return replace(place, loop=number >> 16, point=number & 0xFFFF)
+    return replace(place, addressed=False)
 
 
 def _numbered(place: Place, rest: str) -> Place:

@@ -9,17 +9,19 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from drivers.codecs.gb26875 import Command
+from drivers.codecs.gb26875 import Command, Frame, device_address, encode_adu, write_time
 from drivers.codecs.gb26875 import objects as of
 from edge_agent import __version__
 from edge_agent.china_time import CHINA
-from edge_agent.config.model import Gb26875Point, Uplink
+from edge_agent.config.model import Gb26875Point, Panel, Receiver, ReceiverDevice, Uplink
 from edge_agent.uplink.main import UplinkProcess
 from simulators.centre.gb26875 import Denied, GbCentre
+from simulators.panel import PanelSim
+from simulators.ports import free_port
 from tests.core.house import ACK, CONTACT, House, Site
 from tests.uplink.gb26875.site import gb_centre, gb_uplink, units
 from tests.uplink.site import CLOCK
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -38,8 +40,8 @@ class County:
 
 
 @asynccontextmanager
-async def county(commands: tuple[str, ...] = ALL, **agreed: object) -> AsyncIterator[County]:
-    site = Site()
+async def county(commands: tuple[str, ...] = ALL, site: Site | None = None, **agreed: object) -> AsyncIterator[County]:
+    site = site or Site()
     async with gb_centre(resends=0) as centre:
         uplink: Uplink = replace(gb_uplink(centre.port, timeout_s=5.0, **agreed), commands=commands)
         config = site.set(uplinks=(uplink,)).config
@@ -109,6 +111,60 @@ async def test_what_is_not_there_or_not_known_is_denied_and_not_made_up(kind: in
     async with county() as here:
         with pytest.raises(Denied):
             await here.send(kind, item)
+
+
+async def test_version_and_clock_of_a_panel_are_what_it_said_or_the_site_wrote_down() -> None:
+    site = Site()
+    port = site.directory / "panel1"
+    printer = Panel(id="panel1", profile="gst9000-printer", port=str(port), software_version="3.18")
+    async with (
+        PanelSim("gst9000-printer", link=port, paced=False) as panel,
+        county(site=site.set(panels=(printer,))) as here,
+    ):
+        assert await here.send(65, of.SystemQuery(1, 1)) == (of.FacilityVersion(1, 1, 3, 18),)
+        with pytest.raises(Denied):
+            await here.send(68, of.SystemQuery(1, 1))  # it has not spoken yet
+        await panel.raise_event("fire", "1-12")
+        await here.house.until(here.house.alarms, "the panel spoke, of 2002-08-12 17:24")
+        (clock,) = await here.send(68, of.SystemQuery(1, 1))
+        assert isinstance(clock, of.FacilityTime)
+        assert isinstance(clock.time, datetime)
+        assert timedelta(0) <= clock.time - datetime(2002, 8, 12, 17, 24) < timedelta(minutes=2)
+        with pytest.raises(Denied):
+            await here.send(65, of.SystemQuery(1, 2))  # the contacts have no software
+
+
+async def test_version_and_clock_of_a_device_that_dials_in_are_its_own() -> None:
+    port = free_port()
+    listed = ReceiverDevice(id="utd", address="889", name="2号楼传输装置")
+    receiver = Receiver(
+        id="net1", protocol="gb26875", devices=(listed,), listen="127.0.0.1", listen_port=port, allow=("127.0.0.1",)
+    )
+    site, theirs = Site().set(receivers=(receiver,)), datetime(2026, 11, 26, 12, 0, 0)
+    async with county(site=site) as here:
+        for kind in (65, 68):
+            with pytest.raises(Denied):
+                await here.send(kind, of.SystemQuery(1, 2))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        units = (encode_adu(5, [of.FacilityVersion(1, 1, 4, 9)]), encode_adu(1, [of.SystemStatus(1, 1, 1, theirs)]))
+        for serial, adu in enumerate(units):
+            told = Frame(
+                serial=serial,
+                sent=write_time(theirs, bcd=False),
+                source=device_address(889),
+                target=device_address(0),
+                command=Command.SEND,
+                adu=adu,
+            )
+            writer.write(told.encode())
+        async with asyncio.timeout(PATIENCE_S):
+            await reader.readexactly(60)
+        assert await here.send(65, of.SystemQuery(1, 2)) == (of.FacilityVersion(1, 2, 4, 9),)
+        (clock,) = await here.send(68, of.SystemQuery(1, 2))
+        assert isinstance(clock, of.FacilityTime)
+        assert isinstance(clock.time, datetime)
+        assert timedelta(0) <= clock.time - theirs < timedelta(minutes=2)
+        writer.close()
 
 
 async def test_operation_records_are_given_from_a_time_on_oldest_first() -> None:

@@ -1,11 +1,23 @@
 """What a point is called: defaults that tell points apart, the profile over them, the site over that."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from drivers.profile import load_file
-from edge_agent.config.model import Bus, Config, Contact, Device, Gateway, Gb26875Point, Panel, Point
+from edge_agent.config.model import (
+    Bus,
+    Config,
+    Contact,
+    Device,
+    Gateway,
+    Gb26875Point,
+    Panel,
+    Point,
+    Receiver,
+    ReceiverDevice,
+)
 from edge_agent.uplink.gb26875.places import Places
 from edge_agent.uplink.gb26875.survey import places_of, rules_of
 
@@ -14,6 +26,11 @@ CONFIG = Config(
     panels=(Panel(id="panel1", profile="x", port="/dev/x"), Panel(id="panel2", profile="x", port="/dev/z")),
     contacts=(Contact(id="hall", line=5, kind="fire_manual", name="大厅手报"),),
     points=(Point(id="panel1/1-003", name="配电房"),),
+    receivers=(
+        Receiver(id="net1", protocol="gb26875", devices=(ReceiverDevice(id="utd", address="889"),)),
+        Receiver(id="net2", protocol="dc09", devices=(ReceiverDevice(id="dialler", address="1234"),)),
+        Receiver(id="net3", protocol="nb", devices=(ReceiverDevice(id="smoke12", address="860000000000001"),)),
+    ),
 )
 
 
@@ -29,6 +46,14 @@ CONFIG = Config(
         ("panel1/odd name", {}, (1, 1, 0, 0, 0)),
         ("panel1/1-99999", {}, (1, 1, 0, 0, 0)),
         ("nobody/1-2", {}, (1, 0, 0, 1, 2)),
+        ("utd/1-1-1-27", {"component_type": 40}, (1, 4, 40, 1, 27)),
+        ("utd/11-3-1-27", {"component_type": 96}, (11, 4, 96, 2 * 256 + 1, 27)),
+        ("utd/1-1-65563", {}, (1, 4, 0, 1, 27)),
+        ("utd/1-1-01001B00", {}, (1, 4, 0, 0, 0)),
+        ("utd/11-2", {}, (11, 4, 0, 0, 0)),
+        ("utd/device", {}, (1, 4, 0, 0, 0)),
+        ("dialler/1-015", {}, (1, 5, 0, 1, 15)),
+        ("smoke12/device", {}, (1, 0, 0, 0, 0)),
     ],
 )
 def test_defaults_come_from_what_is_configured_and_said(
@@ -43,6 +68,18 @@ def test_a_component_keeps_its_type_when_a_later_event_does_not_tell_it() -> Non
     assert places.of("panel1/1-5", kind="fault").component_type == 0
     assert places.of("panel1/1-5", kind="fire_manual").component_type == 23
     assert places.of("panel1/1-5", kind="fault").component_type == 23
+
+
+def test_a_relayed_component_keeps_the_type_its_device_gave_it() -> None:
+    places = Places(CONFIG)
+    assert places.of("utd/1-1-1-27", told={"component_type": 61}).component_type == 61
+    assert places.of("utd/1-1-1-27", kind="fire").component_type == 61
+
+
+def test_a_relayed_address_that_is_not_split_goes_as_its_four_bytes() -> None:
+    raw = replace(CONFIG, receivers=(replace(CONFIG.receivers[0], component_address="raw"),))
+    place = Places(raw).of("utd/1-1-01001700")
+    assert (place.system, place.raw, place.addressed, place.is_panel) == ((1, 4), b"\x01\x00\x17\x00", True, False)
 
 
 def test_names_of_the_site_go_over_what_the_panel_says() -> None:
