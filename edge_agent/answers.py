@@ -175,7 +175,8 @@ class Answers:
             raise ApiError("no_such_camera", camera=camera[:40])
         if type(up) is not bool or not (off_ms is None or type(off_ms) is int):
             raise ApiError("bad_request", detail="up, clock_off_ms")
-        self._core.camera_state(camera, up, str(request.get("reason", ""))[:40], off_ms)
+        before = str(request.get("before", ""))[:40]
+        self._core.camera_state(camera, up, str(request.get("reason", ""))[:40], off_ms, before)
         return {}
 
     def _linkage_order(self, request: Request, peer: Peer) -> object:

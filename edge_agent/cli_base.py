@@ -70,9 +70,10 @@ def word(key: str, code: object, lang: str) -> str:
     return lookup(key, lang) or printable(str(code))
 
 
-def reason_word(code: object, lang: str) -> str:
-    """Why something fell silent or failed: a code of the drivers or of the uplink."""
-    return lookup(f"cli.reason_{code}", lang) or word(f"uplink.{code}", code, lang)
+def reason_word(code: object, lang: str, source: str = "") -> str:
+    """Why something fell silent or failed: a code of the drivers or of the uplink, of the cameras where `source` is one."""
+    known = lookup(f"camera.fault_{code}", lang) if source.startswith("camera/") else None
+    return known or lookup(f"cli.reason_{code}", lang) or word(f"uplink.{code}", code, lang)
 
 
 class Formatter(click.HelpFormatter):

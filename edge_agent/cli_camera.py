@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from edge_agent.config.model import Camera as Settings
 from edge_agent.config.model import Config
 from edge_agent.terminal import CONFIG, FAILURES, OK, USAGE, WARNINGS, CliContext, print_json, print_lines
 from edge_agent.texts import text
+
+if TYPE_CHECKING:
+    from edge_agent.cameras.faults import CameraFault
 
 CLOCK_OFF_S = 60.0
 
@@ -63,7 +66,7 @@ async def _try(
     try:
         shot = await camera.snapshot()
     except CameraFault as fault:
-        why = text(f"camera.fault_{fault.code}", lang)
+        why = _why(fault, lang)
         row = {"camera": settings.id, "ok": False, "code": fault.code, "detail": fault.detail}
         return row, FAILURES, [text("camera.failed", lang, name=settings.id, why=why)]
     seconds = round(time.monotonic() - begun_s, 2)
@@ -89,6 +92,11 @@ async def _try(
     return row, code, lines
 
 
+def _why(fault: "CameraFault", lang: str) -> str:
+    why = text(f"camera.fault_{fault.code}", lang)
+    return text("camera.detail", lang, why=why, detail=fault.detail) if fault.detail else why
+
+
 def _write(out: Path, jpeg: bytes, lang: str) -> tuple[bool, str]:
     try:
         out.write_bytes(jpeg)
@@ -100,12 +108,14 @@ def _write(out: Path, jpeg: bytes, lang: str) -> tuple[bool, str]:
 async def _before(camera: Any, clock_off_ns: int | None, lang: str) -> tuple[object, str, bool]:
     from edge_agent.cameras.faults import CameraFault
 
-    if not camera.settings.before_path:
+    if not camera.keeps:
         return "not_kept", text("camera.before_not_kept", lang), False
     seconds, now_ns = camera.settings.before_s, time.time_ns()
     try:
         shot = await camera.before(now_ns - round(seconds * 1e9), now_ns, clock_off_ns)
     except CameraFault as fault:
-        why = text(f"camera.fault_{fault.code}", lang)
-        return {"code": fault.code}, text("camera.before_failed", lang, why=why), True
-    return {"bytes": len(shot.jpeg)}, text("camera.before_took", lang, seconds=seconds, bytes=len(shot.jpeg)), False
+        why = _why(fault, lang)
+        return {"code": fault.code, "detail": fault.detail}, text("camera.before_failed", lang, why=why), True
+    ago_s = round((now_ns - shot.taken_wall_ns) / 1e9, 1)  # what it is really of
+    row = {"bytes": len(shot.jpeg), "seconds_ago": ago_s}
+    return row, text("camera.before_took", lang, seconds=ago_s, bytes=len(shot.jpeg)), False

@@ -115,7 +115,7 @@ def _why(event: Mapping[str, Any], lang: str) -> str:
     reason = str(fields.get("reason") or "")
     if reason.startswith("gpio_"):
         return lookup(f"alarm.{reason}", lang, **(fields | {"reason": fields.get("detail") or ""})) or reason
-    return reason_word(reason, lang) if reason else ""
+    return reason_word(reason, lang, str(event.get("point") or "")) if reason else ""
 
 
 def _why_command(fields: Mapping[str, Any], lang: str) -> str:

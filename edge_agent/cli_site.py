@@ -251,7 +251,7 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
     )
     for source in state.get("sources") or []:
         up, kind = source.get("up"), source.get("kind")
-        how = _reason(up, source.get("reason"), lang)
+        how = _reason(up, source.get("reason"), lang, str(source.get("id")))
         if kind == "camera" and up is False:
             how = lookup(f"camera.fault_{source.get('reason')}", lang) or how
         if kind not in ("uplink", "link"):  # links have lines of their own
@@ -356,9 +356,9 @@ def _mark(up: object, down: str) -> str:
     return "unknown" if up is None else "ok" if up else down
 
 
-def _reason(up: object, reason: object, lang: str) -> str:
+def _reason(up: object, reason: object, lang: str, source: str = "") -> str:
     said = text("cli.up_unknown" if up is None else "cli.up_yes" if up else "cli.up_no", lang)
-    return said if up or not reason else f"{said} ({reason_word(reason, lang)})"
+    return said if up or not reason else f"{said} ({reason_word(reason, lang, source)})"
 
 
 def _delivered(alarm: Mapping[str, Any], lang: str) -> str:

@@ -117,7 +117,6 @@ class Core:
         self._house_turns = 0
         self._journal_moved_s = self._loop.time()
         self._seen_s: dict[str, float] = {}  # of the processes beside us
-        self._clocks_off: set[str] = set()  # cameras
         self._journal_turns = -1
         self._journal_hung = False
         self._to_keep: collections.deque[Change | Receipt] = collections.deque()
@@ -528,14 +527,22 @@ class Core:
         point = uplink_source(destination) if destination else "uplink"
         self._once(Kind.FAULT, f"{point}/{code}", {"code": code, **params})
 
-    def camera_state(self, camera: str, up: bool, reason: str, clock_off_ms: int | None) -> None:
-        """The camera process says whether one answers, and how far its clock is off: a picture of another time proves nothing."""
+    def camera_state(self, camera: str, up: bool, reason: str, clock_off_ms: int | None, before: str = "") -> None:
+        """The camera process says whether one answers, how far its clock is off (a picture of another time proves nothing), and
+        why it gives nothing from before an alarm ("": it does, or need not).
+        """
         source = camera_source(camera)
         self.take([LinkState(source, up, self.now_ns(), reason)])
-        off = up and clock_off_ms is not None and abs(clock_off_ms) > CAMERA_CLOCK_MS
-        if up and off != (camera in self._clocks_off):
-            (self._clocks_off.add if off else self._clocks_off.discard)(camera)
-            self._own_event(Kind.FAULT, f"{source}/clock", off, {"reason": "clock_off", "off_ms": clock_off_ms})
+        if not up:
+            return
+        off = clock_off_ms is not None and abs(clock_off_ms) > CAMERA_CLOCK_MS
+        stands = {alarm.point for alarm in self.alarms.alarms() if alarm.active}  # also what stood before a restart
+        for point, wrong, fields in (
+            (f"{source}/clock", off, {"reason": "clock_off", "off_ms": clock_off_ms}),
+            (f"{source}/before", bool(before), {"reason": before}),
+        ):
+            if wrong != (point in stands):
+                self._own_event(Kind.FAULT, point, wrong, fields)
 
     def cycle_modem(self, link: str, who: str) -> float:
         """Cut the modem's power for a moment; return for how many seconds. Raise ApiError. Every pulse is in the records."""

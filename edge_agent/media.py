@@ -100,6 +100,8 @@ class MediaDesk:
             raise ApiError("bad_request", detail="shot")
         head |= {"shot": request["shot"], "bytes": _whole(request, "bytes"), "more": _whole(request, "more")}
         head["taken_wall_ns"] = _whole(request, "taken_wall_ns")
+        if request.get("before_why"):
+            head["before_why"] = str(request["before_why"])[:40]
         if request.get("clock_off_ms") is not None:
             head["clock_off_ms"] = _whole(request, "clock_off_ms")
         for key in ("events", "points"):

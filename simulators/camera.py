@@ -11,11 +11,13 @@ import hashlib
 import itertools
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
+
+from simulators.recordings import Recording, profile_g
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 TOKEN_AGE_S: Final = 60.0  # of a WS-UsernameToken, by the camera's clock
@@ -24,7 +26,7 @@ KEPT: Final = "/kept"
 MOODS: Final = (
     "endless_body", "endless_chunks", "endless_head", "lying_length", "short_body", "gzip_bomb", "redirect_loop", "redirect_away",
     "silent", "drip", "not_a_picture", "xml_bomb", "xml_deep", "stale_nonce", "wrong_host", "basic_only", "hang_up", "status_500",
-    "bad_chunk", "no_profiles",
+    "bad_chunk", "no_profiles", "no_profile_g", "no_get_services", "endless_search",
 )  # fmt: skip
 _XMLNS: Final = (
     'xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:tds="http://www.onvif.org/ver10/device/wsdl" '
@@ -64,11 +66,15 @@ class Camera:
         qop: str = "auth",
         algorithm: str = "MD5",
         keeps: bool = True,
+        recordings: Sequence[Recording] = (),
+        replay_port: int = 554,
         context: ssl.SSLContext | None = None,
     ) -> None:
         self._wall_ns, self.user, self.password = wall_ns, user, password
         self.clock_off_s, self.size, self.moods = clock_off_s, size, moods
         self._qop, self._algorithm, self._keeps, self._context = qop, algorithm, keeps, context
+        self.recordings, self.replay_port = recordings, replay_port
+        self.searches: dict[str, int] = {}  # token -> how often its results were asked for
         self.asked: list[tuple[str, str]] = []  # method, target
         self.heads: list[str] = []
         self.bodies: list[bytes] = []
@@ -307,7 +313,15 @@ class Camera:
                 "</tt:Uri></trt:MediaUri></trt:GetSnapshotUriResponse>"
             ),
         }
-        self._say(writer, 200, self._envelope(answers[target, name]))
+        if "no_get_services" not in self.moods:
+            answers |= profile_g(self, base, root)
+        said = answers.get((target, name))
+        if said is None:
+            said = (
+                "<s:Fault><s:Code><s:Value>s:Receiver</s:Value><s:Subcode><s:Value>ter:ActionNotSupported</s:Value>"
+                '</s:Subcode></s:Code><s:Reason><s:Text xml:lang="en">Optional Action Not Implemented</s:Text></s:Reason></s:Fault>'
+            )
+        self._say(writer, 500 if said.startswith("<s:Fault>") else 200, self._envelope(said))
 
     @staticmethod
     def _envelope(body: str) -> bytes:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
-from edge_agent.cameras import rtsp
+from edge_agent.cameras import recordings, replay, rtsp
 from edge_agent.cameras.digest import Credentials
 from edge_agent.cameras.faults import CameraFault
 from edge_agent.cameras.http import Answer, Asked, Where, fetch
@@ -21,11 +21,13 @@ from edge_agent.config.model import Camera as Settings
 
 HTTP_S: Final = 5.0  # all of a picture over HTTP or ONVIF, each fetch of it included
 RTSP_S: Final = 10.0  # ffmpeg waits for a key frame
+REPLAY_S: Final = 12.0  # the search for the recording, and a few seconds of it
 CREDENTIALS_MAX: Final = 1024
 PORTS: Final = {"http": 80, "https": 443, "rtsp": 554}
 _START, _END = b"\xff\xd8\xff", b"\xff\xd9"
 _SOAP_FAULTS: Final = (400, 500)  # why is in the body
 _SOAP: Final = "application/soap+xml; charset=utf-8"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Camera:
         self._max_bytes, self._wall_ns = max_bytes, wall_ns
         self._lock = asyncio.Lock()
         self._place: Picture | None = None  # ONVIF: as the camera last said
+        self._kept: recordings.Kept | None = None  # where it keeps what it saw, likewise
 
     async def snapshot(self, *, anew: bool = False) -> Shot:
         """A picture of now. `anew`: ask the camera again where it is, and what its clock says."""
@@ -79,6 +82,8 @@ class Camera:
     async def before(self, moment_ns: int, end_ns: int, clock_off_ns: int | None) -> Shot:
         """A picture of our moment `moment_ns`, out of what the camera keeps, asked for by the camera's clock."""
         settings, path = self.settings, self.settings.before_path
+        if settings.before_method == "onvif":
+            return await self._alone(lambda: self._replayed(moment_ns, end_ns), REPLAY_S)
         for name, wall_ns in (("{start}", moment_ns), ("{end}", end_ns)):
             path = path.replace(name, self._stamp(wall_ns + (clock_off_ns or 0)))
 
@@ -91,12 +96,23 @@ class Camera:
 
         return await self._alone(take, RTSP_S if settings.before_method == "rtsp" else HTTP_S)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the configuration says that it keeps what it saw."""
+        return self.settings.before_method == "onvif" or bool(self.settings.before_path)
+
+    async def look_for_recording(self) -> None:
+        """Ask the camera where it keeps what it saw, before an alarm wants it; nothing where it is not asked by ONVIF."""
+        if self.settings.before_method == "onvif":
+            self._kept = None
+            self._kept = await self._alone(lambda: self._recording(self._wall_ns()), REPLAY_S)
+
     def _stamp(self, wall_ns: int) -> str:
         moment = EPOCH + timedelta(microseconds=wall_ns // 1000)
         zone = UTC if self.settings.before_clock == "utc" else CHINA
         return moment.astimezone(zone).strftime(self.settings.before_format)
 
-    async def _alone(self, take: Callable[[], Awaitable[Shot]], seconds: float) -> Shot:
+    async def _alone(self, take: Callable[[], Awaitable[T]], seconds: float) -> T:
         """One request at a time: cheap cameras fall over at two."""
         try:
             async with asyncio.timeout(seconds * 2), self._lock, asyncio.timeout(seconds):
@@ -114,9 +130,7 @@ class Camera:
     async def _by_onvif(self) -> Shot:
         place, self._place = self._place, None
         if place is None:
-            who = read_credentials(self.settings.credentials_file)
-            onvif = Onvif(self._post, who, wall_ns=self._wall_ns, random_bytes=os.urandom)
-            place = await onvif.picture(self.settings.profile)
+            place = await self._onvif().picture(self.settings.profile)
         before_ns = self._wall_ns()
         jpeg = check_picture((await self._get(place.port or self._port(), place.path)).body)
         self._place = place  # it was right: the next picture comes sooner
@@ -127,7 +141,26 @@ class Camera:
         jpeg = await self._grab(self.settings.port or PORTS["rtsp"], self.settings.path)
         return Shot(check_picture(jpeg), before_ns, None)
 
+    async def _recording(self, moment_ns: int) -> recordings.Kept:
+        return await recordings.find(self._onvif(), moment_ns, self.settings.before_recording)
+
+    async def _replayed(self, moment_ns: int, end_ns: int) -> Shot:
+        kept, self._kept = self._kept, None
+        if kept is None:
+            kept = await self._recording(moment_ns)
+        who, off_ns = read_credentials(self.settings.credentials_file), kept.clock_off_ns
+        port = self.settings.before_port or kept.port or PORTS["rtsp"]
+        source = replay.Source(self.settings.host, port, kept.path, who, self.settings.basic)
+        clip = await replay.pull(source, moment_ns + off_ns, end_ns + off_ns)
+        jpeg = await rtsp.last_frame(clip.codec, clip.stream, clip.pictures, max_bytes=self._max_bytes)
+        self._kept = kept  # it was right
+        return Shot(check_picture(jpeg), clip.at_ns - off_ns, off_ns)
+
     # --- wires ----------------------------------------------------------------------------------------------------------
+
+    def _onvif(self) -> Onvif:
+        who = read_credentials(self.settings.credentials_file)
+        return Onvif(self._post, who, wall_ns=self._wall_ns, random_bytes=os.urandom)
 
     def _port(self) -> int:
         """Of its HTTP service."""

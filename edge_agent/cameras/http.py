@@ -155,18 +155,26 @@ async def _once(where: Where, asked: Asked, max_bytes: int, also: Collection[int
 
 async def _head(reader: asyncio.StreamReader) -> Answer:
     for _ in range(4):  # 100 Continue, however often it likes
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        found = _STATUS.match(lines[0])
-        if found is None:
+        answer = read_head(await reader.readuntil(b"\r\n\r\n"), _STATUS)
+        if answer is None:
             raise CameraFault("malformed", "status line")
-        headers: dict[str, list[str]] = {}
-        for line in lines[1:]:
-            name, colon, value = line.partition(":")
-            if colon:
-                headers.setdefault(name.strip().lower(), []).append(value.strip())
-        if not found[1].startswith("1"):
-            return Answer(int(found[1]), headers)
+        if answer.status >= 200:
+            return answer
     raise CameraFault("malformed", "head")
+
+
+def read_head(head: bytes, status: re.Pattern[str]) -> Answer | None:
+    """Status and headers of one answer; None if its first line is not what `status` has."""
+    lines = head.decode("latin-1").split("\r\n")
+    found = status.match(lines[0])
+    if found is None:
+        return None
+    headers: dict[str, list[str]] = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            headers.setdefault(name.strip().lower(), []).append(value.strip())
+    return Answer(int(found[1]), headers)
 
 
 async def _body(reader: asyncio.StreamReader, answer: Answer, max_bytes: int) -> bytes:

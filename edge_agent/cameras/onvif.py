@@ -1,4 +1,5 @@
-"""ONVIF, as much as a snapshot needs: the camera's clock, its media service, a profile, the address of its picture.
+"""ONVIF, as much as a snapshot needs: the camera's clock, its media service, a profile, the address of its picture. What it
+keeps: `recordings.py`.
 
 SOAP 1.2 by hand: a library would cost 28 MB (decision 0018). The password goes as a WS-UsernameToken digest (Web Services Security
 UsernameToken Profile 1.1), made with the camera's own clock, because cameras refuse tokens that are a minute off.
@@ -7,7 +8,7 @@ UsernameToken Profile 1.1), made with the camera's own clock, because cameras re
 import base64
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,11 +20,11 @@ from edge_agent.cameras.digest import Credentials
 from edge_agent.cameras.faults import CameraFault
 
 DEVICE_PATH: Final = "/onvif/device_service"
+DEVICE: Final = "http://www.onvif.org/ver10/device/wsdl"
 ANSWER_MAX: Final = 256 * 1024
 ELEMENTS_MAX: Final = 10_000
 DEPTH_MAX: Final = 64
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DEVICE: Final = "http://www.onvif.org/ver10/device/wsdl"
 _MEDIA: Final = "http://www.onvif.org/ver10/media/wsdl"
 _SECURITY: Final = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-"
 _DIGEST: Final = f"{_SECURITY}username-token-profile-1.0#PasswordDigest"
@@ -80,10 +81,10 @@ def parse(answer: bytes) -> Element:
         parser.close()
     except (ParseError, ValueError, LookupError) as fault:
         raise CameraFault("malformed", type(fault).__name__) from None
-    body = None if root is None else next(_named(root, "Body"), None)
+    body = None if root is None else next(named(root, "Body"), None)
     if body is None:
         raise CameraFault("malformed", "no body")
-    if (fault_element := next(_named(body, "Fault"), None)) is not None:
+    if (fault_element := next(named(body, "Fault"), None)) is not None:
         said = " ".join("".join(fault_element.itertext()).split())
         raise CameraFault(
             "auth" if re.search("NotAuthorized|FailedAuthentication|Sender not", said) else "soap", said[:120]
@@ -91,21 +92,22 @@ def parse(answer: bytes) -> Element:
     return body
 
 
-def _named(element: Element, name: str) -> Iterator[Element]:
+def named(element: Element, name: str) -> Iterator[Element]:
     """Those of this local name: cameras differ in their prefixes, some in their namespaces."""
     return (one for one in element.iter() if isinstance(one.tag, str) and one.tag.rpartition("}")[2] == name)
 
 
-def _text(element: Element | None, name: str) -> str:
-    found = None if element is None else next(_named(element, name), None)
+def text_of(element: Element | None, name: str) -> str:
+    """The text of the first of this local name in it; "" without."""
+    found = None if element is None else next(named(element, name), None)
     return "" if found is None else (found.text or "").strip()
 
 
 def camera_time_ns(body: Element) -> int:
     """What GetSystemDateAndTime says, ns since 1970 UTC. Raise CameraFault."""
-    utc = next(_named(body, "UTCDateTime"), None)
+    utc = next(named(body, "UTCDateTime"), None)
     try:
-        numbers = [int(_text(utc, name)) for name in ("Year", "Month", "Day", "Hour", "Minute", "Second")]
+        numbers = [int(text_of(utc, name)) for name in ("Year", "Month", "Day", "Hour", "Minute", "Second")]
         year, month, day, hour, minute, second = numbers
         moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
     except ValueError:
@@ -141,7 +143,7 @@ class Onvif:
     async def read_clock(self) -> int:
         """The camera's clock less ours, ns; it needs no password. Raise CameraFault."""
         before_ns = self._wall_ns()
-        answer = await self._post(DEVICE_PATH, envelope(f'<GetSystemDateAndTime xmlns="{_DEVICE}"/>'))
+        answer = await self._post(DEVICE_PATH, envelope(f'<GetSystemDateAndTime xmlns="{DEVICE}"/>'))
         half_ns = (self._wall_ns() - before_ns) // 2
         self.clock_off_ns = camera_time_ns(parse(answer)) - before_ns - half_ns
         return self.clock_off_ns
@@ -149,32 +151,33 @@ class Onvif:
     async def picture(self, wanted: str = "") -> Picture:
         """Where the picture of profile `wanted` (its token; "": the first) is. Raise CameraFault."""
         await self.read_clock()
-        said = await self._ask(
-            DEVICE_PATH, f'<GetCapabilities xmlns="{_DEVICE}"><Category>Media</Category></GetCapabilities>'
+        said = await self.ask(
+            DEVICE_PATH, f'<GetCapabilities xmlns="{DEVICE}"><Category>Media</Category></GetCapabilities>'
         )
-        media = next(_named(said, "Media"), None)
-        path, _ = place(_text(media, "XAddr"))
-        said = await self._ask(path, f'<GetProfiles xmlns="{_MEDIA}"/>')
-        tokens = [token for one in _named(said, "Profiles") if (token := one.get("token"))]
+        media = next(named(said, "Media"), None)
+        path, _ = place(text_of(media, "XAddr"))
+        said = await self.ask(path, f'<GetProfiles xmlns="{_MEDIA}"/>')
+        tokens = [token for one in named(said, "Profiles") if (token := one.get("token"))]
         token = wanted or (tokens[0] if tokens else "")
         if token not in tokens:
             raise CameraFault("no_profile", ", ".join(tokens[:8]))
         asked = f'<GetSnapshotUri xmlns="{_MEDIA}"><ProfileToken>{escape(token)}</ProfileToken></GetSnapshotUri>'
-        uri = _text(await self._ask(path, asked), "Uri")
+        uri = text_of(await self.ask(path, asked), "Uri")
         return Picture(*place(uri), self.clock_off_ns)
 
-    async def _ask(self, path: str, body: str) -> Element:
+    async def ask(self, path: str, body: str) -> Element:
+        """The body of the answer to a request with our token. Raise CameraFault."""
         nonce, created = self._random(16), created_text(self._wall_ns() + self.clock_off_ns)
         return parse(await self._post(path, envelope(body, self._who, created=created, nonce=nonce)))
 
 
-def place(uri: str) -> tuple[str, int | None]:
+def place(uri: str, schemes: Collection[str] = ("http", "https")) -> tuple[str, int | None]:
     """Path and port of an address a camera gave. Its host is not believed: behind a router it is wrong, and it may be a lie."""
     try:
         parts = urlsplit(uri)
         port = parts.port
     except ValueError:
         raise CameraFault("malformed", "address") from None
-    if parts.scheme not in ("http", "https") or not parts.path.startswith("/"):
+    if parts.scheme not in schemes or not parts.path.startswith("/"):
         raise CameraFault("malformed", "address")
     return parts.path + (f"?{parts.query}" if parts.query else ""), port

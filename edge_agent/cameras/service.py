@@ -6,6 +6,7 @@ many pictures wait for the core, the oldest leave first.
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -56,7 +57,7 @@ class CameraProcess:
                 Camera(camera, max_bytes=max_bytes, wall_ns=lambda: clock.now().wall_ns),
                 after_s=config.media.after_s,
                 taken=self._take,
-                state=lambda up, reason, off_ns, camera=camera.id: self._state(camera, up, reason, off_ns),  # type: ignore[misc]
+                state=functools.partial(self._state, camera.id),
             )
             for camera in config.cameras
         }
@@ -106,9 +107,9 @@ class CameraProcess:
             log.error("pictures dropped=%d: the core does not take them", self.dropped)
         self._changed.set()
 
-    def _state(self, camera: str, up: bool, reason: str, off_ns: int | None) -> None:
+    def _state(self, camera: str, up: bool, reason: str, off_ns: int | None, before: str) -> None:
         off_ms = None if off_ns is None else off_ns // 1_000_000
-        said = {"camera": camera, "up": up, "reason": reason, "clock_off_ms": off_ms}
+        said = {"camera": camera, "up": up, "reason": reason, "clock_off_ms": off_ms, "before": before}
         if self._states.get(camera) != said:
             self._states[camera] = said
             self._changed.set()
@@ -200,6 +201,7 @@ class CameraProcess:
             "points": list(dict.fromkeys(cause.point for cause in causes)),
             "more": taken.more,
             "before": taken.before,
+            "before_why": taken.before_why,
             "taken_wall_ns": shot.taken_wall_ns,
             "clock_off_ms": None if shot.clock_off_ns is None else shot.clock_off_ns // 1_000_000,
         }
@@ -221,7 +223,7 @@ class CameraProcess:
 
     def _worker_failed(self, worker: str, running: bool, what: str) -> None:
         if not running and worker in self.watches:
-            self._state(worker, False, "bug", None)
+            self._state(worker, False, "bug", None, "")
 
     async def _ask(self, client: LocalClient, do: str, **params: object) -> object:
         async with asyncio.timeout(REQUEST_S):

@@ -42,6 +42,7 @@ class Taken:
     more: int
     picture: Shot
     before: str  # kept | not_kept: whether the camera has pictures from before the alarm
+    before_why: str  # a code, where it should have and had none when last asked
     sha256: str
 
 
@@ -61,7 +62,9 @@ class _Job:
 
 
 class Watch:
-    """One camera. `taken` gets each picture, `state(up, code, clock_off_ns)` whether it answers, after each try."""
+    """One camera. `taken` gets each picture, `state(up, code, clock_off_ns, before)` whether it answers, after each try; `before`
+    is why it cannot be played back, "" while it can.
+    """
 
     def __init__(
         self,
@@ -69,7 +72,7 @@ class Watch:
         *,
         after_s: float,
         taken: Callable[[Taken], Awaitable[None]],
-        state: Callable[[bool, str, int | None], None],
+        state: Callable[[bool, str, int | None, str], None],
     ) -> None:
         self.camera = camera
         self._after_s, self._taken, self._state = after_s, taken, state
@@ -77,6 +80,7 @@ class Watch:
         self._wake = asyncio.Event()
         self._turns = self._misses = 0
         self._clock_off_ns: int | None = None
+        self._before_why = ""
         self.counts = dict.fromkeys(("alarms", "pictures", "failed"), 0)
 
     def alarm(self, cause: Cause) -> None:
@@ -86,7 +90,7 @@ class Watch:
         self._plan("alarm", now_s, cause)
         if self._after_s:
             self._plan("after", now_s + self._after_s, cause)
-        if self.camera.settings.before_path:
+        if self.camera.keeps:
             self._plan("before", now_s + KEPT_AFTER_S, cause)
         self._wake.set()
 
@@ -133,8 +137,14 @@ class Watch:
             shot = await self.camera.snapshot(anew=True)
         except CameraFault as fault:
             self._failed(fault)
+            return
+        try:
+            await self.camera.look_for_recording()
+        except CameraFault as fault:
+            self._kept_nothing(fault)
         else:
-            self._answered(shot)
+            self._before_why = ""
+        self._answered(shot)
 
     async def _do(self, job: _Job) -> None:
         if job.shot == "before":
@@ -162,24 +172,31 @@ class Watch:
             try:
                 shot = await self.camera.before(first_ns - early_ns, first_ns, self._clock_off_ns)
             except CameraFault as fault:
-                log.warning("camera=%s before fault=%s %s", self.camera.id, fault.code, fault.detail)
+                self._kept_nothing(fault)
                 self.counts["failed"] += 1
                 return
+            self._before_why = ""
             await self._keep(job, shot)
+
+    def _kept_nothing(self, fault: CameraFault) -> None:
+        log.warning("camera=%s before fault=%s %s", self.camera.id, fault.code, fault.detail)
+        self._before_why = fault.code
 
     async def _keep(self, job: _Job, shot: Shot) -> None:
         self.counts["pictures"] += 1
-        before = "kept" if self.camera.settings.before_path else "not_kept"
+        before = "kept" if self.camera.keeps and not self._before_why else "not_kept"
         sha256 = hashlib.sha256(shot.jpeg).hexdigest()
-        await self._taken(Taken(self.camera.id, job.shot, tuple(job.causes), job.more, shot, before, sha256))
+        causes, why = tuple(job.causes), self._before_why
+        await self._taken(Taken(self.camera.id, job.shot, causes, job.more, shot, before, why, sha256))
 
     def _answered(self, shot: Shot) -> None:
         self._misses, self._clock_off_ns = 0, shot.clock_off_ns
-        self._state(True, "answering", shot.clock_off_ns)
+        told = self._before_why if self.camera.settings.before_method == "onvif" else ""  # what a probe looks at, too
+        self._state(True, "answering", shot.clock_off_ns, told)
 
     def _failed(self, fault: CameraFault) -> None:
         """One miss is no news: a camera that is busy, or restarting."""
         log.warning("camera=%s fault=%s %s", self.camera.id, fault.code, fault.detail)
         self._misses += 1
         if self._misses >= TRIES:
-            self._state(False, fault.code, None)
+            self._state(False, fault.code, None, "")

@@ -435,7 +435,8 @@ class Camera:
     ca_file: Path | None = None
     credentials_file: Path | None = None  # user:password, readable by the service only
     basic: bool = False  # Basic authentication without TLS is allowed: it shows the password to the LAN
-    before_method: str = "rtsp"  # http | rtsp: how the camera gives what it keeps
+    before_method: str = "rtsp"  # http | rtsp | onvif: how the camera gives what it keeps
+    before_recording: str = ""  # onvif: token; "": the only one that has the moment
     before_path: str = ""  # with {start} and {end}; "": it keeps nothing
     before_port: int | None = None
     before_s: float = 5.0  # how long before the alarm

@@ -12,10 +12,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "clock_unsaid": ("    摄像机不报时间", "    it does not tell its time"),
     "before_took": ("    {seconds} 秒前的画面: {bytes} 字节", "    from {seconds} s ago: {bytes} bytes"),
     "before_not_kept": (
-        "    没有配置 before_path: 不取报警前的画面",
-        "    no before_path is configured: nothing from before an alarm",
+        '    没有配置 before_method = "onvif" 或 before_path: 不取报警前的画面',
+        '    neither before_method = "onvif" nor a before_path is configured: nothing from before an alarm',
     ),
     "before_failed": ("    报警前的画面取不到: {why}", "    nothing from before: {why}"),
+    "detail": ("{why} ({detail})", "{why} ({detail})"),
     "failed": ("{name}: {why}", "{name}: {why}"),
     "written": ("    存为 {path}", "    written to {path}"),
     "not_written": ("    不能写 {path}: {why}", "    cannot write {path}: {why}"),
@@ -56,6 +57,32 @@ TEXTS: dict[str, tuple[str, str]] = {
     "fault_no_profile": ("没有这个 ONVIF profile", "it has no such ONVIF profile"),
     "fault_tls": ("HTTPS 证书核对不过。请核对 ca_file", "its HTTPS certificate does not fit ca_file"),
     "fault_no_ffmpeg": ("没有 ffmpeg。请安装: apt install ffmpeg", "ffmpeg is missing. Install it: apt install ffmpeg"),
+    # why there is none from before an alarm
+    "fault_no_replay": (
+        "摄像机没有 ONVIF 录像回放 (Profile G)。可改用 before_path",
+        "the camera has no ONVIF replay (Profile G). Perhaps it has an address for before_path",
+    ),
+    "fault_no_recording": (
+        "摄像机里没有这一刻的录像。请核对存储卡和录像计划",
+        "the camera has no recording of that moment. Check its card and its recording schedule",
+    ),
+    "fault_which_recording": (
+        "有这一刻的录像不止一个。请写 before_recording = 其中一个",
+        "more than one recording has that moment. Write before_recording = one of",
+    ),
+    "fault_no_moment": (
+        "回放里没有这一刻的画面",
+        "what it plays back has no picture of that moment",
+    ),
+    "fault_replay_no_clock": (
+        "回放的画面不带时间, 无法证明是哪一刻的, 不用",
+        "what it plays back does not say of when it is, and proves nothing",
+    ),
+    "fault_codec": (
+        "录像的编码不是 H.264 或 H.265。请在摄像机里改编码",
+        "the recording is neither H.264 nor H.265. Change its codec in the camera",
+    ),
+    "fault_rtsp": ("RTSP 服务拒绝", "its RTSP service refuses"),
     "fault_no_stream": ("没有这个 RTSP 视频流。请核对 path", "there is no such RTSP stream. Check path"),
     "fault_no_frame": ("视频流里取不到一帧", "no frame came out of the stream"),
 }

@@ -179,5 +179,5 @@ def test_the_address_quotes_what_a_password_may_hold() -> None:
     said = rtsp.address("10.0.0.1", 554, "/x?a=1", Credentials("a@b", "p:/'?#ü"))
     assert said == "rtsp://a%40b:p%3A%2F%27%3F%23%C3%BC@10.0.0.1:554/x?a=1"
     assert rtsp.address("fe80::1", 8554, "/", None) == "rtsp://[fe80::1]:8554/"
-    assert not re.search(r"rtsp://", " ".join(rtsp.command("ffmpeg")))
+    assert not re.search(r"rtsp://", " ".join(rtsp.command("ffmpeg", ["-f", "concat"])))
     assert os.environ["EDGE_FFMPEG"]

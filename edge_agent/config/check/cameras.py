@@ -16,9 +16,12 @@ def check_cameras(site: Site) -> None:
                 site.warning("not_used", camera, key, name=key, why="method")
         if camera.values.get("tls") and "ca_file" not in table:
             site.error("half_pair", camera, "tls", name="tls", other="ca_file")
-        before = camera.values.get("before_path", "")
-        if before and "{start}" not in before:
+        before, how = camera.values.get("before_path", ""), camera.values.get("before_method")
+        if before and "{start}" not in before and how != "onvif":
             site.error("camera_before", camera, "before_path")
+        for key in ("before_path", "before_format", "before_clock") if how == "onvif" else ("before_recording",):
+            if key in table:
+                site.warning("not_used", camera, key, name=key, why="before_method")
         if "credentials_file" not in table:
             site.warning("camera_no_login", camera)
     takes = [uplink for uplink in site.items("uplink") if "media" in uplink.values.get("streams", ())]

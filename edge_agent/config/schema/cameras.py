@@ -66,10 +66,16 @@ CAMERA: Final = Section(
             example="false",
         ),
         "before_method": Key(
-            zh="摄像机怎样给出已录的画面",
-            en="How the camera gives what it keeps",
-            example='"rtsp"',
-            choices=("http", "rtsp"),
+            zh="摄像机怎样给出已录的画面; onvif: 回放 (Profile G), 不用写 before_path",
+            en="How the camera gives what it keeps; onvif: replay (Profile G), without a before_path",
+            example='"onvif"',
+            choices=("http", "rtsp", "onvif"),
+        ),
+        "before_recording": Key(
+            zh="before_method = onvif: 用哪个录像 (token); 空: 唯一有那一刻的一个",
+            en="For before_method = onvif: token of the recording; empty: the only one that has the moment",
+            example='"Recording_1"',
+            form="name",
         ),
         "before_path": Key(
             zh="已录画面的路径, 含 {start}, 可含 {end}; 空: 摄像机不存录像",
