@@ -194,5 +194,6 @@ def _read_bytes() -> int:
 
 def test_progress_grows_while_nothing_happens(make_journal: MakeJournal, until: Callable[..., None]) -> None:
     journal = make_journal()
-    start = journal.progress()
+    start, idle = journal.progress(), journal.stats()
     until(lambda: journal.progress() > start + 1)
+    assert journal.stats() == idle, "nothing happened"

@@ -215,11 +215,15 @@ async def test_a_core_that_restarts_in_the_middle_gets_the_picture_whole(monkeyp
 
 async def test_a_process_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_agent.core.PROCESS_ABSENT_S", 0.2)
-    async with site() as place, simulated.Camera(time.time_ns) as there, with_camera(place, there).running() as house:
-        await house.until(lambda: "cameras" in house.alarms(Kind.LINK), "nobody is there")
-        monkeypatch.undo()
-        async with watching(place):
-            await house.until(lambda: house.source("cameras")["up"], "somebody is")
+    async with site() as place, simulated.Camera(time.time_ns) as there:
+        async with with_camera(place, there).running() as house:
+            await house.until(lambda: "cameras" in house.alarms(Kind.LINK), "nobody is there")
+            monkeypatch.undo()
+            async with watching(place):
+                await house.until(lambda: house.source("cameras")["up"], "somebody is")
+                await house.durable()
+        told = [one for one in await place.records() if (one["kind"], one["point"]) == (Kind.LINK, "cameras")]
+        assert [one["active"] for one in told] == [True, False]
 
 
 async def test_a_pattern_covers_its_points() -> None:

@@ -86,3 +86,7 @@ async def test_a_printer_that_leaves_a_fire_out_is_told_and_a_dead_bus_leaves_th
             await house.until(lambda: house.alarms(Kind.LINK) == ["panel1"], "the bus is gone")
             await printer.raise_event("fire", "1-28")
             await house.until(lambda: "panel1/1-28" in house.alarms(), "the printer alone raises it")
+            await house.durable()
+        records = await place.records()
+        assert of(records, Kind.FIRE) == [("panel1/365089", True), ("panel1/1-28", True)]
+        assert set(of(records, Kind.FAULT)) >= {("printer1/tap", True), ("relay1/tap", True)}

@@ -142,6 +142,8 @@ async def test_a_broker_that_falls_dumb_is_found_by_the_keep_alive(broker: Broke
         await until(lambda: told.links("mqtt1") == [(True, "answering")])
         with broker.frozen():
             await until(lambda: told.links("mqtt1")[-1] == (False, "no_broker"))
+        await until(lambda: told.links("mqtt1")[-1] == (True, "answering"))
+        assert told.links("mqtt1") == [(True, "answering"), (False, "no_broker"), (True, "answering")]
 
 
 @pytest.mark.asyncio

@@ -69,6 +69,7 @@ async def test_mqtt_runs_over_a_4g_modem_that_has_no_interface(tmp_path: Path) -
             sim.drop_context()
             ring(uplink, journal, 50)
             await until(lambda: stored(db) == list(range(1, 101)), "after the context was lost", within_s=90)
+        assert stored(db) == list(range(1, 101)), "each of them once"
 
 
 async def test_packed_alarms_go_through_a_lossy_nb_iot_modem(tmp_path: Path) -> None:
@@ -82,6 +83,7 @@ async def test_packed_alarms_go_through_a_lossy_nb_iot_modem(tmp_path: Path) -> 
                 ring(uplink, journal, 1)
                 await asyncio.sleep(0.2)
             await until(lambda: told(db) == set(range(1, 11)), within_s=90)
+        assert told(db) == set(range(1, 11)), "and nothing that was not said"
 
 
 async def test_a_hung_4g_modem_loses_nothing_because_the_nb_iot_modem_takes_over(tmp_path: Path) -> None:
@@ -108,3 +110,4 @@ async def test_a_hung_4g_modem_loses_nothing_because_the_nb_iot_modem_takes_over
                 await until(lambda: told(narrow_db) >= {6, 7, 8, 9, 10}, "told in brief", within_s=90)
                 wide.hung = False
                 await until(lambda: stored(db) == list(range(1, 11)), "in full over 4G again", within_s=90)
+            assert stored(db) == list(range(1, 11)), "each of them once"

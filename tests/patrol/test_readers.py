@@ -124,6 +124,7 @@ async def test_a_reader_that_types_is_read_and_missed_when_it_is_pulled_out(tmp_
         await told.until(lambda: told.links[-1] == (True, "opened"), "back")
         wire.hold("12AB")
         await told.until(lambda: told.tags[-1] == "12AB", "and works")
+    assert told.tags == ["0008844356", "12AB"], "each was said once"
     wire.unplug()
 
 

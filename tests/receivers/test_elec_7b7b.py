@@ -160,6 +160,9 @@ async def test_a_unit_behind_a_serial_modem_is_heard_by_the_core() -> None:
             await house.until(lambda: house.source("units")["up"], "the port is open")
             modem.send(CAPTURED + report({ALARM: 1}))
             await house.until(lambda: house.alarms(Kind.ELECTRICAL) == ["unit/residual"], "it is heard")
+            await house.durable()
+        told = [one for one in await site.records() if one["kind"] == Kind.ELECTRICAL]
+        assert [(one["point"], one["active"]) for one in told] == [("unit/residual", True)]
     finally:
         modem.unplug()
         site.remove()

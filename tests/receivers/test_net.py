@@ -124,10 +124,16 @@ async def test_a_turn_of_the_loop_takes_no_more_than_a_chunk_of_one_peer() -> No
 async def test_a_peer_that_calls_without_end_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("drivers.receivers.net.CALLS_PER_S", 1e-6)  # however slow this machine is
     async with gate() as here:
-        for _ in range(int(CALLS_BURST) + 1):
+        for _ in range(int(CALLS_BURST)):
             _, writer = await asyncio.open_connection("127.0.0.1", here.door.port)
             writer.close()
-        await here.until(lambda: here.desk.counts["crowded"])
+        assert here.desk.counts["crowded"] == 0
+        reader, writer = await asyncio.open_connection("127.0.0.1", here.door.port)
+        async with asyncio.timeout(PATIENCE_S):
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        assert here.desk.counts["crowded"] == 1
+        writer.close()
 
 
 @pytest.mark.asyncio
@@ -137,9 +143,11 @@ async def test_a_flood_waits_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) 
     async with gate() as here:
         _, writer = await asyncio.open_connection("127.0.0.1", here.door.port)
         count = 20
-        writer.write((b"y" * 1000 + b"\n") * count)
+        writer.write(b"".join(b"%02d" % n + b"y" * 998 + b"\n" for n in range(count)))
         await here.until(lambda: here.door.counters()["paused"])
         await here.until(lambda: len(here.fires()) == count)
+        assert [point[:4] for point in here.fires()] == [f"d/{n:02d}" for n in range(count)]
+        assert not here.desk.refused()
         writer.close()
 
 

@@ -129,3 +129,4 @@ async def test_an_uplink_with_nothing_to_tell_says_that_it_is_alive(
         config = site_config(tmp_path, broker.port)
         async with running_core(config.gateway.run_dir / "core.sock") as core, running_uplink(config, MemoryJournal()):
             await until(lambda: [name for name, _ in core.told].count("alive") >= 3)
+            assert not [name for name, _ in core.told if name in ("confirm", "delivered")], "there was nothing to tell"

@@ -250,6 +250,7 @@ async def test_the_state_topic_tells_birth_and_last_will(tmp_path: Path) -> None
         async with running_uplink(site_config(tmp_path, broker.port), MemoryJournal()):
             await until(lambda: online() is True)
         await until(lambda: online() is False)
+        assert stored(db) == [], "by no record: the broker said it"
 
 
 async def test_a_restarted_ledger_knows_what_was_confirmed_out_of_order(tmp_path: Path) -> None:

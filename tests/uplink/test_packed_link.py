@@ -224,6 +224,7 @@ async def test_a_centre_that_restarts_reads_the_next_frame_and_forgets_nothing_i
         try:
             await until(lambda: briefs(db) == {1, 2, 3, 4, 5})
             await until(lambda: not uplink.destinations[0].outbox.alarm_pending)
+            assert again.counters["refused"] == 0, "it reads what was sealed for the one before it"
         finally:
             await asyncio.to_thread(again.stop)
 
@@ -281,6 +282,7 @@ async def test_a_path_that_falls_silent_is_known_and_the_session_ends(tmp_path: 
             mood.up = True
             ring(uplink, journal, 1)
             await until(lambda: briefs(db) == {1})
+            assert policy.choice.current == "nb", "it was taken again"
 
 
 async def test_a_modem_that_drops_the_socket_ends_the_session_at_once_and_nothing_spins() -> None:

@@ -68,6 +68,7 @@ async def test_an_alarm_is_delivered_over_tls_with_client_certificates(tmp_path:
         async with running_uplink(config, journal) as uplink:
             await until(lambda: len(stored(db)) == 500)
             await until(lambda: not uplink.destinations[0].outbox.alarm_pending)
+        assert stored(db) == list(range(1, 501))
 
 
 async def test_a_broker_of_another_ca_is_refused(tmp_path: Path) -> None:
