@@ -11,7 +11,7 @@ from drivers.messages import PointSpec, Sink, WhenKept
 from drivers.profile import PanelLink, ProfileError, Profiles
 from edge_agent.config.model import Bus, Config, Device, Mqtt, MqttDevice, Panel, Receiver, ReceiverDevice
 from edge_agent.model import Kind
-from edge_agent.points.taps import TAP_HOLD_S, Tapped
+from edge_agent.points.taps import TAP_HOLD_S, Naming, Tapped
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -243,6 +243,7 @@ _RECEIVERS: Mapping[str, tuple[float, float, int, str]] = {
     "node": (750.0, 604_800.0, 0, ""),  # a record is the same one however late it comes again
 }
 # Their peers wait for the answer to one message before they send the next.
+_NAMING: Mapping[str, Naming] = {"gb26875": Naming.SYSTEM, "dc09": Naming.ZONES, "contact-id": Naming.ZONES}
 _ONE_AT_A_TIME = frozenset({"contact-id", "dc09", "espa444", "nb"})
 
 
@@ -472,10 +473,17 @@ def tapped_panels(config: Config) -> list[Tapped]:
     taps = {tap.id: tap.tap_of for tap in speakers if tap.tap_of}
     relays = {contact.id: contact for contact in config.contacts if contact.tap_of}
     holds = {panel.id: panel.tap_hold_s for panel in config.panels}
+    naming = {
+        device.id: how
+        for receiver in config.receivers
+        if (how := _NAMING.get(receiver.protocol)) is not None
+        for device in receiver.devices
+    }
     return [
         Tapped(
             ports=(of, *(tap for tap, panel in taps.items() if panel == of)),
             contacts={name: Kind(kinds.get(name, c.kind)) for name, c in relays.items() if c.tap_of == of},
+            naming=naming,
             hold_s=holds.get(of, TAP_HOLD_S),
         )
         for of in dict.fromkeys((*taps.values(), *(contact.tap_of for contact in relays.values())))

@@ -8,8 +8,9 @@ the other speaks is a fault of that tap.
 import re
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Final
 
 from drivers.messages import PanelEvent
@@ -24,7 +25,7 @@ from edge_agent.points.vocabulary import Effect, Meaning, meaning_of
 KEY: Final = "pt:"
 TAP_HOLD_S: Final = 30.0
 WAITS_MAX: Final = 1000  # taps that may be waited for at once, of all fires
-OF_THE_TAP: Final = frozenset(("unparsed", "bug", "card_wedged"))  # what the driver says of what it heard
+OF_THE_TAP: Final = frozenset(("unparsed", "bug", "card_wedged", "time"))  # what the driver says of what it heard
 ECHO_NS: Final = 900_000_000_000  # a printer with a long queue prints a reset so much later
 RESETS_MAX: Final = 16
 _NUMBERS: Final = re.compile(r"\d{1,6}(?:-\d{1,6})+")
@@ -33,12 +34,24 @@ Key = tuple[str, Kind]  # the point as the panel's, and the kind it was raised a
 Address = tuple[object, ...]
 
 
+class Naming(Enum):
+    """What the numbers of a point mean to a tap."""
+
+    PANEL = "panel"  # the panel's own: 1-27
+    SYSTEM = "system"  # a transmission device's: system, its address, and then the panel's own; without those it is the system
+    ZONES = "zones"  # a communicator's: group and zone, as its installer numbered them
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tapped:
-    """One panel with several taps. `ports` are ids of what speaks for it, its own first; `contacts` its relays and their kinds."""
+    """One panel with several taps. `ports` are ids of what speaks for it, its own first; `contacts` its relays and their kinds.
+
+    `naming`: of the ports that do not name points as panels do.
+    """
 
     ports: tuple[str, ...]
     contacts: Mapping[str, Kind] = field(default_factory=dict)
+    naming: Mapping[str, Naming] = field(default_factory=dict)
     hold_s: float = TAP_HOLD_S  # how much later the slower tap may say the same
 
     @property
@@ -63,12 +76,17 @@ class _Held:
 class _Group:
     def __init__(self, tapped: Tapped) -> None:
         self.panel, self.ports, self.contacts = tapped.panel, tapped.ports, dict(tapped.contacts)
+        self.naming = tapped.naming
         self.hold_ns = round(tapped.hold_s * 1e9)
         self.held: dict[Key, _Held] = {}
         self.closed: dict[str, int] = {}  # contacts that are active, and since when
         self.alone: set[str] = set()  # those that are told as alarms of their own
         self.echoes: dict[str, deque[int]] = {port: deque(maxlen=RESETS_MAX) for port in self.ports}
         self.moments: dict[str, tuple[int, set[str]]] = {}
+
+    def address(self, said: PanelEvent, tap: str, kind: Kind) -> Address:
+        """What a tap calls a point."""
+        return _address(said, tap, kind, self.naming.get(tap, Naming.PANEL))
 
     def covered(self, kind: Kind) -> Key | None:
         """The gravest reason not to tell a relay by itself: a detailed event of the same class."""
@@ -131,7 +149,7 @@ class TappedPanels:
         return self._panels.feed(_renamed(said, group))
 
     def _set(self, group: _Group, tap: str, said: PanelEvent, kind: Kind) -> list[Event]:
-        address = _address(said, tap, kind)
+        address = group.address(said, tap, kind)
         key = self._match(group, tap, address, kind, said.at_ns)
         if key is not None and not self._panels.is_active(*key):  # forgotten there: far too many points
             del group.held[key]
@@ -179,7 +197,7 @@ class TappedPanels:
         """
         alike = [key for key in group.held if _alike(key[1], kind)]
         for key in alike:
-            if address in group.held[key].addresses:
+            if _is_one_of(address, group.held[key].addresses):
                 return key
         for key in alike:
             held = group.held[key]
@@ -196,12 +214,31 @@ class TappedPanels:
         found = [
             key
             for key, held in group.held.items()
-            if key[1] in meaning.clears and _address(said, tap, key[1]) in held.addresses
+            if key[1] in meaning.clears and _is_one_of(group.address(said, tap, key[1]), held.addresses)
         ]
         if not found:
             return self._panels.feed(_renamed(said, group))
+        if said.is_state:  # "all is well there", of a tap that never said otherwise, takes nothing back
+            found = [key for key in found if tap in group.held[key].taps]
         fields = {**said.fields, "word": said.event}
-        return [event for key in found for event in self._release(group, tap, key, said.at_ns, said.at_ns, fields)]
+        gives_way = (
+            group.naming.get(tap) is Naming.SYSTEM and "by" in said.fields
+        )  # the tap's own word for the whole, now that it names the point
+        return [
+            event
+            for key in found
+            for event in (
+                self._give_way(group, tap, key, said)
+                if gives_way
+                else self._release(group, tap, key, said.at_ns, said.at_ns, fields)
+            )
+        ]
+
+    def _give_way(self, group: _Group, tap: str, key: Key, said: PanelEvent) -> list[Event]:
+        held = group.held[key]
+        held.taps.pop(tap, None)
+        held.addresses.discard(group.address(said, tap, key[1]))
+        return [] if held.taps else self._end(group, key, said.at_ns, said.fields)
 
     def _reset(self, group: _Group, tap: str, said: PanelEvent) -> list[Event]:
         """The second tap's word for a reset only takes back what that tap said itself: the panel may be in fire again by then."""
@@ -397,7 +434,7 @@ class TappedPanels:
 
 def _restored(group: _Group, key: Key) -> _Held:
     """Something that was there before: nobody knows any more who said it."""
-    return _Held(0, {group.panel: 0}, {_address(PanelEvent(key[0], "", 0), group.panel, key[1])})
+    return _Held(0, {group.panel: 0}, {group.address(PanelEvent(key[0], "", 0), group.panel, key[1])})
 
 
 def _class(kind: Kind) -> str:
@@ -409,13 +446,16 @@ def _alike(told: Kind, said: Kind) -> bool:
     return _class(told) == _class(said) and not (said is Kind.FIRE_MANUAL and told is Kind.FIRE)
 
 
-def _address(said: PanelEvent, tap: str, kind: Kind) -> Address:
+def _address(said: PanelEvent, tap: str, kind: Kind, naming: Naming) -> Address:
     """What a tap calls a point, so that "1-027" and "1-27" are one. A text nobody can parse is itself."""
     if kind is Kind.UNKNOWN:
         return "text", zlib.crc32(said.raw), tap
     where = said.point.partition("/")[2]
     if _NUMBERS.fullmatch(where):
-        return "numbers", *map(int, where.split("-"))
+        numbers = tuple(map(int, where.split("-")))
+        if naming is Naming.ZONES or (naming is Naming.SYSTEM and len(numbers) <= 2):
+            return naming.value, *numbers
+        return "numbers", *numbers
     if where.isascii() and where.isdecimal():
         return "code", int(where)
     return ("nowhere", tap) if where in ("", "panel", "card") else ("name", where)
@@ -423,7 +463,20 @@ def _address(said: PanelEvent, tap: str, kind: Kind) -> Address:
 
 def _form(address: Address) -> object:
     """What can be compared with what; addresses of no form with nothing."""
-    return address[0] if address[0] in ("numbers", "code", "name") else address
+    return address[0] if address[0] in ("numbers", "system", "zones", "code", "name") else address
+
+
+def _is_one_of(address: Address, others: Set[Address]) -> bool:
+    """Whether it is another word for one of these. A tap that says more than the other ("1-1-1-27" for "1-27") says it in front."""
+    if address in others or address[0] != "numbers":
+        return address in others
+    numbers = address[1:]
+    if any(other[0] == "numbers" and len(other) == len(address) for other in others):
+        return False  # said in as many numbers, and others
+    tails = [other[1:] for other in others if other[0] == "numbers"]
+    return any(
+        max(numbers, tail, key=len)[-min(len(numbers), len(tail)) :] == min(numbers, tail, key=len) for tail in tails
+    )
 
 
 def _renamed(said: PanelEvent, group: _Group) -> PanelEvent:

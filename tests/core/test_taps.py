@@ -1,13 +1,15 @@
-"""Two ports and a relay of one panel, over real ptys and the strict board: one alarm, whoever speaks first."""
+"""Two ports and a relay of one panel, a device that calls in beside its printer: one alarm, whoever speaks first."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from edge_agent.config.model import Board, Contact, Panel
+from edge_agent.config.model import Board, Contact, Panel, Receiver, ReceiverDevice
 from edge_agent.model import Kind
+from simulators import peers
 from simulators.panel import PanelSim
+from simulators.ports import free_port
 from tests.core.house import ACK, BUZZER, CONTACT, OUTPUTS, SILENCE, Site, site
 
 pytestmark = pytest.mark.asyncio
@@ -90,3 +92,43 @@ async def test_a_printer_that_leaves_a_fire_out_is_told_and_a_dead_bus_leaves_th
         records = await place.records()
         assert of(records, Kind.FIRE) == [("panel1/365089", True), ("panel1/1-28", True)]
         assert set(of(records, Kind.FAULT)) >= {("printer1/tap", True), ("relay1/tap", True)}
+
+
+async def test_a_transmission_device_beside_the_printer_tells_one_fire_and_is_a_fault_when_it_leaves_one_out() -> None:
+    port = free_port()
+    async with site() as place:
+        printer1 = Panel(id="panel1", profile="gst9000-printer", port=str(place.directory / "panel1"), tap_hold_s=1.0)
+        utd = ReceiverDevice(id="utd", address="889", tap_of="panel1")
+        net = Receiver(
+            id="net1", protocol="gb26875", devices=(utd,), listen="127.0.0.1", listen_port=port, allow=("127.0.0.1",)
+        )
+        place.set(panels=(printer1,), receivers=(net,))
+        line = peers.Line(peers.Where(host="127.0.0.1", port=port))
+        async with (
+            PanelSim("gst9000-printer", link=place.directory / "panel1", paced=False) as printer,
+            place.running() as house,
+        ):
+            await house.until(lambda: house.source("net1")["up"] and house.source("panel1")["up"], "both listen")
+            try:
+                await line.open()
+                device = peers.GbDevice(line, "889")
+                assert await device.say("alive", "") == "CONFIRM"
+                await printer.raise_event("fire", "1-27")
+                await house.until(lambda: house.alarms() == ["panel1/1-27"], "the printer tells it")
+                assert await device.say("fire", "1-27") == "CONFIRM"
+                await house.until(lambda: house.core.points.counters()["evidence"] == 1, "the device is evidence")
+                assert house.alarms() == ["panel1/1-27"]
+                await printer.raise_event("fire", "1-28")
+                await house.until(lambda: house.alarms(Kind.FAULT) == ["utd/tap"], "the device left the second one out")
+                assert await device.say("fire", "1-28") == "CONFIRM"
+                await house.until(
+                    lambda: house.alarms() == ["panel1/1-27", "panel1/1-28"], "which was told in time by the printer"
+                )
+                await house.durable()
+            finally:
+                line.close()
+        records = await place.records()
+        assert of(records, Kind.FIRE) == [("panel1/1-27", True), ("panel1/1-28", True)]
+        faults = of(records, Kind.FAULT)  # on a slow machine of the first fire too
+        assert faults[-2:] == [("utd/tap", True), ("utd/tap", False)]
+        assert {point for point, _ in faults} == {"utd/tap"}

@@ -12,7 +12,7 @@ from edge_agent.alarm.machine import AlarmMachine
 from edge_agent.config.load import load
 from edge_agent.model import Event, Kind
 from edge_agent.points.table import PointTable
-from edge_agent.points.taps import WAITS_MAX, Tapped
+from edge_agent.points.taps import WAITS_MAX, Naming, Tapped
 from tests.points.conftest import make_table
 
 S = 1_000_000_000
@@ -86,6 +86,80 @@ def relay(table: Make) -> Site:
 
 def relay_spec() -> PointSpec:
     return PointSpec(id="relay1", name_zh="继电器", name_en="relay", kind="fire", limits={"off_delay_s": 0.0})
+
+
+# --- a transmission device or a communicator beside the panel's printer
+
+UTD = Tapped(ports=("panel1", "utd"), naming={"utd": Naming.SYSTEM}, hold_s=HOLD)
+DIALLER = Tapped(ports=("panel1", "dialler"), naming={"dialler": Naming.ZONES}, hold_s=HOLD)
+
+
+@pytest.fixture
+def utd(table: Make) -> Site:
+    return Site(table(tapped=[UTD]))
+
+
+@pytest.mark.parametrize(("first", "second"), [("panel1/1-027", "utd/1-1-1-27"), ("utd/1-1-1-27", "panel1/1-027")])
+def test_a_transmission_device_puts_its_system_in_front_of_what_the_panel_calls_a_point(
+    utd: Site, first: str, second: str
+) -> None:
+    (fire,) = utd.say(0, first)
+    assert [event.kind for event in utd.say(2, second)] == [Kind.EVIDENCE]
+    assert utd.fires == [fire.point]
+    other = second.replace("27", "28")
+    assert [event.kind for event in utd.say(3, other)] == [Kind.FIRE], (
+        "what can be compared and differs is another fire"
+    )
+    assert [event.kind for event in utd.say(4, first.replace("27", "28"))] == [Kind.EVIDENCE]
+    assert len(utd.raised) == 2
+    assert utd.run(100).faults == []
+
+
+def test_two_systems_of_one_device_are_two_fires(utd: Site) -> None:
+    utd.say(0, "panel1/1-27")
+    utd.say(1, "utd/1-1-1-27")
+    utd.say(2, "utd/2-1-1-27")
+    assert utd.fires == ["panel1/1-27", "panel1/2-1-1-27"]
+
+
+def test_a_device_that_first_sums_up_and_then_names_the_point_tells_one_fire(utd: Site) -> None:
+    utd.say(0, "panel1/1-27")
+    assert [event.kind for event in utd.say(1, "utd/1-1")] == [Kind.EVIDENCE]
+    gives_way = PanelEvent("utd/1-1", "fire_restore", 2 * S, {"by": "1-1-1-27"})
+    named = PanelEvent("utd/1-1-1-27", "fire", 2 * S)
+    assert [event.kind for event in utd.feed(2, gives_way, named)] == [Kind.EVIDENCE]
+    assert utd.run(1000).fires == ["panel1/1-27"], "and nobody took it back"
+    assert utd.raised == ["panel1/1-27"]
+    alone = Site(make_table(tapped=[UTD]))
+    alone.say(0, "utd/1-1")
+    alone.feed(2, gives_way, named)
+    assert alone.fires == ["panel1/1-1-1-27"]
+
+
+def test_all_well_of_a_device_that_never_said_otherwise_takes_no_fire_back(utd: Site) -> None:
+    utd.say(0, "panel1/1-27")
+    well = PanelEvent("utd/1-1-1-27", "fire_restore", S, is_state=True)
+    assert utd.feed(1, well) == []
+    assert utd.run(1000).fires == ["panel1/1-27"]
+    assert utd.faults == [("utd/tap", True)], "they disagree"
+    utd.say(1001, "utd/1-1-1-27")
+    assert utd.faults[1:] == [("utd/tap", False)]
+    utd.say(1100, "panel1/panel", "reset")
+    utd.feed(1101, PanelEvent("utd/1-1-1-27", "fire_restore", 1101 * S, is_state=True))
+    assert utd.fires == []
+
+
+def test_a_communicators_zones_are_not_the_panels_numbers(table: Make) -> None:
+    site = Site(table(tapped=[DIALLER]))
+    site.say(0, "panel1/1-27")
+    assert [event.kind for event in site.say(2, "dialler/00-129")] == [Kind.EVIDENCE], "and yet they are one fire"
+    site.say(3, "panel1/1-28")
+    assert site.say(4, "dialler/00-129") == [], "the same again is no word for the second one"
+    site.say(5, "dialler/00-130")
+    assert site.fires == ["panel1/1-27", "panel1/1-28"]
+    clock = PanelEvent("dialler/clock", "fault", 6 * S, {"reason": "time"})
+    assert told(site.feed(6, clock)) == [("fault", "dialler/clock", True)], "its clock is its own"
+    assert site.run(1000).faults == [("dialler/clock", True)]
 
 
 # --- two ports ------------------------------------------------------------------------------------------------------------
