@@ -292,6 +292,8 @@ def _placed(values: Sequence[Value], questions: Sequence[Question]) -> tuple[tup
     for value in values:
         question, offset = _place(questions, value.place, f"value {value.name}")
         guard = None if value.guard is None else _place(questions, value.guard.place, f"value {value.name}.guard")
+        if value.guard is not None and value.guard.off and guard is not None and guard[0] != question:
+            raise ProfileFault("guard_read_apart", f"value {value.name}", value.guard.place.address)  # off by an old word
         by_question[question].append(Placed(value, offset, guard))
     return tuple(tuple(of_question) for of_question in by_question)
 

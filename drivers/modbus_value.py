@@ -25,10 +25,10 @@ _ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")
 _KEYS: Final = frozenset(
     (
         *("name", "zh", "en", "fc", "address", "type", "word_order", "scale", "unit", "kind", "limits", "missing"),
-        *("faults", "period_ms", "from", "mask", "shift", "true_at", "guard", "must_move_s"),
+        *("faults", "period_ms", "from", "mask", "shift", "true_at", "guard", "must_move_s", "offset"),
     )
 )
-_GUARD_KEYS: Final = frozenset(("fc", "address", "mask", "shift", "faults"))
+_GUARD_KEYS: Final = frozenset(("fc", "address", "mask", "shift", "faults", "off"))
 
 Decode = Callable[[Sequence[int], int], float | bool]
 
@@ -45,16 +45,19 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A register by which the device says that the value beside it is none: an open sensor beats any number."""
+    """A register by which the device says that the value beside it is none: an open sensor beats any number. `off`: what it
+    holds while the switch beside it is off whatever stands there, as the cause of a trip stays written after the reclosing.
+    """
 
     place: Place
     mask: int
     shift: int
     faults: Mapping[int, str]
+    off: frozenset[int]
 
-    def reason(self, word: int) -> str:
-        """Why there is no value, "" when there is one."""
-        return self.faults.get(word >> self.shift & self.mask, "")
+    def field(self, word: int) -> int:
+        """What the register says, out of the whole word."""
+        return word >> self.shift & self.mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Value:
     type: str
     decode: Decode
     scale: float
+    offset: float  # in the unit, added after scaling
     missing: frozenset[float]
     faults: Mapping[int, str]  # raw values by which the device says that its sensor is broken
     guard: Guard | None
@@ -75,8 +79,12 @@ class Value:
 
     def read(self, words: Sequence[int], offset: int, beside: int | None) -> float | bool | str:
         """The value, or the ASCII reason why there is none. `beside`: the guard's word, None if it was never read."""
-        if self.guard is not None and beside is not None and (reason := self.guard.reason(beside)):
-            return reason
+        if self.guard is not None and beside is not None:
+            says = self.guard.field(beside)
+            if says in self.guard.faults:
+                return self.guard.faults[says]
+            if says in self.guard.off:
+                return False
         if self.faults and words[offset] in self.faults:
             return self.faults[words[offset]]
         raw = self.decode(words, offset)
@@ -84,7 +92,7 @@ class Value:
             return "absent"
         if math.isinf(raw):
             return "overrange"
-        return raw if self.type == "bool" else raw * self.scale
+        return raw if self.type == "bool" else raw * self.scale + self.offset
 
 
 def compile_values(tables: Sequence[Mapping[str, object]], starts: Mapping[str, int], period_ms: int) -> list[Value]:
@@ -130,9 +138,10 @@ def _value(
         type=kind,
         decode=_decode(table, kind, numbers, where),
         scale=float(scale),
+        offset=float(number(table.get("offset", 0.0), f"{where}.offset")),
         missing=frozenset(missing),
         faults=codes_of(table_of(table, "faults"), f"{where}.faults"),
-        guard=_guard(table, function, names, where),
+        guard=_guard(table, kind, function, names, where),
         must_move_s=number(table.get("must_move_s", 0), f"{where}.must_move_s"),
         spec=PointSpec(
             id=name,
@@ -152,17 +161,22 @@ def _address(table: Mapping[str, object], names: Mapping[str, int], where: str, 
     return address
 
 
-def _guard(table: Mapping[str, object], function: int, names: Mapping[str, int], where: str) -> Guard | None:
+def _guard(table: Mapping[str, object], kind: str, function: int, names: Mapping[str, int], where: str) -> Guard | None:
     if "guard" not in table:
         return None
     inner, where = table_of(table, "guard"), f"{where}.guard"
     known(inner, _GUARD_KEYS, where)
     faults = codes_of(table_of(inner, "faults"), f"{where}.faults")
-    if not faults:
+    off = inner.get("off", [])
+    if not isinstance(off, list) or not all(type(one) is int for one in off):
+        raise ProfileFault("bad_number", f"{where}.off", off)
+    if not faults and not off:
         raise ProfileFault("no_faults", where)
+    if off and kind != "bool":
+        raise ProfileFault("off_of_a_number", where, kind)
     mask, shift = _field(inner, names, where)
     place = Place(integer(inner, "fc", where, function, 1, 4), _address(inner, names, where, 1), 1)
-    return Guard(place, mask, shift, faults)
+    return Guard(place, mask, shift, faults, frozenset(off))
 
 
 def _field(table: Mapping[str, object], numbers: Mapping[str, int], where: str) -> tuple[int, int]:

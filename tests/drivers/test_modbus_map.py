@@ -54,6 +54,22 @@ def test_fire_goes_every_200_ms_and_meters_every_10_s_unless_the_profile_says_ot
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
+def test_an_offset_is_added_after_the_scale_and_says_nothing_of_what_is_missing() -> None:
+    table = '[[value]]\nname = "t_c"\naddress = 0\nscale = 0.01\noffset = -273.15\nmissing = [0xFFFF]\n'
+    memory = compile_profile(_toml(table)).memory("d")
+    [seen] = memory.feed(0, (31515,), 1)
+    assert isinstance(seen, Reading) and seen.value == pytest.approx(42.0)
+    [seen] = memory.feed(0, (0xFFFF,), 2)
+    assert isinstance(seen, PointFault) and seen.reason == "absent"
+
+
+def test_a_switch_is_off_while_the_register_beside_it_says_so() -> None:
+    table = _value("tripped", 1, "bool") + "true_at = [2]\nguard = { address = 0, mask = 0xFF, off = [0xF0] }\n"
+    memory = compile_profile(_toml(table)).memory("d")
+    seen = [memory.feed(0, (state, 2), at)[0] for at, state in enumerate((0x0F0F, 0x0FF0, 0x000F))]
+    assert [one.value for one in seen if isinstance(one, Reading)] == [True, False, True]
+
+
 def test_a_meters_floats_become_readings_with_their_units() -> None:
     profile = _profile("eastron-sdm630")
     memory = profile.memory("meter1")
@@ -273,6 +289,9 @@ def test_a_point_that_vanishes_from_the_panel_is_a_fault_and_its_fire_is_not_ove
         ('[[value]]\nname = "v"\naddress = 1\ntype = "f32"\nmask = 3\n', "field_of_wide_value"),
         ('[[value]]\nname = "v"\naddress = 1\ntrue_at = [1]\n', "field_of_wide_value"),
         ('[[value]]\nname = "v{n}"\nn = [1, 2]\naddress = 1\nguard = {address = 2}\n', "no_faults"),
+        ('[[value]]\nname = "v"\naddress = 1\nguard = {address = 2, off = [0]}\n', "off_of_a_number"),
+        ('[[value]]\nname = "v"\naddress = 1\ntype = "bool"\nguard = {address = 2, off = 0}\n', "bad_number"),
+        ('[[value]]\nname = "v"\naddress = 1\ntype = "bool"\nguard = {address = 99, off = [0]}\n', "guard_read_apart"),
         ('[[block]]\nname = "b"\ncount = 200\n[[log]]\nfrom = "b"\ncount = 40\n', "log_in_pieces"),
         ('[[block]]\nname = "b"\ncount = 90\n[[log]]\nfrom = "b"\ncount = 40\n', "not_in_block"),
         ('[[block]]\nname = "b"\ncount = 9\n[[log]]\nfrom = "b"\ncount = 3\nentry = "time:u32"\n', "bad_entry"),
