@@ -242,6 +242,9 @@ def slave_like(unit: int, profile: str) -> Slave:
         slave.max_registers = 100
     elif profile == "acrel-aim-r100":
         slave.holding |= {0x4A + n: 35 + n for n in range(12)} | {0x56 + n: 300 for n in range(12)}
+        slave.holding[0x0B] = 0x1000  # the meter type stands above the loops
+    elif profile == "schneider-vigirex":
+        slave.holding |= {0x00CF: 1, 0x01F4: 300}
     return slave
 
 

@@ -258,20 +258,25 @@ def test_a_reset_says_what_it_left_as_it_was() -> None:
 # -- electricity -------------------------------------------------------------------------------------------------------------
 def test_an_open_sensor_beats_the_number_beside_it_and_the_units_own_alarm_is_a_fact_of_its_own() -> None:
     unit = Unit("acrel-aim-r100")
-    unit.put(3, a11=0b10_00_00_00_00_00_11_01, a12=0b10, a74=35, a75=412, a81=20, a82=7)
+    # loops 1-4 below the meter type and four idle bits, 5-12 in the next register, both from the high bits down
+    unit.put(3, a11=0b0001_0000_01_11_00_00, a12=0b00_00_00_10_10_00_00_00, a74=35, a75=412, a81=20, a82=7)
     seen = values(unit.round())
     assert (seen["residual_1_ma"], seen["residual_2_ma"], seen["residual_3_ma"]) == ("short", 412, 0)
     assert (seen["residual_8_ma"], seen["residual_9_ma"]) == ("open", "open")
     assert [n for n in range(1, 13) if seen[f"over_limit_{n}"]] == [2]
-    unit.put(3, a11=0, a12=0)
-    assert values(unit.round())["residual_1_ma"] == 35
+    unit.put(3, a11=0x1000, a12=0)
+    seen = values(unit.round())
+    assert [seen[f"residual_{n}_ma"] for n in (1, 7, 8)] == [35, 0, 20]  # the meter type is no loop's state
+    unit.put(3, a11=0x1003, a12=3)
+    assert [n for n in range(1, 13) if values(unit.round())[f"over_limit_{n}"]] == [4, 12]
 
 
-def test_vigirex_does_not_trust_a_current_whose_toroid_is_broken() -> None:
+def test_vigirex_does_not_trust_a_current_without_a_toroid() -> None:
     relay = Unit("schneider-vigirex")
-    relay.put(3, a400=320, a201=1)
-    assert {"residual_ma": 320, "alarm": True, "prealarm": False}.items() <= values(relay.round()).items()
-    relay.put(3, a207=1)
+    relay.put(3, a400=320, a201=1, a207=1)  # 00CF: 1 while a toroid is connected
+    told = {"residual_ma": 320, "alarm": True, "prealarm": False, "toroid_fault": False}
+    assert told.items() <= values(relay.round()).items()
+    relay.put(3, a207=0)
     assert {"residual_ma": "open", "toroid_fault": True}.items() <= values(relay.round()).items()
 
 

@@ -118,7 +118,7 @@ def floats(first: int, *numbers: float) -> dict[int, int]:
 METERS: list[tuple[str, dict[int, int], dict[int, int], dict[str, object]]] = [
     (
         "acrel-aim-r100",
-        {8: 6, 11: 0x000C, 12: 0x0002, **dict.fromkeys(range(74, 98), 300), 74: 35},
+        {8: 6, 11: 0x1030, 12: 0x0080, **dict.fromkeys(range(74, 98), 300), 74: 35},
         {},
         {"residual_1_ma": 35, "residual_9_ma": "open", "over_limit_2": True, "over_limit_1": False, "set_12_ma": 300},
     ),
