@@ -46,7 +46,7 @@ def _static(low_kpa: float) -> Mapping[str, float]:
 def _standing(low_kpa: float, clause: str) -> Preset:
     """What a clause asks of the least favourable point while no water is drawn."""
     source = f"{clause}: {low_kpa / 1000:.2f} MPa"
-    return Preset(unit="kPa", kind="supervisory", limits=_static(low_kpa), source=source, confidence="M")
+    return Preset(unit="kPa", kind="supervisory", limits=_static(low_kpa), source=source, confidence="H")
 
 
 def _residual_current(alarm_ma: float) -> Preset:
@@ -84,8 +84,8 @@ PRESETS: Final[Mapping[str, Preset]] = {
         unit="degC",
         kind="fire",
         limits={"alarm_high": 58.0, "hysteresis": 5.0, "on_delay_s": 2.0, **_SENSOR_DEGC},
-        source="GB 4716-2005: 54-65 °C (A1, A2)",
-        confidence="M",
+        source="GB 4716-2005 after EN 54-5: A1 54-65 °C, A2 54-70 °C",
+        confidence="H",
     ),
     "household-gas": Preset(
         unit="%LEL",
@@ -111,8 +111,8 @@ PRESETS: Final[Mapping[str, Preset]] = {
         unit="kPa",
         kind="supervisory",
         limits={**_static(140.0), "alarm_low_low": 100.0, "alarm_high": 1000.0},
-        source="GB 50974-2014 7.2.8: 0.14 MPa, 0.10 MPa",
-        confidence="M",
+        source="GB 50974-2014 7.2.8, GB 55036-2022 3.0.3: 0.14 MPa, 0.10 MPa",
+        confidence="H",
     ),
     "hydrant-over-100m": _standing(150.0, f"{_GB50974_STATIC} (1)"),
     "hydrant-class-1-public": _standing(100.0, f"{_GB50974_STATIC} (1)"),
@@ -120,7 +120,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
     "hydrant-multi-storey": _standing(70.0, f"{_GB50974_STATIC} (2)"),
     "hydrant-factory": _standing(100.0, f"{_GB50974_STATIC} (3)"),
     "hydrant-factory-small": _standing(70.0, f"{_GB50974_STATIC} (3)"),
-    "sprinkler-end": _standing(50.0, "GB 50084-2017 5.0.1"),
+    "sprinkler-end": _standing(100.0, f"{_GB50974_STATIC} (4)"),
 }
 
 
