@@ -209,7 +209,7 @@ def compile_profile(data: Mapping[str, object], *, name: str = "") -> ModbusProf
     step = step if step <= max_regs else 1
     whole = {log.block for log in logs}  # a log read in two halves may show one entry twice, or not at all
     named = [part for block in blocks for part in _split(block, step, whole=block.block in whole)]
-    questions = named + [part for block in _merged(values, max_regs, merge_gap) for part in _split(block, step)]
+    questions = named + [part for block in _merged(values, named, max_regs, merge_gap) for part in _split(block, step)]
     if not questions:
         raise ProfileFault("nothing_to_read", "block")
     return ModbusProfile(
@@ -245,10 +245,14 @@ def _block(table: Mapping[str, object], index: int, period_ms: int, max_regs: in
     )
 
 
-def _merged(values: Sequence[Value], max_regs: int, merge_gap: int) -> list[Question]:
-    """Ranges for what no [[block]] reads: neighbours in one question, holes of up to `merge_gap` read along."""
+def _merged(values: Sequence[Value], named: Sequence[Question], max_regs: int, merge_gap: int) -> list[Question]:
+    """Ranges for what no [[block]], `named`, reads: neighbours in one question, holes of up to `merge_gap` read along."""
     wanted = {(value.place, value.period_s) for value in values if not value.place.block}
-    wanted |= {(value.guard.place, value.period_s) for value in values if value.guard is not None}
+    for value in values:
+        if value.guard is not None and not any(
+            _reads(question, value.guard.place, value.period_s) for question in named
+        ):
+            wanted.add((value.guard.place, value.period_s))
     ranges: list[Question] = []
     for place, period_s in sorted(wanted, key=lambda one: (one[0].function, one[1], one[0].address, one[0].width)):
         end = place.address + place.width
@@ -264,6 +268,12 @@ def _merged(values: Sequence[Value], max_regs: int, merge_gap: int) -> list[Ques
             block = f"@{place.function}:{place.address}:{period_s:g}"
             ranges.append(Question(place.function, place.address, place.width, period_s, block, max_regs))
     return ranges
+
+
+def _reads(question: Question, place: Place, period_s: float) -> bool:
+    """Whether `question` reads the register at `place` at least every `period_s`."""
+    inside = question.start <= place.address < question.start + question.count
+    return inside and question.function == place.function and question.period_s <= period_s
 
 
 def _split(block: Question, step: int, *, whole: bool = False) -> list[Question]:
@@ -293,7 +303,9 @@ def _placed(values: Sequence[Value], questions: Sequence[Question]) -> tuple[tup
         question, offset = _place(questions, value.place, f"value {value.name}")
         guard = None if value.guard is None else _place(questions, value.guard.place, f"value {value.name}.guard")
         if value.guard is not None and value.guard.off and guard is not None and guard[0] != question:
-            raise ProfileFault("guard_read_apart", f"value {value.name}", value.guard.place.address)  # off by an old word
+            raise ProfileFault(
+                "guard_read_apart", f"value {value.name}", value.guard.place.address
+            )  # off by an old word
         by_question[question].append(Placed(value, offset, guard))
     return tuple(tuple(of_question) for of_question in by_question)
 

@@ -63,6 +63,13 @@ def test_an_offset_is_added_after_the_scale_and_says_nothing_of_what_is_missing(
     assert isinstance(seen, PointFault) and seen.reason == "absent"
 
 
+def test_a_guard_a_block_reads_often_enough_is_not_asked_for_again() -> None:
+    text = '[[block]]\nname = "b"\nstart = 5\ncount = 3\nperiod_ms = 2000\n[[value]]\nname = "v"\naddress = 9\nperiod_ms = {}\n'
+    text += "guard = {{ address = 6, faults = {{ 1 = 'open' }} }}\n"
+    asked = [[(q.start, q.count) for q in compile_profile(_toml(text.format(ms))).questions] for ms in (2000, 1000)]
+    assert asked == [[(5, 3), (9, 1)], [(5, 3), (6, 1), (9, 1)]]
+
+
 def test_a_switch_is_off_while_the_register_beside_it_says_so() -> None:
     table = _value("tripped", 1, "bool") + "true_at = [2]\nguard = { address = 0, mask = 0xFF, off = [0xF0] }\n"
     memory = compile_profile(_toml(table)).memory("d")
