@@ -245,6 +245,10 @@ def slave_like(unit: int, profile: str) -> Slave:
         slave.holding[0x0B] = 0x1000  # the meter type stands above the loops
     elif profile == "schneider-vigirex":
         slave.holding |= {0x00CF: 1, 0x01F4: 300}
+    elif profile == "lingxun-lx47le":
+        slave.inputs |= {0: 0x0FF0, 4: 500, 5: 3, 6: 68, 7: 71, 8: 230, 9: 420, 10: 98, 11: 947}
+    elif profile == "qdy30a-level":
+        slave.holding |= {2: 17, 3: 1, 4: 3215}
     return slave
 
 

@@ -280,6 +280,55 @@ def test_vigirex_does_not_trust_a_current_without_a_toroid() -> None:
     assert {"residual_ma": "open", "toroid_fault": True}.items() <= values(relay.round()).items()
 
 
+def test_masterpact_a_trip_has_a_cause_until_the_breaker_is_closed_again() -> None:
+    breaker = Unit("schneider-masterpact-vigi")
+    breaker.put(3, a660=1, a1015=412, a1021=64)
+    told = values(breaker.round())
+    assert told["closed"] is True and not any(told[name] for name in told if name.endswith("trip") or name == "tripped")
+    breaker.put(3, a649=1 << 4, a660=4)
+    told = values(breaker.round())
+    assert [name for name in told if told[name] is True] == ["leakage_trip", "tripped"]
+    breaker.put(3, a649=1 << 15, a1021=0x8000)
+    told = values(breaker.round(seconds=10))
+    assert (told["leakage_trip"], told["tripped"], told["leakage_ma"]) == ("invalid", True, "absent")
+
+
+def test_lx47le_what_it_tripped_by_last_is_no_trip_while_it_is_closed() -> None:
+    breaker = Unit("lingxun-lx47le")
+    trips = {
+        1: "overcurrent_trip", 2: "leakage_trip", 3: "overtemperature_trip", 4: "overload_trip", 5: "overvoltage_trip",
+        6: "undervoltage_trip", 8: "module_trip", 9: "power_lost",
+    }  # fmt: skip
+    for cause in range(16):
+        told = []
+        for state in (0x0F0F, 0x0FF0, 0xF00F, 0xF0F0):  # locked or not is in the high byte
+            breaker.put(4, a0=state, a23=cause)
+            seen = values(breaker.round())
+            told.append([name for name in (*trips.values(), "closed") if seen[name]])
+        tripped = [trips[cause]] if cause in trips else []
+        assert told == [tripped, ["closed"], tripped, ["closed"]]
+
+
+def test_asj_does_not_trust_a_current_whose_transformer_is_off() -> None:
+    relay = Unit("acrel-asj")
+    relay.put(3, a0=3, a27=4)
+    assert {"residual_ma": "open", "transformer_open": True, "alarm": False}.items() <= values(relay.round()).items()
+
+
+def test_a_grundfos_controller_that_is_silent_raises_no_alarm_of_its_pumps() -> None:
+    booster = Unit("grundfos-hydro-mpc")
+    booster.words = {(3, address): 0xFFFF for address in range(200, 320)}
+    assert set(values(booster.round()).values()) == {"absent"}
+
+
+def test_qdy30a_other_decimals_are_no_level_and_another_unit_is_a_fault() -> None:
+    probe = Unit("qdy30a-level")
+    probe.put(3, a2=17, a3=1, a4=0x10000 - 12)
+    assert values(probe.round()) == {"level_m": pytest.approx(-0.012), "unit_changed": False}
+    probe.put(3, a2=16, a3=2)
+    assert values(probe.round()) == {"level_m": "invalid", "unit_changed": True}
+
+
 def test_cable_temperatures_are_tenths_and_signed_and_a_missing_probe_is_a_fault() -> None:
     unit = Unit("elec-monitor-generic")
     unit.put(3, a0=52, a1=0xFFCE, a2=705, a3=0x7FFF, a5=0b00_00_00_11_00_00)

@@ -150,6 +150,37 @@ METERS: list[tuple[str, dict[int, int], dict[int, int], dict[str, object]]] = [
             "temperature_4_c": "absent",
         },
     ),
+    (
+        "schneider-masterpact",
+        {0x0289: 0x0008, 0x0294: 4, **dict.fromkeys(range(1015, 1018), 0)},
+        {},
+        {"closed": False, "tripped": True, "ground_fault_trip": True, "leakage_trip": False, "current_b_a": 0},
+    ),
+    (
+        "schneider-masterpact-vigi",
+        {0x0289: 0, 0x0294: 1, 1015: 412, 1016: 398, 1017: 405, 1021: 64},
+        {},
+        {"closed": True, "tripped": False, "current_c_a": 405, "leakage_ma": 64},
+    ),
+    (
+        "lingxun-lx47le",
+        {},
+        {**dict.fromkeys(range(24), 0), 0: 0x0F0F, 4: 499, 7: 96, 8: 231, 23: 3},
+        {"closed": False, "overtemperature_trip": True, "temperature_a_c": 56, "temperature_n_c": "absent"},
+    ),
+    (
+        "acrel-asj",
+        {0: 35, 8: 300, 9: 210, 0x10: 500, 0x1B: 1},
+        {},
+        {"residual_ma": 35, "prealarm": True, "alarm": False, "set_ma": 300, "trip_delay_ms": 500},
+    ),
+    (
+        "grundfos-hydro-mpc",
+        {200: 0x0200, 204: 0, 205: 0, 208: 0b101, 300: 4210, 301: 0xFFFF, 311: 1, 312: 5, 314: 1020},
+        {},
+        {"on": True, "pump_2_running": False, "pump_3_running": True, "flow_m3h": "absent", "power_w": 65541},
+    ),
+    ("qdy30a-level", {2: 17, 3: 1, 4: 3215}, {}, {"level_m": pytest.approx(3.215), "unit_changed": False}),
 ]
 
 
