@@ -86,16 +86,28 @@ def _register(table: Mapping[str, object], starts: Mapping[str, int], functions:
     mask = f" & 0x{_whole(table['mask']):X}" if "mask" in table else ""
     shift = f" >> {table['shift']}" if "shift" in table else ""
     order = f" {table['word_order']}" if "word_order" in table else ""
+    true_at = table.get("true_at")
+    true = f" = {', '.join(map(str, true_at))}" if isinstance(true_at, list) else ""
     return (
         f"`{_ranged(table, 'name')}`",
         _ranged(table, "zh"),
         _ranged(table, "en"),
         str(functions.get(first.block, first.function)),
         _span(min(place.address for place in places), max(place.address for place in places) + WIDTH[kind] - 1),
-        _code(f"{kind}{order}{shift}{mask}"),
-        str(table.get("scale", "")),
+        _code(f"{kind}{order}{shift}{mask}{true}"),
+        _scale(table),
         str(table.get("unit", "")),
         _told(table, lang),
+    )
+
+
+def _scale(table: Mapping[str, object]) -> str:
+    """By what the raw value is multiplied, and what is added then."""
+    offset = table.get("offset")
+    return (
+        f"{table.get('scale', '')} {offset:+g}".strip()
+        if isinstance(offset, int | float)
+        else str(table.get("scale", ""))
     )
 
 
@@ -167,7 +179,7 @@ def _mqtt(data: Mapping[str, object], lang: str) -> Iterator[Part]:
                 f"`{topic.get('topic', '')}`",
                 *_names(table),
                 _code(str(table.get("field", ""))) + _flag(table),
-                str(table.get("scale", "")),
+                _scale(table),
                 str(table.get("unit", "")),
                 _told(table, lang),
             )
