@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from buffer.records import Priority
+from drivers.panel_clock import present
 from edge_agent import __version__
 from edge_agent.alarm.duty import OPERATOR_MAX
+from edge_agent.china_time import CHINA
 from edge_agent.discipline import OFFERED
 from edge_agent.local_api import ApiError, Handler, Peer
 from edge_agent.modem_power import OUTPUT
@@ -41,9 +43,9 @@ class Answers:
             "status": self._status,
             "points": lambda request, peer: core.points.rows(),
             "alarms": lambda request, peer: core.alarm_rows(),
-            "refused": lambda request, peer: core.refused(),
-            "facility": lambda request, peer: core.facility(),
-            "unlisted": lambda request, peer: core.unlisted(),
+            "refused": lambda request, peer: refused(core),
+            "facility": lambda request, peer: facility(core),
+            "unlisted": lambda request, peer: unlisted(core),
             "undelivered": lambda request, peer: core.alarms.undelivered(),
             "ack": self._ack,
             "silence": self._silence,
@@ -85,7 +87,7 @@ class Answers:
             "wall_ns": now.wall_ns,
             "outputs": core.annunciator.levels() | ({OUTPUT: True} if core.modem_power.off else {}),
             "config": core.provenance.stands_in,
-            "board": {"code": fault.code, "params": fault.params} if (fault := core.board_fault) else None,
+            "board": {"code": fault.code, "params": fault.params} if (fault := core.faults.board_fault) else None,
             "loop_lag_ms": round(core.lag.take_worst_s() * 1000, 2),
             "stuck": core.supervisor.stuck(),
             "points": core.points.counts(),
@@ -241,3 +243,46 @@ class Answers:
         if uplink is None:
             raise ApiError("no_such_uplink", dest=destination[:40])
         return uplink
+
+
+def refused(core: Core) -> list[dict[str, object]]:
+    """The last bytes each panel said that are no frame or cannot be trusted, oldest first: kept for whoever looks into it."""
+    return [
+        {"source": driver.id, "at_ns": kept.at_ns, "why": kept.why, "raw": kept.raw.hex(" ")}
+        for driver in core.drivers
+        for kept in getattr(driver, "refused", tuple)()
+    ]
+
+
+def facility(core: Core) -> list[dict[str, object]]:
+    """What panels and devices told of themselves: their clock as it is now (China time), the version of their software."""
+    utc, now_ns = core.utc(), core.now_ns()
+    ours = utc.astimezone(CHINA).replace(tzinfo=None) if utc is not None else None
+    return [
+        {
+            "id": about.source,
+            "time": time.isoformat(timespec="seconds") if (time := present(about.timed, now_ns, ours)) else None,
+            "version": about.version,
+        }
+        for driver in core.drivers
+        for about in getattr(driver, "about", tuple)()
+    ]
+
+
+def unlisted(core: Core) -> list[dict[str, object]]:
+    """Devices that speak on a wire of ours and are in no configuration, the oldest of each driver first."""
+    return [
+        {
+            "source": driver.id,
+            "device": found.device,
+            "topic": found.topic,
+            "profiles": found.profiles,
+            "alarm": found.alarm,
+            "count": found.count,
+            "first_ns": found.first_ns,
+            "last_ns": found.last_ns,
+            "sample": found.sample.decode("utf-8", "replace"),
+        }
+        for driver in core.drivers
+        for found in getattr(driver, "unlisted", tuple)()
+    ]

@@ -18,7 +18,6 @@ from functools import partial
 from buffer.journal import StoreFault
 from drivers.gpio import Gpio, GpioError
 from drivers.messages import LinkState, Observation, Sink, TagRead, TagTold
-from drivers.panel_clock import present
 from drivers.profile import load_profiles
 from edge_agent import __version__
 from edge_agent.alarm.buzzer_test import BuzzerTest
@@ -29,7 +28,6 @@ from edge_agent.alarm.patterns import FIRE_SOUND, SENDING, overlay
 from edge_agent.annunciator import Annunciator
 from edge_agent.answers import Answers
 from edge_agent.buttons import Buttons
-from edge_agent.china_time import CHINA
 from edge_agent.clock import LabelClock, SystemClock, TimeSource
 from edge_agent.commander import Commander
 from edge_agent.config.model import Config
@@ -41,6 +39,7 @@ from edge_agent.media import MediaDesk
 from edge_agent.model import KINDS, Clock, Event, Kind, Sound
 from edge_agent.modem_power import ModemPower
 from edge_agent.opening import OpenJournal, open_board, open_journal
+from edge_agent.own_faults import OwnFaults
 from edge_agent.patrol.patrol import Patrols
 from edge_agent.points.table import PointTable
 from edge_agent.points.water import water_rules, with_buildings
@@ -65,15 +64,9 @@ from edge_agent.supervise import LagMeter, Supervisor, notify
 log = logging.getLogger("edge.core")
 
 HOUSEKEEPING_S = 1.0
-PROCESS_ABSENT_S = 30.0
-JOURNAL_HUNG_S = 20.0
 GONE_NAMED = 50  # sources an edited configuration no longer names
 CAMERA_CLOCK_MS = 60_000
 KEPT_AT_ONCE = 50  # changes journalled in one turn of the loop: some 5 ms on a Pi
-
-# What the store says once, and what it says when a trouble is over. All other codes last until then.
-STORE_ONCE = frozenset({"set_aside", "vanished", "bug", "bad_record", "salvaged"})
-STORE_OVER = frozenset({"back", "reserve_restored"})
 
 Change = tuple[list[Event], dict[str, bytes | None]]  # events that belong together, and the latched state they changed
 Receipt = Callable[[bool], None]  # whom to tell that the changes before it are durable
@@ -100,7 +93,7 @@ class Core:
         open_port: OpenPort | None = None,
     ) -> None:
         self.config, self.clock, self.provenance = config, LabelClock(clock), provenance
-        wiring = Wiring(self.when_kept, self._utc, self._standing)
+        wiring = Wiring(self.when_kept, self.utc, self._standing)
         wires, self._unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs), wiring, open_port)
         if self._unbuilt and not wires and not config.contacts:
             raise next(iter(self._unbuilt.values()))  # before anything is opened: something else may be tried
@@ -115,28 +108,24 @@ class Core:
         self._rules_timer: asyncio.TimerHandle | None = None
         self._rules_due_ns = 0
         self._house_turns = 0
-        self._journal_moved_s = self._loop.time()
-        self._seen_s: dict[str, float] = {}  # of the processes beside us
-        self._journal_turns = -1
-        self._journal_hung = False
         self._to_keep: collections.deque[Change | Receipt] = collections.deque()
         self._blind = False  # the alarm machine failed on a fire: sound it all the same, until somebody silences it
 
-        self.supervisor = Supervisor(self._worker_fault)
+        self.faults = OwnFaults(self)
+        self.supervisor = Supervisor(self.faults.worker)
         self.lag = LagMeter()
         mandatory = config.mandatory()
-        self.journal, refused = open_journal(config, self.started.boot_id, self._store_fault_soon)
+        self.journal, refused = open_journal(config, self.started.boot_id, self.faults.store_soon)
         if refused is not None:
-            self._store_fault_soon(refused)
+            self.faults.store_soon(refused)
         self.commander = Commander(self)
         handlers = {**Answers(self).handlers(), **self.commander.handlers()}
         self.server = LocalServer(config.gateway.run_dir / "core.sock", handlers, on_watch=self._on_watch)
         self.keeper = Keeper(
             self.journal, push=self.server.push, memory_epoch=f"mem-{self._event_prefix}", mandatory=mandatory
         )
-        self.gpio, self.board_fault = open_board(config)
-        self._board_told = False
-        self.annunciator = Annunciator(self.gpio, config.board.outputs, self._board_fault)
+        self.gpio, self.faults.board_fault = open_board(config)
+        self.annunciator = Annunciator(self.gpio, config.board.outputs, self.faults.board)
         self.modem_power = ModemPower(self.gpio, config.board, self._modem_power_done)
         contacts, self._button_lines = build_contacts(config, self.gpio), build_buttons(config, self.gpio)
         self._buttons = Buttons(self._push_button, self._button_stuck, self.take)
@@ -189,7 +178,7 @@ class Core:
             self.points,
             now_ns=self.now_ns,
             tell=lambda events, state: self._finish([(list(events), dict(state))], self.now_ns()),
-            failed=self._output_fault,
+            failed=self.faults.output,
         )
 
     def now_ns(self) -> int:
@@ -234,45 +223,10 @@ class Core:
             for name, source in self._sources.items()
         ]
 
-    def refused(self) -> list[dict[str, object]]:
-        """The last bytes each panel said that are no frame or cannot be trusted, oldest first: kept for whoever looks into it."""
-        return [
-            {"source": driver.id, "at_ns": kept.at_ns, "why": kept.why, "raw": kept.raw.hex(" ")}
-            for driver in self.drivers
-            for kept in getattr(driver, "refused", tuple)()
-        ]
-
-    def facility(self) -> list[dict[str, object]]:
-        """What panels and devices told of themselves: their clock as it is now (China time), the version of their software."""
-        utc, now_ns = self._utc(), self.now_ns()
-        ours = utc.astimezone(CHINA).replace(tzinfo=None) if utc is not None else None
-        return [
-            {
-                "id": about.source,
-                "time": time.isoformat(timespec="seconds") if (time := present(about.timed, now_ns, ours)) else None,
-                "version": about.version,
-            }
-            for driver in self.drivers
-            for about in getattr(driver, "about", tuple)()
-        ]
-
-    def unlisted(self) -> list[dict[str, object]]:
-        """Devices that speak on a wire of ours and are in no configuration, the oldest of each driver first."""
-        return [
-            {
-                "source": driver.id,
-                "device": found.device,
-                "topic": found.topic,
-                "profiles": found.profiles,
-                "alarm": found.alarm,
-                "count": found.count,
-                "first_ns": found.first_ns,
-                "last_ns": found.last_ns,
-                "sample": found.sample.decode("utf-8", "replace"),
-            }
-            for driver in self.drivers
-            for found in getattr(driver, "unlisted", tuple)()
-        ]
+    def is_up(self, source: str) -> bool | None:
+        """Whether a source answers; None while it has said nothing yet."""
+        up = self._sources[source]["up"]
+        return up if isinstance(up, bool) else None
 
     # --- the way of one alarm -------------------------------------------------------------------------------------------
 
@@ -287,7 +241,7 @@ class Core:
                 self._decide(events, changes, now_ns)
         self._finish(changes, now_ns)
 
-    def _utc(self) -> datetime | None:
+    def utc(self) -> datetime | None:
         """The wall time for peers that want it; None while it is not set."""
         now = self.clock.now()
         return None if now.clock is Clock.UNSET else datetime.fromtimestamp(now.wall_ns / 1e9, UTC)
@@ -449,7 +403,7 @@ class Core:
                     self._keep_patrol(self.patrols.read(seen.reader, seen.tag, seen.at_ns))
                 except Exception as bug:  # the tags behind it, and the driver that read it, must not pay for it
                     log.exception("tag reader=%s", seen.reader)
-                    self._own_event(Kind.WORKER, "worker/patrol", True, {"reason": ascii(bug)[:200]})
+                    self.own_event(Kind.WORKER, "worker/patrol", True, {"reason": ascii(bug)[:200]})
             else:
                 self.take((seen,))
 
@@ -525,7 +479,7 @@ class Core:
     def uplink_fault(self, destination: str, code: str, params: Mapping[str, object]) -> None:
         """The uplink says something a person has to look at although the link is up."""
         point = uplink_source(destination) if destination else "uplink"
-        self._once(Kind.FAULT, f"{point}/{code}", {"code": code, **params})
+        self.once(Kind.FAULT, f"{point}/{code}", {"code": code, **params})
 
     def camera_state(self, camera: str, up: bool, reason: str, clock_off_ms: int | None, before: str = "") -> None:
         """The camera process says whether one answers, how far its clock is off (a picture of another time proves nothing), and
@@ -542,7 +496,7 @@ class Core:
             (f"{source}/before", bool(before), {"reason": before}),
         ):
             if wrong != (point in stands):
-                self._own_event(Kind.FAULT, point, wrong, fields)
+                self.own_event(Kind.FAULT, point, wrong, fields)
 
     def cycle_modem(self, link: str, who: str) -> float:
         """Cut the modem's power for a moment; return for how many seconds. Raise ApiError. Every pulse is in the records."""
@@ -569,54 +523,15 @@ class Core:
             self.silence("button")
 
     def _button_stuck(self, name: str, stuck: bool) -> None:
-        self._own_event(Kind.FAULT, f"button/{name}", stuck, {"reason": "stuck"})
+        self.own_event(Kind.FAULT, f"button/{name}", stuck, {"reason": "stuck"})
 
-    # --- faults of the house itself -------------------------------------------------------------------------------------
-
-    def _store_fault_soon(self, fault: StoreFault) -> None:
-        self._loop.call_soon_threadsafe(self._store_fault, fault)  # from a writer's thread
-
-    def _store_fault(self, fault: StoreFault) -> None:
-        log.log(
-            logging.WARNING if fault.code in STORE_OVER else logging.ERROR,
-            "store code=%s file=%s %s",
-            fault.code,
-            fault.file,
-            fault.detail,
-        )
-        point, fields = f"journal/{fault.file}", {"code": fault.code, **fault.params}
-        if fault.code in STORE_ONCE:
-            self._once(Kind.STORE, f"{point}/{fault.code}", fields)
-        else:
-            self._own_event(Kind.STORE, point, fault.code not in STORE_OVER, fields)
-        if fault.code in ("back", "set_aside"):
-            self.keeper.retry()
-
-    def _worker_fault(self, worker: str, running: bool, reason: str) -> None:
-        self._own_event(Kind.WORKER, f"worker/{worker}", not running, {"reason": reason})
-
-    def _board_fault(self, fault: GpioError | None) -> None:
-        """A line that could not be driven; None when the board works again."""
-        if fault is not None and self._board_told:
-            return  # the first reason says more than that the lines it left are not open
-        self.board_fault, self._board_told = fault, fault is not None
-        fields: dict[str, object] = {"reason": "restored"}
-        if fault is not None:
-            fields = {**fault.params, "reason": f"gpio_{fault.code}", "detail": fault.params.get("reason", "")}
-        self._own_event(Kind.FAULT, "board", fault is not None, fields)
-
-    def _output_fault(self, name: str, fault: GpioError | None) -> None:
-        fields: dict[str, object] = {"reason": "restored"}
-        if fault is not None:
-            fields = {**fault.params, "reason": f"gpio_{fault.code}", "detail": fault.params.get("reason", "")}
-        self._loop.call_soon(self._own_event, Kind.FAULT, f"linkage/{name}", fault is not None, fields)
-
-    def _once(self, kind: Kind, point: str, fields: Mapping[str, object]) -> None:
+    def once(self, kind: Kind, point: str, fields: Mapping[str, object]) -> None:
         """Something that happened and is over: it stays in the list until a person has acknowledged it."""
-        self._own_event(kind, point, True, fields)
-        self._own_event(kind, point, False, fields)
+        self.own_event(kind, point, True, fields)
+        self.own_event(kind, point, False, fields)
 
-    def _own_event(self, kind: Kind, point: str, active: bool, fields: Mapping[str, object]) -> None:
+    def own_event(self, kind: Kind, point: str, active: bool, fields: Mapping[str, object]) -> None:
+        """Something about the gateway itself begins or ends."""
         now_ns = self.now_ns()
         changes: list[Change] = []
         self._decide([self._own(kind, point, active, fields, now_ns)], changes, now_ns)
@@ -683,10 +598,10 @@ class Core:
                     restore(state)
                 except Exception as bug:  # one part's old state must not cost the others theirs
                     log.exception("restore")
-                    self._store_fault(StoreFault("bug", "vital.db", ascii(bug)[:200]))
+                    self.faults.store(StoreFault("bug", "vital.db", ascii(bug)[:200]))
         except Exception as bug:  # without its old state it still hears what comes now
             log.exception("state")
-            self._store_fault(StoreFault("bug", "vital.db", ascii(bug)[:200]))
+            self.faults.store(StoreFault("bug", "vital.db", ascii(bug)[:200]))
 
     def _keep_learned(self) -> None:
         """What the baselines have learned, now and then; the record it goes with says how many circuits have one."""
@@ -697,25 +612,25 @@ class Core:
             self.keeper.keep((), pieces)
 
     def _tell_start(self) -> None:
-        self._own_event(Kind.BOOT, "gateway", True, {"version": __version__, "alarms": len(self.alarms.alarms())})
+        self.own_event(Kind.BOOT, "gateway", True, {"version": __version__, "alarms": len(self.alarms.alarms())})
         self._tell_config()
         now_ns = self.now_ns()
         self.points.start(now_ns)
         self.take([LinkState(name, False, now_ns, "profile", ascii(why)[:200]) for name, why in self._unbuilt.items()])
         for point, fault in self._unsound.items():
-            self._own_event(Kind.FAULT, point, True, {"reason": "unusable", "detail": ascii(fault)[:200]})
-        if self.board_fault is not None:
-            self._board_fault(self.board_fault)
+            self.own_event(Kind.FAULT, point, True, {"reason": "unusable", "detail": ascii(fault)[:200]})
+        if self.faults.board_fault is not None:
+            self.faults.board(self.faults.board_fault)
 
     def _tell_config(self) -> None:
         """A configuration that is not the one in the files, or that no longer watches what the last one did: never in silence."""
         if (why := self.provenance.stands_in) is not None:
             log.critical("config last good stands in: %s", ascii(why))
-            self._own_event(Kind.FAULT, "config", True, {"reason": "last_good", **why})
+            self.own_event(Kind.FAULT, "config", True, {"reason": "last_good", **why})
         before = self.provenance.before
         if before is not None and (gone := sorted(sources_of(before).keys() - self._sources.keys())):
             fields = {"reason": "no_longer_watched", "sources": gone[:GONE_NAMED], "count": len(gone)}
-            self._once(Kind.FAULT, "config/sources", fields)
+            self.once(Kind.FAULT, "config/sources", fields)
 
     async def _keep_config(self) -> None:
         """What this core could start with is the last good configuration from now on. On a thread: a card may stall for seconds."""
@@ -742,43 +657,14 @@ class Core:
             for body in self.points.take_telemetry(self.now_ns()):
                 self.keeper.keep_telemetry(body)
                 await asyncio.sleep(0)
-            if self.config.uplinks:
-                self._watch_process("uplink", "journal")
-            if self.config.cameras:
-                self._watch_process("cameras", "camera")
-            self._watch_journal()
+            self.faults.look()
             self._keep_learned()
             if self.linkage is not None:
                 self.linkage.run()
             self.tell_clock()
             self._keep_patrol(self.patrols.look(self.clock.now()))
             inputs = [self._sources.get(source, {}).get("up") for source in ("contacts", "buttons")]
-            if self.board_fault is not None and not self.config.board.outputs and True in inputs:
-                self._board_fault(None)  # no output is there to notice
+            if self.faults.board_fault is not None and not self.config.board.outputs and True in inputs:
+                self.faults.board(None)  # no output is there to notice
             self._house_turns += 1
             await asyncio.sleep(HOUSEKEEPING_S)
-
-    def _watch_process(self, source: str, topic: str) -> None:
-        """It watches `topic` and says something every few seconds: a process that is frozen keeps its socket open."""
-        heard_s, now_s = self.server.heard_s(topic), self._loop.time()
-        seen_s = self._seen_s.setdefault(source, now_s)
-        if heard_s is not None:
-            seen_s = self._seen_s[source] = max(seen_s, heard_s)
-        present = now_s - seen_s < PROCESS_ABSENT_S
-        if present and heard_s is None:
-            return  # it may be restarting
-        if present != self._sources[source]["up"]:
-            reason = "connected" if present else "no_process" if heard_s is None else "no_answer"
-            self.take([LinkState(source, present, self.now_ns(), reason)])
-
-    def _watch_journal(self) -> None:
-        """A card that swallows writes is a fault, and no reason to let the watchdog end us: a restart would not mend it, and
-        alarms go on from memory.
-        """
-        turns, now_s = self.journal.progress(), self._loop.time()
-        if turns != self._journal_turns:
-            self._journal_turns, self._journal_moved_s = turns, now_s
-        hung = now_s - self._journal_moved_s > JOURNAL_HUNG_S
-        if hung != self._journal_hung:
-            self._journal_hung = hung
-            self._own_event(Kind.STORE, "journal/writer", hung, {"code": "hung" if hung else "back"})

@@ -276,11 +276,13 @@ def test_units_come_whole_together_and_in_pieces() -> None:
 
 @given(st.lists(st.binary(max_size=40), max_size=20), st.sampled_from([H264, H265]))
 def test_no_packet_raises(packets: list[bytes], codec: str) -> None:
-    wire = Depacketizer(codec)
+    wire, pictures = Depacketizer(codec), []
     for data in packets:
-        wire.feed(data)
-        wire.feed(b"\x90\xe0\0\1\0\0\0\1ssrc" + data)
-    wire.end()
+        pictures += wire.feed(data)
+        pictures += wire.feed(b"\x90\xe0\0\1\0\0\0\1ssrc" + data)
+    pictures += wire.end()
+    taken = sum(len(unit) for picture in pictures for unit in picture.units)
+    assert taken <= sum(12 + 2 * len(data) for data in packets), "nothing is made up"
 
 
 @pytest.mark.asyncio

@@ -214,7 +214,7 @@ async def test_a_core_that_restarts_in_the_middle_gets_the_picture_whole(monkeyp
 
 
 async def test_a_process_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.core.PROCESS_ABSENT_S", 0.2)
+    monkeypatch.setattr("edge_agent.own_faults.PROCESS_ABSENT_S", 0.2)
     async with site() as place, simulated.Camera(time.time_ns) as there:
         async with with_camera(place, there).running() as house:
             await house.until(lambda: "cameras" in house.alarms(Kind.LINK), "nobody is there")

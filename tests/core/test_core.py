@@ -301,7 +301,7 @@ async def test_a_dead_slave_is_told_and_costs_the_others_nothing() -> None:
 
 
 async def test_an_uplink_that_never_comes_is_a_link_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core_module, "PROCESS_ABSENT_S", 0.2)
+    monkeypatch.setattr("edge_agent.own_faults.PROCESS_ABSENT_S", 0.2)
     monkeypatch.setattr(core_module, "HOUSEKEEPING_S", 0.05)
     async with site() as place, place.with_uplink().running() as house:
         await house.until(lambda: "uplink" in house.alarms(Kind.LINK), "the absence is told")
@@ -474,7 +474,7 @@ async def test_a_chip_that_goes_away_is_one_fault_and_the_buzzer_sounds_once_it_
             await house.until(lambda: "board" in house.alarms(Kind.FAULT), "it is a fault")
             house.gpio.break_down(None)
             await house.until(lambda: house.output(BUZZER), "it sounds")
-            await house.until(lambda: house.core.board_fault is None, "the fault is over")
+            await house.until(lambda: house.core.faults.board_fault is None, "the fault is over")
             await house.durable()
         told = of(await place.records(), kind="fault", point="board")
         assert [(event["active"], event["fields"]["reason"]) for event in told] == [
@@ -491,9 +491,9 @@ async def test_a_library_that_raises_what_it_likes_is_a_fault_of_the_board(monke
 
         monkeypatch.setattr(house.gpio, "_set", odd)
         house.core.take([fire("panel1/1-1", house.core)])
-        await house.until(lambda: house.core.board_fault is not None, "it is a fault")
-        assert house.core.board_fault is not None
-        assert house.core.board_fault.code == "io"
+        await house.until(lambda: house.core.faults.board_fault is not None, "it is a fault")
+        assert house.core.faults.board_fault is not None
+        assert house.core.faults.board_fault.code == "io"
         monkeypatch.undo()
         await house.until(lambda: house.output(BUZZER), "it sounds")
 
@@ -657,7 +657,7 @@ async def test_a_journal_that_stands_still_is_a_fault_and_does_not_starve_the_wa
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(core_module, "HOUSEKEEPING_S", 0.05)
-    monkeypatch.setattr(core_module, "JOURNAL_HUNG_S", 0.2)
+    monkeypatch.setattr("edge_agent.own_faults.JOURNAL_HUNG_S", 0.2)
     async with site() as place, place.running() as house:
         monkeypatch.setattr(house.core.journal, "progress", lambda: 7)
         await house.until(lambda: "journal/writer" in house.alarms(Kind.STORE), "it is a fault")

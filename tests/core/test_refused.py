@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.answers import refused
 from edge_agent.clock import SystemClock
 from edge_agent.config.load import load
 from edge_agent.core import Core
@@ -42,7 +43,7 @@ async def test_a_damaged_frame_is_counted_and_its_bytes_are_shown() -> None:
             damaged = bytes.fromhex("FFFFFF0A01016E0113000102051404 03120D36BE000000000000000001C8")
             await until(lambda: panel.heard)
             await panel.inject(damaged)
-            await until(core.refused)
+            await until(lambda: refused(core))
             shown = await asyncio.to_thread(
                 subprocess.run,
                 [sys.executable, "-m", "edge_agent", "--config", name, "status", "--refused", "--json"],

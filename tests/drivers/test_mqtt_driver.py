@@ -20,6 +20,7 @@ from drivers.mqtt_devices import MqttDevice
 from drivers.mqtt_driver import BrokerLink, MqttDriver
 from drivers.mqtt_profile import compile_profile
 from drivers.profile import load_profiles
+from edge_agent.answers import unlisted
 from edge_agent.config.model import Mqtt
 from edge_agent.config.model import MqttDevice as Configured
 from simulators.mqtt_devices import EspHome, Publisher, Tasmota, Zigbee2Mqtt
@@ -190,7 +191,7 @@ async def test_a_head_behind_the_broker_sounds_the_alarm_and_is_kept_and_known_a
         await asyncio.to_thread(bridge.report, "hall", smoke=True, tamper=True)
         await house.until(lambda: any(alarm.kind == "fire" for alarm in house.core.alarms.alarms()), "a fire")
         await asyncio.to_thread(bridge.report, "other", smoke=True)
-        await house.until(house.core.unlisted, "the stranger is listed")
+        await house.until(lambda: unlisted(house.core), "the stranger is listed")
         await house.until(lambda: len(house.core.alarms.alarms()) >= 3, "fire, tamper, unknown")
     async with site.running() as house:  # the retained message comes again
         await house.until(lambda: house.core._sources["mqtt1"]["up"], "the broker is there")

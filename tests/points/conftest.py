@@ -1,5 +1,5 @@
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -14,37 +14,18 @@ def instant(at_ns: int) -> Instant:
     return Instant("boot1", at_ns, 1_700_000_000_000_000_000 + at_ns, Clock.SYNCED)
 
 
-@pytest.fixture
-def new_event() -> Callable[..., Event]:
+def event_maker() -> Callable[..., Event]:
     ids = itertools.count(1)
 
-    def make(
-        kind: Kind,
-        point: str,
-        active: bool,
-        at_ns: int,
-        /,
-        *,
-        source: str = "",
-        name: str = "",
-        fields: Mapping[str, object] | None = None,
-        raw: bytes = b"",
-        grade: int = 0,
-    ) -> Event:
-        return Event(
-            id=f"e{next(ids)}",
-            kind=kind,
-            point=point,
-            active=active,
-            at=instant(at_ns),
-            source=source,
-            name=name,
-            fields=fields or {},
-            raw=raw,
-            grade=grade,
-        )
+    def make(kind: Kind, point: str, active: bool, at_ns: int, /, **more: Any) -> Event:
+        return Event(id=f"e{next(ids)}", kind=kind, point=point, active=active, at=instant(at_ns), **more)
 
     return make
+
+
+@pytest.fixture
+def new_event() -> Callable[..., Event]:
+    return event_maker()
 
 
 @pytest.fixture
@@ -58,9 +39,4 @@ def table(new_event: Callable[..., Event]) -> Callable[..., PointTable]:
 
 def make_table(specs: Sequence[PointSpec] = (), **more: Any) -> PointTable:
     """Without a fixture, for properties that need many."""
-    ids = itertools.count(1)
-
-    def new_event(kind: Kind, point: str, active: bool, at_ns: int, /, **more: Any) -> Event:
-        return Event(id=str(next(ids)), kind=kind, point=point, active=active, at=instant(at_ns), **more)
-
-    return PointTable(specs, new_event=new_event, instant=instant, **more)
+    return PointTable(specs, new_event=event_maker(), instant=instant, **more)
