@@ -23,7 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from simulators.modem_sockets import TALKS, Dial, Talk, dial_this_machine
+from simulators.modem_families import TALKS
+from simulators.modem_families.base import Dial, Talk, dial_this_machine
 from simulators.pty_port import PtyPort
 
 FAMILIES: Final = tuple(TALKS)

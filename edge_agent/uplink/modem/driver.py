@@ -26,8 +26,9 @@ from edge_agent.uplink.modem.ladder import Ladder
 from edge_agent.uplink.modem.network_time import utc_ns
 from edge_agent.uplink.modem.pin import PinMemory, read_pin
 from edge_agent.uplink.modem.port import Answer, AtPort, AtTimeout
-from edge_agent.uplink.modem.pump import Pace, Pump, pair
-from edge_agent.uplink.modem.sockets.base import Events, Sockets
+from edge_agent.uplink.modem.pump import Pace, pair
+from edge_agent.uplink.modem.pumps import MakePair, Pumps
+from edge_agent.uplink.modem.sockets.base import Events
 from edge_agent.uplink.path import is_metered
 
 log = logging.getLogger("edge.modem")
@@ -38,9 +39,7 @@ BLOCKED: Final = frozenset(
 SIM_ABSENT: Final = frozenset({"cme_10"})
 SIM_BUSY: Final = frozenset({"cme_14"})  # 20 s after a cold start it is usual
 OUR_CONTEXTS: Final = (None, 0, 1)  # None: a detach, which takes all of them
-MODEM_SOCKETS_MAX: Final = 16  # more than any family has
 OpenPort = Callable[..., SerialLink]
-MakePair = Callable[[str], tuple[socket.socket, socket.socket]]  # of edge_agent.uplink.modem.pump.pair
 SILENT_TIMES: Final = 3  # commands in a row without an answer: the modem is not there
 
 
@@ -94,19 +93,14 @@ class Modem:
         self.family: Family | None = FAMILIES.get(self.settings.family)
         baud = self.settings.baud or (self.family.baud if self.family is not None else 115200)
         self.serial = open_port(str(self.settings.port), baud=baud)
-        self._make_pair = make_pair
         self.port = AtPort(self.serial, on_urc=self._urc)
         self.port.answer_s = self.timing.command_s
         self.seen = _Seen()
         self.health = Health(link.id, hooks, ladder)
         self.counts: Counter[str] = Counter()
         self._pin = pin
-        self._sockets: Sockets | None = None
-        self._pumps: dict[int, Pump] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._opening = asyncio.Lock()
-        self._closed_early: dict[int, str] = {}  # sockets that were closed before their pump was there
         self._wake = asyncio.Event()
+        self._pumps = Pumps(link.id, self.counts, self.timing.pace, make_pair, wake=self._wake.set)
         self._loops = 0
         self._started = False
         self._silent = 0  # commands in a row without an answer
@@ -121,6 +115,16 @@ class Modem:
     async def udp(self, host: str, port: int) -> socket.socket:
         """Datagrams to the centre through the modem (SEQPACKET: one send, one datagram). Raise LinkError."""
         return await self._open("udp", host, port)
+
+    async def _open(self, kind: str, host: str, port: int) -> socket.socket:
+        if not self.health.up or self._pumps.sockets is None:
+            raise LinkError(self.health.reason)
+        try:
+            return await self._pumps.open(self._pumps.sockets, kind, host, port)
+        except LinkError as fault:
+            if fault.reason == "modem_sockets_leaked":
+                self.health.note("modem_sockets_leaked")
+            raise
 
     def echo_ok(self) -> None:
         """The centre answered over this path."""
@@ -167,9 +171,7 @@ class Modem:
                 tasks.create_task(self.serial.run(), name=f"{self.id}-port")
                 tasks.create_task(self._work(), name=f"{self.id}-work")
         finally:
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._pumps.end()
         raise AssertionError("unreachable")
 
     # -- work ----------------------------------------------------------------------------------------------------
@@ -232,9 +234,9 @@ class Modem:
             if not answer.ok:
                 self.counts["set_up_refused"] += 1
                 log.info("modem=%s refused %s code=%s", self.id, command, answer.code)
-        self._drop_sockets("modem_restarted")
-        self._sockets = self.family.sockets(self.port, Events(self._data, self._closed, self._lost))
-        await self._sockets.close_all()
+        self._pumps.drop("modem_restarted")
+        self._pumps.sockets = self.family.sockets(self.port, Events(self._pumps.data, self._pumps.closed, self._lost))
+        await self._pumps.sockets.close_all()
         self._started = True
         self._silent = 0
         self.health.clear("modem_no_answer", "modem_no_port")
@@ -331,12 +333,12 @@ class Modem:
         return True
 
     async def _bearer(self) -> bool:
-        assert self._sockets is not None
-        address = await self._sockets.address()
+        assert self._pumps.sockets is not None
+        address = await self._pumps.sockets.address()
         if address is None:
             self.health.down("modem_connecting")
-            await self._sockets.bearer_up(self.settings.apn)
-            address = await self._sockets.address()
+            await self._pumps.sockets.bearer_up(self.settings.apn)
+            address = await self._pumps.sockets.address()
         self.seen.address = address or ""
         if address is None:
             self.health.trouble("modem_no_address")
@@ -371,7 +373,7 @@ class Modem:
     # -- the ladder ----------------------------------------------------------------------------------------------
     async def _act(self, action: str) -> None:
         if action == "reopen":
-            self._drop_sockets("modem_echo_lost")
+            self._pumps.drop("modem_echo_lost")
         elif action == "power":
             await self._power_cycle()
         elif action == "host":
@@ -381,18 +383,18 @@ class Modem:
             await steps.get(action, self._step_retry)()
 
     async def _step_bearer(self) -> None:
-        self._drop_sockets("modem_pdp_lost")
-        if self._sockets is not None:
-            await self._sockets.bearer_down()
-            await self._sockets.bearer_up(self.settings.apn)
+        self._pumps.drop("modem_pdp_lost")
+        if self._pumps.sockets is not None:
+            await self._pumps.sockets.bearer_down()
+            await self._pumps.sockets.bearer_up(self.settings.apn)
 
     async def _step_radio(self) -> None:
-        self._drop_sockets("modem_pdp_lost")
+        self._pumps.drop("modem_pdp_lost")
         await self.port.ask("+CFUN=4", timeout_s=15)
         await self.port.ask("+CFUN=1", timeout_s=15)
 
     async def _step_restart(self) -> None:
-        self._drop_sockets("modem_restarted")
+        self._pumps.drop("modem_restarted")
         self._started = False
         command = self.family.restart if self.family is not None else "+CFUN=1,1"
         with contextlib.suppress(AtTimeout):  # some restart without a word
@@ -400,7 +402,7 @@ class Modem:
         await self._until_booted()
 
     async def _power_cycle(self) -> None:
-        self._drop_sockets("modem_power_cycled")
+        self._pumps.drop("modem_power_cycled")
         self._started = False
         self.health.down("modem_power_cycling")
         if await self.hooks.power():
@@ -418,67 +420,9 @@ class Modem:
             async with asyncio.timeout(self.timing.boot_s):
                 await self._wake.wait()
 
-    # -- sockets -------------------------------------------------------------------------------------------------
-    async def _open(self, kind: str, host: str, port: int) -> socket.socket:
-        if not self.health.up or self._sockets is None:
-            raise LinkError(self.health.reason)
-        async with self._opening:
-            sockets = self._sockets
-            self._closed_early.clear()
-            try:
-                number = await sockets.open(kind, host, port, set(self._pumps))
-            except (AtTimeout, LinkDown) as fault:
-                self.counts["open_failed"] += 1
-                self._wake.set()
-                raise LinkError("modem_no_answer", str(fault)) from fault
-            except LinkError as fault:
-                self.counts["open_failed"] += 1
-                if fault.reason == "modem_sockets_leaked":
-                    self.health.note("modem_sockets_leaked")
-                raise
-            theirs, ours = self._make_pair(kind)
-            pump = self._pumps[number] = Pump(
-                sockets, number, kind, ours=ours, counts=self.counts, pace=self.timing.pace
-            )
-            if (reason := self._closed_early.get(number)) is not None:
-                pump.gone(reason)
-            self.counts["opened"] += 1
-            task = asyncio.create_task(self._pump(pump), name=f"{self.id}-socket-{number}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return theirs
-
-    async def _pump(self, pump: Pump) -> None:
-        try:
-            await pump.run()
-        finally:
-            lost = pump.reason not in ("closed", "")
-            self.counts["closed_by_modem" if lost else "closed"] += 1
-            log.info("modem=%s socket=%d closed reason=%s", self.id, pump.number, pump.reason)
-            if pump.sockets is self._sockets:  # else the modem was restarted and has forgotten it
-                await pump.close()
-            if self._pumps.get(pump.number) is pump:
-                del self._pumps[pump.number]
-            if pump.reason == "modem_no_answer":
-                self._wake.set()
-
-    def _drop_sockets(self, reason: str) -> None:
-        for pump in list(self._pumps.values()):
-            pump.abort(reason)
-
-    def _data(self, number: int) -> None:
-        if (pump := self._pumps.get(number)) is not None:
-            pump.data_waits()
-
-    def _closed(self, number: int, reason: str) -> None:
-        if (pump := self._pumps.get(number)) is not None:
-            pump.gone(reason)
-        elif self._opening.locked() and number < MODEM_SOCKETS_MAX:  # a far end that hangs up at once
-            self._closed_early[number] = reason
-
     def _lost(self, reason: str) -> None:
         """The context is gone, and every socket with it."""
-        self._drop_sockets(reason)
+        self._pumps.drop(reason)
         self.health.trouble(reason)
         self._wake.set()
 
@@ -493,7 +437,7 @@ class Modem:
         if not up:
             self.port.closed()
             self._started = False
-            self._drop_sockets("modem_no_port")
+            self._pumps.drop("modem_no_port")
             self.health.down("modem_no_port")
         self._wake.set()
 
@@ -502,7 +446,7 @@ class Modem:
             self.counts["restarted_itself"] += 1
             self._started = False
             self.health.down("modem_restarted")
-            self._drop_sockets("modem_restarted")
+            self._pumps.drop("modem_restarted")
             self._wake.set()
         elif reading.command in ("boot", "ready"):
             self._wake.set()
@@ -511,8 +455,8 @@ class Modem:
                 reading.fields.get("link_lost") and reading.number("cid") in OUR_CONTEXTS
             ):  # the others are the network's (IMS)
                 self._lost("modem_pdp_lost")
-        elif self._sockets is not None:
-            self._sockets.urc(reading, payload)
+        elif self._pumps.sockets is not None:
+            self._pumps.sockets.urc(reading, payload)
 
     def _now_s(self) -> float:
         return asyncio.get_running_loop().time()
