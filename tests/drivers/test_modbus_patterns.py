@@ -293,6 +293,31 @@ def test_masterpact_a_trip_has_a_cause_until_the_breaker_is_closed_again() -> No
     assert (told["leakage_trip"], told["tripped"], told["leakage_ma"]) == ("invalid", True, "absent")
 
 
+@pytest.mark.parametrize("name", ["schneider-masterpact-mtz", "schneider-compact-nsx"])
+def test_a_bit_its_interface_does_not_vouch_for_is_no_state_of_the_breaker(name: str) -> None:
+    breaker = Unit(name)
+    breaker.put(3, a31999=0b101, a32000=0b100)  # 0x7CFF vouches for the bits of 0x7D00
+    told = values(breaker.round())
+    assert (told["closed"], told["tripped"]) == (False, True)
+    breaker.put(3, a31999=0b001)
+    told = values(breaker.round())
+    assert (told["closed"], told["tripped"]) == (False, "invalid")
+
+
+def test_mtz_tells_what_it_tripped_by_out_of_two_registers() -> None:
+    breaker = Unit("schneider-masterpact-mtz")
+    breaker.put(3, a31999=7, a32000=4)
+    found: list[str] = []
+    for address in (0x7E73, 0x7E74):
+        for bit in range(16):
+            breaker.put(3, a32371=0, a32372=0)
+            breaker.words[3, address] = 1 << bit
+            told = values(breaker.round())
+            found += [name for name in told if name.endswith("_trip") and told[name]]
+    assert len(found) == len(set(found)) == 15
+    assert found[3:5] == ["ground_fault_trip", "leakage_trip"] and found[-1] == "overvoltage_trip"
+
+
 def test_lx47le_what_it_tripped_by_last_is_no_trip_while_it_is_closed() -> None:
     breaker = Unit("lingxun-lx47le")
     trips = {

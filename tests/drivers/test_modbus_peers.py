@@ -163,6 +163,25 @@ METERS: list[tuple[str, dict[int, int], dict[int, int], dict[str, object]]] = [
         {"closed": True, "tripped": False, "current_c_a": 405, "leakage_ma": 64},
     ),
     (
+        "schneider-masterpact-mtz",
+        {
+            **{0x7CFF: 7, 0x7D00: 4, 0x7E73: 1 << 3, 0x7E74: 0},
+            **floats(0x7D1B, 412.5, 398.0, 405.25),
+            **floats(0x7D3D, 229.5, 230.25, float("nan")),
+        },
+        {},
+        {
+            **{"closed": False, "tripped": True, "ground_fault_trip": True, "leakage_trip": False},
+            **{"current_c_a": 405.25, "voltage_b_v": 230.25, "voltage_c_v": "absent"},
+        },
+    ),
+    (
+        "schneider-compact-nsx",
+        {**{0x7CFF: 7, 0x7D00: 1}, **floats(0x7D1B, 41.5, 39.0, 40.25), **{0x3E7: 398, 0x3E8: 401, 0x3E9: 0x8000}},
+        {},
+        {"closed": True, "tripped": False, "current_a_a": 41.5, "voltage_ab_v": 398, "voltage_ca_v": "absent"},
+    ),
+    (
         "lingxun-lx47le",
         {},
         {**dict.fromkeys(range(24), 0), 0: 0x0F0F, 4: 499, 7: 96, 8: 231, 23: 3},
