@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.drain import centre_process, uplink
+from benchmarks.drain import alarm_waits, centre_process, uplink
 from buffer.records import Priority
 from drivers.codecs.gb26875 import Command, Frame, device_address
 from edge_agent.config.model import Config, Uplink
@@ -55,30 +55,12 @@ def _listens(port: int) -> bool:
 async def alarms(config: Config, live: str, backlog: int, count: int) -> dict[str, object]:
     """Fresh alarms one at a time while the backlog drains to the live centre."""
     fill_journal(config.gateway.data_dir, Priority.STATUS, (event_body(n) for n in range(1, backlog + 1)))
-    waits_ms: list[float] = []
     async with uplink(config) as process:
         destination = next(d for d in process.destinations if d.id == live)
         while destination.counters["confirmed"] < 50:
             await asyncio.sleep(0.002)
-        for n in range(1, count + 1):
-            if destination.outbox.pending(Priority.STATUS) == 0:
-                break
-            before_s = time.perf_counter()
-            process._on_record("live", Priority.ALARM, n, body(n))
-            while destination.outbox.alarm_pending:
-                await asyncio.sleep(0.0005)
-            waits_ms.append((time.perf_counter() - before_s) * 1000)
-            await asyncio.sleep(0.02)
-        left = destination.outbox.pending(Priority.STATUS)
-    waits_ms.sort()
-    return {
-        "backlog": backlog,
-        "left_at_the_end": left,
-        "alarms": len(waits_ms),
-        "p50_ms": round(waits_ms[len(waits_ms) // 2], 1),
-        "p99_ms": round(waits_ms[min(len(waits_ms) - 1, int(len(waits_ms) * 0.99))], 1),
-        "max_ms": round(waits_ms[-1], 1),
-    }
+        found = await alarm_waits(process, destination, (body(n) for n in range(1, count + 1)))
+    return {"backlog": backlog, **found}
 
 
 async def floor(port: int, count: int = 200) -> float:

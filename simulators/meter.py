@@ -131,16 +131,6 @@ def quiet_meter(address: str, edition: int = 2007) -> Meter:
     return meter
 
 
-async def serve(meters: list[Meter], *, link: Path | None, baud: int | None) -> None:
-    """Answer until cancelled, telling on standard output where."""
-    line = MeterLine(meters, baud=baud, link=link)
-    print(line.plug(), flush=True)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        line.unplug()
-
-
 def main(argv: list[str] | None = None) -> int:
     """Command line; see the module."""
     parser = argparse.ArgumentParser(prog="python -m simulators.meter", description="simulated DL/T 645 meters")
@@ -155,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"--meter {given}: 12 digits, then :1997 for the old edition")
         meters.append(quiet_meter(address, int(edition or 2007)))
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(meters, link=args.link, baud=args.baud or None))
+        asyncio.run(MeterLine(meters, baud=args.baud or None, link=args.link).serve())
     return 0
 
 

@@ -262,12 +262,7 @@ async def serve(slaves: list[Slave], *, link: Path | None, baud: int | None, ech
         finally:
             await server.stop()
         return
-    line = SlaveLine(slaves, baud=baud, link=link, echo=echo)
-    print(line.plug(), flush=True)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        line.unplug()
+    await SlaveLine(slaves, baud=baud, link=link, echo=echo).serve()
 
 
 def main(argv: list[str] | None = None) -> int:

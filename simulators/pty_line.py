@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from simulators.pty_port import PtyPort
 
@@ -41,6 +41,15 @@ class PtyLine(ABC):
         for task in self._tasks:
             task.cancel()
         self._port.hang_up()
+
+    async def serve(self) -> NoReturn:
+        """Tell on standard output where it is, and be there until cancelled."""
+        print(self.plug(), flush=True)
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.unplug()
+        raise AssertionError("unreachable")
 
     def send(self, data: bytes) -> None:
         """Put bytes on the line at once: noise, another master, an answer nobody waits for any more."""

@@ -163,14 +163,12 @@ async def test_a_port_nobody_reads_takes_a_bounded_number_of_bytes(pty: Pty) -> 
     link.close()
 
 
-@pytest.mark.asyncio
-async def test_a_busy_port_is_refused_and_its_holder_named(pty: Pty) -> None:
+async def refused_while_held(pty: Pty, hold: str) -> tuple[int, LinkDown]:
+    """A process that does `hold` to the port: its number, and what we are told of the port meanwhile."""
+    code = f"import fcntl,os,sys; {hold}; print(1,flush=True); sys.stdin.read()"
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import fcntl,os,sys; f=os.open(sys.argv[1],os.O_RDWR|os.O_NOCTTY); "
-         "fcntl.flock(f,fcntl.LOCK_EX); print(1,flush=True); sys.stdin.read()", str(pty.link)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-c", code, str(pty.link)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert holder.stdout is not None
     try:
         await asyncio.to_thread(holder.stdout.readline)
@@ -178,8 +176,15 @@ async def test_a_busy_port_is_refused_and_its_holder_named(pty: Pty) -> None:
             await SerialLink(str(pty.link)).open()
     finally:
         holder.communicate()
-    assert down.value.reason == "no_port"
-    assert f"process {holder.pid}" in down.value.detail
+    return holder.pid, down.value
+
+
+@pytest.mark.asyncio
+async def test_a_busy_port_is_refused_and_its_holder_named(pty: Pty) -> None:
+    locks = "f=os.open(sys.argv[1],os.O_RDWR|os.O_NOCTTY); fcntl.flock(f,fcntl.LOCK_EX)"
+    pid, down = await refused_while_held(pty, locks)
+    assert down.reason == "no_port"
+    assert f"process {pid}" in down.detail
     link = SerialLink(str(pty.link))
     await link.open()  # free again
     link.close()
@@ -187,20 +192,8 @@ async def test_a_busy_port_is_refused_and_its_holder_named(pty: Pty) -> None:
 
 @pytest.mark.asyncio
 async def test_a_port_that_is_a_terminal_is_refused(pty: Pty) -> None:
-    login = subprocess.Popen(
-        [sys.executable, "-c", "import os,sys; os.setsid(); f=os.open(sys.argv[1],os.O_RDWR); "
-         "print(1,flush=True); sys.stdin.read()", str(pty.link)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert login.stdout is not None
-    try:
-        await asyncio.to_thread(login.stdout.readline)
-        with pytest.raises(LinkDown) as down:
-            await SerialLink(str(pty.link)).open()
-    finally:
-        login.communicate()
-    assert f"terminal of process {login.pid}" in down.value.detail
+    pid, down = await refused_while_held(pty, "os.setsid(); f=os.open(sys.argv[1],os.O_RDWR)")
+    assert f"terminal of process {pid}" in down.detail
 
 
 @pytest.mark.asyncio

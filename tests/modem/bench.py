@@ -104,13 +104,20 @@ async def bench(
         )
         modem = Modem(link, hooks=hooks, ladder=ladder or quick_ladder(), pin=PinMemory(tmp_path / "pin"), timing=FAST)
         made.append(Bench(modem, sim, reports, times_ns))
-        running = asyncio.create_task(modem.run())
-        try:
+        async with kept_running(modem):
             yield made[0]
-            if running.done():
-                running.result()
-        finally:
-            await end(running)
+
+
+@contextlib.asynccontextmanager
+async def kept_running(modem: Any) -> AsyncIterator[None]:
+    """Its worker, until the end of the block; what it died of is raised there."""
+    running = asyncio.create_task(modem.run())
+    try:
+        yield
+        if running.done():
+            running.result()
+    finally:
+        await end(running)
 
 
 @contextlib.asynccontextmanager

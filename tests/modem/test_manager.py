@@ -15,13 +15,12 @@ from jeepney.io.asyncio import DBusRouter, open_dbus_connection
 
 from edge_agent.config.model import Link
 from edge_agent.config.model import Modem as Settings
-from edge_agent.tasks import end
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.bus import NAME, ROOT, Bus
 from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.manager import ManagedModem, Pace, find, network_utc_ns
 from edge_agent.uplink.modem.pin import PinMemory
-from tests.modem.bench import echo_back, quick_ladder, receive, tcp_server, trying
+from tests.modem.bench import echo_back, kept_running, quick_ladder, receive, tcp_server, trying
 from tests.modem.fake_manager import FakeManager, Refusal, fake_manager, private_bus
 from tests.waiting import until
 
@@ -64,13 +63,8 @@ async def bench(address: str, directory: Path, **settings: Any) -> AsyncIterator
         link, hooks=hooks, ladder=quick_ladder(), pin=PinMemory(directory / "pin"), bus=address, pace=FAST
     )
     made.append(Bench(modem))
-    running = asyncio.create_task(modem.run())
-    try:
+    async with kept_running(modem):
         yield made[0]
-        if running.done():
-            running.result()
-    finally:
-        await end(running)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import Any
 from edge_agent.config.model import Link
 from edge_agent.uplink.path import RoutedPath
 from tests.sim.loop import ProcessLoop, World
+from tests.sim.sockets import Wire
 
 CONNECT_S = 10.0
 RESEND_S = (1.0, 8.0)  # TCP's, at first and at most
@@ -133,7 +134,7 @@ def pair(loop: ProcessLoop, kind: str) -> tuple[SimSocket, SimSocket]:
     return one, other
 
 
-class SockTransport(asyncio.Transport):
+class SockTransport(Wire):
     """A protocol over a SimSocket."""
 
     def __init__(self, sock: SimSocket, protocol: asyncio.Protocol) -> None:
@@ -180,18 +181,6 @@ class SockTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self._lost
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
 
 
 class Wan:

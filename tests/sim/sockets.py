@@ -17,7 +17,23 @@ class _Socket:
         return struct.pack("3i", 1, os.getuid(), os.getgid())
 
 
-class Pipe(asyncio.Transport):
+class Wire(asyncio.Transport):
+    """A transport that never holds anything back: what is written is on its way."""
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+class Pipe(Wire):
     """One end. `peer` is the other."""
 
     def __init__(self, loop: ProcessLoop, protocol: Any) -> None:
@@ -52,18 +68,6 @@ class Pipe(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.closed
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        pass
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
 
 
 class _Server(asyncio.AbstractServer):
