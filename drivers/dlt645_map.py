@@ -11,7 +11,17 @@ from typing import Final
 
 from drivers.codecs.dlt645_items import NotBcd, bcd
 from drivers.messages import LIMIT_KEYS, Observation, PointFault, PointSpec, Reading
-from drivers.modbus_tables import ProfileFault, integer, known, number, table_of, tables_of
+from drivers.modbus_tables import (
+    ProfileFault,
+    framing_of,
+    integer,
+    known,
+    name_of,
+    number,
+    scale_of,
+    table_of,
+    tables_of,
+)
 from drivers.profile import Profile, ProfileError, ProfileFinding
 from drivers.profile_examples import bytes_of, check_examples, compiled, differing, not_readable, raised
 
@@ -162,17 +172,15 @@ def compile_profile(data: Mapping[str, object], *, name: str = "") -> MeterProfi
         raise ProfileFault("duplicate_value", "value")
     asked = tuple(Question(di, ms / 1000, sizes[at]) for (di, ms), at in questions.items())
     by_question = tuple(tuple(v for v in values if v.question == at) for at in range(len(asked)))
-    framing = str(link.get("framing", "8E1"))
+    framing = framing_of(link, "8E1")
     baud = integer(link, "baud", "link", 2400 if edition == 2007 else 1200, 50, 115_200)
     return MeterProfile(name, int(str(edition)), baud, framing, asked, tuple(values), by_question)
 
 
 def _value(table: Mapping[str, object], where: str, question: int) -> Value:
     known(table, _KEYS["value"], where)
-    name = table.get("name")
-    if not isinstance(name, str) or not name.isascii() or not name:
-        raise ProfileFault("bad_name", where, name)
-    scale = number(table.get("scale", 1.0), f"{where}.scale")
+    name = name_of(table, where)
+    scale = scale_of(table, where)
     limits = table_of(table, "limits")
     if unknown := set(limits) - LIMIT_KEYS:
         raise ProfileFault("unknown_limit", where, min(unknown))
@@ -195,7 +203,7 @@ def _value(table: Mapping[str, object], where: str, question: int) -> Value:
         bool(table.get("signed", False)),
         bit,
         bool(table.get("binary", False)),
-        float(scale),
+        scale,
         spec,
     )
 

@@ -12,7 +12,19 @@ from typing import Final
 from drivers.codecs import ks_breaker
 from drivers.codecs.ks_breaker import Frame
 from drivers.messages import LIMIT_KEYS, Observation, PanelEvent, PointFault, PointSpec, Reading
-from drivers.modbus_tables import ProfileFault, combinations, filled, integer, known, number, table_of, tables_of
+from drivers.modbus_tables import (
+    ProfileFault,
+    combinations,
+    filled,
+    framing_of,
+    integer,
+    known,
+    name_of,
+    number,
+    scale_of,
+    table_of,
+    tables_of,
+)
 from drivers.profile import Profile, ProfileError, ProfileFinding
 from drivers.profile_examples import bytes_of, check_examples, compiled, differing, not_readable, raised
 
@@ -121,7 +133,7 @@ def compile_profile(data: Mapping[str, object], *, name: str = "") -> BreakerPro
     return BreakerProfile(
         name=name,
         baud=integer(link, "baud", "link", 9600, 50, 4_000_000),
-        framing=str(link.get("framing", "8N1")),
+        framing=framing_of(link, "8N1"),
         period_s=(
             integer(link, "state_ms", "link", 2_000, 200, 86_400_000) / 1000,
             integer(link, "measure_ms", "link", 5_000, 200, 86_400_000) / 1000,
@@ -137,14 +149,12 @@ def _value(table: Mapping[str, object], where: str) -> Value:
     limits = {key: float(number(value, f"{where}.limits.{key}")) for key, value in table_of(table, "limits").items()}
     if unknown := set(limits) - LIMIT_KEYS:
         raise ProfileFault("unknown_limit", where, min(unknown))
-    name = str(table.get("name", ""))
-    if not name.isascii() or not name:
-        raise ProfileFault("bad_name", where, name)
+    name = name_of(table, where)
     key = "point" if "point" in table else "measure"
     return Value(
         question=STATE if key == "point" else MEASURE,
         number=integer(table, key, where, 0, 1, 120),
-        scale=number(table.get("scale", 1.0), f"{where}.scale"),
+        scale=scale_of(table, where),
         spec=PointSpec(
             id=filled(name, {}, where),
             name_zh=filled(table.get("zh", name), {}, where),

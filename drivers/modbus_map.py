@@ -13,7 +13,17 @@ from drivers.codecs.modbus import BITS_MAX, REGISTERS_MAX
 from drivers.messages import Observation, PanelEvent, PointFault, PointSpec, Reading
 from drivers.modbus_log import Entry, EventLog, LogMemory, compile_log
 from drivers.modbus_panel import PanelMemory, PanelPoint, Rule, Spoken, ends_of
-from drivers.modbus_tables import ProfileFault, combinations, evaluated, filled, integer, known, table_of, tables_of
+from drivers.modbus_tables import (
+    ProfileFault,
+    combinations,
+    evaluated,
+    filled,
+    framing_of,
+    integer,
+    known,
+    table_of,
+    tables_of,
+)
 from drivers.modbus_value import Place, Value, compile_values
 from drivers.schedule import Rank
 
@@ -192,6 +202,8 @@ def compile_profile(data: Mapping[str, object], *, name: str = "") -> ModbusProf
     link = table_of(data, "link")
     known(link, _KEYS["link"], "link")
     known(table_of(data, "meaning"), _KEYS["meaning"], "meaning")
+    if link.get("transport", "rtu") not in ("rtu", "tcp"):
+        raise ProfileFault("unknown_transport", "link.transport", link["transport"])
     max_regs = integer(link, "max_regs", "link", 100, 1, REGISTERS_MAX)
     merge_gap = integer(link, "merge_gap", "link", 0, 0, REGISTERS_MAX)
     rank = {"fire": Rank.FIRE, "meter": Rank.METER}.get(str(link.get("priority", "meter")))
@@ -226,7 +238,7 @@ def compile_profile(data: Mapping[str, object], *, name: str = "") -> ModbusProf
         confirm=bool(table_of(data, "meaning").get("confirm", False)),
         step=step,
         baud=integer(link, "baud", "link", 9600, 50, 4_000_000),
-        framing=str(link.get("framing", "8N1")),
+        framing=framing_of(link, "8N1"),
     )
 
 

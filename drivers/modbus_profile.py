@@ -37,17 +37,11 @@ def check(profile: Profile) -> list[ProfileFinding]:
 
 
 def _check_words(profile: Profile, made: ModbusProfile) -> list[ProfileFinding]:
-    findings = [
-        ProfileFinding("missing_words", {"key": f"value {table.get('name')}.{lang}"}, "warning")
-        for table in profile.data.get("value", ())  # type: ignore[attr-defined]  # compile_profile saw that it is a list
-        for lang in ("zh", "en")
-        if not table.get(lang)
-    ]
     points = [point for of_question in made.points for point in of_question]
     words = {word for rule in {id(point.rule): point.rule for point in points}.values() for word in rule.words()}
     if points and not any(word in EVENTS and EVENTS[word].kind in ALARM_KINDS | {"unknown"} for word in words):
-        findings.append(ProfileFinding("no_fire", {}))
-    return findings
+        return [ProfileFinding("no_fire", {})]
+    return []
 
 
 def _check_example(profile: ModbusProfile, key: str, number: int, table: object) -> list[ProfileFinding]:

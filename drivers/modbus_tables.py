@@ -9,7 +9,10 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
+from drivers.profile import FRAMING
+
 POINTS_MAX: Final = 10_000
+_VALUE_NAME: Final = re.compile(r"[A-Za-z0-9_.{}:-]{1,64}")
 NAME_MAX: Final = 64
 # {n}, {loop:02d}: a width of two digits at most, so that no file can ask for a name of a gigabyte
 _HOLE: Final = re.compile(r"\{([a-z_]{1,16})(?::(0?[0-9]{1,2})d?)?\}")
@@ -46,8 +49,8 @@ def tables_of(data: Mapping[str, object], key: str) -> list[Mapping[str, object]
 
 
 def number(value: object, where: str) -> float:
-    """A number that is no truth value."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    """A number that is no truth value, and neither infinite nor none at all."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ProfileFault("bad_number", where, value)
     return value
 
@@ -58,8 +61,32 @@ def integer(  # noqa: PLR0917 - a table's key, its name for people, and three nu
     """A whole number from `low` to `high`."""
     value = table.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ProfileFault("bad_number", f"{where}.{key}", value)
+        raise ProfileFault("bad_number", f"{where}.{key}", f"{value}; {low}-{high}")
     return value
+
+
+def name_of(table: Mapping[str, object], where: str) -> str:
+    """What a value is called: a part of the point's id, so letters, digits, _ - . and the holes of ranges."""
+    name = table.get("name")
+    if not isinstance(name, str) or not _VALUE_NAME.fullmatch(name):
+        raise ProfileFault("bad_name", where, name)
+    return name
+
+
+def scale_of(table: Mapping[str, object], where: str) -> float:
+    """What a raw number is multiplied with: anything but 0."""
+    scale = number(table.get("scale", 1.0), f"{where}.scale")
+    if not scale:
+        raise ProfileFault("bad_number", f"{where}.scale", scale)
+    return float(scale)
+
+
+def framing_of(link: Mapping[str, object], default: str) -> str:
+    """[link] framing."""
+    framing = link.get("framing", default)
+    if not isinstance(framing, str) or not FRAMING.fullmatch(framing):
+        raise ProfileFault("bad_framing", "link.framing", framing)
+    return framing
 
 
 def codes_of(table: object, where: str) -> dict[int, str]:

@@ -15,7 +15,9 @@ from drivers.modbus_tables import (
     filled,
     integer,
     known,
+    name_of,
     number,
+    scale_of,
     table_of,
 )
 
@@ -111,20 +113,17 @@ def compile_values(tables: Sequence[Mapping[str, object]], starts: Mapping[str, 
 def _value(
     table: Mapping[str, object], numbers: Mapping[str, int], where: str, starts: Mapping[str, int], period_ms: int
 ) -> Value:
-    name = table.get("name")
-    if not isinstance(name, str) or not name.isascii() or not name:
-        raise ProfileFault("bad_name", where, name)
-    name = filled(name, numbers, where)
+    name = filled(name_of(table, where), numbers, where)
     kind = str(table.get("type", "u16"))
     if kind not in WIDTH:
-        raise ProfileFault("unknown_type", where, kind)
+        raise ProfileFault("unknown_type", where, f"{kind}; {', '.join(WIDTH)}")
     block = str(table.get("from", ""))
     if "from" in table and block not in starts:
         raise ProfileFault("unknown_block", where, block)
     names = {**numbers, "start": starts[block]} if block else numbers
     function = integer(table, "fc", where, 3, 1, 4)
     place = Place(function, _address(table, names, where, WIDTH[kind]), WIDTH[kind], block)
-    scale = number(table.get("scale", 1.0), f"{where}.scale")
+    scale = scale_of(table, where)
     missing = table.get("missing", [])
     if not isinstance(missing, list) or not all(isinstance(one, int | float) for one in missing):
         raise ProfileFault("bad_number", f"{where}.missing", missing)
@@ -137,7 +136,7 @@ def _value(
         period_s=integer(table, "period_ms", where, period_ms, 20, 86_400_000) / 1000,
         type=kind,
         decode=_decode(table, kind, numbers, where),
-        scale=float(scale),
+        scale=scale,
         offset=float(number(table.get("offset", 0.0), f"{where}.offset")),
         missing=frozenset(missing),
         faults=codes_of(table_of(table, "faults"), f"{where}.faults"),

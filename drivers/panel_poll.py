@@ -149,7 +149,7 @@ def make_poller(profile: "Profile", codec: Codec, link: SerialLink) -> Poller | 
         return PlainPoller(link, jbf_193k.POLL, settings.poll_s)
     if isinstance(codec, jbf_11s_old.Jbf11sOld):
         return PlainPoller(link, _jbf_poll(profile), settings.poll_s)
-    raise ProfileError("bad_link", profile=profile.name, key="link.poll_s", value=settings.poll_s, expected="nothing")
+    raise ProfileError("bad_link", profile=profile.name, key="link.poll_s", value=settings.poll_s, expected="-")
 
 
 def _jbf_poll(profile: "Profile") -> bytes:
@@ -162,6 +162,6 @@ def _jbf_poll(profile: "Profile") -> bytes:
     except ValueError:
         poll = b""
     if not _JBF_POLL.fullmatch(poll):
-        detail = f"meaning.poll is {stated!r}, only FF FF FF xx 00 00 01 6E 01 0A 00 83 may be sent"
-        raise ProfileError("bad_meaning", profile=profile.name, detail=detail)
+        told = {"where": "meaning.poll", "value": str(stated)[:60], "detail": "bad_poll"}
+        raise ProfileError("bad_meaning", profile=profile.name, **told)
     return poll

@@ -40,11 +40,14 @@ def check(profile: Profile) -> list[ProfileFinding]:
 def _check_speed(profile: Profile) -> list[ProfileFinding]:
     """Expressions that are slow on long runs of what they name, ended by what they do not expect."""
     meaning = profile.data.get("meaning")
-    patterns = meaning.get("pattern", []) if isinstance(meaning, dict) else []
+    tables = meaning if isinstance(meaning, dict) else {}
+    expressions = {f"meaning.pattern {n}": table["regex"] for n, table in enumerate(tables.get("pattern", ()), 1)}
+    if profile.data.get("codec") == "text-lines" and tables.get("start"):
+        expressions["meaning.start"] = tables["start"]
     return [
-        ProfileFinding("slow_regex", {"number": number, "took_ms": round(took_s * 1000)})
-        for number, table in enumerate(patterns, 1)
-        if (took_s := slowest_s(str(table["regex"]))) > SLOW_S
+        ProfileFinding("slow_regex", {"where": where, "took_ms": round(took_s * 1000)})
+        for where, expression in expressions.items()
+        if (took_s := slowest_s(str(expression))) > SLOW_S
     ]
 
 
@@ -97,6 +100,11 @@ def _check_examples(profile: Profile) -> list[ProfileFinding]:
         findings.append(ProfileFinding("no_example", {}))
     if not counters:
         findings.append(ProfileFinding("no_counter_example", {}))
+    findings += [
+        ProfileFinding("too_many_examples", {"key": key, "most": EXAMPLES_MAX})
+        for key, tables in (("example", examples), ("counter_example", counters))
+        if len(tables) > EXAMPLES_MAX
+    ]
     for number, table in enumerate(examples[:EXAMPLES_MAX], 1):
         findings += _check_example(profile, number, table)
     for number, table in enumerate(counters[:EXAMPLES_MAX], 1):

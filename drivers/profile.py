@@ -7,6 +7,7 @@ read. The tables a panel profile has are in docs/drivers/profiles.md; the Modbus
 
 import importlib
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ EVIDENCE: Final = ("captured", "document", "unproven", TEMPLATE)
 # What a [[caveat]] stands on; design: what this software makes of it, no fact of the device.
 CAVEAT_EVIDENCE: Final = ("captured", "document", "unproven", "design")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_FRAMING: Final = re.compile(r"[5-8][NEOMS][12]")
+FRAMING: Final = re.compile(r"[5-8][NEOMS][12]")
 FIRE_KINDS: Final = frozenset({"fire", "fire_manual"})
 ALARM_KINDS: Final = FIRE_KINDS | {"gas", "electrical"}
 
@@ -98,9 +99,8 @@ class Profile:
     def words(self, key: str, lang: str) -> str:
         """`brand` or `product` in zh or en, "" if it is not given: [brand] zh, brand_zh, or brand for both languages."""
         table = self.data.get(key)
-        if isinstance(table, dict):
-            return str(table.get(lang, ""))
-        return str(self.data.get(f"{key}_{lang}") or table or "")
+        words = table.get(lang) if isinstance(table, dict) else self.data.get(f"{key}_{lang}") or table
+        return words if isinstance(words, str) else ""
 
     @property
     def evidence(self) -> str:
@@ -120,10 +120,12 @@ class Profile:
             isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 3600
             for value in table.values()
         ):
-            raise ProfileError("bad_meaning", profile=self.name, detail="hold_s: seconds from 0 to 3600 for each event")
+            told = {"where": "hold_s", "value": f"{table}; 0-3600"[:200], "detail": "bad_number"}
+            raise ProfileError("bad_meaning", profile=self.name, **told)
         fires = sorted(event for event in table if EVENTS.get(event, Meaning("")).kind in FIRE_KINDS)
         if fires:
-            raise ProfileError("bad_meaning", profile=self.name, detail=f"hold_s: {fires[0]} must not be held back")
+            told = {"where": "hold_s", "value": fires[0], "detail": "fire_held_back"}
+            raise ProfileError("bad_meaning", profile=self.name, **told)
         return {event: float(value) for event, value in table.items()}
 
     @property
@@ -184,7 +186,7 @@ def load_profiles(dirs: Sequence[Path]) -> Profiles:
 
 def load_file(path: Path) -> Profile:
     """A profile from any file, as a site's own: for `profile check FILE`. Raises ProfileError: unreadable,
-    too_large, not_utf8, bad_toml, bad_schema, bad_kind.
+    not_a_file, too_large, not_utf8, bad_toml, bad_schema, bad_kind.
     """
     return _read(path.stem, path, site=True, overrides=path.stem in _index(SHIPPED_DIR))
 
@@ -228,6 +230,8 @@ def _index(directory: Path) -> dict[str, Path]:
 
 def _read(name: str, path: Path, *, site: bool, overrides: bool) -> Profile:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a FIFO is to wait for ever
+            raise ProfileError("not_a_file", profile=name, file=str(path))
         with path.open("rb") as file:
             raw = file.read(FILE_BYTES_MAX + 1)
     except OSError as fault:
@@ -239,40 +243,41 @@ def _read(name: str, path: Path, *, site: bool, overrides: bool) -> Profile:
     except UnicodeDecodeError as fault:
         line = raw.count(b"\n", 0, fault.start) + 1
         raise ProfileError("not_utf8", profile=name, file=str(path), line=line) from fault
-    except tomllib.TOMLDecodeError as fault:
+    except (tomllib.TOMLDecodeError, RecursionError) as fault:
         raise ProfileError("bad_toml", profile=name, file=str(path), detail=str(fault)) from fault
     schema = data.get("schema", SCHEMA)
     if schema != SCHEMA:
-        raise ProfileError("bad_schema", profile=name, found=str(schema), known=SCHEMA)
+        raise ProfileError("bad_schema", profile=name, found=repr(schema)[:40], known=SCHEMA)
     kind = data.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ProfileError("bad_kind", profile=name, found=str(kind), known=", ".join(KINDS))
+        raise ProfileError("bad_kind", profile=name, found=repr(kind)[:40] if kind else "-", known=", ".join(KINDS))
     return Profile(name, kind, data, path, site, overrides)
 
 
 def _panel_link(profile: Profile) -> PanelLink:
     table = profile.data.get("link")
     if not isinstance(table, dict):
-        raise ProfileError("bad_link", profile=profile.name, key="link", value="", expected="a table")
+        raise ProfileError("bad_link", profile=profile.name, key="link", value="", expected="baud, framing, silence_s")
     values: dict[str, object] = {}
     for key, value in table.items():
         if key in _LINK_NUMBERS:
             least, most = _LINK_NUMBERS[key]
             whole = key in ("baud", "address", "garbage_burst")
             number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-            good, expected = number and least <= value <= most, f"{least:g} to {most:g}"
+            good, expected = number and least <= value <= most, f"{least:.10g}-{most:.10g}"
         elif key == "framing":
-            good, expected = isinstance(value, str) and _FRAMING.fullmatch(value) is not None, "like 8N1"
+            good, expected = isinstance(value, str) and FRAMING.fullmatch(value) is not None, "8N1, 8E1, 7E1, ..."
         elif key in _LINK_FLAGS:
-            good, expected = isinstance(value, bool), "true or false"
+            good, expected = isinstance(value, bool), "true, false"
         else:
-            good, expected = False, "no such key; known: " + ", ".join([*_LINK_NUMBERS, "framing", *_LINK_FLAGS])
+            known = ", ".join([*_LINK_NUMBERS, "framing", *_LINK_FLAGS])
+            raise ProfileError("unknown_key", profile=profile.name, key=f"link.{key}", known=known)
         if not good:
             raise ProfileError("bad_link", profile=profile.name, key=f"link.{key}", value=value, expected=expected)
         values[key] = value
     for key in ("baud", "framing", "silence_s"):
         if key not in values:
-            raise ProfileError("bad_link", profile=profile.name, key=f"link.{key}", value="", expected="a value")
+            raise ProfileError("missing_link", profile=profile.name, key=f"link.{key}")
     return PanelLink(**values)  # type: ignore[arg-type]  # checked above, key by key
 
 
@@ -291,12 +296,12 @@ def _check_head(profile: Profile) -> list[ProfileFinding]:
         ]
     evidence = profile.data.get("evidence")
     if evidence not in EVIDENCE:
-        findings.append(ProfileFinding("bad_evidence", {"found": str(evidence), "known": ", ".join(EVIDENCE)}))
+        findings.append(ProfileFinding("bad_evidence", {"found": str(evidence)[:40], "known": ", ".join(EVIDENCE)}))
     elif evidence in ("unproven", TEMPLATE):
         findings.append(ProfileFinding(str(evidence), {"profile": profile.name}, "warning"))
     if profile.site and evidence != TEMPLATE:
         findings += _check_filled_in(profile)
-    if not profile.data.get("source"):
+    if not _is_words(profile.data.get("source")):
         findings.append(ProfileFinding("missing_source", {}, "warning"))
     return findings + _check_caveats(profile)
 

@@ -33,13 +33,15 @@ def compiled(profile: Profile, compile_profile: Compile[Compiled_co]) -> Compile
 
 
 def check_examples(data: Mapping[str, object], check_one: CheckOne) -> list[ProfileFinding]:
-    """What the examples and counter-examples of a profile show to be wrong; that there are none is a warning."""
+    """What the examples and counter-examples of a profile show to be wrong; there must be some of both."""
     findings: list[ProfileFinding] = []
     for key in ("example", "counter_example"):
         tables = data.get(key, [])
         if not isinstance(tables, list) or not tables:
-            findings.append(ProfileFinding(f"no_{key}", {}, "warning"))
+            findings.append(ProfileFinding(f"no_{key}", {}))
             continue
+        if len(tables) > EXAMPLES_MAX:
+            findings.append(ProfileFinding("too_many_examples", {"key": key, "most": EXAMPLES_MAX}))
         for number, table in enumerate(tables[:EXAMPLES_MAX], 1):
             findings += check_one(key, number, table)
     return findings

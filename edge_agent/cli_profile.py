@@ -31,6 +31,8 @@ def _profiles(obj: CliContext) -> "Profiles":
 def say(code: str, params: Mapping[str, object], lang: str) -> str:
     """A finding or error of a profile in words; its code and parameters where the catalogue has none."""
     shown = {key: printable(str(value)) for key, value in params.items()}
+    if "detail" in shown:  # a code where the drivers say what is wrong with a table
+        shown["detail"] = lookup(f"profile.fault_{shown['detail']}", lang) or shown["detail"]
     known = lookup(f"profile.{code}", lang, **shown)
     return known or f"{code}: " + ", ".join(f"{key}={value}" for key, value in shown.items())
 

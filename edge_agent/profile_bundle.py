@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.profile import Profile, check, try_capture
+from drivers.profile import Profile, try_capture
+from edge_agent.profile_files import findings_of
 
 _HANZI = re.compile(r"[\u3400-\u9fff]{2,}")
 _LONG_NUMBER = re.compile(r"(?<![0-9])[0-9]{7,}(?![0-9])")
@@ -96,7 +97,7 @@ def write_bundle(path: Path, profile: Profile, captures: Sequence[bytes], versio
         "profile_sha256": hashlib.sha256(text).hexdigest(),
         "evidence": profile.evidence,
         "agent": version,
-        "findings": [finding.code for finding in check(profile)],
+        "findings": [finding.code for finding in findings_of(profile)],
         "captures": [
             {
                 "file": f"capture-{number}.hex",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from drivers.profile import TEMPLATE, Profile, ProfileError, ProfileFinding, check
 from edge_agent.config.model import Config
+from edge_agent.profile_values import check_values
 
 _HEAD = re.compile(r'^(evidence|source)\s*=.*$(\n(?:"""|\'\'\').*?(?:"""|\'\'\')$)?', re.MULTILINE)
 
@@ -18,6 +19,8 @@ def findings_of(profile: Profile) -> list[ProfileFinding]:
     from edge_agent.uplink.gb26875.survey import rules_of
 
     found = check(profile)
+    if not any(finding.code in ("bad_table", "bad_meaning") for finding in found):
+        found += check_values(profile)
     return found + [
         ProfileFinding("bad_gb26875", {"index": rule.index, "key": rule.key, "value": rule.value})
         for rule in rules_of(profile)[1]

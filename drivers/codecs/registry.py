@@ -5,6 +5,7 @@ To add one: a panel protocol gets a line in `_BUILDERS` and a profile that names
 
 import functools
 import importlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -43,13 +44,26 @@ _OTHERS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+PATTERNS_MAX: Final = 50  # every line is held against all of them, and against every word
+WORDS_MAX: Final = 1000
+VALUE_SHOWN: Final = 200  # of what is wrong
+
+
+class BadMeaning(ValueError):
+    """`where` in a profile `value` means nothing; `code` says why (the text profile.fault_<code>)."""
+
+    def __init__(self, code: str, where: str, value: object = "") -> None:
+        super().__init__(f"{code}: {where}: {value}")
+        self.code, self.where, self.value = code, where, value
+
+
 class Tables:
-    """The tables of a profile as a codec's builder reads them. Raises ValueError naming the key that is wrong."""
+    """The tables of a profile as a codec's builder reads them. Raises BadMeaning naming the key that is wrong."""
 
     def __init__(self, data: Mapping[str, object]) -> None:
         meaning = data.get("meaning", {})
         if not isinstance(meaning, dict):
-            raise ValueError("meaning is no table")
+            raise BadMeaning("not_a_table", "meaning", meaning)
         self._meaning: dict[str, object] = meaning
         self._data = data
 
@@ -57,7 +71,7 @@ class Tables:
         """[meaning.<key>], empty if it is left out."""
         value = self._meaning.get(key, {})
         if not isinstance(value, dict):
-            raise ValueError(f"meaning.{key} is no table")
+            raise BadMeaning("not_a_table", f"meaning.{key}", value)
         return value
 
     def codes(self, key: str) -> dict[int, str]:
@@ -65,13 +79,13 @@ class Tables:
         found: dict[int, str] = {}
         for code, event in self.table(key).items():
             if not isinstance(event, str):
-                raise ValueError(f"meaning.{key}.{code} is no event name")
+                raise BadMeaning("not_an_event", f"meaning.{key}.{code}", event)
             try:
                 found[int(code, 16)] = event
             except ValueError:
-                raise ValueError(f"meaning.{key}.{code}: the key is not hexadecimal") from None
+                raise BadMeaning("not_hex_key", f"meaning.{key}", code) from None
         if not found:
-            raise ValueError(f"meaning.{key} is missing")
+            raise BadMeaning("missing", f"meaning.{key}")
         return found
 
     def events(self, key: str) -> dict[str, str]:
@@ -79,61 +93,61 @@ class Tables:
         found = self.table(key)
         for word, event in found.items():
             if not isinstance(event, str):
-                raise ValueError(f"meaning.{key}.{word} is no event name")
+                raise BadMeaning("not_an_event", f"meaning.{key}.{word}", event)
         if not found:
-            raise ValueError(f"meaning.{key} is missing")
+            raise BadMeaning("missing", f"meaning.{key}")
         return {word: str(event) for word, event in found.items()}
 
     def tables(self, key: str) -> list[dict[str, object]]:
         """[[meaning.<key>]]."""
         value = self._meaning.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            raise ValueError(f"meaning.{key} is no list of tables")
+            raise BadMeaning("not_tables", f"meaning.{key}", value)
         return value
 
     def hex_texts(self, key: str) -> dict[int, str]:
         """[<key>] at the top: hexadecimal byte -> the maker's word."""
         value = self._data.get(key, {})
         if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-            raise ValueError(f"{key} is no table of byte = text")
+            raise BadMeaning("not_hex_texts", key, value)
         try:
             return {int(code, 16): text for code, text in value.items()}
         except ValueError:
-            raise ValueError(f"{key} has a key that is no hexadecimal byte") from None
+            raise BadMeaning("not_hex_texts", key, value) from None
 
     def types(self, key: str) -> frozenset[int]:
         """meaning.<key>: a list of device type numbers."""
         value = self._meaning.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
-            raise ValueError(f"meaning.{key} is no list of numbers")
+            raise BadMeaning("not_numbers", f"meaning.{key}", value)
         return frozenset(value)
 
     def number(self, key: str, default: float) -> float:
         """meaning.<key>."""
         value = self._meaning.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e6:
-            raise ValueError(f"meaning.{key} is no number from 0 to 1000000")
+            raise BadMeaning("bad_number", f"meaning.{key}", f"{value}; 0-1000000")
         return value
 
     def text(self, key: str, default: str) -> str:
         """meaning.<key>."""
         value = self._meaning.get(key, default)
         if not isinstance(value, str):
-            raise ValueError(f"meaning.{key} is no text")
+            raise BadMeaning("not_a_text", f"meaning.{key}", value)
         return value
 
     def texts(self, key: str) -> list[str]:
         """meaning.<key>: a list of texts."""
         value = self._meaning.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-            raise ValueError(f"meaning.{key} is no list of texts")
+            raise BadMeaning("not_texts", f"meaning.{key}", value)
         return value
 
     def device_types(self) -> dict[int, str]:
         """[device_types]: decimal number -> the maker's word."""
         value = self._data.get("device_types", {})
         if not isinstance(value, dict) or not all(str(k).isdigit() and isinstance(v, str) for k, v in value.items()):
-            raise ValueError("device_types is no table of number = text")
+            raise BadMeaning("not_number_texts", "device_types", value)
         return {int(number): text for number, text in value.items()}
 
 
@@ -179,14 +193,14 @@ def _printer(tables: Tables) -> Codec:
         first = meaning.get("first_fire") if isinstance(meaning, dict) else None
         event = meaning.get("event") if isinstance(meaning, dict) else meaning
         if not isinstance(event, str) or not isinstance(first, bool | None):
-            raise ValueError(f'meaning.words."{text}" is neither an event name nor {{event, first_fire}}')
+            raise BadMeaning("not_an_event", f"meaning.words.{text}", meaning)
         words[text] = Word(event, first)
     if not words:
-        raise ValueError("meaning.words is missing")
+        raise BadMeaning("missing", "meaning.words")
     try:
         strip = [bytes.fromhex(sequence) for sequence in tables.texts("strip")]
     except ValueError:
-        raise ValueError("meaning.strip has something that is not hex") from None
+        raise BadMeaning("not_hex", "meaning.strip", tables.texts("strip")) from None
     return LinePrinter(
         words=words,
         address=tables.text("address", "loop-point"),
@@ -236,51 +250,57 @@ def _aorina(tables: Tables) -> Codec:
 
 def _text_lines(tables: Tables) -> Codec:
     from drivers.codecs.text_lines import Layout, TextLines
-    from drivers.regex_guard import UnsafeRegex, compile_safely
 
-    start = tables.text("start", "")
+    start, encoding = tables.text("start", ""), tables.text("encoding", "gb18030")
     terminator = tables.text("terminator", "")
     if len(terminator) > 8 or not terminator.isascii():
-        raise ValueError("meaning.terminator is longer than 8 characters or not ASCII")
+        raise BadMeaning("bad_terminator", "meaning.terminator", terminator)
     try:
         strip = tuple(bytes.fromhex(sequence) for sequence in tables.texts("strip"))
     except ValueError:
-        raise ValueError("meaning.strip has something that is not hex") from None
+        raise BadMeaning("not_hex", "meaning.strip", tables.texts("strip")) from None
     try:
-        layout = Layout(
-            encoding=tables.text("encoding", "gb18030"),
+        bytes(range(256)).decode(encoding, "replace")  # whatever a port says
+    except (LookupError, ValueError):
+        raise BadMeaning("unknown_encoding", "meaning.encoding", encoding) from None
+    patterns = tables.tables("pattern")
+    if len(patterns) > PATTERNS_MAX or len(tables.table("words")) > WORDS_MAX:
+        raise BadMeaning("too_many", "meaning", f"pattern {PATTERNS_MAX}, words {WORDS_MAX}")
+    return TextLines(
+        words=tables.events("words"),
+        patterns=[_pattern(table, f"meaning.pattern {number}") for number, table in enumerate(patterns, 1)],
+        layout=Layout(
+            encoding=encoding,
             terminator=terminator,
-            start=compile_safely(start) if start else None,
+            start=_expression(start, "meaning.start") if start else None,
             lines=int(tables.number("lines", 1)),
             idle_s=tables.number("idle_s", 1.0),
             strip=strip,
-        )
-        "".encode(layout.encoding)
-        patterns = [_pattern(table) for table in tables.tables("pattern")]
-    except UnsafeRegex as fault:
-        raise ValueError(f"meaning: a regular expression is not safe, {fault}") from None
-    except LookupError:
-        raise ValueError("meaning.encoding is no encoding") from None
-    return TextLines(
-        words=tables.events("words"),
-        patterns=patterns,
-        layout=layout,
+        ),
         point_id=tables.text("point_id", ""),
         fire_words=tables.texts("fire_words"),
         manual_texts=tables.texts("manual_texts"),
     )
 
 
-def _pattern(table: Mapping[str, object]) -> "Pattern":
+def _expression(regex: str, where: str) -> re.Pattern[str]:
+    from drivers.regex_guard import UnsafeRegex, compile_safely
+
+    try:
+        return compile_safely(regex)
+    except UnsafeRegex as fault:
+        raise BadMeaning(f"regex_{fault.code}", where, fault.detail or regex) from None
+
+
+def _pattern(table: Mapping[str, object], where: str) -> "Pattern":
     from drivers.codecs.text_lines import Pattern
-    from drivers.regex_guard import compile_safely
 
     regex, fixed, whole = table.get("regex"), table.get("fixed", {}), table.get("whole", [])
     if not isinstance(regex, str) or not isinstance(fixed, dict) or not isinstance(whole, list):
-        raise ValueError("meaning.pattern wants regex, and may have fixed (a table) and whole (a list of names)")
-    compiled = compile_safely(regex)
+        raise BadMeaning("bad_pattern", where, regex)
+    compiled = _expression(regex, where)
     if "event" not in compiled.groupindex:
-        raise ValueError("meaning.pattern.regex has no group named event")
+        raise BadMeaning("no_event_group", where, regex)
     return Pattern(compiled, fixed, frozenset(str(name) for name in whole))
 
 
@@ -308,22 +328,22 @@ def _frame_fields(tables: Tables) -> Codec:
     frame = tables.table("frame")
     known = {"start", "end", "length", "length_at", "length_plus", "length_max", "check", "check_from"}
     if unknown := set(frame) - known:
-        raise ValueError(f"meaning.frame has an unknown key {min(unknown)}; known: {', '.join(sorted(known))}")
+        raise BadMeaning("unknown_key", f"meaning.frame.{min(unknown)}", f"known: {', '.join(sorted(known))}")
     numbers = {key: _whole(frame, key, default, FRAME_BYTES_MAX) for key, default in _FRAME_NUMBERS.items()}
     check = str(frame.get("check", "none"))
     if check not in CHECKS:
-        raise ValueError(f"meaning.frame.check is one of {', '.join(CHECKS)}")
+        raise BadMeaning("unknown_check", "meaning.frame.check", f"{check}; {', '.join(CHECKS)}")
     try:
         start, end = bytes.fromhex(str(frame.get("start", ""))), bytes.fromhex(str(frame.get("end", "")))
     except ValueError:
-        raise ValueError("meaning.frame.start and end are hex") from None
+        raise BadMeaning("not_hex", "meaning.frame.start, end") from None
     if not start or not (end or numbers["length"] or numbers["length_at"] >= 0):
-        raise ValueError("meaning.frame wants a start, and an end, a length or length_at")
+        raise BadMeaning("frame_without_end", "meaning.frame")
     shape = Shape(start=start, end=end, check=check, **numbers)
     ignored = tables.texts("ignored")
     named = tables.events("bits") if tables.table("bits") else {}
     if not all(bit.isdecimal() and int(bit) < 64 for bit in named):
-        raise ValueError("meaning.bits has a key that is no bit from 0 to 63")
+        raise BadMeaning("bad_bit", "meaning.bits", min(named))
     bits = {int(bit): event for bit, event in named.items()}
     return FrameFields(
         shape,
@@ -339,7 +359,7 @@ def _frame_fields(tables: Tables) -> Codec:
 def _whole(table: Mapping[str, object], key: str, default: int, most: int) -> int:
     value = table.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value <= most:
-        raise ValueError(f"meaning.frame.{key} is no number from 0 to {most}")
+        raise BadMeaning("bad_number", f"meaning.frame.{key}", f"{value}; 0-{most}")
     return value
 
 
@@ -352,9 +372,9 @@ def _frame_field(table: Mapping[str, object]) -> "Field":
     name, at, size, scale = table.get("name"), table.get("at"), table.get("size", 1), table.get("scale", 1)
     shape = str(table.get("as", "byte"))
     if not isinstance(name, str) or not name.isidentifier() or not isinstance(at, int) or not isinstance(size, int):
-        raise ValueError(f"meaning.field {name}: wants name, at, and perhaps size, as, scale")
+        raise BadMeaning("bad_field_place", f"meaning.field {name}", table)
     if shape not in SHAPES or not 1 <= size <= 64 or isinstance(scale, bool) or not isinstance(scale, int | float):
-        raise ValueError(f"meaning.field {name}: as is one of {', '.join(SHAPES)}, size 1 to 64, scale a number")
+        raise BadMeaning("bad_field_shape", f"meaning.field {name}", f"{shape}, {size}, {scale}; {', '.join(SHAPES)}")
     return Field(name, at, size, shape, scale)
 
 
@@ -389,8 +409,9 @@ def build_codec(profile: "Profile") -> Codec:
         raise ProfileError("unknown_codec", profile=profile.name, codec=name, known=", ".join(CODECS))
     try:
         return builder(Tables(profile.data))
-    except ValueError as fault:
-        raise ProfileError("bad_meaning", profile=profile.name, detail=str(fault)) from fault
+    except BadMeaning as fault:
+        told = {"where": fault.where, "value": str(fault.value)[:VALUE_SHOWN], "detail": fault.code}
+        raise ProfileError("bad_meaning", profile=profile.name, **told) from fault
 
 
 def decode_with(profile: "Profile", data: bytes) -> list[dict[str, object]]:

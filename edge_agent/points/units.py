@@ -26,6 +26,31 @@ _UNITS: Final[Mapping[str, tuple[str, float]]] = {
     "V": ("voltage", 1.0),
     "%LEL": ("gas", 1.0),
 }
+KNOWN_UNITS: Final = frozenset(_UNITS) | frozenset(
+    (
+        *(
+            "%",
+            "ppm",
+            "mg/m3",
+            "mV",
+            "kV",
+            "kA",
+            "W",
+            "kW",
+            "MW",
+            "VA",
+            "kVA",
+            "var",
+            "kvar",
+            "Wh",
+            "kWh",
+            "MWh",
+            "varh",
+            "kvarh",
+        ),
+        *("Hz", "s", "ms", "min", "h", "r/min", "dB", "dBm", "lqi", "Ohm", "kOhm", "MOhm", "L", "m3", "%RH", "lx"),
+    )
+)
 # limits that are values of the point; the others are seconds and counts
 VALUE_LIMITS: Final = frozenset(
     (

@@ -70,8 +70,7 @@ def test_examples_and_counter_examples_are_run(example: str, found: list[str]) -
     assert codes(example) == found
 
 
-def test_a_panel_of_which_nothing_can_mean_fire_is_refused_and_a_value_without_words_is_remarked() -> None:
+def test_a_panel_of_which_nothing_can_mean_fire_is_refused() -> None:
     panel = '[[block]]\nname = "b"\ncount = 5\n[[point]]\nfrom = "b"\nn = [1, 5]\nenum = {0 = "none", 1 = "fault"}\n'
     found = [finding.code for finding in check(profile(panel))]
     assert found[0] == "no_fire"
-    assert "missing_words" in [finding.code for finding in check(profile('[[value]]\nname = "v"\naddress = 1\n'))]

@@ -1,5 +1,6 @@
 """Profiles: the shipped ones are sound, a site's own take their place, and every fault in one is found and named."""
 
+import os
 import re
 import string
 from pathlib import Path
@@ -129,8 +130,8 @@ def test_an_unknown_profile_is_refused_and_the_known_ones_named() -> None:
         ("baud = 2400", "baud = 2", "bad_link"),
         ("baud = 2400", 'baud = "2400"', "bad_link"),
         ('framing = "8N1"', 'framing = "8N9"', "bad_link"),
-        ('framing = "8N1"', 'framing = "8N1"\nspeed = 3', "bad_link"),
-        ("silence_s = 30.0", "", "bad_link"),
+        ('framing = "8N1"', 'framing = "8N1"\nspeed = 3', "unknown_key"),
+        ("silence_s = 30.0", "", "missing_link"),
         ('codec = "gst-layer-bus"', 'codec = "gst"', "unknown_codec"),
         ('15 = "fire"', '15 = "fir"', "unknown_event"),
         ('15 = "fire"', '15 = "fault"', "no_fire"),
@@ -143,6 +144,8 @@ def test_an_unknown_profile_is_refused_and_the_known_ones_named() -> None:
         ('hex = "AA 04 55 55 55 55 02"', 'hex = "AA 04 55 55 55 55 07"', "example_refused"),
         ('hex = "AA 04 55 55 55 55 03"', 'hex = "AA 04 55 55 55 55 02"', "counter_example_raised"),
         ('hex = "AA 04 55 55 55 55 03"', 'hex = "AA 0"', "bad_hex"),
+        ('source = "site', 'source = ["x"] #"', "missing_source"),
+        ('zh = "海湾"', "zh = 5", "missing_words"),
         ("[device_types]", "[hold_s]\nfire = 5\n[device_types]", "bad_meaning"),
     ],
 )
@@ -157,6 +160,54 @@ def test_all_faults_are_found_at_once(tmp_path: Path) -> None:
     )
     found = codes(check(site(tmp_path, "mine", content).get("mine")))
     assert {"unknown_event", "unknown_key", "missing_words", "example_differs"} <= set(found)
+
+
+def test_what_cannot_be_a_profile_is_told_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.toml")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    (tmp_path / "deep.toml").write_text("a = " + "[" * 100_000, "utf-8")
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    (tmp_path / "gb.toml").write_bytes(BUS.encode("gb18030"))
+    (tmp_path / "text.toml").write_text('schema = "1"\nkind = "panel"\n', "utf-8")
+    found = load_profiles([tmp_path])
+    told = {}
+    for name in ("fifo", "zero", "deep", "loop", "gb", "text"):
+        with pytest.raises(ProfileError) as refused:
+            found.get(name)
+        told[name] = refused.value.code
+        assert text(f"profile.{refused.value.code}", "zh", **refused.value.params)
+    assert told == {
+        "fifo": "not_a_file",
+        "zero": "not_a_file",
+        "deep": "bad_toml",
+        "loop": "unreadable",
+        "gb": "not_utf8",
+        "text": "bad_schema",
+    }
+    for name, content in (("bom", b"\xef\xbb\xbf" + BUS.encode()), ("crlf", BUS.replace("\n", "\r\n").encode())):
+        assert codes(check(site(tmp_path, name, content).get(name))) == []
+
+
+def test_tables_of_text_are_bounded_and_their_encoding_can_read_any_byte(tmp_path: Path) -> None:
+    printer = SHIPPED.get("edwards-io1000").path.read_text("utf-8")
+    pattern = "[[meaning.pattern]]\nregex = '(?P<event>x)'\n"
+    words = "".join(f'w{n} = "fault"\n' for n in range(1001))
+    for name, content, detail in (
+        ("patterns", printer.replace("[[meaning.pattern]]", pattern * 60 + "[[meaning.pattern]]", 1), "too_many"),
+        ("words", printer.replace("\n[meaning.words]\n", f"\n[meaning.words]\n{words}"), "too_many"),
+        ("encoding", printer.replace('encoding = "utf-8"', 'encoding = "idna"'), "unknown_encoding"),
+        (
+            "bound",
+            printer.replace("(?P<event>[^|\\n]{1,40})", "(?P<event>(?:.{0,50}){0,50})", 1),
+            "regex_too_many_ways",
+        ),
+    ):
+        [wrong] = [
+            finding for finding in check(site(tmp_path, name, content).get(name)) if finding.code == "bad_meaning"
+        ]
+        assert wrong.params["detail"] == detail
+        for lang in ("zh", "en"):
+            assert text(f"profile.fault_{detail}", lang)
 
 
 def test_a_file_anywhere_can_be_checked(tmp_path: Path) -> None:

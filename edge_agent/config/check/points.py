@@ -1,7 +1,8 @@
 """Points that are spoken of must be there; limits must be in order."""
 
 import itertools
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from edge_agent.config.site import Item, Site, join, nearest
 
@@ -23,12 +24,16 @@ def check_points(site: Site) -> None:
     _check_use(site)
     for limits in site.items("point.limits"):
         values = limits.values
-        written = [name for name in _ASCENDING if name in values]
-        for low, high in itertools.combinations(written, 2):
-            if values[low] >= values[high]:
-                site.error("order_of_limits", limits, low, low=low, high=high)
+        for low, high in disordered(values):
+            site.error("order_of_limits", limits, low, low=low, high=high)
         if values.get("n", 1) > values.get("m", 1) and not {"n", "m"} & (site.table(limits).keys() - values.keys()):
             site.error("n_over_m", limits, "n", n=values.get("n", 1), m=values.get("m", 1))
+
+
+def disordered(limits: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Pairs of limits that must ascend and do not."""
+    written = [name for name in _ASCENDING if name in limits]
+    return [(low, high) for low, high in itertools.combinations(written, 2) if limits[low] >= limits[high]]
 
 
 class _Named:
