@@ -326,12 +326,14 @@ def _build_gb26875(receiver: Receiver, desk: "Desk", wiring: Wiring, open_port: 
 
 def _profiled_talk(receiver: Receiver, profiles: Profiles) -> "Callable[[], Talk]":
     from drivers.codecs.registry import build_codec
-    from drivers.receivers.espa444 import EspaTalk
+    from drivers.receivers.espa444 import EspaControl, EspaTalk
     from drivers.receivers.frames import FramesTalk
 
     profile = profiles.for_site(receiver.profile or "generic-printer")
     if receiver.protocol == "frames":
         return lambda: FramesTalk(build_codec(profile))
+    if receiver.polls:
+        return lambda: EspaControl(receiver.station, receiver.polls, build_codec(profile))
     return lambda: EspaTalk(receiver.station, build_codec(profile))
 
 

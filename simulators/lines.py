@@ -1,6 +1,7 @@
-"""A panel's pager port (ESPA 4.4.4), an alarm receiver's automation port (Contact ID), a radio concentrator: each on a pty.
+"""A panel's pager port (ESPA 4.4.4, either role), an alarm receiver's automation port (Contact ID), a radio concentrator: on ptys.
 
 python -m simulators.lines espa444 --link /tmp/pager "FIRE ALARM 1-027"
+python -m simulators.lines espa444-station --link /tmp/pager "FIRE ALARM 1-027"
 python -m simulators.lines contact-id --link /tmp/receiver "5011 181234E11000129"
 python -m simulators.lines frames --link /tmp/radio "AA 55 0B 00 A1 B2 C3 01 1E 17 56"
 """
@@ -9,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import sys
+from collections import deque
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +60,55 @@ class PagerPort(PtyLine):
         return answer
 
 
+class StationPort(PtyLine):
+    """The panel: a station that may speak only when control station "1" polls it. `dumb`: it answers no poll."""
+
+    def __init__(self, *, baud: int | None = 9600, link: Path | None = None, station: str = "2") -> None:
+        super().__init__(baud=baud, link=link)
+        self._station, self._before = ord(station), 0
+        self._calls: deque[tuple[bytes, asyncio.Future[int]]] = deque()
+        self._selecting = self._sent = self.dumb = False
+        self.polls = 0
+        self.heard = bytearray()
+
+    def received(self, data: bytes) -> None:
+        """What the control station says."""
+        for byte in data:
+            self.heard.append(byte)
+            before, self._before = self._before, byte
+            if byte == ENQ and before == self._station:
+                self._polled()
+            elif byte in (ACK, NAK) and self._sent:
+                self._answered(byte)
+            elif byte == ACK and self._selecting:
+                self._selecting, self._sent = False, True
+                self.send(self._calls[0][0])
+            elif byte == EOT:
+                self._selecting = self._sent = False
+
+    def _polled(self) -> None:
+        self.polls += 1
+        self._selecting, self._sent = bool(self._calls) and not self.dumb, False
+        if not self.dumb:
+            self.send(b"1" + bytes((ENQ,)) if self._calls else bytes((EOT,)))
+
+    def _answered(self, byte: int) -> None:
+        self._sent = False
+        _, answer = self._calls.popleft()
+        if not answer.done():
+            answer.set_result(byte)
+        self.send(bytes((EOT,)))
+
+    async def call(self, text: str, *, call_type: str = "3", priority: str = "1", spoil: int = 0) -> int:
+        """Have it say this when it is polled, and return the answer. `spoil` is added to the check. Raise TimeoutError."""
+        block = bytearray(encode_call("1", text, call_type=call_type, priority=priority))
+        block[-1] = block[-1] + spoil & 0x7F
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._calls.append((bytes(block), answer))
+        async with asyncio.timeout(ANSWER_S):
+            return await answer
+
+
 class AutomationPort(PtyLine):
     """The receiver: lines that want 06."""
 
@@ -84,14 +135,16 @@ class RawPort(PtyLine):
         """Nothing."""
 
 
-Port = PagerPort | AutomationPort | RawPort
-_PORTS: Final = {"espa444": PagerPort, "contact-id": AutomationPort, "frames": RawPort}
+Port = PagerPort | StationPort | AutomationPort | RawPort
+_PORTS: Final = {"espa444": PagerPort, "espa444-station": StationPort, "contact-id": AutomationPort, "frames": RawPort}
 
 
 async def _say(port: Port, text: str) -> int:
     """One call, line or frame; "" is the port's own sign of life."""
     if isinstance(port, PagerPort):
         return await (port.call(text) if text else port.poll())
+    if isinstance(port, StationPort):
+        return await port.call(text) if text else ACK
     if isinstance(port, AutomationPort):
         return await port.say(text or ALIVE)
     await port.pace(bytes.fromhex(text))

@@ -2,9 +2,10 @@
 
     0A crc4 len4 "id" seq4 [Rrcvr] Lpref [#acct] [data] [xdata ...] [_HH:MM:SS,MM-DD-YYYY] 0D
 
-CRC-16/ARC in hex over the span from the first quote to the end, and its length in hex. Ids SIA-DCS, ADM-CID, NULL (a
-heartbeat); with * in front the data are AES-CBC and in hex. Answers ACK, NAK (carries our time), DUH repeat sequence, receiver,
-line and account. Real senders get length and CRC wrong: such a message is refused and counted.
+CRC-16/ARC in hex over the span from the first quote to the end, and its length in hex. Ids SIA-DCS, ADM-CID, NULL and XNM
+(heartbeats, the second with further data); with * in front the data are AES-CBC and in hex. Answers ACK, NAK (our time), DUH
+repeat sequence, receiver, line and account. Real senders get length and CRC wrong: such a message is refused and counted.
+Text is UTF-8 by the standard; a sender that has GBK is read too. Some write an account without its #.
 
 Encrypted: behind the [ stands hex of AES-CBC (zero start) of: padding, | where data follow, #acct|data], [xdata], and the time
 stamp, which must be there. Seen of a real sender: a heartbeat without data is padded without the |.
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
 START, END = b"\n", b"\r"
 MESSAGE_BYTES_MAX: Final = 2048
 _SPAN: Final = re.compile(
-    r'"(?P<star>\*?)(?P<id>[A-Z0-9-]{3,10})"(?P<seq>\d{4})(?:R(?P<receiver>[0-9A-F]{1,6}))?(?:L(?P<line>[0-9A-F]{1,6}))?'
+    r'"(?P<star>\*?)(?P<id>[A-Z0-9-]{3,10})"(?P<seq>\d{4})(?:R(?P<receiver>[0-9A-F]{1,6}))?(?:L(?P<line>[0-9A-F]{1,22}))?'
     r"(?:#(?P<account>[0-9A-Fa-f]{1,16}))?(?P<rest>.*)",
     re.DOTALL,
 )
 _PLAIN: Final = re.compile(r"\[(?P<data>[^\]]*)\](?P<more>(?:\[[^\]]*\])*)(?:_(?P<time>[^\[\]]*))?", re.DOTALL)
 _TIME: Final = re.compile(r"(\d\d):(\d\d):(\d\d),(\d\d)-(\d\d)-(\d{4})")
-_ACCOUNT_IN_DATA: Final = re.compile(r"#(?P<account>[0-9A-Fa-f]{1,16})\|")
+_ACCOUNT_IN_DATA: Final = re.compile(r"\[?(?:#(?P<account>[0-9A-Fa-f]{1,16})|(?P<bare>[0-9A-Fa-f]{3,16}))\|")
+HEARTBEATS: Final = ("NULL", "XNM")
 _PADDING: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -59,7 +61,7 @@ def parse(message: bytes) -> dict[str, object]:
     body = message.strip(b"\r\n")
     quote = body.find(b'"')
     head, span = body[: max(quote, 0)], body[max(quote, 0) :]
-    text = span.decode("ascii", "replace")
+    text = _text(span)
     found = _SPAN.fullmatch(text)
     if found is None or quote not in (6, 8, 10):
         return {"reject": True, "reject_reason": "form", "event": None}
@@ -70,9 +72,9 @@ def parse(message: bytes) -> dict[str, object]:
             fields[name] = found[name]
     if not found["star"]:
         fields |= _content(found["rest"]) or {"form_ok": False}
-        named = _ACCOUNT_IN_DATA.search(found["rest"])
+        named = _ACCOUNT_IN_DATA.match(found["rest"])
         if named is not None and "account" not in fields:
-            fields["account"] = named["account"]
+            fields["account"] = named["account"] or named["bare"]
     else:
         fields["cipher"] = found["rest"].lstrip("[")
     fields |= {"crc_ok": crc_ok, "length_ok": length_ok}
@@ -88,27 +90,38 @@ def _content(rest: str) -> dict[str, object] | None:
     plain = _PLAIN.fullmatch(rest)
     if plain is None:
         return None
-    fields: dict[str, object] = {"data": _ACCOUNT_IN_DATA.sub("", plain["data"], count=1).removeprefix("|")}
+    fields: dict[str, object] = {"data": _without_account(plain["data"])}
     if plain["more"]:
         fields["xdata"] = re.findall(r"\[([^\]]*)\]", plain["more"])
-    if plain["time"] and (when := time_of(plain["time"])) is not None:
-        fields["timestamp"] = when
+    if plain["time"] and _TIME.fullmatch(plain["time"]):
+        fields["timestamp"] = time_of(plain["time"])  # None: a clock that was never set has days that are none
     return fields
+
+
+def _without_account(data: str) -> str:
+    named = _ACCOUNT_IN_DATA.match(data)
+    return data[named.end() :] if named is not None else data.removeprefix("|")
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("gb18030", "replace")
 
 
 def unlock(fields: dict[str, object], key: AesCbc) -> dict[str, object]:
     """The fields of an encrypted message with its data; `reject` and `reject_reason` decrypt if the key does not fit it."""
     refused = {**fields, "reject": True, "reject_reason": "decrypt", "event": None}
     try:
-        text = key.decrypt(bytes.fromhex(str(fields.get("cipher", "")))).decode("ascii")
-    except ValueError:  # no hex, no whole blocks, no text
+        clear = key.decrypt(bytes.fromhex(str(fields.get("cipher", ""))))
+    except ValueError:  # no hex, no whole blocks
         return refused
-    content = _content("[" + text)
+    inside = clear.partition(b"]")[0]
+    padding = inside.find(b"|") + 1 or len(inside)  # any bytes; without a | there are no data
+    content = _content("[" + _text(clear[padding:]))
     if content is None or "timestamp" not in content:
         return refused
-    inside = text.partition("]")[0]
-    named = _ACCOUNT_IN_DATA.search(inside)
-    content["data"] = inside[named.end() :] if named is not None else inside.partition("|")[2]
     return {name: value for name, value in fields.items() if name != "cipher"} | content
 
 

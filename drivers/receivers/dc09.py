@@ -20,6 +20,8 @@ from drivers.vocabulary import EVENTS
 if TYPE_CHECKING:
     import random
 
+# Further data that say in words where it is (DC-09-2013 5.5.1.8): text of the alarm, site, building, place, room.
+_PLACES: Final = ("I", "S", "O", "L", "R")
 LATE_S, EARLY_S = 40, 20  # DC-09 5.5.1.9: a stamp may be so much behind or ahead of our time
 _BURGLARY: Final = ("12", "13", "14")  # panic, burglary, and the general alarms beside them
 _FIRES: Final = ("fire", "fire_manual", "unknown", "gas", "electrical")
@@ -51,7 +53,7 @@ class Dc09Talk:
 
     def _message(self, raw: bytes, at_ns: int) -> list[Heard]:
         fields = sia_dc09.parse(raw)
-        who = str(fields.get("account", "")).upper()
+        who = self._who(fields)
         if fields.get("reject"):
             return [Refused(str(fields["reject_reason"]), raw, at_ns), *self._smell(who, fields, raw)]
         duh = sia_dc09.answer("DUH", fields)
@@ -75,20 +77,32 @@ class Dc09Talk:
             nak = sia_dc09.answer("NAK", fields, now=now)
             if key is not None:
                 said = ", ".join(one.event for one in told or ())
-                told = [Told("clock", "fault", {"reason": "time", "time": fields["timestamp"], "said": said})]
+                told = [
+                    Told("clock", "fault", {"reason": "time", "time": fields["timestamp"] or "unset", "said": said})
+                ]
             return [Refused("time", raw, at_ns), Say(nak), Message(who=who, raw=raw, told=told or ())]
         if told is None:
             unparsed = Told("device", "fault", {"reason": "unparsed", "data": fields.get("data"), "id": fields["id"]})
             return [Message(who=who, raw=raw, told=[unparsed], yes=sia_dc09.answer("DUH", fields))]
         locked = ""
         if key is not None:  # with our time, the sender's own while we have none
-            stamp = now or datetime.fromisoformat(str(fields["timestamp"]))
+            stamp = now or datetime.fromisoformat(str(fields["timestamp"] or "1970-01-01T00:00:00Z"))
             locked = sia_dc09.lock("", stamp, key, self._chance)
             told = [*told, Told("clock", "fault_restore", {"reason": "time"}, is_state=True)]
-        copy = f"{fields['id']} {fields['seq']} {fields.get('data')}" if fields["id"] != "NULL" else ""
+        copy = f"{fields['id']} {fields['seq']} {fields.get('data')}" if fields["id"] not in sia_dc09.HEARTBEATS else ""
         return [
             Message(who=who, raw=raw, key=copy.encode(), told=told, yes=sia_dc09.answer("ACK", fields, locked=locked))
         ]
+
+    def _who(self, fields: Mapping[str, object]) -> str:
+        """The account. One without its # stands behind the line, and only the configuration tells where it begins."""
+        line = str(fields.get("line", "")).upper()
+        bare = (
+            ""
+            if "account" in fields
+            else max((one for one in self._keys if one and line.endswith(one)), key=len, default="")
+        )
+        return str(fields.get("account", bare)).upper()
 
     def _key_of(self, who: str) -> AesCbc | None:
         return self._keys.get(who, self._keys.get(""))
@@ -104,9 +118,9 @@ class Dc09Talk:
     def _told(fields: Mapping[str, object]) -> list[Told] | None:
         """What the data say; None if they say nothing that can be read."""
         data, stamp = str(fields.get("data", "")), fields.get("timestamp")
-        more = {"data": data} | ({"time": stamp} if stamp else {})
-        if fields.get("id") == "NULL":
+        if fields.get("id") in sia_dc09.HEARTBEATS:
             return []
+        more = {"data": data} | ({"time": stamp} if stamp else {}) | _further(fields.get("xdata"))
         if fields.get("id") == "ADM-CID":
             return contact_told(contact_id.parse_data(data), more)
         if fields.get("id") != "SIA-DCS" or not (found := sia_dcs.parse(data)):
@@ -115,7 +129,7 @@ class Dc09Talk:
             Told(
                 f"{one.area}-{one.number}",
                 event,
-                {**more, "code": one.code} | ({"location_text": one.text} if one.text else {}),
+                more | {"code": one.code} | ({"location_text": one.text} if one.text else {}),
                 is_state=number > 0,
             )
             for one in found
@@ -144,10 +158,20 @@ def contact_told(found: Mapping[str, object] | None, more: Mapping[str, object])
     return [Told(f"{found['group']}-{found['zone']}", event, {**more, "code": code, "qualifier": qualifier})]
 
 
+def _further(xdata: object) -> dict[str, str]:
+    """What further data add: all of them as they came, and where it is in words."""
+    if not isinstance(xdata, list):
+        return {}
+    words = " ".join(one[1:] for mark in _PLACES for one in xdata if one.startswith(mark) and len(one) > 1)
+    return {"xdata": " ".join(f"[{one}]" for one in xdata)} | ({"location_text": words} if words else {})
+
+
 def _is_timely(fields: Mapping[str, object], now: datetime) -> bool:
-    stamp = fields.get("timestamp")
-    if not isinstance(stamp, str):
+    if "timestamp" not in fields:
         return True
+    stamp = fields["timestamp"]
+    if not isinstance(stamp, str):  # no day there is: a clock that was never set
+        return False
     ahead_s = (datetime.fromisoformat(stamp) - now).total_seconds()
     return -LATE_S <= ahead_s <= EARLY_S
 

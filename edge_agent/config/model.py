@@ -145,6 +145,7 @@ class Receiver:
     dialect: str = "standard"  # of GB/T 26875.3
     component_address: str = ""  # of GB/T 26875.3; "": the dialect's
     station: str = "2"  # of ESPA 4.4.4: our address on the line
+    polls: str = ""  # of ESPA 4.4.4: we are the control station and poll the panel at this address; "": it is
     profile: str = ""  # of ESPA 4.4.4: what reads its texts, "": generic-printer; of frames: what reads them
 
 

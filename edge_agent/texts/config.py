@@ -296,6 +296,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "没有来源能给出测点 {value}。现有来源: {known}",
         "No source gives the point {value}. Sources: {known}",
     ),
+    "polls_itself": (
+        '{value} 也是本机的站号 (station): 当控制站时本机一般写 station = "1"',
+        '{value} is our own address (station) as well: a control station usually has station = "1"',
+    ),
     "tap_of_tap": (
         "{value} 本身就是这一处, 或是别的主机的一处: tap_of 要写主机自己的编号",
         "{value} is this very tap, or a tap itself: name the panel's own id",

@@ -64,6 +64,11 @@ MISTAKES = {
         SERIAL.replace("gb26875", "espa444") + '[[receiver.device]]\nid = "p"\n[[receiver.device]]\nid = "q"\n',
         ["address_not_alone"] * 2,
     ),
+    "a control station that polls itself": (
+        SERIAL.replace("gb26875", "espa444") + 'polls = "2"\n[[receiver.device]]\nid = "p"\n',
+        ["polls_itself"],
+    ),
+    "polls where none are spoken": (NET + 'polls = "2"\n' + DEVICE, ["not_used"]),
     "a profile where none reads": (NET + 'profile = "generic-printer"\n' + DEVICE, ["not_used"]),
     "frames nobody reads": (SERIAL.replace("gb26875", "frames") + DEVICE, ["frames_need"]),
     "DC-09 on a serial line": (SERIAL.replace("gb26875", "dc09") + DEVICE, ["way_not_spoken"]),

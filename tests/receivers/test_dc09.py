@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from drivers.codecs import sia_dc09, sia_dcs
 from drivers.codecs.aes import AesCbc
+from drivers.messages import PanelEvent
 from drivers.receivers.dc09 import Dc09Talk, read_key
 from drivers.receivers.desk import Listed
 from tests.receivers.bench import NOON, Bench, S
@@ -42,9 +43,14 @@ def stamp(shift_s: float = 0.0) -> str:
 
 def theirs(identity: str, seq: int, account: str, text: str) -> bytes:
     """An encrypted message of another implementation: padded with letters in front, hex behind the [."""
-    padded = "k" * (-len(text) % 16) + text
+    return locked(identity, seq, account, b"k" * 16, text.encode())
+
+
+def locked(identity: str, seq: int, account: str, padding: bytes, text: bytes) -> bytes:
+    """As many bytes of padding as it takes, then the text."""
     cipher = Cipher(algorithms.AES(KEY), modes.CBC(bytes(16))).encryptor()
-    return sia_dc09.encode(identity, seq, account, "", locked=cipher.update(padded.encode()).hex().upper())
+    padded = padding[: -len(text) % 16] + text
+    return sia_dc09.encode(identity, seq, account, "", locked=cipher.update(padded).hex().upper())
 
 
 @pytest.mark.parametrize(
@@ -67,7 +73,9 @@ def theirs(identity: str, seq: int, account: str, text: str) -> bytes:
         ("SIA-DCS", "#1234|nonsense", [("com1234/device", "fault")]),
         ("ADM-CID", "#1234|11x0 00 129", [("com1234/device", "fault")]),
         ("HENG-BO", "#1234|1701", [("com1234/device", "fault")]),
+        ("SIA-DCS", "1234|Nri1/FA001", [("com1234/1-001", "fire")]),
         ("NULL", "", []),
+        ("XNM", "", []),
     ],
 )
 def test_what_the_data_say(identity: str, data: str, told: list[tuple[str, str]]) -> None:
@@ -119,6 +127,52 @@ def test_a_stamp_must_be_of_now(account: str, shift_s: float, good: bool) -> Non
         assert device.events() == [("net1/refused", "fault"), (f"com{account}/clock", "fault")]
     if not good:
         assert answer["timestamp"] == "2026-11-26T04:00:00Z", "so that it can set its clock"
+
+
+@pytest.mark.parametrize("account", ["1234", "AB12"])
+def test_a_clock_that_was_never_set_is_told_the_time_and_its_plain_fire_is_heard(account: str) -> None:
+    device = Communicator()
+    plain = sia_dc09.encode("ADM-CID", 3, account, f"#{account}|1110 00 129", stamp="_00:00:00,00-00-0000")
+    device.send(
+        plain if account == "1234" else theirs("ADM-CID", 3, account, f"|#{account}|1110 00 129]_00:00:00,00-00-0000")
+    )
+    device.settle()
+    assert [one["id"] for one in device.answers()] == ["NAK"]
+    told = (f"com{account}/00-129", "fire") if account == "1234" else (f"com{account}/clock", "fault")
+    assert device.events() == [("net1/refused", "fault"), told]
+
+
+def test_chinese_text_is_read_in_either_of_its_codes_and_under_a_key() -> None:
+    for code in ("utf-8", "gb18030"):
+        device = Communicator()
+        span = '"SIA-DCS"0007L0#1234[#1234|Nri1/FA001^三楼烟感^][L东侧走廊][O1号楼]'.encode(code)
+        device.send(b"\n%04X%04X%b\r" % (sia_dc09.crc16_arc(span), len(span), span))
+        text = f"|#AB12|Nri1/FA002^四楼烟感^][I火警]{stamp()}".encode(code)
+        device.send(locked("SIA-DCS", 8, "AB12", b"\x9d\xfe\x81" * 16, text))
+        device.settle()
+        assert [one["id"] for one in device.answers()] == ["ACK", "ACK"], code
+        assert device.events() == [("com1234/1-001", "fire"), ("comAB12/1-002", "fire")]
+        fields = [seen.fields for seen in device.seen if isinstance(seen, PanelEvent) and seen.event == "fire"]
+        assert [one["location_text"] for one in fields] == ["三楼烟感", "四楼烟感"]
+        assert [one["xdata"] for one in fields] == ["[L东侧走廊] [O1号楼]", "[I火警]"]
+
+
+def test_further_data_name_the_place_where_the_data_do_not() -> None:
+    device = Communicator()
+    span = b'"ADM-CID"0007L0#1234[#1234|1110 00 129][M0026b9e4268b][RRoom 2][SSchool 3]'
+    device.send(b"\n%04X%04X%b\r" % (sia_dc09.crc16_arc(span), len(span), span))
+    [event] = [seen for seen in device.seen if isinstance(seen, PanelEvent)]
+    assert event.fields["location_text"] == "School 3 Room 2"
+
+
+def test_an_account_without_its_mark_is_found_behind_the_line() -> None:
+    device = Communicator()
+    for head in (b'"ADM-CID"0007L01234', b'"NULL"0008R1L0AB1234'):
+        span = head + b"[|1110 00 129]"
+        device.send(b"\n%04X%04X%b\r" % (sia_dc09.crc16_arc(span), len(span), span))
+        device.settle()
+    assert device.events() == [("com1234/00-129", "fire")]
+    assert [(one["id"], one["line"]) for one in device.answers()] == [("ACK", "01234"), ("ACK", "0AB1234")]
 
 
 def test_without_our_own_time_no_stamp_is_judged() -> None:

@@ -13,10 +13,10 @@ from drivers.codecs.registry import build_codec
 from drivers.profile import load_profiles
 from drivers.receivers.contact_line import LINE_BYTES_MAX, ContactLineTalk
 from drivers.receivers.desk import Listed, Talk
-from drivers.receivers.espa444 import EspaTalk
+from drivers.receivers.espa444 import EspaControl, EspaTalk
 from drivers.receivers.frames import FramesTalk
 from edge_agent.config.model import Receiver, ReceiverDevice
-from simulators.lines import ALIVE, AutomationPort, PagerPort, RawPort
+from simulators.lines import ALIVE, AutomationPort, PagerPort, RawPort, StationPort
 from tests.core.house import Site
 from tests.receivers.bench import Bench, S
 
@@ -129,6 +129,121 @@ def test_nothing_on_the_line_raises_and_a_call_behind_it_is_taken(pieces: list[b
     line.send(b"\x04" + SELECT + encode_call("550", "FIRE ALARM 1-027") + b"\x04", 11 * S)
     assert line.bugs == []
     assert ("dev/1-27", "fire") in line.events()
+
+
+def test_a_call_to_another_pager_is_not_ours_to_answer_and_its_fire_is_heard() -> None:
+    line = pager()
+    assert line.send(b"1\x053\x05\x06" + encode_call("9", "NURSE CALL 3", priority="1") + b"\x06\x04") == b""
+    assert line.events() == []
+    assert line.send(b"1\x053\x05\x06" + encode_call("9", "FIRE ALARM 1-027") + b"\x06\x04") == b""
+    assert line.events() == [("dev/1-27", "fire")]
+    assert line.send(SELECT) == bytes((ACK,))
+
+
+# --- ESPA, we are the control station
+
+
+def control() -> Line:
+    return Line(EspaControl("1", "2", build_codec(GENERIC)))
+
+
+def ticked(line: Line, at_s: float) -> bytes:
+    """What we say by ourselves at that time, ticked twice a second as the driver does."""
+    before = len(line.said)
+    line.take(line.talk.tick(round(at_s * S)), round(at_s * S))
+    return b"".join(line.said[before:])
+
+
+def test_a_station_is_polled_and_says_its_call_when_it_may() -> None:
+    line = control()
+    assert [ticked(line, at_s) for at_s in (1.0, 1.5, 2.0)] == [b"\x04", b"", b"2\x05"], "a poll follows an end"
+    assert ticked(line, 2.5) == b"", "one at a time"
+    assert line.send(b"\x04", 2_600_000_000) == b""
+    assert line.links() == [("dev", True, "answering")], "nothing to say is a sign of life"
+    assert [ticked(line, at_s) for at_s in (3.0, 3.5, 4.0)] == [b"", b"", b"2\x05"]
+    assert line.send(b"1\x05", 4_100_000_000) == bytes((ACK,))
+    assert line.send(encode_call("1", "FIRE ALARM 1-027"), 4_200_000_000) == bytes((ACK,))
+    assert line.send(b"\x04", 4_300_000_000) == b""
+    assert line.events() == [("dev/1-27", "fire")]
+    assert [ticked(line, at_s) for at_s in (5.0, 5.5)] == [b"", b"2\x05"]
+
+
+def test_a_station_that_does_not_answer_is_given_up_each_time_and_is_silent_for_people() -> None:
+    line, said = control(), list[bytes]()
+    line.desk.opened(0)
+    for at_s in range(2, 300):
+        said.append(ticked(line, at_s / 2))
+        assert line.send(said[-1], at_s * S // 2 + 1) == b"", "the echo of what we say is no answer"
+    assert said.count(b"2\x05") >= 30
+    assert said.count(b"\x04") >= said.count(b"2\x05"), "each poll follows an end of ours"
+    line.desk.tick(121 * S)
+    assert line.links() == [("net1", True, "opened"), ("dev", False, "silent")]
+
+
+def test_who_was_given_the_line_keeps_it_while_it_speaks_and_loses_it_by_silence() -> None:
+    line = control()
+    ticked(line, 1.0)
+    ticked(line, 2.0)
+    line.send(b"1\x05", 2_100_000_000)
+    block = encode_call("1", "FIRE ALARM 1-027")
+    line.send(block[:-1], 10 * S)
+    assert [ticked(line, at_s) for at_s in (12.0, 24.0)] == [b"", b""], "half a call is given up, the line is not"
+    assert ticked(line, 25.5) == b"\x04"
+    assert line.send(b"\x042\x05") == b"", "echo"
+    assert ticked(line, 27.0) == b"2\x05"
+    assert line.send(b"1\x05" + block, 27_100_000_000) == bytes((ACK, ACK))
+    assert line.events()[-1] == ("dev/1-27", "fire")
+
+
+def test_a_station_that_calls_another_pager_is_let_and_a_panel_that_polls_us_after_all_is_answered() -> None:
+    line = control()
+    ticked(line, 1.0)
+    ticked(line, 2.0)
+    assert line.send(b"3\x05\x06" + encode_call("3", "LUNCH") + b"\x06", 2_100_000_000) == b""
+    assert ticked(line, 5.0) == b""
+    assert line.send(b"\x04", 6 * S) == b""
+    assert line.send(b"2\x051\x05" + encode_call("1", "FIRE ALARM 1-027") + b"\x04", 6_100_000_000) == bytes((ACK, ACK))
+    assert line.events() == [("dev/1-27", "fire")]
+
+
+@given(st.lists(st.binary(max_size=32), max_size=12))
+def test_nothing_on_the_line_keeps_a_station_from_being_polled(pieces: list[bytes]) -> None:
+    line = control()
+    for number, piece in enumerate(pieces):
+        line.send(piece, number * S)
+        ticked(line, number + 0.5)
+    said = b"".join(ticked(line, 100 + at_s / 2) for at_s in range(80))
+    assert b"2\x05" in said
+    assert line.bugs == []
+
+
+@pytest.mark.asyncio
+async def test_a_real_line_is_polled_and_the_station_on_it_raises_a_fire() -> None:
+    site = Site()
+    panel = StationPort(link=site.directory / "pager")
+    panel.plug()
+    device = ReceiverDevice(id="panel", silence_s=5.0)
+    given_ = Receiver(
+        id="espa", protocol="espa444", devices=(device,), port=str(site.directory / "pager"), station="1", polls="2"
+    )
+    try:
+        async with site.set(receivers=(given_,)).running() as house:
+            await house.until(lambda: house.source("panel")["up"], "it answers its polls")
+            assert await panel.call("FIRE ALARM 1-027", spoil=1) == NAK
+            assert await panel.call("FIRE ALARM 1-027") == ACK
+            assert house.alarms() == ["panel/1-27"]
+            assert house.sounding()
+            panel.dumb = True
+            await house.until(lambda: house.source("panel")["reason"] == "silent", "it answers no more")
+            polls = panel.polls
+            await house.until(lambda: panel.polls > polls, "and is asked on")
+            panel.dumb = False
+            await house.until(lambda: house.source("panel")["up"], "back")
+        assert set(bytes(panel.heard)) <= {0x04, 0x05, 0x06, 0x15, ord("2")}, "polls and answers, and nothing else"
+    finally:
+        panel.unplug()
+        site.remove()
+        await asyncio.sleep(0)
 
 
 # --- Contact ID

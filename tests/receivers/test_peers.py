@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from my_dc09_spt.msg.dc03_msg import dc03_msg
+from my_dc09_spt.msg.dc05_msg import dc05_msg
+from my_dc09_spt.msg.dc09_msg import dc09_msg
 
 from edge_agent.config.model import Receiver, ReceiverDevice
 from edge_agent.model import Kind
@@ -106,6 +109,44 @@ async def test_an_alarm_communicator(transport: str, encrypted: bool) -> None:
             assert await peers.Communicator(line, "9999").say("fault", "1") == "DUH"
     finally:
         line.close()
+        site.remove()
+
+
+@pytest.mark.parametrize("key_bytes", [0, 16, 32])
+async def test_somebody_elses_communicator_is_understood_and_sets_its_clock_by_our_answer(key_bytes: int) -> None:
+    """my-dc09-spt: messages, encryption, the check of the answer and what to do about a NAK are its own."""
+    port, site = free_port(), Site()
+    key = bytes(range(65, 65 + key_bytes)) or None
+    key_file = site.directory / "key"
+    key_file.write_text(f"text:{key.decode()}" if key else "")
+    listed = ReceiverDevice(id="dialler", address="1234", key_file=key_file if key else None)
+    way = {"listen": "127.0.0.1", "listen_port": port, "allow": ("127.0.0.1",)}
+    device = dc09_msg("1234", key, receiver=1, line=2, offset=-3600)
+    try:
+        async with house_with(site, "dc09", listed, **way) as house:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+            async def say(number: int, kind: str = "NULL", text: str = "]") -> str:
+                writer.write(device.dc09block(number, kind, text).encode())
+                async with asyncio.timeout(PATIENCE_S):
+                    answer, offset_s = device.dc09answer(number, (await reader.readuntil(b"\r")).decode())
+                if offset_s is not None:
+                    device.set_offset(round(offset_s))
+                return str(answer)
+
+            assert await say(1) == ("NAK" if key else "ACK"), "without a key it sends no time"
+            assert await say(1) == "ACK"
+            fire = dc03_msg.dc03event("1234", {"code": "FA", "area": 1, "zone": 27, "text": "boiler room"})
+            assert await say(2, "SIA-DCS", fire + dc09_msg.dc09_extra({"mac": "0026b9e4268b"})) == "ACK"
+            assert burning(house) == ["dialler/1-27"]
+            assert await say(3, "ADM-CID", dc05_msg.dc05event("1234", {"code": 110, "q": 1, "zone": 129})) == "ACK"
+            assert burning(house) == ["dialler/1-27", "dialler/00-129"]
+            writer.close()
+        [event] = [
+            record for record in await site.records() if record["point"] == "dialler/1-27" and record["kind"] == "fire"
+        ]
+        assert event["fields"]["xdata"] == "[M0026b9e4268b]"
+    finally:
         site.remove()
 
 

@@ -65,6 +65,10 @@ def check_receivers(site: Site) -> None:
             site.error("frames_need", receiver)
         elif "profile" in values and protocol not in ("frames", "espa444", ""):
             site.warning("not_used", receiver, "profile", name="profile", why="protocol")
+        if "polls" in values and protocol != "espa444":
+            site.warning("not_used", receiver, "polls", name="polls", why="protocol")
+        elif "polls" in values and values["polls"] == values.get("station", "2"):
+            site.error("polls_itself", receiver, "polls", value=values["polls"])
         _receiver_devices(site, receiver, _WIRE_ADDRESSES.get(protocol))
 
 

@@ -67,6 +67,13 @@ RECEIVER: Final = Section(
             example='"2"',
             form="station",
         ),
+        "polls": Key(
+            zh="本机当 ESPA 4.4.4 控制站, 轮询这个站号的主机 (那时 station 一般为 1); 不写: 主机是控制站",
+            en="We are the control station of the ESPA 4.4.4 line and poll the panel at this address (station is then usually 1);"
+            " left out: the panel is",
+            example='"2"',
+            form="station",
+        ),
         "profile": Key(
             zh="espa444: 读懂文字的型号资料, 不写用 generic-printer; frames: 帧的型号资料",
             en="espa444: the profile that reads its texts, left out: generic-printer; frames: the one that reads them",
