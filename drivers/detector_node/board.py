@@ -1,15 +1,18 @@
 """The pins of a real board (ESP32, RP2040): ADC inputs, contacts, accelerometer, sounder, watchdog, deep sleep. Not yet proven.
 
+`settings["date"]`: [year, month, day] of its setting up.
 `settings["pins"]`: {"smoke_percent": {"adc": 26, "scale": 100, "offset": 0}, "tamper": {"pin": 14, "on": 0}, "button": {...},
 "tilt_deg": {"i2c": 0, "scl": 5, "sda": 4, "address": 25}, "sounder": {"pin": 15}, "watchdog_ms": 8000, "wake": {"pin": 14}}.
 An ADC value is a fraction of full scale; scale and offset make its unit of it.
 """
 
+import json
 import math
 import time
 
 import machine
 
+BASE_FILE = "tilt.json"  # removed by whoever puts the node up anew
 _G = 16384  # LIS3DH at 2 g, high resolution, left aligned
 
 
@@ -31,8 +34,10 @@ class Board:
             self._open_tilt(self._pins["tilt_deg"])
         limit_ms = self._pins.get("watchdog_ms")
         self._watchdog = machine.WDT(timeout=limit_ms) if limit_ms else None
-        if settings.get("wifi"):
-            self._join(settings["wifi"])
+        self._set_clock(settings.get("date"))
+        self._wifi = settings.get("wifi")
+        self._station = None
+        self.join()
 
     def now_ms(self) -> int:
         """Milliseconds that only grow, for as long as a difference is below some days."""
@@ -41,6 +46,10 @@ class Board:
     def now_s(self) -> int:
         """Seconds of the board's own clock: right or not, it goes on through a sleep."""
         return int(time.time())
+
+    def clock_kept(self) -> bool:
+        """Whether that clock went on through the last start: it does through a sleep and a reset, not without power."""
+        return machine.reset_cause() != machine.PWRON_RESET
 
     def read(self) -> dict:
         """One sample; a sensor that cannot be read is missing."""
@@ -73,6 +82,18 @@ class Board:
             esp32.wake_on_ext0(machine.Pin(self._pins["wake"]["pin"], machine.Pin.IN, machine.Pin.PULL_UP), 0)
         machine.deepsleep(seconds * 1000)
 
+    def join(self) -> None:
+        """Join the site's network, or join it again: not every port does so by itself. Waits for nothing."""
+        if not self._wifi:
+            return
+        import network
+
+        if self._station is None:
+            self._station = network.WLAN(network.STA_IF)
+            self._station.active(True)
+        if not self._station.isconnected():
+            self._station.connect(self._wifi["ssid"], self._wifi["password"])
+
     def reset(self) -> None:
         """Start anew."""
         machine.reset()
@@ -80,6 +101,12 @@ class Board:
     def log(self, words: str) -> None:
         """For whoever has a cable."""
         print(words)
+
+    @staticmethod
+    def _set_clock(date) -> None:
+        """At least the day the node was set up: before it a port that looks at dates would take no broker's certificate."""
+        if date and tuple(time.gmtime()[:3]) < tuple(date):
+            machine.RTC().datetime((date[0], date[1], date[2], 0, 0, 0, 0, 0))
 
     def _open_tilt(self, pin: dict) -> None:
         self._tilt = machine.I2C(pin["i2c"], scl=machine.Pin(pin["scl"]), sda=machine.Pin(pin["sda"]))
@@ -89,7 +116,7 @@ class Board:
             pass  # read() finds it missing, which is a fault
 
     def _angle(self):
-        """Degrees between now and how it stood at the first reading; None if the sensor does not answer."""
+        """Degrees between now and how it stood when it was put up; None if the sensor does not answer."""
         try:
             raw = self._tilt.readfrom_mem(self._pins["tilt_deg"]["address"], 0x28 | 0x80, 6)
         except OSError:
@@ -100,16 +127,24 @@ class Board:
         if not 0.5 < size < 1.5:
             return None  # falling, shaken, or broken
         if self._base is None:
-            self._base = [axis / size for axis in axes]
+            self._base = _kept_base([axis / size for axis in axes])
         cosine = sum(axis / size * base for axis, base in zip(axes, self._base))
         return math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
 
-    def _join(self, wifi: dict) -> None:
-        import network
 
-        station = network.WLAN(network.STA_IF)
-        station.active(True)
-        station.connect(wifi["ssid"], wifi["password"])
+def _kept_base(now: list) -> list:
+    """How it stood at the first reading of its life: a node that starts anew while it is knocked over is knocked over still."""
+    try:
+        with open(BASE_FILE) as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        pass
+    try:
+        with open(BASE_FILE, "w") as file:
+            file.write(json.dumps(now))
+    except OSError:
+        pass
+    return now
 
 
 class _Pulses:
