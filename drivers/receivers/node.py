@@ -30,6 +30,8 @@ class NodeTalk:
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._nodes: dict[bytes, list[tuple[str, bytes]]] = {}
+        self._tested: dict[str, bool] = {}
+        self._lost: dict[str, int] = {}
         for node, key in keys.items():
             self._nodes.setdefault(node_frame.tag_of(node), []).append((node, key))
 
@@ -53,14 +55,14 @@ class NodeTalk:
         """See Talk."""
         return []
 
-    @staticmethod
-    def _message(node: str, key: bytes, record: NodeRecord, data: bytes) -> Message:
+    def _message(self, node: str, key: bytes, record: NodeRecord, data: bytes) -> Message:
         fields = {"epoch": record.epoch.hex(), "n": record.n, "age_s": record.age_s, "why": record.why}
         told = [
             Told(name, begin if record.flags[name] else end, fields, is_state=True)
             for name, (begin, end) in _EVENTS.items()
         ]
         told.sort(key=lambda one: one.event not in ("fire", "gas_alarm"))  # an alarm of the record goes first
+        told += self._changes(node, record)
         values = [Value(name, value) for name, value in record.values.items()]
         values += [
             Value("test", record.flags["test"]),
@@ -69,3 +71,17 @@ class NodeTalk:
         ]
         unique = data[5:13] + data[17 : -node_frame.MARK_BYTES]  # epoch, number and all but the age
         return Message(who=node, raw=data, key=unique, told=told, values=values, yes=node_frame.ack(record, key))
+
+    def _changes(self, node: str, record: NodeRecord) -> list[Told]:
+        """What is an event only when it changes: a person's test, records the node had to drop."""
+        told: list[Told] = []
+        if (testing := record.flags["test"]) != self._tested.get(node, False):
+            told.append(Told("test", "test" if testing else "test_restore"))
+        if (more := record.lost - self._lost.get(node, 0)) > 0:
+            fields = {"reason": "lost", "count": more}
+            told += [
+                Told("lost_records", "fault", fields),
+                Told("lost_records", "fault_restore", fields, is_state=True),
+            ]
+        self._tested[node], self._lost[node] = testing, record.lost
+        return told
