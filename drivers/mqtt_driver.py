@@ -8,7 +8,8 @@ tried again every 0.25 to 4 s. The session is kept, so what devices say with QoS
 import asyncio
 import logging
 import socket
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,12 +22,14 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from drivers.codecs.base import Refused
+from drivers.codecs.node_update import NodeUpdate
 from drivers.codecs.text import Smell
 from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Sink, WhenKept
 from drivers.mqtt_client import LoopClient, topic_of
 from drivers.mqtt_devices import Confirm, MqttDevice, MqttDevices
 from drivers.mqtt_profile import PAYLOAD_BYTES_MAX, MqttProfile
 from drivers.mqtt_strangers import BYTES_SHOWN, Unlisted
+from drivers.node_updates import ANYONE, WAITING_MAX, Ended, NodeUpdates, Say
 
 CONNECT_S: Final = 5.0
 REOPEN_FIRST_S: Final = 0.25
@@ -51,7 +54,7 @@ class BrokerLink:
 
 
 class MqttDriver:
-    """All devices behind one broker."""
+    """All devices behind one broker. `updates`: what is offered to our own nodes, None where that is not enabled."""
 
     def __init__(
         self,
@@ -61,8 +64,12 @@ class MqttDriver:
         devices: Sequence[MqttDevice],
         watched: Sequence[MqttProfile] = (),
         when_kept: WhenKept,
+        updates: NodeUpdates | None = None,
     ) -> None:
         self.id = id
+        self.updates = updates
+        self.on_update: Callable[[Ended], None] = lambda ended: None
+        self._parts: deque[paho.MQTTMessageInfo] = deque()  # given to the broker, not yet taken
         self._when_kept = when_kept
         self._client: LoopClient | None = None
         self._link = link
@@ -119,6 +126,16 @@ class MqttDriver:
     def unlisted(self) -> Sequence[Unlisted]:
         """Devices that speak on this broker and are in no configuration."""
         return self._devices.unlisted()
+
+    def offer(self, device: str, update: NodeUpdate) -> None:
+        """Offer an update to one of our nodes."""
+        if self.updates is not None:
+            self._say(self.updates.offer(device, update))
+
+    def withdraw(self, device: str) -> None:
+        """Take back what was offered to one of our nodes."""
+        if self.updates is not None:
+            self._say(self.updates.withdraw(device))
 
     # -- the connection ----------------------------------------------------------------------------------------------
 
@@ -218,7 +235,8 @@ class MqttDriver:
             return
         self._devices.connected(self._now_ns())
         options = SubscribeOptions(qos=1)
-        client.subscribe([(one, options) for one in self._devices.filters()])
+        also = [ANYONE] if self.updates is not None else []
+        client.subscribe([(one, options) for one in (*self._devices.filters(), *also)])
 
     def _on_subscribe(
         self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object
@@ -229,6 +247,9 @@ class MqttDriver:
         self._opened += 1
         self._connected = True
         self._settle()
+        self._parts.clear()
+        for said in self.updates.standing() if self.updates is not None else ():
+            self._say(said)
 
     def _on_disconnect(
         self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object
@@ -240,6 +261,9 @@ class MqttDriver:
         now_ns, payload = self._now_ns(), bytes(message.payload)
         try:
             if (topic := topic_of(message)) is None:
+                return
+            if self.updates is not None and self.updates.is_word(topic):
+                self._hear_word(self.updates, topic, payload)
                 return
             self._tell(self._devices.take(topic, payload, retained=message.retain, now_ns=now_ns))
             for confirm in self._devices.take_confirms():
@@ -257,6 +281,27 @@ class MqttDriver:
             self._devices.forget(confirm)
         elif self._client is not None and self._connected:  # else it is said again, and is a copy then
             self._client.publish(confirm.topic, confirm.payload, qos=1)
+
+    def _hear_word(self, updates: NodeUpdates, topic: str, payload: bytes) -> None:
+        """A node wants a part of what it is offered, or is done with it."""
+        while self._parts and self._parts[0].is_published():
+            self._parts.popleft()
+        try:
+            answer = updates.hear(topic, payload)
+        except ValueError:
+            self._devices.counts["refused"] += 1
+            return
+        if isinstance(answer, Ended):
+            self._say(updates.retained(answer.device))
+            self.on_update(answer)
+        elif answer is not None and len(self._parts) < WAITING_MAX and (sent := self._say(answer)) is not None:
+            self._parts.append(sent)
+
+    def _say(self, said: Say) -> paho.MQTTMessageInfo | None:
+        """Say something to a node; nothing while the broker is away: what stands is said at each connection."""
+        if self._client is None or not self._connected:
+            return None
+        return self._client.publish(said.topic, said.payload, qos=1, retain=said.retain)
 
     def _settle(self) -> None:
         """Up when the broker is, and every bridge behind it."""

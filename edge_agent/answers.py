@@ -60,6 +60,9 @@ class Answers:
             "camera_state": self._camera_state,
             "linkage": lambda request, peer: core.linkage_rows(),
             "linkage_order": self._linkage_order,
+            "node_updates": lambda request, peer: core.nodes.rows(),
+            "node_offer": lambda request, peer: core.nodes.offer(str(request.get("device")), f"cli:{peer.label}"),
+            "node_withdraw": self._node_withdraw,
             "confirm": self._confirm,
             "delivered": self._delivered,
             "uplink_state": self._uplink_state,
@@ -183,6 +186,9 @@ class Answers:
 
     def _linkage_order(self, request: Request, peer: Peer) -> object:
         return self._core.order_linkage(str(request.get("output")), str(request.get("order")), f"cli:{peer.label}")
+
+    def _node_withdraw(self, request: Request, peer: Peer) -> object:
+        return {"withdrawn": self._core.nodes.withdraw(str(request.get("device")), f"cli:{peer.label}")}
 
     def _confirm(self, request: Request, peer: Peer) -> object:
         destination, epoch = str(request["dest"]), str(request["epoch"])

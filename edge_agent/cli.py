@@ -26,6 +26,7 @@ COMMANDS = {
     "duty": "edge_agent.cli_duty:duty_group",
     "linkage": "edge_agent.cli_linkage:linkage_group",
     "camera": "edge_agent.cli_camera:camera_group",
+    "node": "edge_agent.cli_node:node_group",
     "patrol": "edge_agent.cli_patrol:patrol_group",
     "decode": "edge_agent.cli_decode:decode",
     "config": "edge_agent.cli_config:config_group",

@@ -120,7 +120,11 @@ def _why(event: Mapping[str, Any], lang: str) -> str:
 
 def _why_command(fields: Mapping[str, Any], lang: str) -> str:
     """Who asked, and what came of it: the audit."""
-    dest, status = str(fields.get("dest")), fields.get("status")
+    dest, status = str(fields.get("dest", "")), fields.get("status")
+    if "device" in fields:  # an update of a node
+        why = fields.get("why")
+        known = {**fields, "why": word(f"node.why_{why}", why, lang)} if why else dict(fields)
+        return lookup(f"node.status_{status}", lang, **known) or str(status)
     if status not in ("done", "refused", "failed"):
         return dest
     return text(f"cli.audit_{status}", lang, dest=dest, why=fields.get("code") or "")

@@ -38,6 +38,7 @@ from edge_agent.local_api import ApiError, LocalServer
 from edge_agent.media import MediaDesk
 from edge_agent.model import KINDS, Clock, Event, Kind, Sound
 from edge_agent.modem_power import ModemPower
+from edge_agent.node_offers import NodeOffers
 from edge_agent.opening import OpenJournal, open_board, open_journal
 from edge_agent.own_faults import OwnFaults
 from edge_agent.patrol.patrol import Patrols
@@ -130,6 +131,7 @@ class Core:
         contacts, self._button_lines = build_contacts(config, self.gpio), build_buttons(config, self.gpio)
         self._buttons = Buttons(self._push_button, self._button_stuck, self.take)
         self.drivers: list[Driver] = [*wires, *([contacts] if contacts else [])]
+        self.nodes = NodeOffers(config.gateway.data_dir, wires, self._node_update)
         self.tag_readers = build_tag_readers(config, open_port)
         self.points = PointTable(
             (),
@@ -511,6 +513,9 @@ class Core:
     def _modem_power_done(self, result: str, **more: object) -> None:
         self.tell(Kind.COMMAND, "command/modem_power", {"status": result, **more}, {})
 
+    def _node_update(self, status: str, fields: Mapping[str, object]) -> None:
+        self.tell(Kind.COMMAND, "command/node_update", {"status": status, **fields}, {})
+
     def _push_button(self, name: str) -> None:
         """One push is one act: a fire nobody has seen first, then who is asked for (查岗), then whatever else is news."""
         if name == "ack":
@@ -567,6 +572,7 @@ class Core:
                     tasks.create_task(self.supervisor.keep(name, work), name=name)
                 self._tell_start()
                 tasks.create_task(self._keep_config(), name="config")
+                tasks.create_task(self.nodes.restore(), name="node updates")
                 notify("READY=1\nSTATUS=running")
                 log.info("running gateway=%s drivers=%d", self.config.gateway.id, len(self.drivers))
         finally:

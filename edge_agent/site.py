@@ -193,6 +193,7 @@ def _build_mqtt(
     from drivers.mqtt_devices import MqttDevice
     from drivers.mqtt_driver import BrokerLink, MqttDriver
     from drivers.mqtt_profile import compile_profile
+    from drivers.node_updates import NodeUpdates
 
     found = _compiled(broker.devices, profiles, unbuilt, compile_profile)
     link = BrokerLink(
@@ -208,6 +209,9 @@ def _build_mqtt(
         devices=[MqttDevice(device.id, profile, device.topic, device.silence_s) for device, profile in found],
         watched=[compile_profile(profiles.for_site(name).data, name=name) for name in broker.discover],
         when_kept=wiring.when_kept,
+        updates=NodeUpdates({device.id: device.topic for device, profile in found if profile.node})
+        if broker.node_updates
+        else None,
     )
 
 

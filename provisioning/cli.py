@@ -93,7 +93,7 @@ def commands(lang: str) -> click.Group:
     )
     settings = {"help_option_names": ["-h", "--help"]}
     root = click.Group(PROG, help=words("help_root"), context_settings=settings)
-    groups = {name: click.Group(name, help=words(f"help_{name}")) for name in ("identity", "site", "batch")}
+    groups = {name: click.Group(name, help=words(f"help_{name}")) for name in ("identity", "site", "batch", "node")}
 
     @groups["identity"].command("new", help=words("help_identity_new"))
     @gateway_option
@@ -122,6 +122,15 @@ def commands(lang: str) -> click.Group:
     @json_option
     def batch_check(sheet: Path, as_json: bool) -> int:
         return _batch_check(sheet, as_json, lang)
+
+    @groups["node"].command("image", help=words("help_node_image"))
+    @click.argument("source", type=click.Path(path_type=Path), metavar="DIR")
+    @click.option("--model", required=True, metavar="MODEL", help=words("opt_model"))
+    @click.option("--key", required=True, type=click.Path(path_type=Path), metavar="FILE", help=words("opt_node_key"))
+    @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help=words("opt_image"))
+    @json_option
+    def node_image(source: Path, model: str, key: Path, out: Path, as_json: bool) -> int:
+        return _node_image(source, model, key, out, as_json=as_json, lang=lang)
 
     for group in groups.values():
         for command in group.commands.values():
@@ -194,6 +203,24 @@ def _site_new(gateway: str, name: str, centre: str, out: Path, *, as_json: bool,
         print_lines([text("provision.made_site", lang, path=file)])
         print_lines((render(finding, lang) for finding in findings), err=True)
     return FAILURES if any(finding.severity == "error" for finding in findings) else OK
+
+
+def _node_image(source: Path, model: str, key: Path, out: Path, *, as_json: bool, lang: str) -> int:
+    from provisioning import node
+
+    made = node.make(source, model, key, out)
+    said = {
+        "path": str(made.path),
+        "model": model,
+        "version": made.version,
+        "size": made.size,
+        "update_key": made.update_key,
+    }
+    if as_json:
+        print_json(said)
+    else:
+        print_lines([text("provision.made_image", lang, **said)])
+    return OK
 
 
 def _batch_check(sheet: Path, as_json: bool, lang: str) -> int:

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import os
 import re
-import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,10 +13,10 @@ from typing import Final
 from edge_agent.config.keys import FORMS
 from edge_agent.terminal import FAILURES, USAGE, printable
 from provisioning.errors import ProvisionError
+from provisioning.openssl import openssl
 
 KEY, REQUEST, CERTIFICATE = "gateway.key", "gateway.csr", "gateway.crt"
 SOON_DAYS: Final = 30
-_OPENSSL_S: Final = 30
 _PEM_BYTES_MAX: Final = 256 * 1024
 
 
@@ -65,9 +64,9 @@ def make(gateway: str, out: Path) -> Found:
         with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as scratch:  # mode 0700
             key, request = Path(scratch) / KEY, Path(scratch) / REQUEST
             os.close(os.open(key, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # openssl keeps the mode of what exists
-            _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key))
+            openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key))
             key.chmod(0o600)
-            _openssl(
+            openssl(
                 *("req", "-new", "-sha256", "-key", str(key), "-subj", f"/CN={gateway}"),
                 *("-addext", f"subjectAltName=DNS:{gateway}", "-out", str(request)),
             )
@@ -104,13 +103,13 @@ def read(path: Path) -> Found:
     try:
         if b"PRIVATE KEY-----" in data:
             return Found(
-                path, "key", _hash_pem(_openssl("pkey", "-in", str(path), "-pubout", "-passin", "pass:")), mode=mode
+                path, "key", _hash_pem(openssl("pkey", "-in", str(path), "-pubout", "-passin", "pass:")), mode=mode
             )
         if b"-----BEGIN CERTIFICATE REQUEST-----" in data:
-            said = _openssl(
+            said = openssl(
                 "req", "-in", str(path), "-noout", "-subject", "-nameopt", "multiline,utf8,-esc_msb", "-text"
             )
-            public = _hash_pem(_openssl("req", "-in", str(path), "-noout", "-pubkey"))
+            public = _hash_pem(openssl("req", "-in", str(path), "-noout", "-pubkey"))
             return Found(path, "request", public, _common_name(said), _names(said))
         if b"-----BEGIN CERTIFICATE-----" in data:
             return _read_certificate(path)
@@ -121,7 +120,7 @@ def read(path: Path) -> Found:
 
 
 def _read_certificate(path: Path) -> Found:
-    said = _openssl(
+    said = openssl(
         *("x509", "-in", str(path), "-noout", "-subject", "-nameopt", "multiline,utf8,-esc_msb"),
         *("-startdate", "-enddate", "-fingerprint", "-sha256", "-text"),
     )
@@ -129,7 +128,7 @@ def _read_certificate(path: Path) -> Found:
     return Found(
         path,
         "certificate",
-        _hash_pem(_openssl("x509", "-in", str(path), "-noout", "-pubkey")),
+        _hash_pem(openssl("x509", "-in", str(path), "-noout", "-pubkey")),
         _common_name(said),
         _names(said),
         fingerprint.group(1).replace(":", "").lower() if fingerprint else "",
@@ -155,28 +154,6 @@ def doubts(found: list[Found], now: datetime) -> Doubts:
             elif days < SOON_DAYS:
                 doubt.warnings.append(("expires_soon", {"path": one.path, "days": days}))
     return doubt
-
-
-def _openssl(*args: str) -> str:
-    try:
-        done = subprocess.run(
-            ["openssl", *args],
-            stdin=subprocess.DEVNULL,  # it never asks a question
-            capture_output=True,
-            timeout=_OPENSSL_S,
-            check=False,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except FileNotFoundError as fault:
-        raise ProvisionError("no_openssl", FAILURES) from fault
-    except subprocess.TimeoutExpired as fault:
-        raise ProvisionError("openssl_failed", FAILURES, why="timeout") from fault
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise ProvisionError(
-            "openssl_failed", FAILURES, why=printable(lines[-1][:200] if lines else str(done.returncode))
-        )
-    return done.stdout.decode("utf-8", "replace")
 
 
 def _hash_pem(text: str) -> str:

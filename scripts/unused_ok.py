@@ -11,6 +11,7 @@ eof_received
 # click
 batch_check
 identity_new
+node_image
 identity_show
 site_new
 context_class

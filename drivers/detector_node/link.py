@@ -12,10 +12,13 @@ KEEPALIVE_S = 60
 
 
 class MqttWire:
-    """The gateway's broker. `settings`: node, host, port, user, password, ca (a file in DER; without it the line is plain)."""
+    """The gateway's broker. `settings`: node, host, port, user, password, ca (a file in DER; without it the line is plain).
 
-    def __init__(self, settings: dict, on_ack) -> None:
-        self._settings, self._on_ack = settings, on_ack
+    `on_offer(what, payload)` hears "offer" and "part"; None: this node takes no updates.
+    """
+
+    def __init__(self, settings: dict, on_ack, on_offer) -> None:
+        self._settings, self._on_ack, self._on_offer = settings, on_ack, on_offer
         self._client: mqtt5.Client = None
         self._writer: asyncio.StreamWriter = None
         self._task: asyncio.Task = None
@@ -31,12 +34,28 @@ class MqttWire:
             self._client.greet(node, settings.get("user", node), settings.get("password", ""), KEEPALIVE_S), CONNECT_S
         )
         self._task = asyncio.create_task(self._client.serve())
-        await asyncio.wait_for(self._client.listen("zg119/node/%s/ack" % node), CONNECT_S)
+        await asyncio.wait_for(self._client.listen(self._topic("ack")), CONNECT_S)
+        if self._on_offer is not None:
+            try:
+                for what in ("part", "offer"):
+                    await asyncio.wait_for(self._client.listen(self._topic(what)), CONNECT_S)
+            except mqtt5.MqttError as fault:
+                if not fault.reason:
+                    raise
+                # a broker that knows nothing of updates: records go all the same
 
     async def send(self, n: int, body: bytes, now_s: int) -> None:
         """One record, until the broker has it. The gateway's own confirm comes by `on_ack`. Raise OSError."""
         payload = record.to_json(self._epoch, n, body, now_s)
-        await asyncio.wait_for(self._client.say("zg119/node/%s/up" % self._settings["node"], payload), CONNECT_S)
+        await asyncio.wait_for(self._client.say(self._topic("up"), payload), CONNECT_S)
+
+    async def ask(self, payload: bytes) -> None:
+        """Tell the gateway something about an update it offers. Raise OSError."""
+        try:
+            await asyncio.wait_for(self._client.say(self._topic("want"), payload), CONNECT_S)
+        except mqtt5.MqttError as fault:
+            if not fault.reason:
+                raise
 
     async def idle(self) -> None:
         """Called now and then: a connection that is dead is found. Raise OSError."""
@@ -71,7 +90,14 @@ class MqttWire:
             context.load_verify_locations(cadata=file.read())
         return await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
 
-    def _hear(self, payload: bytes) -> None:
+    def _topic(self, what: str) -> str:
+        return "zg119/node/%s/%s" % (self._settings["node"], what)
+
+    def _hear(self, topic: str, payload: bytes) -> None:
+        what = topic.rsplit("/", 1)[-1]
+        if what != "ack":
+            self._on_offer(what, payload)
+            return
         try:
             said = json.loads(payload)
             if said["e"] == self._epoch.hex():
@@ -129,6 +155,8 @@ class UdpWire:
                 await asyncio.sleep(POLL_S)
 
 
-def wire(settings: dict, on_ack):
-    """The one the configuration names."""
-    return (UdpWire if settings.get("transport") == "udp" else MqttWire)(settings, on_ack)
+def wire(settings: dict, on_ack, on_offer):
+    """The one the configuration names. Nothing is offered in datagrams."""
+    if settings.get("transport") == "udp":
+        return UdpWire(settings, on_ack)
+    return MqttWire(settings, on_ack, on_offer)

@@ -10,6 +10,7 @@ package(
         "__init__.py",
         "board.py",
         "detector.py",
+        "fetch.py",
         "link.py",
         "mqtt5.py",
         "node.py",

@@ -1,4 +1,4 @@
-"""As much of MQTT 5 as a node needs: connect, publish with QoS 1 and see the reason, hear one topic. asyncio, TLS by the caller.
+"""As much of MQTT 5 as a node needs: connect, publish with QoS 1 and see the reason, hear some topics. asyncio, TLS by the caller.
 
 micropython-lib's umqtt speaks 3.1.1 and does not tell why a broker refused: a denied alarm would look delivered.
 Source: OASIS MQTT 5.0, clauses 3.1 to 3.12.
@@ -57,12 +57,12 @@ def publish(topic: str, payload: bytes, packet_id: int) -> bytes:
 
 
 def subscribe(topic: str, packet_id: int) -> bytes:
-    """SUBSCRIBE to one topic with QoS 0: a confirmation that is lost is said again when the record is."""
+    """SUBSCRIBE to one topic with QoS 0: what is lost is said again when the record is, or is asked for again."""
     return packet(SUBSCRIBE, 0x02, struct.pack(">H", packet_id) + b"\x00" + string(topic) + b"\x00")
 
 
 class Client:
-    """One connection. `on_message(payload)` hears the topic that was subscribed to."""
+    """One connection. `on_message(topic, payload)` hears the topics that were subscribed to."""
 
     def __init__(self, reader, writer, on_message) -> None:
         """`reader`, `writer`: asyncio streams."""
@@ -89,8 +89,9 @@ class Client:
         """Subscribe. Raise MqttError."""
         self._next_id += 1
         await self._send(subscribe(topic, self._next_id))
-        if await self._reason(self._next_id) >= 0x80:
-            raise MqttError("subscription denied", self._answers.get(self._next_id, 0))
+        reason = await self._reason(self._next_id)
+        if reason >= 0x80:
+            raise MqttError("subscription denied", reason)
 
     async def say(self, topic: str, payload: bytes) -> None:
         """Publish and wait for the PUBACK. Raise MqttError with the broker's reason: nothing was delivered then."""
@@ -125,10 +126,11 @@ class Client:
             self._answered.set()
         elif kind == PUBLISH:
             at = 2 + struct.unpack(">H", body[:2])[0]
+            topic = body[2:at].decode()
             if head & 0x06:
                 at += 2  # QoS 1 to a subscription of QoS 0 does not happen; its number is stepped over all the same
             size, at = _number(body, at)
-            self._on_message(body[at + size :])
+            self._on_message(topic, body[at + size :])
         elif kind == PINGRESP:
             self._ponged = True
         elif kind == DISCONNECT:

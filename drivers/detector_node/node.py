@@ -4,18 +4,19 @@ Sensing waits for nobody: no network, no flash that is slow, stands between smok
 """
 
 import asyncio
-import json
 import os
 
 from . import record
 from .detector import Detector
+from .fetch import Fetch
 from .link import wire
 from .ring import Ring
 
 ACK_S = 6  # the gateway confirms what is on its flash; a status record may wait there for a second
 SENDS = 3
 RETRY_S = (1, 2, 4, 8, 15, 30, 60)
-IDLE_S = 20
+PAUSE_LEAST_S = 1
+IDLE_S = 10  # a connection that is dead, a part of an update that did not come, is found after so long
 CONFIRM_S = 600  # an update that reached nobody for so long after its start is not one
 
 
@@ -29,16 +30,24 @@ class Node:
         last = self.ring.last()
         if last is not None:
             self.detector.restore(record.unpack(last))
-        self._wire = wire(settings, self._acked)
-        self._news, self._confirmed = asyncio.Event(), asyncio.Event()
+        self._undated = 0 if board.clock_kept() else self.ring.newest  # records whose age nobody knows any more
+        self._news = asyncio.Event()
+        self._fetch = None if update is None else Fetch(update)
+        self._wire = wire(settings, self._acked, self._fetch and self._offer)
+        self._confirmed = asyncio.Event()
         self._heartbeat_ms = settings.get("heartbeat_s", 300) * 1000
+        self._failures = 0  # since a record was confirmed
         self._sensed = self._linked = 0  # turns of both loops: the watchdog is fed while both go on
 
     async def run(self) -> None:
-        """Until the power goes, or the node sleeps."""
-        asyncio.create_task(self._deliver())
-        asyncio.create_task(self._watch())
-        await self._sense()
+        """Until the power goes, or the node sleeps. A part that fails ends all of them: the loader starts anew."""
+        await asyncio.gather(self._sense(), self._beat(), self._deliver(), self._watch())
+
+    async def _beat(self) -> None:
+        """The sounder's pulses are finer than the samples."""
+        while True:
+            self.board.sound(self.detector.sounding())
+            await asyncio.sleep(0.05)
 
     async def _sense(self) -> None:
         owed, last_ms = "boot", self.board.now_ms()  # what has to be told, also if flash refused it a sample ago
@@ -75,41 +84,54 @@ class Node:
             or state.get("muted")
             or state.get("smoke")
             or state.get("gas")
+            or self._fetching()
         )
         return bool(self.settings.get("sleep_s")) and not awake
+
+    def _calm(self) -> bool:
+        """Whether there is time for an update: nobody is in danger, nothing waits to be told, and the battery will last."""
+        return self.detector.calm() and not self.ring.waiting()
+
+    def _fetching(self) -> bool:
+        """Whether an update is on its way that it is worth being awake and connected for."""
+        return self._fetch is not None and self._calm() and self._fetch.busy()
 
     # -- the way to the gateway -------------------------------------------------------------------------------------------
 
     async def _deliver(self) -> None:
-        failures = 0
         while True:
             try:
-                if not self.ring.waiting():
+                if not self.ring.waiting() and not self._fetching():
                     await self._wait_for_news()
                     continue
+                if self._fetch is not None:
+                    self._fetch.connected()
+                self.board.join()
                 await self._wire.open(self.ring.epoch)
-                failures = await self._drain()
-            except (OSError, EOFError, ValueError, asyncio.TimeoutError) as fault:
-                self.board.log("link: %s" % fault)
+                await self._drain()
+            except Exception as fault:  # noqa: BLE001 - whatever it is, the way to the gateway is tried again
+                self.board.log("link: %r" % fault)
             await self._wire.close()
-            wait_s = RETRY_S[min(failures, len(RETRY_S) - 1)]
-            failures += 1
+            wait_s = RETRY_S[min(self._failures, len(RETRY_S) - 1)]
+            self._failures += 1
             # not all nodes at once after the gateway was away
             await self._pause(wait_s * (0.5 + os.urandom(1)[0] / 255))
 
-    async def _drain(self) -> int:
+    async def _drain(self) -> None:
         """Send what waits, and then what comes, until the connection ends (OSError). One record at a time, in order."""
         while True:
             held = self.ring.oldest()
             if held is None:
-                await self._wait_for_news()
-                if not self.ring.waiting():
+                ask = self._fetch.ask(self.board.now_ms()) if self._fetch is not None and self._calm() else None
+                if ask is not None:
+                    await self._wire.ask(ask)
+                if not await self._wait_for_news():
                     await self._wire.idle()
                 continue
             n, body = held
             for _ in range(SENDS):
                 self._confirmed.clear()
-                await self._wire.send(n, body, self.board.now_s())
+                await self._wire.send(n, body, self.board.now_s() if n > self._undated else -1)
                 self._linked += 1
                 if self.ring.acked >= n or await self._is_confirmed():
                     break
@@ -128,23 +150,38 @@ class Node:
         if held is None or n != held[0]:
             return  # of a record sent twice
         self.ring.ack(n)
+        self._failures = 0
         self._confirmed.set()
         if self.update is not None:
-            self.update.confirm()  # this program reaches its gateway: it stays
+            try:
+                self.update.confirm()  # this program reaches its gateway: it stays
+            except OSError as fault:
+                self.board.log("flash: %s" % fault)
 
-    async def _wait_for_news(self) -> None:
+    def _offer(self, what: str, payload: bytes) -> None:
+        """Something about an update came from the gateway."""
+        if what == "offer":
+            self._fetch.offered(payload)
+        else:
+            self._fetch.part(payload)
+            self._failures = 0
+        self._news.set()
+
+    async def _wait_for_news(self, seconds: float = IDLE_S) -> bool:
         self._linked += 1
         try:
-            await asyncio.wait_for(self._news.wait(), IDLE_S)
+            await asyncio.wait_for(self._news.wait(), seconds)
         except asyncio.TimeoutError:
-            pass
+            return False
         self._news.clear()
+        return True
 
     async def _pause(self, seconds: float) -> None:
-        while seconds > 0:
-            self._linked += 1
-            await asyncio.sleep(min(seconds, 5))
-            seconds -= 5
+        """Leave the gateway alone for a while, but not with news: it may be an alarm."""
+        await asyncio.sleep(min(seconds, PAUSE_LEAST_S))
+        while (seconds := seconds - PAUSE_LEAST_S) > 0:
+            if await self._wait_for_news(min(seconds, PAUSE_LEAST_S)):
+                return
 
     # -- what keeps it alive ----------------------------------------------------------------------------------------------
 
@@ -160,14 +197,26 @@ class Node:
                     self.board.feed_watchdog()
             sensed, linked = self._sensed, self._linked
             if self.update is not None:
-                if self.update.unconfirmed() and self.board.now_ms() - since_ms > CONFIRM_S * 1000:
+                late = self.board.now_ms() - since_ms > CONFIRM_S * 1000
+                if late and self.update.unconfirmed() and self.detector.calm():
                     self.board.reset()  # the loader goes back to what was there before
-                if self.update.take():
-                    self.board.reset()
+                if self.update.waiting() and self._calm():
+                    await self._install()
             await asyncio.sleep(1)
 
-
-def load(path: str = "node.json") -> dict:
-    """The node's configuration."""
-    with open(path) as file:
-        return json.load(file)
+    async def _install(self) -> None:
+        """Put an update into the other slot and start anew. An alarm comes first: then it is begun again later."""
+        steps = self.update.steps()
+        try:
+            for _ in steps:
+                await asyncio.sleep(0)
+                self.board.feed_watchdog()
+                if not self._calm():
+                    return
+        except (ValueError, OSError) as fault:
+            self.board.log("update: %s" % fault)
+            self._fetch.again()
+            return
+        finally:
+            steps.close()
+        self.board.reset()

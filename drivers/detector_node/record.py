@@ -74,7 +74,7 @@ def to_json(epoch: bytes, n: int, body: bytes, now_s: int) -> bytes:
     said = unpack(body)
     said["v"], said["e"], said["n"] = 1, epoch.hex(), n
     made_s = said.pop("made_s")
-    if now_s >= made_s:  # else the node's clock began anew since: nobody knows
+    if now_s >= made_s:  # else the node's clock began anew since (-1: it did): nobody knows
         said["age_s"] = now_s - made_s
     return json.dumps(said).encode()
 

@@ -112,6 +112,7 @@ class Mqtt:
     username: str = ""
     password_file: Path | None = None
     discover: tuple[str, ...] = ()  # profiles whose topics are watched for devices nobody configured
+    node_updates: bool = False  # whether updates may be offered to our own nodes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

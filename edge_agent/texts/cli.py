@@ -140,6 +140,26 @@ TEXTS: dict[str, tuple[str, str]] = {
         "交还规则\n\n此前的报警不再让它动作; 记入审计。",
         "Give an output back to the rules\n\nAlarms from before do not make it act. It is written down.",
     ),
+    "help_node": (
+        "自有节点升级: 查看, 提供, 收回\n\n只在 [[mqtt]] 里写了 node_updates = true 时可用。",
+        "Updates of our own nodes: see, offer, take back\n\nOnly where an [[mqtt]] has node_updates = true.",
+    ),
+    "help_node_list": (
+        "列出节点和上次提供的升级\n\n退出码: 0 正常; 1 有节点拒绝了升级。",
+        "List the nodes and what was offered last\n\nExit codes: 0 all well; 1 a node has refused an update.",
+    ),
+    "help_node_offer": (
+        "提供升级文件\n\n节点自己来取, 核对签名、型号、版本后试运行, 连不上网关就退回; 报警优先。记入审计。\n\n"
+        "    edge-agent node offer smoke-2.zgu attic\n    edge-agent node offer smoke-2.zgu --all",
+        "Offer an update\n\nThe node fetches it when it is calm, checks signature, model and version, and goes back to what was "
+        "there if it does not reach its gateway. It is written down.\n\n"
+        "    edge-agent node offer smoke-2.zgu attic\n    edge-agent node offer smoke-2.zgu --all",
+    ),
+    "opt_node_offer_all": ("所有节点。", "Every node."),
+    "help_node_withdraw": (
+        "收回升级\n\n已装上的不会变。记入审计。",
+        "Take an offer back\n\nWhat is installed already stays. It is written down.",
+    ),
     "help_duty_list": (
         "待应答的查岗\n\n退出码: 0 没有; 1 有。",
         "Duty checks that wait\n\nExit codes: 0 none; 1 some.",
@@ -355,6 +375,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "api_no_such_output": (
         "没有这个联动输出。查看: edge-agent linkage list",
         "There is no such linkage output. See them with: edge-agent linkage list",
+    ),
+    "api_no_such_node": (
+        "没有这个节点。查看: edge-agent node list",
+        "There is no such node. See them with: edge-agent node list",
+    ),
+    "api_node_updates_off": (
+        "未启用: 请在 [[mqtt]] 里写 node_updates = true。",
+        "Not enabled: set node_updates = true in an [[mqtt]].",
     ),
     "api_unknown_request": (
         "运行中的核心进程不认识这个请求, 版本可能更旧。重启: systemctl restart edge-agent",

@@ -2,8 +2,10 @@
 
 TEXTS: dict[str, tuple[str, str]] = {
     "help_root": (
-        "安装人员的工具: 网关身份、站点配置、批量表格。\n\n返回码: 0 正常, 1 警告, 2 失败, 64 用法错误, 78 配置错误。",
-        "The installer's tool: identity of a gateway, configuration of a site, sheets of many.\n\n"
+        "安装人员的工具: 网关身份、站点配置、批量表格、节点升级文件。"
+        "\n\n返回码: 0 正常, 1 警告, 2 失败, 64 用法错误, 78 配置错误。",
+        "The installer's tool: identity of a gateway, configuration of a site, sheets of many, updates of nodes."
+        "\n\n"
         "Exit codes: 0 ok, 1 warnings, 2 failures, 64 usage, 78 configuration.",
     ),
     "help_identity": ("网关的密钥和证书", "Key and certificate of a gateway"),
@@ -25,6 +27,28 @@ TEXTS: dict[str, tuple[str, str]] = {
         "检查表格 (CSV, UTF-8 或 GBK), 一次列出全部问题",
         "Check a sheet (CSV, UTF-8 or GBK) and tell every fault at once",
     ),
+    "help_node": ("自有探测器节点", "Our own detector nodes"),
+    "help_node_image": (
+        "把固件目录签名成升级文件; 版本取固件自己的 VERSION。私钥不离开本机",
+        "Sign a directory of firmware into an update; its version is the firmware's own VERSION. The key stays here",
+    ),
+    "opt_model": ("节点型号, 与 node.json 的 model 相同", "Model of the nodes, as in their node.json"),
+    "opt_node_key": ("制造商私钥, RSA-2048, PEM", "The maker's private key, RSA-2048, PEM"),
+    "opt_image": ("写到哪个文件", "File to write"),
+    "made_image": (
+        "{path}: 型号 {model}, 版本 {version}, {size} 字节\n节点 node.json 的 update_key:\n{update_key}",
+        "{path}: model {model}, version {version}, {size} bytes\nupdate_key for the nodes' node.json:\n{update_key}",
+    ),
+    "bad_model": (
+        "型号 {value} 不对: 至多 40 个英文字母、数字或 . _ -",
+        "The model {value} is not right: at most 40 of A-Z a-z 0-9 . _ -",
+    ),
+    "no_firmware": (
+        "{path} 不是固件目录: 里面要有 __init__.py, 写着 VERSION = 整数",
+        "{path} holds no firmware: it must have an __init__.py with VERSION = a whole number",
+    ),
+    "bad_node_key": ("{path} 不是 RSA-2048 私钥", "{path} is no RSA-2048 key"),
+    "too_large": ("{path}: 固件太大", "{path}: the firmware is too large"),
     "opt_gateway": ("网关编号", "Id of the gateway"),
     "opt_out": ("写到哪个目录", "Directory to write to"),
     "opt_name": ("联网单位名称", "Name of the connected unit"),

