@@ -20,8 +20,9 @@ from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config
 from edge_agent.uplink.commands import Command as Order
 from edge_agent.uplink.gb26875.forms import Form, Happened, component_status, form_of, operation_flags
+from edge_agent.uplink.gb26875.moments import time_of, time_of_instant
 from edge_agent.uplink.gb26875.places import Place
-from edge_agent.uplink.gb26875.plan import Writer, time_of, time_of_instant
+from edge_agent.uplink.gb26875.plan import Writer
 from edge_agent.uplink.link import Receiver
 
 log = logging.getLogger("edge.gb26875")

@@ -8,7 +8,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Final
 
 from buffer.records import Priority
@@ -23,7 +22,6 @@ from drivers.codecs.gb26875.objects import (
     SystemStatus,
 )
 from drivers.codecs.gb26875.times import NO_CLOCK, Time
-from edge_agent.china_time import CHINA
 from edge_agent.model import Instant
 from edge_agent.points.point import CONTACTS
 from edge_agent.uplink.contract import Batch
@@ -36,13 +34,13 @@ from edge_agent.uplink.gb26875.forms import (
     Happened,
     Key,
     Member,
-    Stamp,
     component_status,
     device_status,
     form_of,
     operation_flags,
     system_status,
 )
+from edge_agent.uplink.gb26875.moments import stamp_of, time_of, time_of_instant
 from edge_agent.uplink.gb26875.places import PANEL_COMPONENT, Place, Places
 
 log = logging.getLogger("edge.gb26875")
@@ -474,31 +472,3 @@ def _active_of(snapshot: Mapping[str, object]) -> Iterator[tuple[Happened, str]]
 def _operator(told: Mapping[str, object]) -> int:
     number = told.get("operator")
     return number if type(number) is int and 0 <= number <= 255 else 0
-
-
-def stamp_of(at: object, n: int) -> Stamp:
-    """What tells which of two records of a member is the newer one."""
-    if not isinstance(at, Mapping) or type(at.get("mono_ns")) is not int:
-        return "", 0, n
-    return str(at.get("boot", "")), at["mono_ns"], n
-
-
-def time_of(at: object) -> Time:
-    """The time of a record's `at`: naive China time, or no time where the clock had never been set."""
-    if not isinstance(at, Mapping) or type(at.get("wall_ns")) is not int or at.get("clock") == "unset":
-        return NO_CLOCK
-    return china(at["wall_ns"])
-
-
-def time_of_instant(at: Instant) -> Time:
-    """As `time_of`."""
-    return china(at.wall_ns) if at.clock != "unset" else NO_CLOCK
-
-
-def china(wall_ns: int) -> Time:
-    """UTC nanoseconds as the wire has them."""
-    try:
-        at = datetime.fromtimestamp(wall_ns // 1_000_000_000, CHINA).replace(tzinfo=None)
-    except (OverflowError, ValueError, OSError):
-        return NO_CLOCK
-    return at if 2000 <= at.year <= 2099 else NO_CLOCK

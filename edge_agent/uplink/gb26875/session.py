@@ -13,7 +13,8 @@ from edge_agent.clock import TimeSource
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.gb26875.downlink import Downlink
 from edge_agent.uplink.gb26875.exchange import Exchange, Exchanges, Seen, Serials
-from edge_agent.uplink.gb26875.plan import Plan, Shown, Told, Unit, Writer, split, time_of_instant
+from edge_agent.uplink.gb26875.moments import time_of_instant
+from edge_agent.uplink.gb26875.plan import Plan, Shown, Told, Unit, Writer, split
 from edge_agent.uplink.link import LinkError, Receiver
 from edge_agent.uplink.stream import Flight
 
