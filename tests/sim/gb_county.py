@@ -16,7 +16,7 @@ from drivers.codecs.gb26875.objects import ComponentStatus
 from edge_agent.config.model import Config, Gb26875, Uplink
 from edge_agent.uplink.gb26875.forms import Form, Happened, form_of
 from edge_agent.uplink.gb26875.link import dialect_of
-from edge_agent.uplink.gb26875.plan import time_of
+from edge_agent.uplink.gb26875.moments import time_of
 from edge_agent.uplink.gb26875.survey import places_of
 from simulators.centre.gb26875 import GbCentre
 from simulators.centre.gb_faults import FaultMenu
