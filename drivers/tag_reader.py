@@ -5,7 +5,6 @@ cloned tag: a read proves that a tag was there, not who held it.
 """
 
 import asyncio
-import contextlib
 import errno
 import fcntl
 import os
@@ -229,10 +228,11 @@ class KeyboardWedge(TagReader):
                 continue
             wait_s = REOPEN_FIRST_S
             try:
-                with contextlib.suppress(OSError):  # not an input device: a pipe or pty of a simulator
-                    fcntl.ioctl(fd, _EVIOCGRAB, 1)
-                self.state(True, "opened")
-                self.state(False, "hang_up", await self._listen(fd))
+                if _grab(fd):
+                    self.state(True, "opened")
+                    self.state(False, "hang_up", await self._listen(fd))
+                else:  # another program has it, and all it types
+                    self.state(False, "no_port", "EBUSY")
             finally:
                 os.close(fd)
             await asyncio.sleep(REOPEN_FIRST_S)
@@ -264,6 +264,15 @@ class KeyboardWedge(TagReader):
             return await gone
         finally:
             loop.remove_reader(fd)
+
+
+def _grab(fd: int) -> bool:
+    """Have the device for us alone. A pipe or pty of a simulator is no input device, and ours anyway."""
+    try:
+        fcntl.ioctl(fd, _EVIOCGRAB, 1)
+    except OSError as fault:
+        return fault.errno != errno.EBUSY
+    return True
 
 
 def now_ns() -> int:

@@ -16,7 +16,7 @@ _MESSAGE: Final = re.compile(
 _SURGARD: Final = re.compile(r"5[0-9A-F]{2}[0-9A-F]\s*18([0-9A-F]{4,10}?)([ERP])([0-9]{3})([0-9A-F]{2})([0-9A-F]{3})")
 _SURGARD_ALIVE: Final = re.compile(r"1[0-9A-F]{2}[0-9A-F]\s+@\s*")
 _SURGARD_QUALIFIERS: Final = {"E": 1, "R": 3, "P": 6}
-_DATA: Final = re.compile(r"([136])([0-9]{3}) ([0-9A-F]{2}) ([0-9A-F]{3})")  # as DC-09 carries it
+_DATA: Final = re.compile(r"([136])([0-9]{3})\s*([0-9A-F]{2})\s*([0-9A-F]{3})")  # as DC-09 carries it
 # code -> (event, its restore): drivers.vocabulary
 EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     **dict.fromkeys(("110", "111", "112", "113", "114", "116", "117"), ("fire", "fire_restore")),
@@ -30,7 +30,7 @@ EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     **dict.fromkeys(("302", "309", "311", "384"), ("battery_fault", "battery_ok")),
     "305": ("reset", "reset"),
     **dict.fromkeys(("308", "321", "330", "333", "350", "373", "380", "393"), ("fault", "fault_restore")),
-    "383": ("burglar", "fault_restore"),
+    "383": ("burglar", "tamper_restore"),
     **dict.fromkeys(("570", "571"), ("isolate", "isolate_restore")),
     **dict.fromkeys(("601", "602", "607"), ("test", "test_restore")),
 }
@@ -92,13 +92,18 @@ def meaning(code: str, qualifier: int) -> str | None:
 
 
 def decode(data: bytes) -> list[dict[str, object]]:
-    """One object a line, for `edge-agent decode`."""
+    """One object a line, or a word where a line holds several messages, for `edge-agent decode`."""
     shown: list[dict[str, object]] = []
-    for line in data.decode("ascii", "replace").split():
-        fields = parse(line)
+    lines = [
+        line.strip() for line in data.decode("ascii", "replace").replace("\x14", "\n").splitlines() if line.strip()
+    ]
+    for line in (part for line in lines for part in ([line] if parse_line(line) is not None else line.split())):
+        fields = parse_line(line)
         raw = line.encode("ascii", "replace").hex()
         if fields is None:
             shown.append({"reject": True, "why": "no Contact ID message", "event": None, "raw": raw})
+        elif fields.get("alive"):
+            shown.append({"kind": "heartbeat", "event": None, "raw": raw})
         elif fields["checksum_ok"] is False:
             shown.append({"reject": True, "why": "checksum", **fields, "event": None, "raw": raw})
         else:

@@ -23,7 +23,7 @@ _RECORDS: Final = {
 
 
 def decode(data: bytes) -> list[dict[str, object]]:
-    """One object for each selection, answer and transaction, for `edge-agent decode`."""
+    """One object for each poll, selection, answer and transaction, for `edge-agent decode`."""
     shown: list[dict[str, object]] = []
     data, at = bytes(byte & 0x7F for byte in data), 0
     while at < len(data):
@@ -36,6 +36,9 @@ def decode(data: bytes) -> list[dict[str, object]]:
             fields = {"kind": "select", "sender": chr(data[at]), "receiver": chr(data[at + 2]), "event": None}
             shown.append({**fields, "raw": data[at : at + 4].hex()})
             at += 4
+        elif data[at] > 0x20 and data[at + 1 : at + 2] == bytes((ENQ,)):
+            shown.append({"kind": "poll", "station": chr(data[at]), "event": None, "raw": data[at : at + 2].hex()})
+            at += 2
         elif data[at] in (ACK, NAK, EOT):
             kind = {ACK: "ack", NAK: "nak", EOT: "end"}[data[at]]
             shown.append({"kind": kind, "event": None, "raw": data[at : at + 1].hex()})

@@ -13,7 +13,7 @@ _ENDS: Final = (28, 96, 15)  # Enter, keypad Enter, Tab
 _ROW: Final = "1234567890"  # codes 2 to 11
 _LETTERS: Final = {30: "A", 48: "B", 46: "C", 32: "D", 18: "E", 33: "F"}
 _PAD: Final = {79: "1", 80: "2", 81: "3", 75: "4", 76: "5", 77: "6", 71: "7", 72: "8", 73: "9", 82: "0"}
-_KEYS: Final = dict(enumerate(_ROW, 2)) | _LETTERS | _PAD
+_KEYS: Final = dict(enumerate(_ROW, 2)) | _LETTERS | _PAD | {51: ","}  # some type 134,62532
 _QUIET: Final = (42, 54)  # shift: some readers type capitals
 
 

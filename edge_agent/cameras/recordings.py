@@ -54,7 +54,7 @@ async def find(onvif: Onvif, moment_ns: int, wanted: str = "") -> Kept:
     clock_off_ns = await onvif.read_clock()
     services = await _services(onvif)
     if REPLAY not in services or (SEARCH not in services and not wanted):
-        raise CameraFault("no_replay", "services: " + ", ".join(sorted(one.split("/")[-2] for one in services))[:120])
+        raise CameraFault("no_replay", "no search service" if REPLAY in services else "")
     token = wanted or choose(await _search(onvif, services[SEARCH]), moment_ns + clock_off_ns)
     setup = "<tt:Stream>RTP-Unicast</tt:Stream><tt:Transport><tt:Protocol>RTSP</tt:Protocol></tt:Transport>"
     said = await onvif.ask(

@@ -64,7 +64,7 @@ FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "run_dir": re.compile(r"/[^\x00-\x1f]{0,80}"),  # a Unix socket's name holds 107 bytes in all
     "interface": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,14}"),
     "apn": re.compile(r"[A-Za-z0-9.-]{0,62}"),
-    "tag": re.compile(r"[0-9A-Fa-f]{4,20}"),
+    "tag": re.compile(r"[0-9A-Fa-f]{4,20}|[0-9]{1,3},[0-9]{1,5}"),
     "camera_path": re.compile(r"/[!-~]{0,300}"),
     "stamp_format": re.compile(r"[ -~]{1,40}"),
     "gb28181": re.compile(r"[0-9]{20}"),

@@ -1,18 +1,28 @@
 """Which tag hangs at which patrol point: by configuration, or learned on site. Pure rules."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from edge_agent.config.model import PatrolPoint
 from edge_agent.points.state import Latches, read_piece
 
 KEY = "pa:t:"
 UNKNOWN_MAX = 64  # tags nobody knows, the newest kept
+SHORT: Final = 6  # hex digits of a tag without its first byte
+
+
+_PRINTED: Final = re.compile(r"(\d{1,3}),(\d{1,5})", re.ASCII)
 
 
 def tag_of(written: str) -> str:
-    """A tag as the readers give it: capital hex digits. Ten decimal digits are what is printed on a 125 kHz tag."""
+    """A tag as the readers give it: capital hex digits. Ten decimal digits are what is printed on a 125 kHz tag, "134,62532" is
+    printed beside them and lacks the first byte of its four.
+    """
+    if (found := _PRINTED.fullmatch(written)) and int(found[1]) <= 0xFF and int(found[2]) <= 0xFFFF:
+        return f"{int(found[1]):02X}{int(found[2]):04X}"
     if len(written) == 10 and written.isdecimal() and int(written) <= 0xFFFF_FFFF:
         return f"{int(written):08X}"
     return written.upper()
@@ -35,6 +45,15 @@ class TagInUse(Exception):
         self.point = point
 
 
+def _named(known: Mapping[str, str], tag: str) -> str | None:
+    """The point of a tag, also where one of the two forms lacks the first byte."""
+    if tag in known:
+        return known[tag]
+    if len(tag) == SHORT:
+        return next((point for other, point in known.items() if len(other) == SHORT + 2 and other.endswith(tag)), None)
+    return known.get(tag[2:]) if len(tag) == SHORT + 2 else None
+
+
 class Tags:
     """All tags of the site."""
 
@@ -48,7 +67,7 @@ class Tags:
 
     def point_of(self, tag: str) -> str | None:
         """Where a tag hangs."""
-        return self._fixed.get(tag) or self._learned.get(tag)
+        return _named(self._fixed, tag) or _named(self._learned, tag)
 
     def tag_at(self, point: str) -> tuple[str, bool]:
         """The tag of a point, "" if it has none, and whether it was learned."""

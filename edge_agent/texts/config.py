@@ -55,7 +55,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form_camera_path": ("以 / 开头的路径, 不带主机和密码", "a path beginning with /, without host or password"),
     "form_stamp_format": ("strftime 的写法", "a strftime format"),
     "form_gb28181": ("20 位数字", "20 digits"),
-    "form_tag": ("4 到 20 位十六进制数字", "4 to 20 hex digits"),
+    "form_tag": (
+        "4 到 20 位十六进制数字, 或 134,62532 这样的两个数",
+        "4 to 20 hex digits, or two numbers such as 134,62532",
+    ),
     "form_version": ("主版本.次版本, 各 0 到 255, 如 3.18", "MAJOR.MINOR of 0 to 255 each, such as 3.18"),
     "form_time": ("几点几分, 如 22:00", "a time of the day such as 22:00"),
     "form_name": ("至多 80 个字", "at most 80 characters"),

@@ -250,6 +250,21 @@ def test_ntp_time_is_read_in_both_of_its_eras() -> None:
     assert ntp_ns(bytes(8)) == ((1 << 32) - 2_208_988_800) * S, "2036-02-07"
 
 
+def test_a_packet_of_somebody_elses_replay_is_read() -> None:
+    """GStreamer 1.22.0: rtph264pay aggregate-mode=zero-latency ! rtponviftimestamp."""
+    wire = Depacketizer(H264)
+    said = "906045fe42f937509277b3f2abac0003edae8ec000000000a0000000"
+    assert (
+        wire.feed(
+            bytes.fromhex(f"{said}7800020910001d6742c015d902847e5c05a8303035280000030008000003005478b17240000468cb8cb2")
+        )
+        == []
+    )
+    [picture] = wire.end()
+    assert [unit[0] & 31 for unit in picture.units] == [9, 7, 8], "delimiter and parameters, in one packet"
+    assert picture.at_ns == (0xEDAE8EC0 - 2_208_988_800) * S
+
+
 def packet(sequence: int, payload: bytes, *, marker: bool = False, timestamp: int = 0) -> bytes:
     return (
         bytes((0x80, 96 | marker << 7)) + sequence.to_bytes(2, "big") + timestamp.to_bytes(4, "big") + b"ssrc" + payload

@@ -128,3 +128,19 @@ def test_what_is_encoded_is_decoded() -> None:
     assert (found[0]["uid"], found[0]["sak"]) == ("01020304", 8)
     call = espa444.decode(espa444.encode_call("550", "FIRE 3RD FLOOR"))
     assert (call[0]["display_text"], call[0]["bcc_ok"]) == ("FIRE 3RD FLOOR", True)
+
+
+def test_a_line_of_espa_shows_its_polls() -> None:
+    line = b"2\x05\x042\x051\x05\x06" + espa444.encode_call("1", "FIRE 1-027") + b"\x06\x04"
+    kinds = [one.get("kind") or one["function"] for one in espa444.decode(line)]
+    assert kinds == ["poll", "end", "select", "ack", "call_to_pager", "ack", "end"]
+
+
+def test_contact_id_is_read_as_it_is_printed_and_as_a_receiver_puts_it_out() -> None:
+    [spaced] = contact_id.decode(b"1234 18 1131 01 015 8\n")
+    assert (spaced["account"], spaced["zone"], spaced["checksum_ok"]) == ("1234", "015", True)
+    two = contact_id.decode(b"1234181131010158 1234181131010157")
+    assert [one.get("why") for one in two] == [None, "checksum"]
+    said = contact_id.decode(b"5011 181234E11000129\x141011           @    \x14")
+    assert [(one.get("meaning"), one.get("kind")) for one in said] == [("fire", None), (None, "heartbeat")]
+    assert [one["why"] for one in contact_id.decode(b"no message")] == ["no Contact ID message"] * 2

@@ -13,7 +13,8 @@ from edge_agent.config.model import Config, Gateway, Patrol, PatrolPoint, TagRea
 from edge_agent.local_api import ApiError, LocalClient
 from edge_agent.model import Clock, Event, Instant, Kind
 from edge_agent.patrol.patrol import UNKNOWN_BURST, Patrols
-from edge_agent.patrol.tags import UNKNOWN_MAX, tag_of
+from edge_agent.patrol.tags import UNKNOWN_MAX, Tags, tag_of
+from edge_agent.points.state import Latches
 from simulators.tag_reader import Rdm6300Reader
 from tests.core.house import Site, site
 
@@ -126,6 +127,10 @@ def test_a_tag_that_hangs_elsewhere_is_not_learned_and_the_configuration_has_the
 
 def test_the_number_printed_on_a_tag_is_the_one_its_chip_says() -> None:
     assert tag_of("0008844356") == "0086F444"
+    assert (tag_of("134,62532"), tag_of("256,1"), tag_of("1,65536")) == ("86F444", "256,1", "1,65536")
+    short = Tags([PatrolPoint(id="stair", tag="134,62532"), PatrolPoint(id="pump", tag="0000D431")], Latches())
+    assert [short.point_of(tag) for tag in ("0086F444", "86F444", "00D431", "0086F445", "86F44400")] == [
+        "stair", "stair", "pump", None, None]  # fmt: skip
     assert (tag_of("04a1b2c3d4e5f6"), tag_of("9999999999")) == ("04A1B2C3D4E5F6", "9999999999")
 
 

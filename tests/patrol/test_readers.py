@@ -1,6 +1,7 @@
 """Tag readers on real ptys: a tag is told once, a bad read never; a reader that goes is told and comes back."""
 
 import asyncio
+import errno
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -125,6 +126,28 @@ async def test_a_reader_that_types_is_read_and_missed_when_it_is_pulled_out(tmp_
         wire.hold("12AB")
         await told.until(lambda: told.tags[-1] == "12AB", "and works")
     assert told.tags == ["0008844356", "12AB"], "each was said once"
+    wire.unplug()
+
+
+@pytest.mark.asyncio
+async def test_a_reader_another_program_has_grabbed_is_told_and_had_once_it_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grabbed = True
+
+    def ioctl(_fd: int, _request: int, _value: int) -> None:
+        raise OSError(errno.EBUSY if grabbed else errno.ENOTTY, "")
+
+    monkeypatch.setattr(tag_reader.fcntl, "ioctl", ioctl)
+    wire = TypingReader(link=tmp_path / "reader")
+    wire.plug()
+    reader = KeyboardWedge(id="reader1", port=str(tmp_path / "reader"))
+    async with running(reader) as told:
+        await told.until(lambda: told.links == [(False, "no_port")], "what it types goes elsewhere")
+        grabbed = False
+        await told.until(lambda: told.links[-1] == (True, "opened"), "let go")
+        wire.hold("134,62532")
+        await told.until(lambda: told.tags == ["134,62532"], "the form printed beside the number")
     wire.unplug()
 
 

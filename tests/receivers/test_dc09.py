@@ -61,6 +61,8 @@ def locked(identity: str, seq: int, account: str, padding: bytes, text: bytes) -
         ("ADM-CID", "#1234|1115 01 001", [("com1234/01-001", "fire_manual")]),
         ("ADM-CID", "#1234|1301 00 000", [("com1234/00-000", "mains_fault")]),
         ("ADM-CID", "#1234|1131 00 005", [("com1234/00-005", "burglar")]),
+        ("ADM-CID", "#1234|3383 00 005", [("com1234/00-005", "tamper_restore")]),
+        ("ADM-CID", "#1234|111000129", [("com1234/00-129", "fire")]),
         ("ADM-CID", "#1234|1399 00 005", [("com1234/00-005", "fault")]),
         ("ADM-CID", "#1234|3401 00 005", [("com1234/00-005", "status")]),
         ("SIA-DCS", "#1234|Nri1/FA001", [("com1234/1-001", "fire")]),
