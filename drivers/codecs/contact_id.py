@@ -94,10 +94,9 @@ def meaning(code: str, qualifier: int) -> str | None:
 def decode(data: bytes) -> list[dict[str, object]]:
     """One object a line, or a word where a line holds several messages, for `edge-agent decode`."""
     shown: list[dict[str, object]] = []
-    lines = [
-        line.strip() for line in data.decode("ascii", "replace").replace("\x14", "\n").splitlines() if line.strip()
-    ]
-    for line in (part for line in lines for part in ([line] if parse_line(line) is not None else line.split())):
+    text = data.decode("ascii", "replace").replace("\x14", "\n")
+    whole = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in (part for one in whole for part in ([one] if parse_line(one) is not None else one.split())):
         fields = parse_line(line)
         raw = line.encode("ascii", "replace").hex()
         if fields is None:
