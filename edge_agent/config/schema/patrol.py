@@ -46,8 +46,8 @@ PATROL_POINT: Final = Section(
         "tag": Key(
             zh="标签号: 读卡器给出的十六进制, 或印在 125 kHz 标签上的 10 位数字 (或旁边的 134,62532); "
             "不写则现场用 edge-agent patrol learn 学习",
-            en="Its tag: hex digits as the reader gives them, or the 10 digits printed on a 125 kHz tag (or the 134,62532 beside them); "
-            "left out: "
+            en="Its tag: hex digits as the reader gives them, or the 10 digits printed on a 125 kHz tag "
+            "(or the 134,62532 beside them); left out: "
             "learned on site by edge-agent patrol learn",
             example='"0008844356"',
             form="tag",
