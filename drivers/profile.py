@@ -9,7 +9,7 @@ import importlib
 import re
 import stat
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -138,11 +138,12 @@ class Profile:
 class Profiles:
     """Profiles by name: shipped ones and, over them, those of the site's directories (a later directory wins)."""
 
-    def __init__(self, dirs: Iterable[Path]) -> None:
+    def __init__(self, dirs: Sequence[Path]) -> None:
         self._shipped = _index(SHIPPED_DIR)
         self._site: dict[str, Path] = {}
         for directory in dirs:
             self._site |= _index(directory)
+        self._odd = [path for directory in dirs for path in _toml_in(directory) if not NAME.fullmatch(path.stem)]
         self._read: dict[str, Profile] = {}
         self.broken: dict[str, ProfileError] = {}
         """Name -> why, of those that list() could not read."""
@@ -176,6 +177,7 @@ class Profiles:
                 found.append(self.get(name))
             except ProfileError as error:
                 self.broken[name] = error
+        self.broken |= {path.stem: ProfileError("bad_name", profile=path.stem) for path in self._odd}
         return found
 
 
@@ -221,11 +223,14 @@ def _kind(profile: Profile) -> ModuleType:
 
 # -- reading -----------------------------------------------------------------------------------------------------
 def _index(directory: Path) -> dict[str, Path]:
+    return {path.stem: path for path in _toml_in(directory) if NAME.fullmatch(path.stem)}
+
+
+def _toml_in(directory: Path) -> Sequence[Path]:
     try:
-        files = sorted(directory.glob("*.toml"))
+        return sorted(directory.glob("*.toml"))
     except OSError:
-        return {}
-    return {path.stem: path for path in files if NAME.fullmatch(path.stem)}
+        return ()
 
 
 def _read(name: str, path: Path, *, site: bool, overrides: bool) -> Profile:

@@ -269,6 +269,8 @@ def install(obj: CliContext, file: Path, force: bool) -> int:
         users = users_of(loaded.config, profile.name)
         if not unsound and users and not force:
             raise ProfileError("in_use", profile=profile.name, users=", ".join(users))
+        if not unsound and loaded.config is None and loaded.sources and not force:
+            raise ProfileError("users_unknown", profile=profile.name)
         target = None if unsound else put(profile, loaded.profile_dirs[0])
     except ProfileError as error:
         return _complain(error, obj, obj.json_out)

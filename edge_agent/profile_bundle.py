@@ -21,6 +21,7 @@ from edge_agent.profile_files import findings_of
 _HANZI = re.compile(r"[\u3400-\u9fff]{2,}")
 _LONG_NUMBER = re.compile(r"(?<![0-9])[0-9]{7,}(?![0-9])")
 _LATIN = re.compile(r"[A-Za-z]{3,}")
+_LATIN_BYTES, _NUMBER_BYTES = re.compile(rb"[A-Za-z]{3,}"), re.compile(rb"[0-9]{7,}")
 _TEXT_KEYS = (
     "location_text",
     "label",
@@ -89,6 +90,8 @@ def _blot_stream(profile: Profile, data: bytes, words: frozenset[str]) -> tuple[
 
 def write_bundle(path: Path, profile: Profile, captures: Sequence[bytes], version: str) -> dict[str, object]:
     """Write the archive and return its manifest. Raise OSError, FileExistsError, and ProfileError."""
+    if path.exists():  # before minutes are spent on a long capture
+        raise FileExistsError
     text = profile.path.read_bytes()
     clean = [redact(profile, data) for data in captures]
     manifest: dict[str, object] = {
@@ -168,36 +171,52 @@ def _frames(shown: Sequence[Mapping[str, object]]) -> Iterator[bytes]:
 
 def _blot(data: bytes, words: frozenset[str], shown: Sequence[Mapping[str, object]]) -> tuple[bytes, int]:
     """`data` with what is private replaced, byte for byte as long, and how many pieces that were."""
-    replaced = 0
     told = _told(shown)
     # Bytes that are no text look like Chinese often enough: they are taken so where the codec shows text or could not read.
     refused = any(one.get("reject") for one in shown)
     private = _private(data.decode("gb18030", "replace") if refused else told, words)
     latin = {word for word in _LATIN.findall(told) if word.upper() not in words and set(word) != {"X"}}
-    pieces = [
-        *(
-            (run.encode("gb18030"), _STAND_IN.encode("gb18030") * len(run))
-            for run in sorted(private, key=len, reverse=True)
-        ),
-        *((word.encode(), b"X" * len(word)) for word in sorted(latin, key=len, reverse=True)),
-        *((number.encode(), b"0" * len(number)) for number in sorted(set(_LONG_NUMBER.findall(told)))),
-    ]
-    for piece, stand_in in pieces:
+    blotted, latin_count = _blot_words(data, _LATIN_BYTES, {word.encode(): b"X" * len(word) for word in latin})
+    blotted, number_count = _blot_words(
+        blotted, _NUMBER_BYTES, {number.encode(): b"0" * len(number) for number in _LONG_NUMBER.findall(told)}
+    )
+    blotted, run_count = _blot_runs(blotted, private)
+    return blotted, latin_count + number_count + run_count
+
+
+def _blot_words(data: bytes, whole: re.Pattern[bytes], stand_ins: Mapping[bytes, bytes]) -> tuple[bytes, int]:
+    """`data` with those words of `whole` replaced that have a stand-in, and how many that were."""
+    replaced = 0
+
+    def put(found: re.Match[bytes]) -> bytes:
+        nonlocal replaced
+        stand_in = stand_ins.get(found[0])
+        replaced += stand_in is not None
+        return found[0] if stand_in is None else stand_in
+
+    return whole.sub(put, data), replaced
+
+
+def _blot_runs(data: bytes, private: set[str]) -> tuple[bytes, int]:
+    """`data` with runs of Chinese replaced, the longest first where several begin; each byte is looked at once."""
+    by_head: dict[bytes, list[tuple[bytes, bytes]]] = {}
+    for run in sorted(private, key=len, reverse=True):
+        piece, stand_in = run.encode("gb18030"), _STAND_IN.encode("gb18030") * len(run)
         if len(piece) == len(stand_in):
-            data, count = re.subn(_alone(piece), stand_in, data)
-            replaced += count
-    return data, replaced
+            by_head.setdefault(piece[:2], []).append((piece, stand_in))
+    out, at, replaced = bytearray(), 0, 0
+    while at < len(data):
+        pieces = by_head.get(data[at : at + 2], ())
+        stand_in = next((stand_in for piece, stand_in in pieces if data.startswith(piece, at)), b"")
+        replaced += bool(stand_in)
+        out += stand_in or data[at : at + 1]
+        at += len(stand_in) or 1
+    return bytes(out), replaced
 
 
 def _told(shown: Sequence[Mapping[str, object]]) -> str:
     """What the codec shows of the words in a capture."""
     return "\n".join(str(one[key]) for one in shown for key in _TEXT_KEYS if isinstance(one.get(key), str))
-
-
-def _alone(piece: bytes) -> bytes:
-    """An expression for a word or number that is not a part of a longer one."""
-    word = rb"A-Za-z" if piece.isalpha() else rb"0-9" if piece.isdigit() else b""
-    return rb"(?<![%s])%s(?![%s])" % (word, re.escape(piece), word) if word else re.escape(piece)
 
 
 def _private(text: str, words: frozenset[str]) -> set[str]:

@@ -66,6 +66,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Every register and layout of the profile {profile} is still what the template {template} made up, so no site may use it: "
         "fill them in after the maker's document",
     ),
+    "users_unknown": (
+        "配置有错误, 看不出谁在用型号 {profile}, 未安装; 先执行 edge-agent config check, 或确认无误后加 --force",
+        "The configuration has errors, so nobody knows who uses the profile {profile}, and nothing was installed: run edge-agent "
+        "config check first, or, if you are sure, add --force",
+    ),
     # what check() finds: ProfileFinding.code
     "left_of_template": (
         "这些项仍与样板 {template} 虚构的一样: {names}; 逐项对照厂家资料",

@@ -100,6 +100,21 @@ def test_install_refuses_the_unsound_and_what_is_in_use(cli: Cli, here: Path) ->
     assert [path.name for path in own.parent.iterdir()] == ["ours.toml"]
 
 
+def test_install_asks_for_force_where_nobody_can_tell_who_uses_the_profile(cli: Cli, here: Path) -> None:
+    file, own = made(cli), here / "own" / "ours.toml"
+    Path("config.toml").write_text(Path("config.toml").read_text("utf-8") + "[[panel]]\n", "utf-8")
+    unsure = cli("profile", "install", str(file), "--config", str(here), "--lang", "zh")
+    assert (unsure.exit_code, "配置有错误" in unsure.stderr, own.exists()) == (2, True, False)
+    assert cli("profile", "install", str(file), "--config", str(here), "--force").exit_code == 0
+
+
+def test_a_file_of_the_sites_own_whose_name_is_no_name_is_told(cli: Cli, here: Path) -> None:
+    (here / "own").mkdir()
+    (here / "own" / "我的主机.toml").write_bytes(made(cli).read_bytes())
+    done = cli("profile", "list", "--config", str(here), "--lang", "zh")
+    assert (done.exit_code, "我的主机" in done.stderr) == (1, True)
+
+
 def test_a_directory_nobody_may_write_is_told(cli: Cli, here: Path) -> None:
     (here / "own").write_text("a file where the directory should be", "utf-8")
     done = cli("profile", "install", str(made(cli)), "--config", str(here), "--force")
