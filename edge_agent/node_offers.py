@@ -5,16 +5,20 @@ DEVICE.offer (`edge-agent node offer`); it becomes DEVICE.zgu once this core has
 may stall for seconds.
 """
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from drivers.codecs.node_update import FILE_BYTES_MAX, NodeUpdate, read
-from drivers.node_updates import Ended, NodeUpdates
 from edge_agent.local_api import ApiError
+
+if TYPE_CHECKING:
+    from drivers.codecs.node_update import NodeUpdate
+    from drivers.node_updates import Ended, NodeUpdates
 
 log = logging.getLogger("edge.nodes")
 
@@ -69,7 +73,7 @@ class NodeOffers:
         """Where an offer is put, and every node with what was offered to it last."""
         return {"directory": str(self.directory), "nodes": list(self._rows())}
 
-    def offer(self, device: str, who: str) -> "asyncio.Future[object]":
+    def offer(self, device: str, who: str) -> asyncio.Future[object]:
         """Offer DEVICE.offer to a node: {"version"}, or {"refused": why, in ASCII}. Raise ApiError."""
         broker, _ = self._broker(device)
         work = asyncio.ensure_future(self._offer(device, broker, who))
@@ -142,6 +146,8 @@ class NodeOffers:
         return update
 
     def _read(self, device: str, suffix: str) -> NodeUpdate:
+        from drivers.codecs.node_update import FILE_BYTES_MAX, read  # hashlib: not in a core without nodes
+
         with (self.directory / f"{device}.{suffix}").open("rb") as file:
             return read(file.read(FILE_BYTES_MAX + 1))
 
