@@ -30,7 +30,7 @@ _KEYS: Final[Mapping[str, frozenset[str]]] = {
     "link": frozenset(("silence_s", "node")),
     "topic": frozenset(("topic", "format", "devices", "bridge", "reports", "value", "availability")),
     "availability": frozenset(("field", "online", "offline")),
-    "value": frozenset("name zh en field on off bit scale offset unit kind limits test".split()),  # noqa: SIM905 - as above
+    "value": frozenset("name zh en field on off bit scale offset unit kind limits test unless".split()),  # noqa: SIM905 - as above
 }
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _NO_NAME: Final = re.compile(r"[\x00-\x1f+#]")
@@ -48,6 +48,7 @@ class Value:
     scale: float
     offset: float
     test: bool  # while it is on, alarms of the same message are a person's test
+    unless: tuple[str, ...]  # fields that say that this is another sort of device, of which this says nothing
     spec: PointSpec
 
     @property
@@ -58,7 +59,7 @@ class Value:
     def read(self, body: object) -> float | bool | str | None:
         """The value; None where the message does not speak of it; else the ASCII reason why there is none: invalid."""
         found = _at(body, self.path)
-        if found is None:
+        if found is None or (isinstance(body, dict) and any(name in body for name in self.unless)):
             return None
         if self.bit is not None:
             whole = _number(found)
@@ -273,7 +274,8 @@ def _value(table: Mapping[str, object], where: str, shape: str) -> Value:
         limits={key: _float(limits, key, f"{where}.limits", 0.0) for key in limits},
     )
     scale, offset = _float(table, "scale", where, 1.0), _float(table, "offset", where, 0.0)
-    return Value(name, path, on, off, bit, scale, offset, bool(table.get("test", False)), spec)
+    unless = tuple(map(str, _words(table, "unless", where)))
+    return Value(name, path, on, off, bit, scale, offset, bool(table.get("test", False)), unless, spec)
 
 
 # -- checking and trying -------------------------------------------------------------------------------------------------------

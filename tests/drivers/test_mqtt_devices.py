@@ -264,12 +264,35 @@ def test_one_message_may_speak_of_several_devices() -> None:
 
 
 def test_the_zone_status_bits_mean_what_the_cluster_says() -> None:
-    bits = {0: "smoke", 2: "tamper", 3: "battery_low", 6: "trouble", 7: "mains_fault", 8: "test", 9: "battery_defect"}
+    bits = {
+        0: "smoke",
+        1: "alarm_2",
+        2: "tamper",
+        3: "battery_low",
+        6: "trouble",
+        7: "mains_fault",
+        8: "test",
+        9: "battery_defect",
+    }
     for bit in range(16):
         house = House(MqttDevice("a", ZIGBEE, "x"))
         house.hear("tele/b/SENSOR", {"ZbReceived": {"x": {"ZoneStatusChange": 1 << bit}}})
         on = [point for point, value in house.values().items() if value is True]
         assert on == ([f"a/{bits[bit]}"] if bit in bits else []), bit
+
+
+def test_a_door_that_is_opened_is_no_fire_whoever_it_belongs_to() -> None:
+    """A door contact, a motion or a water head on the same bridge sets the same bit; nobody has to have configured it."""
+    for field in ("Contact", "Occupancy", "Movement", "Water"):
+        house = House(MqttDevice("a", ZIGBEE, "head"))
+        house.hear("tele/b/SENSOR", {"ZbReceived": {"door": {"ZoneStatusChange": 33, field: 1}}})
+        house.hear("tele/b/SENSOR", {"ZbReceived": {"head": {"ZoneStatusChange": 33, field: 1}}})
+        assert [event for _, event in house.said() if event != "readable"] == []
+        assert "a/smoke" not in house.values()
+        house.hear("tele/b/SENSOR", {"ZbReceived": {"other": {"ZoneStatusChange": 1}}})
+        assert [event for _, event in house.said() if event != "readable"] == ["unknown"], (
+            "one that says no more may be a smoke head"
+        )
 
 
 def test_a_device_nobody_configured_is_listed_and_an_alarm_if_it_speaks_of_one_now() -> None:
