@@ -20,6 +20,15 @@ KEPT_AFTER_S: Final = 3.0  # a recorder needs a moment to write what it is asked
 RETRY_S: Final = 1.0
 PROBE_AGAIN_S: Final = 5.0
 TRIES: Final = 3
+JOBS_MAX: Final = 16  # with so many waiting nothing is asked for again
+MAY_COME: Final = (
+    "no_moment",
+    "no_recording",
+    "status",
+    "no_stream",
+    "timeout",
+    "cut_off",
+)  # a recorder writes a piece at a time
 BEFORE_SHOTS: Final = 2
 
 
@@ -53,6 +62,7 @@ class _Job:
     causes: list[Cause] = field(default_factory=list)
     more: int = 0
     tries: int = 0
+    done: int = 0  # of its moments, where it has several
 
     def add(self, cause: Cause) -> None:
         if len(self.causes) < EVENTS_MAX:
@@ -165,18 +175,27 @@ class Watch:
         await self._keep(job, shot)
 
     async def _before(self, job: _Job) -> None:
-        """What the camera kept: some moments from before the first alarm up to it. Once: it keeps it, or it does not."""
+        """What the camera kept: some moments from before the first alarm up to it, one a turn, so that a new alarm goes between."""
         settings, first_ns = self.camera.settings, job.causes[0].wall_ns
-        for number in range(BEFORE_SHOTS):
-            early_ns = round(settings.before_s * 1e9 * (BEFORE_SHOTS - number) / BEFORE_SHOTS)
-            try:
-                shot = await self.camera.before(first_ns - early_ns, first_ns, self._clock_off_ns)
-            except CameraFault as fault:
-                self._kept_nothing(fault)
+        early_ns = round(settings.before_s * 1e9 * (BEFORE_SHOTS - job.done) / BEFORE_SHOTS)
+        job.tries += 1
+        now_s = asyncio.get_running_loop().time
+        try:
+            shot = await self.camera.before(first_ns - early_ns, first_ns, self._clock_off_ns)
+        except CameraFault as fault:
+            self._kept_nothing(fault)
+            if fault.code in MAY_COME and job.tries < TRIES and len(self._jobs) < JOBS_MAX:
+                job.due_s = now_s() + KEPT_AFTER_S * 2**job.tries
+                self._jobs.append(job)
+            else:
                 self.counts["failed"] += 1
-                return
-            self._before_why = ""
-            await self._keep(job, shot)
+            return
+        self._before_why = ""
+        await self._keep(job, shot)
+        job.done += 1
+        if job.done < BEFORE_SHOTS:
+            job.due_s, job.tries = now_s(), 1
+            self._jobs.append(job)
 
     def _kept_nothing(self, fault: CameraFault) -> None:
         log.warning("camera=%s before fault=%s %s", self.camera.id, fault.code, fault.detail)

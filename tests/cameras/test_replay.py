@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from edge_agent.cameras import camera as camera_module
 from edge_agent.cameras import replay
 from edge_agent.cameras import watch as watch_module
-from edge_agent.cameras.camera import Camera
+from edge_agent.cameras.camera import Camera, Shot
 from edge_agent.cameras.digest import Credentials
 from edge_agent.cameras.faults import CameraFault
 from edge_agent.cameras.recordings import BEHIND_NS, Recording, choose
 from edge_agent.cameras.replay import Source, Track, clock_text, pull, read_sdp
 from edge_agent.cameras.rtp import H264, H265, Depacketizer, ntp_ns
+from edge_agent.cameras.watch import Cause, Taken, Watch
 from edge_agent.config.model import Camera as Settings
 from edge_agent.config.model import Media
 from edge_agent.model import Kind
@@ -29,7 +30,7 @@ from simulators import recordings as kept
 from simulators.rtsp_camera import MOODS, PICTURE_NS, REPLAY, RtspCamera
 from tests.cameras.test_service import fire, media_of, pictures, watching, with_camera
 from tests.core.house import site
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -310,6 +311,60 @@ async def test_many_at_once_leave_no_connection_behind(seconds: dict[str, bytes]
         async with asyncio.timeout(PATIENCE_S):
             while player._tasks:  # noqa: SLF001,RUF100
                 await asyncio.sleep(0.01)
+
+
+class SlowRecorder(Camera):
+    """Its recording is written a while after the moment: what was asked is in `asked`."""
+
+    def __init__(self, misses: int) -> None:
+        settings = Settings(id="hall", host="127.0.0.1", points=("*",), before_method="onvif", probe_s=3600.0)
+        super().__init__(settings, max_bytes=1, wall_ns=lambda: 0)
+        self.asked: list[str] = []
+        self.watch: Watch
+        self._misses = misses
+
+    async def snapshot(self, *, anew: bool = False) -> Shot:
+        self.asked.append("probe" if anew else "now")
+        return Shot(b"", 0, None)
+
+    async def look_for_recording(self) -> None: ...
+
+    async def before(self, moment_ns: int, end_ns: int, clock_off_ns: int | None) -> Shot:
+        self.asked.append(f"{(moment_ns - end_ns) / S:+}")
+        if "second alarm" not in self.asked:
+            self.asked.append("second alarm")
+            self.watch.alarm(Cause("e2", "x", ALARM_NS + S))
+        if self._misses and end_ns == ALARM_NS:
+            self._misses -= 1
+            raise CameraFault("no_moment")
+        return Shot(b"", moment_ns, None)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("misses", "shots"), [(2, ["alarm", "before", "before"]), (3, ["alarm"])])
+async def test_a_recorder_that_writes_late_is_asked_again_and_a_new_alarm_goes_between(
+    misses: int, shots: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "KEPT_AFTER_S", 0.01)
+    one, taken = SlowRecorder(misses), list[Taken]()
+
+    async def take(picture: Taken) -> None:
+        taken.append(picture)
+
+    one.watch = watch = Watch(one, after_s=0.0, taken=take, state=lambda *_: None)
+    watch.alarm(Cause("e1", "x", ALARM_NS))
+    running = asyncio.create_task(watch.run())
+    total = len(shots) + 3
+    await until(
+        lambda: len(taken) == total and watch.counts["failed"] == (misses == 3), "both alarms have what there is"
+    )
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert [picture.shot for picture in taken if picture.causes[0].event == "e1"] == shots
+    asked = one.asked
+    new = asked.index("second alarm")
+    assert asked[new + 1] == "now", "in front of what is left of the first one's"
+    assert [what for what in asked if what == "-5.0"] == ["-5.0"] * (min(misses + 1, 3) + 1), "of the second one's too"
 
 
 @pytest.mark.asyncio
