@@ -45,6 +45,7 @@ class Answers:
             "alarms": lambda request, peer: core.alarm_rows(),
             "refused": lambda request, peer: refused(core),
             "facility": lambda request, peer: facility(core),
+            "config": lambda request, peer: {"check": core.trial.check},
             "unlisted": lambda request, peer: unlisted(core),
             "undelivered": lambda request, peer: core.alarms.undelivered(),
             "ack": self._ack,
@@ -90,6 +91,7 @@ class Answers:
             "wall_ns": now.wall_ns,
             "outputs": core.annunciator.levels() | ({OUTPUT: True} if core.modem_power.off else {}),
             "config": core.provenance.stands_in,
+            "config_sent": core.trial.as_dict(),
             "board": {"code": fault.code, "params": fault.params} if (fault := core.faults.board_fault) else None,
             "loop_lag_ms": round(core.lag.take_worst_s() * 1000, 2),
             "stuck": core.supervisor.stuck(),
@@ -218,6 +220,7 @@ class Answers:
         if isinstance(pending := request.get("pending"), dict):
             uplink["pending"] = pending
         self._core.uplink_state(destination, up, reason)
+        self._core.trial.uplink_says(destination, up, reason, request.get("config"))
         return {}
 
     def _uplink_fault(self, request: Request, peer: Peer) -> object:

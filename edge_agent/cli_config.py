@@ -35,8 +35,9 @@ def check(ctx: click.Context, path: Path | None, for_start: bool) -> None:
 
     obj = _context(ctx)
     site = path or obj.config_dir
-    found = in_force(site, load_site(site, look_at_machine=not for_start, lang=obj.lang))
-    loaded = found.loaded
+    files = load_site(site, look_at_machine=not for_start, lang=obj.lang)
+    found = in_force(site, files)
+    loaded = found.loaded if found.sent is None else files  # what people can mend
     errors = sum(finding.severity == "error" for finding in loaded.findings)
     warnings = len(loaded.findings) - errors
     if obj.json_out:
@@ -48,6 +49,7 @@ def check(ctx: click.Context, path: Path | None, for_start: bool) -> None:
                 "files": [str(file) for file in loaded.sources],
                 "findings": [as_json(finding, obj.lang) for finding in loaded.findings],
                 "stands_in": found.why(),
+                "sent": found.sent_by(),
             }
         )
     else:
@@ -78,6 +80,7 @@ def show(ctx: click.Context, path: Path | None) -> None:
                 "keys": entries,
                 "findings": [as_json(finding, obj.lang) for finding in loaded.findings],
                 "stands_in": found.why(),
+                "sent": found.sent_by(),
             }
         )
     else:
@@ -193,7 +196,9 @@ def _summary(loaded: "Loaded", errors: int, warnings: int, lang: str) -> str:
 
 
 def stand_in_words(found: "InForce", lang: str) -> list[str]:
-    """What the services run on instead of damaged files, and what to do; nothing if they run on the files."""
+    """What the services run on instead of the files, and what to do; nothing if they run on the files."""
+    if (sent := found.sent_by()) is not None:
+        return [text("config.sent", lang, **sent)]
     if not found.stands_in or found.copy is None:
         return []
     from edge_agent.china_time import china_time

@@ -27,13 +27,13 @@ LOG_LINES_MAX = 10_000
 LOG_END_S = 1.0
 
 
-def load_or_complain(obj: CliContext) -> "InForce":
+def load_or_complain(obj: CliContext, *, as_core: bool = False) -> "InForce":
     """What to run on. Print every finding to stderr, and what stands in for damaged files."""
     from edge_agent.config.report import render
-    from edge_agent.last_good import in_force
+    from edge_agent.last_good import for_core, in_force
 
     # A port that is not there yet, a profile that cannot be used: faults for the core to tell, no reason to stay off.
-    found = in_force(obj.config_dir)
+    found = for_core(obj.config_dir) if as_core else in_force(obj.config_dir)
     print_lines([render(finding, obj.lang) for finding in found.loaded.findings], err=True)
     return _standing(obj, found)
 
@@ -130,7 +130,7 @@ def run(obj: CliContext) -> int:
     """Run the core: drivers, points, alarms, journal."""
     # The core speaks no TLS (docs/decisions/0006). asyncio takes a missing ssl for granted; with it come 4 MB of libcrypto.
     sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]
-    found = load_or_complain(obj)
+    found = load_or_complain(obj, as_core=True)
     config = found.config
     if config is None:
         return CONFIG
@@ -171,18 +171,30 @@ def _forget_reading() -> None:
 
 async def _core(obj: CliContext, found: "InForce") -> None:
     from edge_agent.core import run_core
-    from edge_agent.last_good import Provenance, home_of, keep
+    from edge_agent.last_good import Provenance, home_of, keep, name_of
+    from edge_agent.sent_config import Desk
 
     assert found.config is not None
-    kept = None if found.stands_in else partial(keep, obj.config_dir, found.loaded, home_of(found.config))
-    await run_core(found.config, Provenance(stands_in=found.why(), before=found.before(), keep=kept))
+    home = home_of(found.config)
+    kept = None if found.stands_in else partial(keep, obj.config_dir, found.loaded, home)
+    base = found.files()
+    provenance = Provenance(
+        stands_in=found.why(),
+        before=found.before(),
+        keep=kept,
+        check=found.check,
+        sent=found.sent,
+        desk=Desk(home, name_of(obj.config_dir), base) if base is not None else None,
+    )
+    await run_core(found.config, provenance)
 
 
 @click.command()
 @click.pass_obj
 def uplink(obj: CliContext) -> int:
     """Run the uplink: the journal to the centres."""
-    config = load_or_complain(obj).config
+    found = load_or_complain(obj)
+    config, check, site = found.config, found.check, obj.config_dir
     if config is None:
         return CONFIG
     import random
@@ -190,10 +202,11 @@ def uplink(obj: CliContext) -> int:
     _forget_reading()
     from edge_agent.clock import SystemClock
     from edge_agent.uplink.main import run_uplink
+    from edge_agent.uplink.sent_config import Footing
 
     end_log = log_to_stderr()
     try:
-        return _serve(run_uplink(config, clock=SystemClock(), rng=random.Random()))
+        return _serve(run_uplink(config, clock=SystemClock(), rng=random.Random(), footing=Footing(site, check)))
     finally:
         end_log()
 

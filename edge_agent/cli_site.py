@@ -230,6 +230,10 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
     )
     if stands_in := state.get("config"):
         add("fault", text("cli.status_config", lang), _config_words(stands_in, lang))
+    if sent := state.get("config_sent"):
+        how = text("cli.status_config_sent", lang, dest=sent.get("dest"), serial=sent.get("serial"))
+        how = text("cli.status_config_trial", lang, sent=how) if sent.get("trial") else how
+        add("warn" if sent.get("trial") else "ok", text("cli.status_config", lang), how)
     _judge_alarms(state.get("alarms") or {}, lang, add)
     for output in state.get("linkage") or []:
         if output.get("acting") or output.get("held"):

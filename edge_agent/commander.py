@@ -15,7 +15,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from edge_agent.alarm.buzzer_test import DEFAULT_S
-from edge_agent.commands import ID, RULES, Answer, Book, Meter, Refusal, Status, check_params
+from edge_agent.commands import (
+    ID,
+    NOT_THERE,
+    RULES,
+    Answer,
+    Book,
+    Meter,
+    Refusal,
+    Status,
+    audited,
+    check_params,
+)
 from edge_agent.local_api import ApiError, Handler, Peer
 from edge_agent.model import Kind
 from edge_agent.site import uplink_source
@@ -123,7 +134,18 @@ class Commander:
             result if isinstance(result, dict) else {},
             str(request.get("code", ""))[:40],
         )
+        if RULES[asked.name].last_word and answer.status is Status.DONE:
+            return self._loop.create_task(self._take_config(asked, answer), name="take-config")
         return self._finish(asked, answer)
+
+    async def _take_config(self, asked: Asked, judged: Answer) -> object:
+        """A configuration the uplink found sound: the answer is what becomes of it here."""
+        serial, text = judged.result.get("serial"), judged.result.get("text")
+        if type(serial) is not int or not isinstance(text, str):
+            return Answer(Status.FAILED, {}, "bug").as_dict()
+        answer = await self._core.trial.take(asked.destination, asked.id, serial, text)
+        finished = self._finish(asked, answer)
+        return await finished if isinstance(finished, asyncio.Future) else finished
 
     def _refused(self, request: Request, peer: Peer) -> object:
         """What the uplink refused by itself: retained, malformed, too large."""
@@ -149,6 +171,8 @@ class Commander:
         """The parameters of a command that may be asked. Raise Refusal."""
         if not ID.fullmatch(asked.id):
             raise Refusal("malformed", detail="id")
+        if asked.name in NOT_THERE:
+            raise Refusal("not_supported")
         if asked.name not in RULES:
             raise Refusal("unknown_command", known=sorted(RULES))
         if asked.name not in self._allowed[asked.destination]:
@@ -205,7 +229,7 @@ class Commander:
         fields: dict[str, object] = {
             "dest": asked.destination,
             "command": asked.id,
-            "params": dict(asked.params) if asked.name in RULES else {},
+            "params": audited(asked.name, asked.params),
             "status": answer.status.value,
             "result": _brief(answer.result),
             **more,
@@ -229,6 +253,7 @@ class Commander:
                 "alarms_total": len(core.alarms.alarms()),
                 "down": [str(source["id"]) for source in core.sources() if source["up"] is False][:STATE_ALARMS_MAX],
                 "outputs": core.annunciator.levels(),
+                "config": {"check": core.trial.check, "sent": core.trial.as_dict()},
                 "duty": [check.as_dict(core.now_ns()) for check in core.duty.checks()],
             }
         )

@@ -75,13 +75,18 @@ class Param:
     high: int = NS_MAX
     choices: frozenset[str] = frozenset()
     required: bool = False
+    chars_max: int = 80
 
     def fits(self, value: object) -> bool:
         """Whether a value may stand for it."""
         if self.kind == "whole":
             return type(value) is int and self.low <= value <= self.high
         if self.kind == "text":
-            return isinstance(value, str) and 0 < len(value) <= 80 and (not self.choices or value in self.choices)
+            return (
+                isinstance(value, str)
+                and 0 < len(value) <= self.chars_max
+                and (not self.choices or value in self.choices)
+            )
         if self.kind == "texts":
             return isinstance(value, list) and 0 < len(value) <= 64 and all(one in self.choices for one in value)
         return isinstance(value, dict) and len(value) <= 8 and all(_is_cursor(one) for one in value.values())
@@ -101,6 +106,7 @@ class Rule:
     params: Mapping[str, Param] = field(default_factory=dict)
     acts: bool = True
     by_uplink: bool = False
+    last_word: bool = False  # of the core: what the uplink found goes to it, and its answer to the centre
 
 
 _STREAMS: Final = frozenset({"alarm", "fault", "status"})
@@ -118,6 +124,10 @@ _RESEND: Final = {
     "first": Param("whole", 1, 2**53, required=True),
     "last": Param("whole", 1, 2**53, required=True),
 }
+_APPLY_CONFIG: Final = {
+    "signed": Param("text", required=True, chars_max=24 * 1024),
+    "signature": Param("text", required=True, chars_max=1024),
+}
 RULES: Final[Mapping[str, Rule]] = {
     "read_state": Rule(acts=False),
     "history": Rule(_HISTORY, acts=False, by_uplink=True),
@@ -128,8 +138,20 @@ RULES: Final[Mapping[str, Rule]] = {
     "acknowledge": Rule({"alarm": Param("text")}),
     "silence": Rule(),
     "test_buzzer": Rule({"seconds": Param("whole", 1, 10)}),
+    "apply_config": Rule(_APPLY_CONFIG, by_uplink=True, last_word=True),
 }
 NAMES: Final = tuple(RULES)
+NOT_THERE: Final = ("update",)  # what a centre may well ask for, and this program cannot do
+
+
+def audited(name: str, params: Mapping[str, object]) -> dict[str, object]:
+    """Parameters as they are written down: of a long one how long it is."""
+    rules = RULES[name].params if name in RULES else {}
+    kept = {key: value for key, value in params.items() if key in rules}
+    return {
+        key: len(value) if isinstance(value, str) and rules[key].chars_max > 80 else value
+        for key, value in kept.items()
+    }
 
 
 def check_params(name: str, params: object) -> dict[str, object]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import NoReturn
 
 from buffer.journal import StoreFault
 from drivers.gpio import Gpio, GpioError
@@ -31,6 +32,7 @@ from edge_agent.buttons import Buttons
 from edge_agent.clock import LabelClock, SystemClock, TimeSource
 from edge_agent.commander import Commander
 from edge_agent.config.model import Config
+from edge_agent.config_trial import ConfigTrial
 from edge_agent.keeper import Keeper
 from edge_agent.last_good import FROM_FILES, Provenance
 from edge_agent.linkage_lines import LinkageLines
@@ -44,6 +46,7 @@ from edge_agent.own_faults import OwnFaults
 from edge_agent.patrol.patrol import Patrols
 from edge_agent.points.table import PointTable
 from edge_agent.points.water import water_rules, with_buildings
+from edge_agent.sent_config import State
 from edge_agent.site import (
     Driver,
     OpenPort,
@@ -78,6 +81,10 @@ async def run_core(config: Config, provenance: Provenance, *, clock: TimeSource 
     buses and contacts can be watched.
     """
     await Core(config, clock or SystemClock(), provenance).run()
+
+
+class _Left(Exception):
+    """The process has to end, and be started again."""
 
 
 class Core:
@@ -119,6 +126,8 @@ class Core:
         self.journal, refused = open_journal(config, self.started.boot_id, self.faults.store_soon)
         if refused is not None:
             self.faults.store_soon(refused)
+        self._leave = asyncio.Event()
+        self.trial = ConfigTrial(self, provenance, self._leave.set)
         self.commander = Commander(self)
         handlers = {**Answers(self).handlers(), **self.commander.handlers()}
         self.server = LocalServer(config.gateway.run_dir / "core.sock", handlers, on_watch=self._on_watch)
@@ -552,7 +561,7 @@ class Core:
     # --- workers --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Restore what was latched, start everything, run until cancelled."""
+        """Restore what was latched, start everything, run until cancelled, or until a new configuration wants a new process."""
         try:
             self._restore()
             self._sound(self.now_ns())
@@ -573,8 +582,11 @@ class Core:
                 self._tell_start()
                 tasks.create_task(self._keep_config(), name="config")
                 tasks.create_task(self.nodes.restore(), name="node updates")
+                tasks.create_task(self._until_left(), name="leave")
                 notify("READY=1\nSTATUS=running")
                 log.info("running gateway=%s drivers=%d", self.config.gateway.id, len(self.drivers))
+        except* _Left:
+            log.warning("ended to start again on another configuration")
         finally:
             notify("STOPPING=1")
             while self._to_keep:
@@ -638,10 +650,20 @@ class Core:
             fields = {"reason": "no_longer_watched", "sources": gone[:GONE_NAMED], "count": len(gone)}
             self.once(Kind.FAULT, "config/sources", fields)
 
+    async def _until_left(self) -> NoReturn:
+        await self._leave.wait()
+        raise _Left
+
     async def _keep_config(self) -> None:
-        """What this core could start with is the last good configuration from now on. On a thread: a card may stall for seconds."""
-        keep = self.provenance.keep
-        if keep is None:
+        """What this core could start with is the last good configuration from now on, or is tried first. On a thread: a card may
+        stall for seconds.
+        """
+        try:
+            await self.trial.run(not self._unbuilt)
+        except Exception:  # as below
+            log.exception("config: trial")
+        keep, sent = self.provenance.keep, self.provenance.sent
+        if keep is None or (sent is not None and sent.state is State.TRIAL):
             return
         try:
             await asyncio.to_thread(keep, self.clock.now(), not self._unbuilt)

@@ -6,27 +6,27 @@ a file that ends where the accepted one goes on. Everything else is an edit, and
 
 import dataclasses
 import errno
-import json
 import logging
 import os
 import tomllib
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from edge_agent import sent_config
 from edge_agent.config.findings import Finding, Findings
 from edge_agent.config.loaded import Loaded
 from edge_agent.config.model import Config, Gateway
 from edge_agent.config.source import Content, fetch
 from edge_agent.model import Instant
+from edge_agent.sealed import BYTES_MAX, read_sealed, seal, write_whole
+from edge_agent.sent_config import Desk, Sent, State, as_dict, check_of, content_of
 
 log = logging.getLogger("edge.config")
 
 FILE: Final = "config.good"
 PROFILES: Final = "profiles.good"  # its profiles as files, for who reads profiles from a directory
-COPY_BYTES_MAX: Final = 16 << 20
 _FORMAT: Final = 1
 _SHOWN_MAX: Final = 200
 
@@ -61,6 +61,14 @@ class InForce:
     loaded: Loaded  # the files; `config` is None also where only the comparison with the copy shows the damage
     config: Config | None  # None: neither files nor copy can be run on
     copy: Copy | None = None  # what was last accepted of these files
+    sent: Sent | None = (
+        None  # what a centre sent: in force in the place of the files, or (void) put aside by this start
+    )
+
+    @property
+    def check(self) -> str:
+        """A name for what is in force (`sent_config.check_of`)."""
+        return check_of(self.copy.files if self.stands_in and self.copy is not None else self.loaded.contents)
 
     @property
     def stands_in(self) -> bool:
@@ -85,6 +93,18 @@ class InForce:
             "accepted_clock": self.copy.accepted_clock,
             "copy": str(self.copy.path),
         }
+
+    def sent_by(self) -> dict[str, object] | None:
+        """Whose configuration it is, and which; None if it is that of the files."""
+        if self.sent is None or self.sent.state is State.VOID:
+            return None
+        return {"dest": self.sent.destination, "serial": self.sent.serial}
+
+    def files(self) -> tuple[Content, ...] | None:
+        """The files on site, sound ones; None if what runs is a copy because they are not."""
+        if self.stands_in:
+            return None
+        return self.sent.base if self.sent is not None and self.sent.state is not State.VOID else self.loaded.contents
 
     def instead(self, source_fault: Exception) -> "InForce | None":
         """The copy, where the files are sound and a core could watch nothing of what they name. None: there is nothing else.
@@ -114,6 +134,9 @@ class Provenance:
     stands_in: Mapping[str, object] | None = None  # InForce.why
     before: Config | None = None
     keep: Callable[[Instant, bool], object] | None = None
+    check: str = ""  # InForce.check
+    sent: Sent | None = None  # InForce.sent
+    desk: Desk | None = None  # where what a centre sends is put; None: nothing is taken
 
 
 FROM_FILES: Final = Provenance()
@@ -127,15 +150,66 @@ def _short(value: object) -> object:
 
 
 def in_force(site: Path, loaded: Loaded | None = None, environ: Mapping[str, str] = os.environ) -> InForce:
-    """What a service of `site` runs on now: its files, or the copy of what was last accepted where they are damaged."""
+    """What a service of `site` runs on now: its files, what a centre sent in their place, or the copy of what was last accepted
+    where they are damaged.
+    """
+    loaded, copy, sent = find(site, loaded, environ)
+    return _of_sent(loaded, copy, sent) or _of_files(loaded, copy, sent)
+
+
+def for_core(site: Path, loaded: Loaded | None = None, environ: Mapping[str, str] = os.environ) -> InForce:
+    """As `in_force`, for the core: its start moves on what a centre sent. That is tried once, and put aside where the try ended
+    without the centre's word or the files were edited since; then `sent` is void in what is returned.
+    """
+    loaded, copy, sent = find(site, loaded, environ)
+    found = _of_sent(loaded, copy, sent)
+    if sent is None or sent.state is State.VOID:
+        return _of_files(loaded, copy, sent)
+    if found is not None and sent.state is State.KEPT:
+        return found
+    try:
+        if found is not None and sent.state is State.NEW:
+            return replace(found, sent=sent_config.move(sent, State.TRIAL))
+        void = sent_config.move(sent, State.VOID, "not_confirmed" if sent.state is State.TRIAL else "edited")
+    except OSError as fault:  # a card that takes nothing: the first try could not be told from the second
+        log.error("sent configuration: %s", ascii(fault))
+        void = replace(sent, state=State.VOID, why="not_written")
+    return replace(_of_files(loaded, copy, void), sent=void)
+
+
+def find(
+    site: Path, loaded: Loaded | None = None, environ: Mapping[str, str] = os.environ
+) -> tuple[Loaded, Copy | None, Sent | None]:
+    """The files as they are, the copy of what was accepted last, and what a centre sent last, counting or not."""
     if loaded is None:
         from edge_agent.config.load import load
 
         loaded = load(site)
-    copy = next((found for home in _homes(loaded, environ) if (found := _of(site, home)) is not None), None)
+    homes = list(_homes(loaded, environ))
+    copy = next((found for home in homes if (found := _of(site, home)) is not None), None)
+    sent = next((one for home in homes if (one := sent_config.read(home, name_of(site))) is not None), None)
+    return loaded, copy, sent
+
+
+def _of_sent(loaded: Loaded, copy: Copy | None, sent: Sent | None) -> InForce | None:
+    if sent is None or not sent.counts_for(loaded.contents):
+        return None
+    from edge_agent.config.load import load_contents
+
+    instead = load_contents((sent.content,))
+    # None: a newer program refuses what an older one took.
+    return InForce(instead, instead.config, copy, sent) if instead.config is not None else None
+
+
+def _of_files(loaded: Loaded, copy: Copy | None, sent: Sent | None) -> InForce:
     if copy is None:
         return InForce(loaded, loaded.config)
-    damage = list(_damage(copy, loaded))
+    if sent is not None and sent.state is State.KEPT and copy.files == (sent.content,):
+        damage = list(
+            _damage(replace(copy, files=sent.base), loaded)
+        )  # the files are judged by what they were, not by it
+    else:
+        damage = list(_damage(copy, loaded))
     if loaded.config is not None and not damage:
         return InForce(loaded, loaded.config, copy)
     damaged = replace(loaded, config=None, findings=(*damage, *loaded.findings))
@@ -158,10 +232,11 @@ def _homes(loaded: Loaded, environ: Mapping[str, str]) -> Iterator[Path]:
 
 def _of(site: Path, home: Path) -> Copy | None:
     copy = read(home / FILE)
-    return copy if copy is not None and copy.site == _name_of(site) else None
+    return copy if copy is not None and copy.site == name_of(site) else None
 
 
-def _name_of(site: Path) -> str:
+def name_of(site: Path) -> str:
+    """What a copy says it is of."""
     return os.path.abspath(site)  # noqa: PTH100 - resolve() asks the disk, which may be what is damaged
 
 
@@ -262,60 +337,39 @@ def keep(site: Path, loaded: Loaded, home: Path, at: Instant, whole: bool = True
     files = [file for file in _site_profiles(loaded.config).values() if file is not None]
     profiles = tuple(content for file in files if (content := fetch(file, Findings())) is not None)
     old = _of(site, home)
-    if old is not None and (not whole or old.same(_name_of(site), loaded.contents, profiles)):
+    if old is not None and (not whole or old.same(name_of(site), loaded.contents, profiles)):
         return False
     path = home / FILE
-    new = Copy(path, _name_of(site), loaded.contents, profiles, at.wall_ns, at.clock.value)
+    new = Copy(path, name_of(site), loaded.contents, profiles, at.wall_ns, at.clock.value)
     data = _encode(new)
-    if len(data) > COPY_BYTES_MAX:
+    if len(data) > BYTES_MAX:
         raise OSError(errno.EFBIG, "more than is kept", str(path))
     unpack(new)
-    _replace(path, data, 0o600 if any(content.private for content in (*new.files, *profiles)) else 0o640)
+    write_whole(path, data, 0o600 if any(content.private for content in (*new.files, *profiles)) else 0o640)
     log.info("last good files=%d profiles=%d", len(new.files), len(profiles))
     return True
 
 
 def read(path: Path) -> Copy | None:
     """The copy at `path`; None if there is none, or not a sound one."""
+    said = read_sealed(path)
     try:
-        with path.open("rb") as stream:
-            body, _, seal = stream.read(COPY_BYTES_MAX).rpartition(b"#")
-        if seal != _seal(body):  # byte for byte: a damaged digit may still be the same number, in capitals
+        if said is None or said["format"] != _FORMAT:
             return None
-        said = json.loads(body)
-        if said["format"] != _FORMAT:
-            return None
-        files, profiles = (tuple(_content(one) for one in said[part]) for part in ("files", "profiles"))
+        files, profiles = (tuple(content_of(one) for one in said[part]) for part in ("files", "profiles"))
         return Copy(path, said["site"], files, profiles, said["accepted_wall_ns"], said["accepted_clock"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
 
 
-def _content(said: Mapping[str, Any]) -> Content:
-    return Content(Path(said["file"]), said["text"].encode("utf-8"), said["mtime_ns"], said["private"])
-
-
 def _encode(copy: Copy) -> bytes:
-    """JSON, so that a person can read what is in it, and a checksum. What was accepted is UTF-8."""
-    contents = {
-        part: [
-            {"file": str(one.file), "mtime_ns": one.mtime_ns, "private": one.private, "text": one.data.decode("utf-8")}
-            for one in getattr(copy, part)
-        ]
-        for part in ("files", "profiles")
-    }
-    head = {
+    head: dict[str, object] = {
         "format": _FORMAT,
         "site": copy.site,
         "accepted_wall_ns": copy.accepted_wall_ns,
         "accepted_clock": copy.accepted_clock,
     }
-    body = json.dumps(head | contents, ensure_ascii=False, indent=1).encode("utf-8") + b"\n"
-    return body + b"#" + _seal(body)
-
-
-def _seal(body: bytes) -> bytes:
-    return b"%08x\n" % zlib.crc32(body)
+    return seal(head | {part: [as_dict(one) for one in getattr(copy, part)] for part in ("files", "profiles")})
 
 
 def unpack(copy: Copy) -> None:
@@ -333,23 +387,6 @@ def unpack(copy: Copy) -> None:
         for name, one in wanted.items():
             kept = fetch(directory / name, Findings())
             if kept is None or kept.data != one.data:
-                _replace(directory / name, one.data, 0o600 if one.private else 0o640)
+                write_whole(directory / name, one.data, 0o600 if one.private else 0o640)
     except OSError as fault:  # a card that takes nothing: what is there is used, what is not is a fault of its source
         log.error("profiles of the last good configuration: %s", ascii(fault))
-
-
-def _replace(path: Path, data: bytes, mode: int) -> None:
-    """Old or new after a power cut, never half of it. Raise OSError."""
-    new = path.with_name(f"{path.name}.new")
-    fd = os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with open(fd, "wb") as stream:  # noqa: PTH123 - a descriptor
-        os.fchmod(fd, mode)  # what a power cut left of the last try may have had another
-        stream.write(data)
-        stream.flush()
-        os.fsync(fd)
-    new.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

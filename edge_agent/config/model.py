@@ -368,6 +368,7 @@ class Uplink:
     packed_port: int = 0  # 0: it takes none
     packed_key_file: Path | None = None
     commands: tuple[str, ...] = ("read_state", "history", "duty_check")  # what this centre may ask of us
+    config_key_file: Path | None = None  # whoever has the other half of this key may send configurations
     gb26875: Gb26875 | None = None
 
     def takes(self, stream: str) -> bool:

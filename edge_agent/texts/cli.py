@@ -440,6 +440,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "配置有错, 使用 {when} 接受的上次有效配置运行。{where}: {why}。查看全部问题: edge-agent config check",
         "wrong; running on the last good one, accepted {when}. {where}: {why}. All of it: edge-agent config check",
     ),
+    "status_config_sent": ("中心 {dest} 下发的第 {serial} 号", "number {serial} of centre {dest}"),
+    "status_config_trial": (
+        "{sent}, 试用中: 中心两分钟内未确认即退回",
+        "{sent}, on trial: without the centre's word within two minutes it goes back",
+    ),
     "status_board": ("蜂鸣器和指示灯", "buzzer and lamps"),
     "status_outputs": ("正在输出", "outputs on"),
     "status_memory": (

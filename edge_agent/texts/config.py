@@ -328,6 +328,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "协议是 gb26875, 缺少 [uplink.gb26875] (至少写 source)",
         "The protocol is gb26875, but [uplink.gb26875] is missing (source at least)",
     ),
+    "no_config_key": (
+        "允许 apply_config 须写 config_key_file: 没有公钥就无从验证是谁下发的配置",
+        "apply_config needs config_key_file: without a key nobody could tell who sent a configuration",
+    ),
     "gb_udp_tls": (
         'UDP 不能用 TLS: 改用 transport = "tcp", 或在专网里去掉 ca_file 并写 plain = true',
         'There is no TLS over UDP: write transport = "tcp", or in a private network plain = true and no ca_file',
@@ -430,6 +434,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Configuration is sound: {files} files, {sources} sources, {uplinks} centres",
     ),
     "summary_found": ("{errors} 个错误, {warnings} 个警告", "{errors} errors, {warnings} warnings"),
+    "sent": (
+        "服务使用中心 {dest} 下发的第 {serial} 号配置, 不用以上文件。在现场改了以上文件并重启服务, 即改回使用文件",
+        "The services run on number {serial} of centre {dest} and not on these files, until somebody edits them and restarts both",
+    ),
     "stands_in": (
         "配置有错, 服务使用上次有效的配置运行: {when} 接受, 存于 {copy}。改正后重启服务。",
         "The configuration is wrong, so the services run on the last good one: accepted {when}, kept in {copy}. Mend this, then"

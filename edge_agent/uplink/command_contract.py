@@ -9,7 +9,7 @@ from edge_agent.model import Instant, encode_instant
 from edge_agent.uplink.commands import Command
 from edge_agent.uplink.contract import TOPIC_ROOT, VERSION
 
-COMMAND_BYTES_MAX: Final = 16 * 1024
+COMMAND_BYTES_MAX: Final = 28 * 1024  # a signed configuration of 24 KiB, and what is around it
 CORRELATION_BYTES_MAX: Final = 128
 RESPONSE_EXPIRY_S: Final = 300  # an old answer is of no use: the centre has asked again
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from buffer.records import Priority
-from edge_agent.commands import Answer, Refusal, Status, read_answer
+from edge_agent.commands import RULES, Answer, Refusal, Status, read_answer
 
 log = logging.getLogger("edge.commands")
 
@@ -49,6 +49,10 @@ class Deeds(Protocol):
         """Send the present state again."""
         ...
 
+    async def judge_config(self, params: Mapping[str, object]) -> dict[str, object]:
+        """Whether a signed configuration may be taken: {serial, text}. Raise Refusal."""
+        ...
+
 
 class CommandDesk:
     """Sessions of one destination hand their commands here. Nothing of it raises but cancellation."""
@@ -60,6 +64,7 @@ class CommandDesk:
             "history": deeds.history,
             "resend": self._resend,
             "initialise": self._initialise,
+            "apply_config": deeds.judge_config,
         }
 
     async def run(self, command: Command) -> Answer:
@@ -109,6 +114,9 @@ class CommandDesk:
             log.warning(
                 "dest=%s command=%s done, and the core was not there to write it down", self._destination, command.id
             )
+        if RULES[command.name].last_word:
+            said = read_answer(done) if isinstance(done, dict) else None
+            return said or Answer(Status.FAILED, {}, "core_absent")
         return answer
 
     async def _do(self, command: Command) -> Answer:

@@ -9,6 +9,7 @@ from typing import Final, NoReturn, Protocol
 
 from buffer.records import Name, Priority
 from edge_agent.clock import TimeSource
+from edge_agent.commands import Refusal as CommandRefusal
 from edge_agent.config.model import Uplink
 from edge_agent.uplink import history
 from edge_agent.uplink.backoff import BOOT_S, Backoff
@@ -89,6 +90,7 @@ class Parts:
     restamp: Callable[[bytes], bytes]  # a record from before the clock was right, dated by what is known now
     brief_is_all: bool = False  # no path of it carries records in full
     unseen: Callable[[], None] = lambda: None  # the centre has alarms no batch of ours carried: whose lamp is that?
+    judge_config: Callable[[Mapping[str, object]], Awaitable[dict[str, object]]] | None = None  # None: none is taken
 
 
 class Destination:
@@ -203,6 +205,12 @@ class Destination:
             snapshot = await self._parts.snapshot()
             if self._session is not None:
                 self._session.send_state(snapshot)
+
+    async def judge_config(self, params: Mapping[str, object]) -> dict[str, object]:
+        """Whether a signed configuration may be taken. Raise Refusal."""
+        if self._parts.judge_config is None:
+            raise CommandRefusal("no_config_key")
+        return await self._parts.judge_config(params)
 
     def resend(self, epoch: str, priority: Priority, first: int, last: int) -> int:
         """Send a range again, as a centre asks by command; return how many numbers of it are due by that."""
@@ -564,7 +572,7 @@ class Destination:
         self._say(False, fault.reason, detail=fault.detail)
 
     def _say(self, up: bool, reason: str, **detail: object) -> None:
-        if up and self._up and self._reason in ("connected", "confirmed"):
+        if up and self._up and (self._reason == "confirmed" or reason == self._reason == "connected"):
             return
         if (up, reason) != (self._up, self._reason):
             log.log(

@@ -19,9 +19,10 @@ from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.destination import Destination, Parts
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.modem.build import modem_path
-from edge_agent.uplink.path import Dial, RoutedPath
+from edge_agent.uplink.path import Dial, RoutedPath, in_thread
 from edge_agent.uplink.paths import MakeModem, MakePath, Paths, WideLink
 from edge_agent.uplink.reports import CoreReports
+from edge_agent.uplink.sent_config import Footing, judge
 from edge_agent.uplink.source import MEMORY_PREFIX, Reader, Source, SourceError
 
 log = logging.getLogger("edge.uplink")
@@ -87,10 +88,21 @@ async def run_uplink(
     rng: random.Random,
     make_link: MakeLink = link_of,
     open_reader: Callable[[Path], Reader] = open_journal,
+    footing: Footing | None = None,
 ) -> None:
-    """Deliver until cancelled. Raise OSError or sqlite3.Error only if delivery.db cannot even be made anew."""
-    uplink = UplinkProcess(config, clock=clock, rng=rng, make_link=make_link, open_reader=open_reader)
-    await uplink.run()
+    """Deliver until cancelled, or until the core runs on another configuration that a new start would run on, too.
+
+    Raise OSError or sqlite3.Error only if delivery.db cannot even be made anew.
+    """
+    uplink = UplinkProcess(config, clock=clock, rng=rng, make_link=make_link, open_reader=open_reader, footing=footing)
+    try:
+        await uplink.run()
+    except* _Left:
+        log.warning("ended to start again on another configuration")
+
+
+class _Left(Exception):
+    """The process has to end, and be started again."""
 
 
 class UplinkProcess:
@@ -108,8 +120,11 @@ class UplinkProcess:
         open_reader: Callable[[Path], Reader] = open_journal,
         open_ledger: Callable[[Path, OnLedger], Ledger] = Ledger.open,
         executor: Executor | None = None,
+        footing: Footing | None = None,
     ) -> None:
-        self.config = config
+        """`footing`: what this process runs on, where that is files; None: it has no configuration to exchange."""
+        self.config, self._footing = config, footing
+        self._leave = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._polls = 0
         self._journal_fault = ""
@@ -120,7 +135,7 @@ class UplinkProcess:
             config.gateway.run_dir / "core.sock", on_record=self._on_record, on_present=self._on_core_present
         )
         self.clock = UplinkClock(clock, self.core.ask)
-        self.reports = CoreReports(self.core, config.mandatory())
+        self.reports = CoreReports(self.core, config.mandatory(), check=footing.check if footing else "")
         self.ledger = open_ledger(config.gateway.data_dir / LEDGER_FILE, self._on_ledger)
         directory = config.gateway.data_dir
         self.source = Source(partial(open_reader, directory), partial(_all_salvaged, directory), executor)
@@ -141,6 +156,7 @@ class UplinkProcess:
                     brief_is_all=self.paths.brief_is_all(settings),
                     restamp=self.clock.restamp_body,
                     unseen=self._look_for_lamps,
+                    judge_config=partial(judge, footing.site, config, settings) if footing else None,
                 ),
             )
             for settings in config.uplinks
@@ -165,12 +181,26 @@ class UplinkProcess:
                     tasks.create_task(keep(name, work), name=name)
                     self.supervisor.watch(name, progress, limit_s=WORKER_LIMIT_S)
                 tasks.create_task(self.supervisor.feed_watchdog(), name="watchdog")
+                tasks.create_task(self._until_left(), name="leave")
                 notify("READY=1")
         finally:
             self.paths.close()
             self.source.close()
             self.ledger.close()
         raise AssertionError("unreachable")
+
+    async def _until_left(self) -> NoReturn:
+        await self._leave.wait()
+        raise _Left
+
+    async def _look_at_config(self) -> None:
+        """A core that was started on another configuration: so must we be. One that was not restarted yet is left in peace."""
+        said = await self.core.ask("config")
+        footing = self._footing
+        if footing is None or not isinstance(said, dict):
+            return
+        if await in_thread(partial(footing.moved_to, str(said.get("check")))):
+            self._leave.set()
 
     # --- what there is to deliver -----------------------------------------------------------------------------------------------
 
@@ -227,6 +257,7 @@ class UplinkProcess:
 
     async def _on_core_present(self, present: bool) -> None:
         if present:
+            await self._look_at_config()
             await self.clock.refresh()
             await self._settle_lamps()
         for destination in self.destinations:

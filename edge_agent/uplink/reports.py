@@ -13,9 +13,11 @@ HALF_DELIVERED_MAX: Final = 4096  # events some mandatory centres have; a forgot
 class CoreReports:
     """`edge_agent.uplink.destination.Reports`, told on to the core."""
 
-    def __init__(self, core: CoreLink, mandatory: Collection[str]) -> None:
-        """`mandatory`: ids of the destinations that count for the lamp; with none, any of them does."""
-        self._core, self._mandatory = core, frozenset(mandatory)
+    def __init__(self, core: CoreLink, mandatory: Collection[str], *, check: str = "") -> None:
+        """`mandatory`: ids of the destinations that count for the lamp; with none, any of them does. `check`: a name for the
+        configuration this uplink runs on.
+        """
+        self._core, self._mandatory, self._check = core, frozenset(mandatory), check
         self._half: OrderedDict[str, set[str]] = OrderedDict()
 
     def confirm(self, destination: str, epoch: str, priority: Priority, through: int) -> None:
@@ -39,7 +41,7 @@ class CoreReports:
 
     def uplink_state(self, destination: str, up: bool, reason: str, **detail: object) -> None:
         """The destination can or cannot be reached."""
-        self._core.uplink_state(destination, up, reason, **detail)
+        self._core.uplink_state(destination, up, reason, config=self._check, **detail)
 
     def fault(self, destination: str, what: str, **params: object) -> None:
         """Something a person has to look at although the link is up."""

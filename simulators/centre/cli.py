@@ -65,11 +65,11 @@ def _parser(lang: str) -> argparse.ArgumentParser:
     parser.add_argument("-h", "--help", action="help", help=word("opt_help"))
     parser.add_argument("--lang", choices=LANGUAGES, help=word("opt_lang"))
     commands = parser.add_subparsers(dest="command", required=True, title=word("commands"), metavar="COMMAND")
-    for name in ("run", "gb26875", "gaps", "events", "media", "stats", "gateways", "command"):
+    for name in ("run", "gb26875", "gaps", "events", "media", "stats", "gateways", "command", "apply-config"):
         command = commands.add_parser(
             name, help=word(f"help_{name}"), description=word(f"help_{name}"), parents=[common], add_help=False
         )
-        if name in ("run", "command"):
+        if name in ("run", "command", "apply-config"):
             command.add_argument("--host", default="127.0.0.1", help=word("opt_host"))
             command.add_argument("--port", type=int, default=1883, help=word("opt_port"))
             command.add_argument("--tls-ca", type=Path, metavar="FILE", help=word("opt_tls_ca"))
@@ -88,10 +88,16 @@ def _parser(lang: str) -> argparse.ArgumentParser:
             gb_cli.add_options(command, word)
             continue
         command.add_argument("--json", action="store_true", help=word("opt_json"))
-        if name == "command":
+        if name in ("command", "apply-config"):
             command.add_argument("gateway", metavar="GATEWAY", help=word("arg_gateway"))
+        if name == "apply-config":
+            command.add_argument("file", metavar="FILE", type=Path, help=word("arg_config"))
+            command.add_argument("--sign-key", type=Path, required=True, metavar="FILE", help=word("opt_sign_key"))
+            command.add_argument("--serial", type=int, required=True, metavar="N", help=word("opt_serial"))
+        if name == "command":
             command.add_argument("name", metavar="NAME", help=word("arg_name"))
             command.add_argument("params", metavar="KEY=VALUE", nargs="*", help=word("arg_params"))
+        if name in ("command", "apply-config"):
             command.add_argument("--id", default="", help=word("opt_id"))
             command.add_argument("--by", default="", help=word("opt_by"))
             command.add_argument("--wait", type=float, default=30.0, metavar="S", help=word("opt_wait"))
@@ -134,7 +140,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
             from simulators.centre import gb_cli
 
             sys.exit(gb_cli.run(options, lang, _shown(options.db)))
-        sys.exit({"run": _run, "command": _command}.get(options.command, _look)(options, lang))
+        sys.exit(
+            {"run": _run, "command": _command, "apply-config": _command}.get(options.command, _look)(options, lang)
+        )
     except FileNotFoundError:
         print_lines([text("centre.no_db", lang, db=options.db)], err=True)
     except StoreFault as fault:
@@ -202,14 +210,28 @@ def _run(options: argparse.Namespace, lang: str) -> int:
 def _command(options: argparse.Namespace, lang: str) -> int:
     """One command to one gateway. Exit 0: done; 1: refused; 2: failed, or no answer."""
     from simulators.centre.command import NoAnswer, Where, ask, new_id, read_params
+    from simulators.centre.sign_config import CannotSign, signed_params
 
     where = Where(host=options.host, port=options.port, tls_ca=options.tls_ca, cert=options.cert, key=options.key)
     try:
-        params = read_params(options.params)
+        if options.command == "apply-config":
+            name, params = (
+                "apply_config",
+                signed_params(
+                    where,
+                    options.gateway,
+                    options.file,
+                    options.sign_key,
+                    serial=options.serial,
+                    wait_s=options.wait,
+                ),
+            )
+        else:
+            name, params = options.name, read_params(options.params)
         answer = ask(
             where,
             options.gateway,
-            options.name,
+            name,
             params,
             command_id=options.id or new_id(),
             by=options.by,
@@ -218,6 +240,9 @@ def _command(options: argparse.Namespace, lang: str) -> int:
     except ValueError as fault:
         print_lines([text("centre.usage_error", lang, message=fault)], err=True)
         return USAGE
+    except CannotSign as fault:
+        print_lines([text("centre.cannot_sign", lang, why=fault)], err=True)
+        return FAILURES
     except (NoAnswer, OSError) as fault:
         print_lines([text("centre.no_answer", lang, gateway=options.gateway, why=fault)], err=True)
         return FAILURES

@@ -23,7 +23,12 @@ _DC09_KEY: Final = re.compile(
 )
 _PACKED_KEY: Final = re.compile(rb"[0-9A-Fa-f]{64}\s*")
 _LOGIN: Final = re.compile(rb"[^:\s]+:[^\r\n]")
-_MARKS: Final = {"ca_file": b"BEGIN CERTIFICATE", "cert_file": b"BEGIN CERTIFICATE", "key_file": b"PRIVATE KEY-----"}
+_MARKS: Final = {
+    "ca_file": b"BEGIN CERTIFICATE",
+    "cert_file": b"BEGIN CERTIFICATE",
+    "config_key_file": b"BEGIN PUBLIC KEY",
+    "key_file": b"PRIVATE KEY-----",
+}
 
 
 def check_profiles(site: Site, known: Collection[str], unsound: Callable[[str], str] = lambda name: "") -> None:
@@ -91,7 +96,7 @@ def check_tls_files(site: Site) -> None:
                 site.error("credentials_form", item, key, path=path)
             elif key == "packed_key_file" and not _PACKED_KEY.fullmatch(data):
                 site.error("packed_key_form", item, key, path=path)
-            elif key not in ("ca_file", "cert_file"):
+            elif key not in ("ca_file", "cert_file", "config_key_file"):
                 _check_mode(site, item, key, mode)
 
 

@@ -17,6 +17,8 @@ def check_uplinks(site: Site) -> None:
         if host and not is_loopback(host) and "ca_file" not in table and not (is_gb and uplink.values.get("plain")):
             site.error("no_tls_gb" if is_gb else "no_tls", uplink, "host", value=host)
         _protocol(site, uplink, is_gb)
+        if "apply_config" in uplink.values.get("commands", ()) and "config_key_file" not in table:
+            site.error("no_config_key", uplink, "commands")
         if "streams" in uplink.values and "alarm" not in uplink.values["streams"]:
             site.warning("no_alarm_stream", uplink, "streams")
         for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):

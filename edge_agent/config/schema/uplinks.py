@@ -111,5 +111,11 @@ UPLINK: Final = Section(
             example='["read_state", "history", "duty_check"]',
             choices=COMMANDS,
         ),
+        "config_key_file": Key(
+            zh="公钥 (Ed25519, PEM): 用对应私钥签名的配置, 此中心可用命令 apply_config 下发 (docs/contract.zh.md 第 7 节)",
+            en="Public key (Ed25519, PEM): a configuration signed by its other half may come by the command apply_config "
+            "(docs/contract.md, 7)",
+            example='"/etc/edge-agent/tls/config.pub"',
+        ),
     },
 )

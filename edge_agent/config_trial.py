@@ -1,0 +1,111 @@
+"""The core's side of a configuration a centre sent: taking it, trying it, telling what became of it. docs/decisions/0025.
+
+Tried means: a core runs on it, every source of it could be built, and the centre that sent it confirms over an uplink that runs
+on it, too, within two minutes. Until then nothing but this process holds to it: however it ends, the next start goes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from edge_agent.commands import Answer, Status
+from edge_agent.model import KINDS, Kind, Sound
+from edge_agent.sent_config import TRIAL_S, Sent, State, move
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edge_agent.core import Core
+    from edge_agent.last_good import Provenance
+
+log = logging.getLogger("edge.config")
+
+LEAVE_S: Final = 2.0  # from an answer to the end: it has to reach the centre first
+POINT: Final = "command/apply_config"
+
+
+class ConfigTrial:
+    """One for the core. `restart` ends the process; systemd starts it again."""
+
+    def __init__(self, core: Core, provenance: Provenance, restart: Callable[[], None]) -> None:
+        self._core, self._provenance, self._restart = core, provenance, restart
+        self._confirmed = asyncio.Event()
+        self._sent = provenance.sent
+
+    @property
+    def check(self) -> str:
+        """A name for what this core runs on."""
+        return self._provenance.check
+
+    def as_dict(self) -> dict[str, object] | None:
+        """For `status`: what a centre sent, if this core runs on it."""
+        sent = self._sent
+        if sent is None or sent.state is State.VOID:
+            return None
+        return {"dest": sent.destination, "serial": sent.serial, "trial": sent.state is State.TRIAL}
+
+    def uplink_says(self, destination: str, up: bool, reason: str, check: object) -> None:
+        """The centre can or cannot be reached, by an uplink that runs on the configuration called `check`."""
+        sent = self._sent
+        if sent is not None and (destination, up, reason, check) == (sent.destination, True, "confirmed", self.check):
+            self._confirmed.set()
+
+    async def take(self, destination: str, command: str, serial: int, text: str) -> Answer:
+        """Keep what was judged sound, and leave, so that the next start runs on it."""
+        desk, at = self._provenance.desk, self._core.clock.now()
+        if desk is None:
+            return Answer(Status.REFUSED, {}, "not_from_files")
+        if self._is_on_trial:
+            return Answer(Status.REFUSED, {}, "busy")
+        if any(alarm.active and KINDS[alarm.kind].sound is Sound.FIRE for alarm in self._core.alarms.alarms()):
+            return Answer(Status.REFUSED, {}, "fire")  # a restart is a second or two without ears
+        try:
+            await asyncio.to_thread(
+                desk.take, destination=destination, command=command, serial=serial, text=text, at=at
+            )
+        except OSError as fault:
+            return Answer(Status.FAILED, {"detail": ascii(fault)[:100]}, "not_kept")
+        log.warning("sent configuration dest=%s serial=%d taken: restarting on it", destination, serial)
+        asyncio.get_running_loop().call_later(LEAVE_S, self._restart)
+        return Answer(Status.DONE, {"serial": serial, "trial_s": TRIAL_S})
+
+    @property
+    def _is_on_trial(self) -> bool:
+        return self._sent is not None and self._sent.state is State.TRIAL
+
+    async def run(self, whole: bool) -> None:
+        """Tell what was put aside; try what is new. `whole`: every source could be built."""
+        sent = self._sent
+        if sent is None:
+            return
+        if sent.state is State.VOID:
+            self._tell(sent, Status.FAILED, sent.why)
+        if not self._is_on_trial:
+            return
+        try:
+            async with asyncio.timeout(TRIAL_S if whole else 0):
+                await self._confirmed.wait()
+        except TimeoutError:
+            log.error("sent configuration dest=%s serial=%d failed its trial", sent.destination, sent.serial)
+            self._restart()  # the next start finds that it was on trial, puts it aside and says so
+            return
+        try:
+            self._sent = await asyncio.to_thread(move, sent, State.KEPT)
+        except OSError as fault:  # the next start goes back, and says so
+            log.error("sent configuration not kept: %s", ascii(fault))
+            return
+        self._tell(sent, Status.DONE, "confirmed")
+        if self._provenance.keep is not None:
+            await asyncio.to_thread(self._provenance.keep, self._core.clock.now(), True)
+
+    def _tell(self, sent: Sent, status: Status, code: str) -> None:
+        fields = {
+            "dest": sent.destination,
+            "command": sent.command,
+            "status": status.value,
+            "code": code,
+            "result": {"serial": sent.serial},
+        }
+        self._core.tell(Kind.COMMAND, POINT, fields, {})

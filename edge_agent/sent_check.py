@@ -1,0 +1,173 @@
+"""Judges a configuration a centre sent, in a process of its own: a question on stdin, the answer on stdout, both JSON.
+
+    python -m edge_agent.sent_check
+
+What reads and checks a configuration takes memory and time that neither service has to spare for it.
+
+The signature is `openssl`'s to verify (Ed25519: no cryptography of our own, none to keep in a service's memory). Then: is it for
+this gateway, newer than the last one, made for what is in force; is it sound as a whole; and does it leave to people on site
+what is theirs.
+"""
+
+import base64
+import binascii
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.config.model import Config
+from edge_agent.last_good import find, in_force
+
+SERIAL_MAX: Final = 2**53
+OPENSSL_S: Final = 10.0
+SHOWN_MAX: Final = 10
+_ENVELOPE: Final = {"gateway": str, "serial": int, "replaces": str, "config": str}
+# Wires, board, storage, centres' rights, and what is wired to act: nobody can see from afar what changing them does.
+_LOCAL: Final = ("board", "journal", "linkage", "tag_readers", "cameras", "profile_dirs")
+_LINES: Final = ("buses", "mqtts", "receivers")
+_SOURCES: Final = ("panels", "contacts", *_LINES)
+_RIGHTS: Final = ("commands", "config_key_file", "mandatory", "streams")
+
+
+class Refused(Exception):
+    """It is not taken. `code` is ASCII, for the centre."""
+
+    def __init__(self, code: str, **detail: object) -> None:
+        super().__init__(code)
+        self.code, self.detail = code, detail
+
+
+def judge(asked: Mapping[str, Any]) -> dict[str, object]:
+    """{serial, config: the check of what it becomes, text}. Raise Refused."""
+    signed, site = str(asked["signed"]).encode("utf-8"), Path(str(asked["site"]))
+    _verify(signed, str(asked["signature"]), Path(str(asked["key_file"])))
+    envelope = _opened(signed)
+    if envelope["gateway"] != asked["gateway"]:
+        raise Refused("other_gateway", gateway=envelope["gateway"][:40])
+    found = in_force(site)
+    if found.config is None or envelope["replaces"] != found.check:
+        raise Refused("base_differs", config=found.check)
+    _, _, sent = find(site)
+    taken = sent.serials.get(str(asked["destination"]), 0) if sent is not None else 0
+    if envelope["serial"] <= taken:
+        raise Refused("serial_used", serial=taken)
+    new = _checked(envelope["config"], found.config)
+    if changed := list(only_on_site(found.config, new, str(asked["destination"]))):
+        raise Refused("only_on_site", keys=changed[:SHOWN_MAX], count=len(changed))
+    return {"serial": envelope["serial"], "text": envelope["config"]}
+
+
+def _verify(signed: bytes, signature: str, key_file: Path) -> None:
+    """Raise Refused unless the holder of the key signed exactly these bytes."""
+    try:
+        raw = base64.b64decode(signature, validate=True)
+    except (binascii.Error, ValueError):
+        raise Refused("signature", why="not base64") from None
+    with tempfile.TemporaryDirectory(prefix="zg-sent-") as directory:
+        message, mark = Path(directory) / "signed", Path(directory) / "signature"
+        message.write_bytes(signed)
+        mark.write_bytes(raw)
+        command = ("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(key_file), "-rawin", "-in", str(message))
+        try:
+            done = subprocess.run(
+                [*command, "-sigfile", str(mark)], capture_output=True, timeout=OPENSSL_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as fault:
+            raise Refused("cannot_verify", why=ascii(fault)[:100]) from None
+    if done.returncode:
+        why = "the key cannot be read" if b"public key" in done.stderr.lower() else "it does not fit"
+        raise Refused("signature", why=why)
+
+
+def _opened(signed: bytes) -> dict[str, Any]:
+    try:
+        envelope = json.loads(signed)
+    except (ValueError, RecursionError):
+        raise Refused("malformed", why="not JSON") from None
+    if not isinstance(envelope, dict) or envelope.keys() != _ENVELOPE.keys():
+        raise Refused("malformed", why=f"not exactly {', '.join(_ENVELOPE)}")
+    for name, shape in _ENVELOPE.items():
+        if type(envelope[name]) is not shape:
+            raise Refused("malformed", why=name)
+    if not 0 < envelope["serial"] <= SERIAL_MAX:
+        raise Refused("malformed", why="serial")
+    return envelope
+
+
+def _checked(text: str, old: Config) -> Config:
+    """The configuration, sound as a whole, with profiles that are there. Raise Refused with the first of its errors."""
+    from drivers.profile import ProfileError, check, load_profiles
+    from edge_agent.config.load import load
+
+    profiles = load_profiles(old.profile_dirs)
+
+    def unsound(name: str) -> str:
+        try:
+            return "".join(one.code for one in check(profiles.get(name)) if one.severity == "error")[:80]
+        except ProfileError as error:
+            return error.code
+
+    with tempfile.TemporaryDirectory(prefix="zg-sent-") as directory:
+        file = Path(directory) / "config.toml"
+        file.write_text(text, "utf-8")
+        loaded = load(file, profiles=profiles.names, unsound=unsound)
+    errors = [one for one in loaded.findings if one.severity == "error"]
+    if loaded.config is None:
+        first = errors[0]
+        raise Refused("invalid", fault=first.code, line=first.line, key=first.key[:80], errors=len(errors))
+    return loaded.config
+
+
+def only_on_site(old: Config, new: Config, destination: str) -> Iterator[str]:
+    """The keys that only a person on site may change: a configuration from afar may add to what is watched, and name it; it
+    takes nothing away, wires nothing anew, and gives nobody rights.
+    """
+    for key in ("id", "data_dir", "run_dir"):
+        if getattr(old.gateway, key) != getattr(new.gateway, key):
+            yield f"gateway.{key}"
+    yield from (key for key in _LOCAL if getattr(old, key) != getattr(new, key))
+    for key in _SOURCES:
+        there = {one.id: one for one in getattr(new, key)}
+        for one in getattr(old, key):
+            yield from _rewired(f"{key}[{one.id}]", one, there.get(one.id))
+    there = {uplink.id: uplink for uplink in new.uplinks}
+    for uplink in old.uplinks:
+        other = there.pop(uplink.id, None)
+        if other is None or (uplink.id != destination and uplink != other):
+            yield f"uplinks[{uplink.id}]"
+        else:
+            rights = (key for key in _RIGHTS if getattr(uplink, key) != getattr(other, key))
+            yield from (f"uplinks[{uplink.id}].{key}" for key in rights)
+    yield from (f"uplinks[{name}].commands" for name, uplink in there.items() if uplink.commands or uplink.mandatory)
+
+
+def _rewired(label: str, old: Any, new: Any) -> Iterator[str]:
+    if new is None:
+        yield label
+        return
+    for key in (one.name for one in dataclasses.fields(old)):
+        if key == "devices":
+            there = {device.id: device for device in new.devices}
+            for device in old.devices:
+                yield from _rewired(f"{label}.devices[{device.id}]", device, there.get(device.id))
+        elif key != "name" and getattr(old, key) != getattr(new, key):
+            yield f"{label}.{key}"
+
+
+def main() -> int:
+    """Answer the question on stdin."""
+    try:
+        answer: dict[str, object] = judge(json.load(sys.stdin))
+    except Refused as refused:
+        answer = {"code": refused.code, "detail": refused.detail}
+    json.dump(answer, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

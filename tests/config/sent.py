@@ -1,0 +1,59 @@
+"""A site with a key, and configurations signed by whoever holds its other half. All cryptography is the `openssl` command's."""
+
+import base64
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Signer:
+    """A key pair in `directory`."""
+
+    def __init__(self, directory: Path, name: str = "config") -> None:
+        self._directory = directory
+        self.key, self.public = directory / f"{name}.key", directory / f"{name}.pub"
+        self._openssl("genpkey", "-algorithm", "ed25519", "-out", str(self.key))
+        self._openssl("pkey", "-in", str(self.key), "-pubout", "-out", str(self.public))
+
+    def sign(self, gateway: str, text: str, *, serial: int, replaces: str, **more: object) -> Mapping[str, Any]:
+        """The parameters of `apply_config`."""
+        signed = json.dumps(
+            {"gateway": gateway, "serial": serial, "replaces": replaces, "config": text, **more}, ensure_ascii=False
+        )
+        return {"signed": signed, "signature": self.mark(signed)}
+
+    def mark(self, signed: str) -> str:
+        message, mark = self._directory / "signed", self._directory / "signature"
+        message.write_text(signed, "utf-8")
+        self._openssl("pkeyutl", "-sign", "-inkey", str(self.key), "-rawin", "-in", str(message), "-out", str(mark))
+        return base64.b64encode(mark.read_bytes()).decode()
+
+    @staticmethod
+    def _openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+def site_text(directory: Path, key: Path, *, port: int = 1883, more: str = "", name: str = "厂房") -> str:
+    """A small site that keeps everything in `directory`."""
+    return f"""
+[gateway]
+id = "ZG-SENT-0001"
+name = "{name}"
+data_dir = "{directory / "data"}"
+run_dir = "{directory / "run"}"
+[board]
+gpio = "fake"
+fake_socket = "{directory / "run" / "gpio.sock"}"
+outputs = {{ buzzer = 17 }}
+[[contact]]
+id = "pump-room"
+line = 12
+[[uplink]]
+id = "county"
+host = "127.0.0.1"
+port = {port}
+commands = ["read_state", "apply_config"]
+config_key_file = "{key}"
+{more}"""

@@ -1,0 +1,169 @@
+"""When a configuration a centre sent counts: by its state, by the files it was made for, after damage and power cuts."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from edge_agent import config_trial, sent_config
+from edge_agent.clock import SystemClock
+from edge_agent.config.load import load, load_contents
+from edge_agent.core import Core
+from edge_agent.last_good import InForce, Provenance, for_core, in_force, keep, name_of
+from edge_agent.sent_config import Desk, Sent, State, move, read
+from tests.config.sent import site_text
+from tests.core.house import House, Site
+from tests.waiting import PATIENCE_S
+
+OLD, NEW = "厂房", "一号厂房"
+
+
+class Disk:
+    """A site, and what was sent to it, as far as it has come."""
+
+    def __init__(self, directory: Path, state: State | None = None) -> None:
+        self.site, self.home = directory / "etc", directory / "data"
+        for made in (self.site, self.home):
+            made.mkdir()
+        self.file = self.site / "config.toml"
+        self.text = site_text(directory, directory / "key.pub", name=OLD)
+        self.file.write_text(self.text, "utf-8")
+        keep(self.site, load(self.site), self.home, SystemClock().now())
+        if state is not None:
+            desk = Desk(self.home, name_of(self.site), load(self.site).contents)
+            text = self.text.replace(OLD, NEW)
+            desk.take(destination="county", command="c-1", serial=3, text=text, at=SystemClock().now())
+            move(self.sent, state)
+        if state is State.KEPT:
+            keep(self.site, load_contents((self.sent.content,)), self.home, SystemClock().now())
+
+    @property
+    def sent(self) -> Sent:
+        found = read(self.home, name_of(self.site))
+        assert found is not None
+        return found
+
+
+def name(found: InForce) -> str:
+    assert found.config is not None
+    return found.config.gateway.name
+
+
+@pytest.mark.parametrize(
+    ("state", "runs_on", "then"),
+    [
+        (State.NEW, NEW, (NEW, State.TRIAL, "")),
+        (State.TRIAL, NEW, (OLD, State.VOID, "not_confirmed")),
+        (State.KEPT, NEW, (NEW, State.KEPT, "")),
+        (State.VOID, OLD, (OLD, State.VOID, "")),
+    ],
+)
+def test_a_core_moves_it_on_and_everybody_else_goes_by_how_far_it_is(
+    tmp_path: Path, state: State, runs_on: str, then: tuple[str, State, str]
+) -> None:
+    disk = Disk(tmp_path, state)
+    assert name(in_force(disk.site)) == runs_on
+    assert disk.sent.state is state, "looking changes nothing"
+    found = for_core(disk.site)
+    assert (name(found), disk.sent.state, disk.sent.why) == then
+    assert (found.sent is None) == (state is State.VOID), "told once"
+    assert name(in_force(disk.site)) == then[0], "the uplink runs on the same"
+    assert in_force(disk.site).check == found.check
+
+
+@pytest.mark.parametrize("state", [State.NEW, State.KEPT])
+def test_an_edit_on_site_has_the_last_word_even_one_that_is_taken_back_later(tmp_path: Path, state: State) -> None:
+    disk = Disk(tmp_path, state)
+    disk.file.write_text(disk.text + "# here\n", "utf-8")
+    found = for_core(disk.site)
+    assert (name(found), disk.sent.state, disk.sent.why) == (OLD, State.VOID, "edited")
+    disk.file.write_text(disk.text, "utf-8")
+    assert name(for_core(disk.site)) == OLD
+
+
+def test_a_broken_file_under_one_that_was_kept_changes_nothing_and_is_told(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, State.KEPT)
+    disk.file.write_text(disk.text + "[[broken\n", "utf-8")
+    found = in_force(disk.site)
+    assert (name(found), found.stands_in) == (NEW, True)
+
+
+def test_a_file_that_rotted_under_one_that_was_kept_is_no_edit(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, State.KEPT)
+    before = disk.file.stat()
+    disk.file.write_text(disk.text.replace("line = 12", "line = 13"), "utf-8")
+    os.utime(disk.file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    found = in_force(disk.site)
+    assert (name(found), found.stands_in) == (NEW, True)
+
+
+def test_what_is_damaged_itself_or_of_another_site_counts_for_nothing(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, State.KEPT)
+    assert read(disk.home, "/somewhere/else") is None
+    path = disk.sent.path
+    raw = bytearray(path.read_bytes())
+    for at in range(0, len(raw), 97):
+        spoilt = raw.copy()
+        spoilt[at] ^= 0x10
+        path.write_bytes(spoilt)
+        assert read(disk.home, name_of(disk.site)) is None, at
+    for size in range(0, len(raw), 97):
+        path.write_bytes(raw[:size])
+        assert read(disk.home, name_of(disk.site)) is None, size
+
+
+def test_a_card_that_takes_no_mark_tries_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(tmp_path, State.NEW)
+
+    def fails(sent: Sent) -> None:
+        raise OSError(30, "read-only")
+
+    monkeypatch.setattr(sent_config, "write", fails)
+    found = for_core(disk.site)
+    assert name(found) == OLD
+    assert found.sent is not None
+    assert found.sent.why == "not_written"
+
+
+def test_no_serial_is_taken_twice_whatever_became_of_the_first(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, State.VOID)
+    desk = Desk(disk.home, name_of(disk.site), load(disk.site).contents)
+    desk.take(destination="city", command="c-2", serial=1, text=disk.text, at=SystemClock().now())
+    assert disk.sent.serials == {"county": 3, "city": 1}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("confirmed", [True, False])
+async def test_a_trial_ends_with_the_word_of_the_centre_over_it_or_with_the_core(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirmed: bool
+) -> None:
+    disk, site, kept = Disk(tmp_path, State.NEW), Site(), list[bool]()
+    monkeypatch.setattr(config_trial, "TRIAL_S", PATIENCE_S if confirmed else 0.3)
+    found = for_core(disk.site)
+    provenance = Provenance(
+        check=found.check, sent=found.sent, keep=lambda at, whole: kept.append(whole), desk=Desk(disk.home, "x", ())
+    )
+    try:
+        core = Core(site.config, SystemClock(), provenance)
+        task = asyncio.create_task(core.run())
+        house = House(site, core, task)
+        await house.until(lambda: task.done() or house.watching(), "it watches")
+        core.trial.uplink_says("county", True, "confirmed", "0" * 16)  # an uplink that still runs on the old one
+        core.trial.uplink_says("county", True, "connected", core.trial.check)
+        core.trial.uplink_says("city", True, "confirmed", core.trial.check)
+        assert core.trial.as_dict() == {"dest": "county", "serial": 3, "trial": True} or task.done()
+        busy = await core.trial.take("county", "c-2", 4, "text")
+        assert (busy.status, busy.code) == ("refused", "busy")
+        if not confirmed:
+            await asyncio.wait_for(task, PATIENCE_S)  # it ends by itself, in order
+            assert (disk.sent.state, kept) == (State.TRIAL, [])
+            assert name(for_core(disk.site)) == OLD
+            return
+        core.trial.uplink_says("county", True, "confirmed", core.trial.check)
+        await house.until(lambda: kept, "the last good one is this one")
+        assert (disk.sent.state, kept) == (State.KEPT, [True])
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    finally:
+        site.remove()
