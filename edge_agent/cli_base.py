@@ -131,7 +131,7 @@ def dress(command: click.Command, path: Sequence[str], lang: str) -> click.Comma
     """Give `command`, and all below it that is loaded, the words of `lang`. Texts the catalogue lacks stay as they were."""
     command.context_class = _ContextZh if lang == "zh" else _ContextEn
     name = "_".join(path).replace("-", "_") or "root"
-    command.help = lookup(f"cli.help_{name}", lang) or command.help
+    command.help = lookup(f"help.{name}", lang) or command.help
     command.short_help = (command.help or "").splitlines()[0] if command.help else command.short_help
     command.options_metavar = text("cli.metavar_options", lang)
     if isinstance(command, click.Group):
@@ -144,7 +144,7 @@ def dress(command: click.Command, path: Sequence[str], lang: str) -> click.Comma
     for param in command.params:
         if isinstance(param, click.Option):
             option = max(param.opts, key=len).lstrip("-").replace("-", "_")
-            own = lookup(f"cli.opt_{name}_{option}", lang) or lookup(f"cli.opt_{option}", lang)
+            own = lookup(f"help.opt_{name}_{option}", lang) or lookup(f"help.opt_{option}", lang)
             param.help = own or param.help
     return command
 
@@ -222,7 +222,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands by the first line of their help, without loading any of them."""
         lang = language_of(ctx)
-        rows = [(name, (lookup(f"cli.help_{name}", lang) or "").partition("\n")[0]) for name in self.list_commands(ctx)]
+        rows = [(name, (lookup(f"help.{name}", lang) or "").partition("\n")[0]) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

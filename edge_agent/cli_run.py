@@ -164,7 +164,9 @@ def _forget_reading() -> None:
     """Let go of what reads and checks a configuration, with all its words: 2 MB that the service's own modules then fill."""
     package = sys.modules["edge_agent.config"]
     for name in ("check", "keys", "load", "report", "schema", "site"):
-        sys.modules.pop(f"{package.__name__}.{name}", None)
+        whole = f"{package.__name__}.{name}"
+        for loaded in [key for key in sys.modules if key == whole or key.startswith(f"{whole}.")]:
+            del sys.modules[loaded]
         vars(package).pop(name, None)
     gc.collect()
 

@@ -165,7 +165,7 @@ def _is_asked(key: str, asked: Asked) -> bool:
     for prefix in asked.prefixes:
         if key.startswith(prefix):
             rest = key.removeprefix(prefix)
-            # "help_config_check" is built of the words of a command's path.
+            # "help.config_check" is built of the words of a command's path.
             if rest in asked.words or any(
                 rest.startswith(head) and rest.removeprefix(head) in asked.words for head in asked.heads
             ):

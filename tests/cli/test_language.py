@@ -39,7 +39,7 @@ def test_every_command_and_option_has_help_in_the_language(lang: str) -> None:
     seen = 0
     for path, command in every_command(lang):
         name = "_".join(path).replace("-", "_") or "root"
-        assert lookup(f"cli.help_{name}", lang), path
+        assert lookup(f"help.{name}", lang), path
         for param in command.params:
             if isinstance(param, click.Option):
                 assert param.help, (path, param.opts)
