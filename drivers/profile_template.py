@@ -15,6 +15,7 @@ _TABLES: Final = ("block", "value", "point", "log", "topic", "meaning")
 # Of those tables: what a site calls things and what it makes of them, not where they are.
 _NOT_PLACES: Final = frozenset(("name", "zh", "en", "id", "unit", "kind", "limits", "mode", "confirm", "summary"))
 _NAMED_MOST: Final = 12  # of what is left: more is not read
+_LEAST: Final = 2  # one place is soon the same by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,16 @@ class Standing:
 
 def standing(profile: Profile) -> Standing | None:
     """The template of which `profile` still says most, None if it says nothing of any."""
-    own = dict(_places(profile.data))
+    own = list(_places(profile.data))
+    said = [place for _, place in own]
     best: tuple[int, Standing] | None = None
     for template in _templates():
         if template.kind != profile.kind:
             continue
-        made_up = list(dict(_places(template.data)).values())
-        left = [name for name, place in own.items() if place in made_up]
-        if left and (best is None or len(left) > best[0]):
-            filled_in = not all(place in own.values() for place in made_up)
+        made_up = [place for _, place in _places(template.data)]
+        left = [name for name, place in own if place in made_up]
+        if len(left) >= _LEAST and (best is None or len(left) > best[0]):
+            filled_in = not all(place in said for place in made_up)
             best = len(left), Standing(template.name, tuple(left[:_NAMED_MOST]), filled_in)
     return None if best is None else best[1]
 
