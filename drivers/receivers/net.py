@@ -27,6 +27,9 @@ DATAGRAM_BYTES_MAX: Final = 2048
 ADDRESSES_MAX: Final = 256
 UNSENT_BYTES_MAX: Final = 64 * 1024
 IDLE_S: Final = 900.0  # a connection that brought nothing for so long is not one
+LISTENS_S: Final = (
+    2.0  # a peer that has ended its half may still wait for the answer to what it said: that is a flush away
+)
 REOPEN_S: Final = 2.0
 DEAD_PEER_S: Final = 30
 
@@ -158,6 +161,8 @@ class TcpDoor:
         same = [other for other in self.peers if other.address == address]
         if len(same) >= PEERS_OF_ONE:
             same[0].drop()
+        if len(self.peers) >= PEERS_MAX and (done := next((other for other in self.peers if other.has_ended), None)):
+            done.drop()
         if len(self.peers) >= PEERS_MAX:
             desk.counts["crowded"] += 1
             return False
@@ -175,7 +180,13 @@ class _Peer(asyncio.BufferedProtocol):
         self._heard_s = self._loop.time()
         self._bucket = Bucket(BYTES_BURST, BYTES_PER_S, self._heard_s)
         self._resume: asyncio.TimerHandle | None = None
+        self._ended_s: float | None = None
         self.address = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it will say no more."""
+        return self._ended_s is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -209,7 +220,9 @@ class _Peer(asyncio.BufferedProtocol):
             self._resume = self._loop.call_later(wait_s, self._go_on)
 
     def eof_received(self) -> bool:
-        return False
+        self._ended_s, at_ns = self._loop.time(), now_ns()
+        self._door.desk.hear(lambda: self._talk.end(at_ns), b"", self._reply, at_ns)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
@@ -220,7 +233,9 @@ class _Peer(asyncio.BufferedProtocol):
     def tick(self, at_ns: int) -> None:
         """What time settles on this connection."""
         self._door.desk.hear(lambda: self._talk.tick(at_ns), b"", self._reply, at_ns)
-        if at_ns / 1e9 - self._heard_s > IDLE_S:
+        at_s = at_ns / 1e9
+        done = self._ended_s is not None and at_s - self._ended_s > LISTENS_S
+        if done or at_s - self._heard_s > IDLE_S:
             self.drop()
 
     def drop(self) -> None:

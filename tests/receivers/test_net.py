@@ -10,6 +10,7 @@ import pytest
 
 from drivers.codecs.base import Refused
 from drivers.messages import LinkState, Observation, PanelEvent
+from drivers.receivers import net
 from drivers.receivers.desk import Desk, Heard, Listed, Message, Told
 from drivers.receivers.driver import ReceiverDriver
 from drivers.receivers.net import (
@@ -89,6 +90,28 @@ async def test_a_connection_may_bring_its_bytes_in_any_slices() -> None:
         await here.until(here.desk.refused)
         assert here.fires() == ["d/ab", "d/cd"]
         assert [one.raw for one in here.desk.refused()] == [b"half"]
+
+
+@pytest.mark.asyncio
+async def test_a_peer_that_has_ended_its_half_still_gets_its_answer_and_is_then_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(net, "LISTENS_S", PATIENCE_S)
+    async with gate() as here:
+        waiting: list[Callable[[bool], None]] = []
+        here.desk._when_kept = waiting.append  # noqa: SLF001,RUF100 - a flash that takes its time
+        reader, writer = await asyncio.open_connection("127.0.0.1", here.door.port)
+        writer.write(b"a1\nhalf a li")
+        writer.write_eof()
+        await here.until(lambda: waiting and here.desk.counts["refused"])
+        for done in waiting:
+            done(True)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await reader.readline() == b"+a1\n"
+        monkeypatch.setattr(net, "LISTENS_S", 0.0)
+        await here.until(lambda: here.door.counters()["open"] == 0)
+        assert [one.why for one in here.desk.refused()] == ["truncated"], "once"
+        writer.close()
 
 
 @pytest.mark.asyncio
