@@ -1,7 +1,8 @@
 """The event codes of SIA DC-03, as DC-09 carries them in SIA-DCS: "Nri1/FA001", "Nti20:50:26RP99", "NRR|Atest". Pure.
 
 Two letters: what kind of zone, and what of it. Codes of burglary, access and arming say nothing of fire: they are kept, not judged.
-Source: published code lists of DC-09 receivers (M); the letters of a kind all follow the same scheme.
+Source: published code lists of DC-09 receivers (M), held against the table of siadc09 1.0.1; the letters of a kind all follow the
+same scheme.
 """
 
 import re
@@ -13,16 +14,35 @@ _PACKET: Final = re.compile(
     r"(?P<modifiers>(?:[a-z]{2}[0-9:.\-]*)*)(?P<code>[A-Z]{2})(?P<number>[0-9A-F]{0,8})(?P<more>.*)", re.DOTALL
 )
 _MODIFIER: Final = re.compile(r"([a-z]{2})([0-9:.\-]*)")
+_PACKETS: Final = re.compile(r"(?:[^/^]|\^[^^]*\^?)+")  # a text may hold a /
 _TEXT: Final = re.compile(r"\^([^^]*)\^?")
 
-_ALARMS: Final = {"F": "fire", "K": "fire", "S": "fire", "G": "gas_alarm", "W": "supervisory", "U": "unknown"}
+_ALARMS: Final = {
+    "F": "fire",
+    "K": "fire",
+    "S": "fire",
+    "G": "gas_alarm",
+    "W": "supervisory",
+    "U": "unknown",
+    "Z": "supervisory",
+}
 _RESTORES: Final = {
     "fire": "fire_restore",
     "gas_alarm": "gas_restore",
     "supervisory": "supervisory_restore",
     "unknown": "fire_restore",
 }
-_BURGLARY: Final = "BHPQMJ"  # burglary, hold-up, panic, emergency, medical, codes tried
+_BURGLARY: Final = "BHPQM"  # burglary, hold-up, panic, emergency, medical
+# Troubles of the panel itself, which share one number: what is wrong is part of the point, or one's end would be another's.
+_PARTS: Final[Mapping[str, tuple[str, str]]] = {  # part: its trouble and its restore
+    "bell": ("YA", "YH"),
+    "overcurrent": ("YI", "YJ"),
+    "power": ("YP", "YQ"),
+    "line": ("YD", "YE"),
+    "service": ("YX", "YZ"),
+    "printer": ("VT", "VR"),
+}
+_PART_OF: Final = {code: part for part, codes in _PARTS.items() for code in codes}
 
 
 def _codes() -> dict[str, tuple[str, ...]]:
@@ -44,7 +64,10 @@ def _codes() -> dict[str, tuple[str, ...]]:
     for zone in _BURGLARY:
         codes |= {f"{zone}A": ("burglar",), f"{zone}H": ("tamper_restore",), f"{zone}R": ("tamper_restore",)}
         codes |= {f"{zone}T": ("fault",), f"{zone}J": ("fault_restore",)}
+    for trouble, restore in _PARTS.values():
+        codes |= {trouble: ("fault",), restore: ("fault_restore",)}
     return codes | {
+        "JA": ("burglar",),
         "FM": ("fire",),
         "FG": ("prealarm",),
         "FC": ("fire_cancel",),
@@ -71,6 +94,13 @@ def _codes() -> dict[str, tuple[str, ...]]:
         "YR": ("battery_ok",),
         "YC": ("comm_fault",),
         "YK": ("comm_fault_restore",),
+        "YS": ("comm_fault",),
+        "XT": ("battery_fault",),
+        "XR": ("battery_ok",),
+        "XS": ("tamper",),
+        "XJ": ("tamper_restore",),
+        "XQ": ("comm_fault",),
+        "XH": ("comm_fault_restore",),
         "LT": ("comm_fault",),
         "LR": ("comm_fault_restore",),
         "NT": ("comm_fault",),
@@ -105,6 +135,7 @@ class SiaEvent:
     area: str
     number: str
     text: str
+    part: str  # of the panel, "" where it is about the number
     events: tuple[str, ...]  # drivers.vocabulary; ("status",) for codes that say nothing of fire
 
 
@@ -112,18 +143,16 @@ def parse(data: str) -> list[SiaEvent]:
     """The events of one data block, none if it is no such block."""
     block, bar, spoken = data.partition("|")
     text = spoken[1:] if bar and spoken.startswith("A") else spoken
-    if found := _TEXT.search(block):
-        text, block = found[1].strip() or text, block[: found.start()]
     if block[:1] not in ("N", "O"):
         return []
     area, out = "0", list[SiaEvent]()
-    for packet in block[1:].split("/"):
-        if not packet:
-            continue
+    for written in _PACKETS.findall(block[1:]):
+        own, packet = _TEXT.search(written), _TEXT.sub("", written)
         whole = _PACKET.fullmatch(packet)
         named = dict(_MODIFIER.findall(whole["modifiers"] if whole is not None else packet))
         area = named.get("ri") or area
         if whole is not None:
-            events = CODES.get(whole["code"], UNJUDGED)
-            out.append(SiaEvent(whole["code"], area, whole["number"] or "0", text, events))
+            code, said = whole["code"], (own[1].strip() if own is not None else "") or text
+            part, events = _PART_OF.get(code, ""), CODES.get(code, UNJUDGED)
+            out.append(SiaEvent(code, area, whole["number"] or "0", said, part, events))
     return out

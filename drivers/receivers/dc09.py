@@ -127,7 +127,7 @@ class Dc09Talk:
             return None
         return [
             Told(
-                f"{one.area}-{one.number}",
+                f"{one.area}-{one.number}" + (f"/{one.part}" if one.part else ""),
                 event,
                 more | {"code": one.code} | ({"location_text": one.text} if one.text else {}),
                 is_state=number > 0,

@@ -72,6 +72,18 @@ def locked(identity: str, seq: int, account: str, padding: bytes, text: bytes) -
         ("SIA-DCS", "#1234|Nri2/FA1/GA2", [("com1234/2-1", "fire"), ("com1234/2-2", "gas_alarm")]),
         ("SIA-DCS", "#1234|Nri1/UA7", [("com1234/1-7", "unknown")]),
         ("SIA-DCS", "#1234|Nri04/OP001NM", [("com1234/04-001", "status")]),
+        ("SIA-DCS", "#1234|Nri1/JT", [("com1234/1-0", "status")]),
+        (
+            "SIA-DCS",
+            "#1234|Nri1/YA/YQ/XT5/ZA3",
+            [
+                ("com1234/1-0/bell", "fault"),
+                ("com1234/1-0/power", "fault_restore"),
+                ("com1234/1-5", "battery_fault"),
+                ("com1234/1-3", "supervisory"),
+            ],
+        ),
+        ("SIA-DCS", "#1234|Nri1/FA1^kitchen 2/3^/FA2^hall^", [("com1234/1-1", "fire"), ("com1234/1-2", "fire")]),
         ("SIA-DCS", "#1234|nonsense", [("com1234/device", "fault")]),
         ("ADM-CID", "#1234|11x0 00 129", [("com1234/device", "fault")]),
         ("HENG-BO", "#1234|1701", [("com1234/device", "fault")]),
@@ -99,6 +111,7 @@ def test_the_zones_text_is_its_name() -> None:
     [event] = sia_dcs.parse("Nri1/FA1^Third floor^")
     assert (event.text, event.events) == ("Third floor", ("fire",))
     assert sia_dcs.parse("NFA001|AKitchen")[0].text == "Kitchen"
+    assert [one.text for one in sia_dcs.parse("Nri1/FA1^kitchen 2/3^/FA2|Ahouse")] == ["kitchen 2/3", "house"]
 
 
 def test_nothing_is_acknowledged_before_it_is_kept_and_a_copy_is_told_once() -> None:
