@@ -125,7 +125,10 @@ class Commander:
 
     def _done(self, request: Request, peer: Peer) -> object:
         """What the uplink made of a command it was to carry out. Its own result is for the centre; `audit` is for the journal."""
-        asked = self._accepted.pop((str(request["dest"]), str(request["command"])), None)
+        key = str(request["dest"]), str(request["command"])
+        if key in self._accepted and RULES[self._accepted[key].name].last_word and not peer.is_service:
+            raise ApiError("bad_request", detail="not the uplink")  # who may look may not say that a signature is good
+        asked = self._accepted.pop(key, None)
         if asked is None:
             return {}  # told twice, or this core was restarted meanwhile: then a repeat is carried out again, which harms nothing
         result = request.get("result")

@@ -45,6 +45,11 @@ class Peer:
     uid: int
 
     @property
+    def is_service(self) -> bool:
+        """Whether it is root or one of the gateway's own services, and not merely somebody who may look and acknowledge."""
+        return self.uid in (0, os.getuid())
+
+    @property
     def label(self) -> str:
         """For the audit trail: the user's name, or the number."""
         try:
@@ -330,7 +335,7 @@ def _peer_of(connection: socket.socket) -> Peer:
 
 
 def _may_enter(peer: Peer) -> bool:
-    if peer.uid in (0, os.getuid()):
+    if peer.is_service:
         return True
     try:
         user = pwd.getpwuid(peer.uid)

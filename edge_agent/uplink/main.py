@@ -195,9 +195,8 @@ class UplinkProcess:
 
     async def _look_at_config(self) -> None:
         """A core that was started on another configuration: so must we be. One that was not restarted yet is left in peace."""
-        said = await self.core.ask("config")
         footing = self._footing
-        if footing is None or not isinstance(said, dict):
+        if footing is None or not isinstance(said := await self.core.ask("config"), dict):
             return
         if await in_thread(partial(footing.moved_to, str(said.get("check")))):
             self._leave.set()

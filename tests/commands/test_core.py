@@ -1,6 +1,7 @@
 """Commands, duty checks and the clock in a whole core: real journal, real socket, the strict fake board."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from edge_agent.alarm.patterns import DUTY_SOUND, FIRE_SOUND
 from edge_agent.clock import SystemClock
 from edge_agent.commands import NAMES
 from edge_agent.config.model import Contact, Uplink
-from edge_agent.local_api import ApiError, LocalClient
+from edge_agent.local_api import ApiError, LocalClient, Peer
 from edge_agent.model import Clock, Instant, Kind
 from tests.core.house import ACK, CONTACT, House, Site, site
 
@@ -167,6 +168,21 @@ async def test_what_the_uplink_is_to_do_is_audited_when_it_says_so() -> None:
             ("command/history", "done", ""),
             ("command/unknown", "refused", "retained"),
         ]
+
+
+async def test_that_a_configuration_is_sound_only_the_uplink_may_say() -> None:
+    asked = {"dest": "county", "command": "c1", "name": "apply_config", "params": {"signed": "x", "signature": "y"}}
+    done = {"dest": "county", "command": "c1", "status": "done", "result": {"serial": 1, "text": "t"}}
+    us, somebody = Peer(1, os.getuid()), Peer(1, 4711)
+    async with site() as place, commanded(place).running() as house:
+        commander = house.core.commander
+        assert commander._command(asked, us) == {"status": "accepted", "result": {}, "code": ""}
+        with pytest.raises(ApiError):
+            commander._done(done, somebody)
+        answer = await commander._done(done, us)  # type: ignore[misc]
+        assert (answer["status"], answer["code"]) == ("refused", "not_from_files"), "this core was given no files"
+        await house.durable()
+        assert ("command/apply_config", "refused", "not_from_files") in audits(await place.records())
 
 
 async def test_a_time_that_needs_a_second_sample_is_not_its_own_second_however_often_it_is_asked() -> None:

@@ -13,7 +13,7 @@ from edge_agent.core import Core
 from edge_agent.last_good import InForce, Provenance, for_core, in_force, keep, name_of
 from edge_agent.sent_config import Desk, Sent, State, move, read
 from tests.config.sent import site_text
-from tests.core.house import House, Site
+from tests.core.house import CONTACT, House, Site
 from tests.waiting import PATIENCE_S
 
 OLD, NEW = "厂房", "一号厂房"
@@ -165,5 +165,28 @@ async def test_a_trial_ends_with_the_word_of_the_centre_over_it_or_with_the_core
         assert (disk.sent.state, kept) == (State.KEPT, [True])
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+    finally:
+        site.remove()
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_taken_while_a_fire_sounds(tmp_path: Path) -> None:
+    disk, site = Disk(tmp_path), Site()
+    provenance = Provenance(check="c", desk=Desk(disk.home, name_of(disk.site), load(disk.site).contents))
+    try:
+        core = Core(site.config, SystemClock(), provenance)
+        task = asyncio.create_task(core.run())
+        house = House(site, core, task)
+        await house.until(house.watching, "it watches")
+        house.gpio.wire({CONTACT: True})
+        await house.until(house.alarms, "a fire")
+        answer = await core.trial.take("county", "c-1", 1, disk.text)
+        assert (answer.status, answer.code) == ("refused", "fire")
+        assert read(disk.home, name_of(disk.site)) is None
+        house.gpio.wire({CONTACT: False})
+        await house.until(lambda: not any(alarm.active for alarm in core.alarms.alarms()), "it is over")
+        assert (await core.trial.take("county", "c-2", 1, disk.text)).status == "done"
+        assert disk.sent.state is State.NEW
+        await asyncio.wait_for(task, PATIENCE_S)  # to be started again
     finally:
         site.remove()

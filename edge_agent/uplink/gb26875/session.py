@@ -98,6 +98,7 @@ class GbSession(asyncio.Protocol):
         self._requests: set[asyncio.Task[None]] = set()
         self._heard_s = self._loop.time()
         self._keeping: asyncio.TimerHandle | None = None
+        self._waiting: asyncio.TimerHandle | None = None  # for the rest of a packet
         self._singly = False  # the centre declined objects together and took them one by one
         self.counters = {"frames": 0, "resent": 0, "foreign": 0, "rejected": 0, "denied": 0}
 
@@ -115,11 +116,25 @@ class GbSession(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Whatever the centre sends."""
-        for item in self._reader.feed(data, round(self._loop.time() * 1e9)):
+        self._read(self._reader.feed(data, self._now_ns()))
+
+    def _read(self, items: Iterable[Frame | Rejected]) -> None:
+        for item in items:
             if isinstance(item, Rejected):
                 self._rejected(item)
             else:
                 self._take(item)
+        deadline_ns = self._reader.deadline_ns()
+        if self._waiting is None and deadline_ns is not None and not self.closed.done():
+            self._waiting = self._loop.call_at(deadline_ns / 1e9, self._give_up_partial)
+
+    def _give_up_partial(self) -> None:
+        """The rest of a packet did not come. What was caught behind it, perhaps a duty check, waits for no further byte."""
+        self._waiting = None
+        self._read(self._reader.tick(self._now_ns()))
+
+    def _now_ns(self) -> int:
+        return round(self._loop.time() * 1e9)
 
     def datagram_received(self, data: bytes) -> None:
         """A datagram of the centre: a frame that is not whole in it never will be."""
@@ -380,8 +395,9 @@ class GbSession(asyncio.Protocol):
 
     def end(self, why: LinkError) -> None:
         """It is over."""
-        for timer in (*self._timers.values(), *([self._keeping] if self._keeping is not None else [])):
-            timer.cancel()
+        for timer in (*self._timers.values(), self._keeping, self._waiting):
+            if timer is not None:
+                timer.cancel()
         self._timers.clear()
         if not self.closed.done():
             self.closed.set_result(why)

@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from drivers.codecs.gb26875 import Command, Frame, device_address, encode_adu, write_time
+from drivers.codecs.gb26875 import Command, Frame, FrameReader, device_address, encode_adu, write_time
 from drivers.codecs.gb26875 import objects as of
+from drivers.codecs.gb26875.times import NO_CLOCK
 from edge_agent import __version__
 from edge_agent.china_time import CHINA
 from edge_agent.config.model import Gb26875Point, Panel, Receiver, ReceiverDevice, Uplink
+from edge_agent.uplink.gb26875.session import GbSession
 from edge_agent.uplink.main import UplinkProcess
 from simulators.centre.gb26875 import Denied, GbCentre
 from simulators.panel import PanelSim
@@ -242,6 +244,18 @@ async def test_an_unknown_type_is_denied_whatever_the_command() -> None:
         for kind in (69, 127, 200):
             with pytest.raises(Denied):
                 await here.centre.send(kind, of.Opaque(1, b"\0"), command=Command.CONTROL)
+
+
+async def test_a_question_behind_half_a_packet_is_answered_though_no_further_byte_comes() -> None:
+    async with county() as here:
+        session = here.uplink.destinations[0]._session
+        assert isinstance(session, GbSession)
+        session._reader = FrameReader(partial_s=0.3)
+        half = encode_adu(2, [of.ComponentStatus(1, 1, 40, bytes(4), 3, bytes(31), NO_CLOCK)] * 10)
+        broken = Frame(serial=1, sent=bytes(6), source=bytes(6), target=bytes(6), command=2, adu=half).encode()[:200]
+        session.data_received(broken)
+        answer = await here.send(88, of.DeviceQuery())  # it comes as what the broken one still lacks
+        assert isinstance(answer[0], of.DeviceTime)
 
 
 async def test_a_fire_goes_before_the_answers_to_a_centre_that_asks_without_end() -> None:
