@@ -62,6 +62,8 @@ def locked(identity: str, seq: int, account: str, padding: bytes, text: bytes) -
         ("ADM-CID", "#1234|1301 00 000", [("com1234/00-000", "mains_fault")]),
         ("ADM-CID", "#1234|1131 00 005", [("com1234/00-005", "burglar")]),
         ("ADM-CID", "#1234|3383 00 005", [("com1234/00-005", "tamper_restore")]),
+        ("ADM-CID", "#1234|1316 00 000", [("com1234/00-000", "burglar")]),
+        ("ADM-CID", "#1234|1306 00 000", [("com1234/00-000", "status")]),
         ("ADM-CID", "#1234|111000129", [("com1234/00-129", "fire")]),
         ("ADM-CID", "#1234|1399 00 005", [("com1234/00-005", "fault")]),
         ("ADM-CID", "#1234|3401 00 005", [("com1234/00-005", "status")]),
