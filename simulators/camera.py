@@ -26,7 +26,7 @@ KEPT: Final = "/kept"
 MOODS: Final = (
     "endless_body", "endless_chunks", "endless_head", "lying_length", "short_body", "gzip_bomb", "redirect_loop", "redirect_away",
     "silent", "drip", "not_a_picture", "xml_bomb", "xml_deep", "stale_nonce", "wrong_host", "basic_only", "hang_up", "status_500",
-    "bad_chunk", "no_profiles", "no_profile_g", "no_get_services", "endless_search",
+    "bad_chunk", "no_profiles", "no_profile_g", "no_get_services", "endless_search", "no_utc",
 )  # fmt: skip
 _XMLNS: Final = (
     'xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:tds="http://www.onvif.org/ver10/device/wsdl" '
@@ -296,12 +296,13 @@ class Camera:
             else '<trt:Profiles token="P_main" fixed="true"/><trt:Profiles token="P_sub"/>'
         )
         picked = [e.text for e in root.iter() if e.tag.endswith("}ProfileToken")]
+        zone = "LocalDateTime" if "no_utc" in self.moods else "UTCDateTime"
         answers = {
             ("/onvif/device_service", "GetSystemDateAndTime"): (
-                "<tds:GetSystemDateAndTimeResponse><tds:SystemDateAndTime><tt:DateTimeType>NTP</tt:DateTimeType><tt:UTCDateTime>"
+                f"<tds:GetSystemDateAndTimeResponse><tds:SystemDateAndTime><tt:DateTimeType>NTP</tt:DateTimeType><tt:{zone}>"
                 f"<tt:Time><tt:Hour>{moment.hour}</tt:Hour><tt:Minute>{moment.minute}</tt:Minute><tt:Second>{moment.second}"
                 f"</tt:Second></tt:Time><tt:Date><tt:Year>{moment.year}</tt:Year><tt:Month>{moment.month}</tt:Month><tt:Day>"
-                f"{moment.day}</tt:Day></tt:Date></tt:UTCDateTime></tds:SystemDateAndTime></tds:GetSystemDateAndTimeResponse>"
+                f"{moment.day}</tt:Day></tt:Date></tt:{zone}></tds:SystemDateAndTime></tds:GetSystemDateAndTimeResponse>"
             ),
             ("/onvif/device_service", "GetCapabilities"): (
                 f"<tds:GetCapabilitiesResponse><tds:Capabilities><tt:Media><tt:XAddr>{base}/onvif/media_service</tt:XAddr>"

@@ -148,13 +148,13 @@ class Camera:
         kept, self._kept = self._kept, None
         if kept is None:
             kept = await self._recording(moment_ns)
-        who, off_ns = read_credentials(self.settings.credentials_file), kept.clock_off_ns
+        who, off_ns = read_credentials(self.settings.credentials_file), kept.clock_off_ns or 0
         port = self.settings.before_port or kept.port or PORTS["rtsp"]
         source = replay.Source(self.settings.host, port, kept.path, who, self.settings.basic)
         clip = await replay.pull(source, moment_ns + off_ns, end_ns + off_ns)
         jpeg = await rtsp.last_frame(clip.codec, clip.stream, clip.pictures, max_bytes=self._max_bytes)
         self._kept = kept  # it was right
-        return Shot(check_picture(jpeg), clip.at_ns - off_ns, off_ns)
+        return Shot(check_picture(jpeg), clip.at_ns - off_ns, kept.clock_off_ns)
 
     # --- wires ----------------------------------------------------------------------------------------------------------
 

@@ -103,9 +103,10 @@ def text_of(element: Element | None, name: str) -> str:
     return "" if found is None else (found.text or "").strip()
 
 
-def camera_time_ns(body: Element) -> int:
-    """What GetSystemDateAndTime says, ns since 1970 UTC. Raise CameraFault."""
-    utc = next(named(body, "UTCDateTime"), None)
+def camera_time_ns(body: Element) -> int | None:
+    """What GetSystemDateAndTime says, ns since 1970 UTC; None where it has no UTC, as it may. Raise CameraFault."""
+    if (utc := next(named(body, "UTCDateTime"), None)) is None:
+        return None
     try:
         numbers = [int(text_of(utc, name)) for name in ("Year", "Month", "Day", "Hour", "Minute", "Second")]
         year, month, day, hour, minute, second = numbers
@@ -128,7 +129,7 @@ class Picture:
 
     path: str
     port: int | None
-    clock_off_ns: int  # the camera's clock less ours
+    clock_off_ns: int | None  # the camera's clock less ours, None if it does not say
 
 
 class Onvif:
@@ -138,14 +139,15 @@ class Onvif:
         self, post: Post, who: Credentials | None, *, wall_ns: Callable[[], int], random_bytes: Callable[[int], bytes]
     ) -> None:
         self._post, self._who, self._wall_ns, self._random = post, who, wall_ns, random_bytes
-        self.clock_off_ns = 0
+        self.clock_off_ns: int | None = None
 
-    async def read_clock(self) -> int:
-        """The camera's clock less ours, ns; it needs no password. Raise CameraFault."""
+    async def read_clock(self) -> int | None:
+        """The camera's clock less ours, ns, None if it does not say; it needs no password. Raise CameraFault."""
         before_ns = self._wall_ns()
         answer = await self._post(DEVICE_PATH, envelope(f'<GetSystemDateAndTime xmlns="{DEVICE}"/>'))
         half_ns = (self._wall_ns() - before_ns) // 2
-        self.clock_off_ns = camera_time_ns(parse(answer)) - before_ns - half_ns
+        said_ns = camera_time_ns(parse(answer))
+        self.clock_off_ns = None if said_ns is None else said_ns - before_ns - half_ns
         return self.clock_off_ns
 
     async def picture(self, wanted: str = "") -> Picture:
@@ -167,7 +169,7 @@ class Onvif:
 
     async def ask(self, path: str, body: str) -> Element:
         """The body of the answer to a request with our token. Raise CameraFault."""
-        nonce, created = self._random(16), created_text(self._wall_ns() + self.clock_off_ns)
+        nonce, created = self._random(16), created_text(self._wall_ns() + (self.clock_off_ns or 0))
         return parse(await self._post(path, envelope(body, self._who, created=created, nonce=nonce)))
 
 

@@ -46,7 +46,7 @@ class Kept:
 
     path: str
     port: int | None
-    clock_off_ns: int  # the camera's clock less ours
+    clock_off_ns: int | None  # the camera's clock less ours, None if it does not say
 
 
 async def find(onvif: Onvif, moment_ns: int, wanted: str = "") -> Kept:
@@ -55,7 +55,7 @@ async def find(onvif: Onvif, moment_ns: int, wanted: str = "") -> Kept:
     services = await _services(onvif)
     if REPLAY not in services or (SEARCH not in services and not wanted):
         raise CameraFault("no_replay", "no search service" if REPLAY in services else "")
-    token = wanted or choose(await _search(onvif, services[SEARCH]), moment_ns + clock_off_ns)
+    token = wanted or choose(await _search(onvif, services[SEARCH]), moment_ns + (clock_off_ns or 0))
     setup = "<tt:Stream>RTP-Unicast</tt:Stream><tt:Transport><tt:Protocol>RTSP</tt:Protocol></tt:Transport>"
     said = await onvif.ask(
         services[REPLAY],

@@ -99,6 +99,12 @@ async def test_onvif_gives_the_picture_with_a_token_made_by_the_cameras_clock(tm
         assert len(there.asked) == asked + 8
 
 
+async def test_a_camera_that_tells_no_utc_is_asked_by_our_clock(tmp_path: Path) -> None:
+    async with simulate("no_utc") as there:
+        shot = await camera(there, tmp_path, method="onvif", path="").snapshot()
+        assert (shot.clock_off_ns, there.refused) == (None, ["no digest"])
+
+
 async def test_onvif_says_what_is_wrong(tmp_path: Path) -> None:
     async with simulate() as there:
         assert await fault_of(camera(there, tmp_path, method="onvif", password="wrong").snapshot()) == "auth"
