@@ -362,6 +362,21 @@ def test_two_ports_of_which_one_lags_give_the_alarms_of_one(
     assert [point for point, _ in two.faults] == []
 
 
+@settings(max_examples=20)
+@given(scripts, st.floats(0.1, HOLD - 1.0), st.booleans())
+def test_a_printer_and_a_transmission_device_give_the_alarms_of_one(
+    script: list[tuple[int, str]], lag_s: float, device_first: bool
+) -> None:
+    one = play(Site(make_table()), (timed(script), "panel1", str))
+    printed, called = timed(script, lag_s * device_first), timed(script, lag_s * (not device_first))
+    two = Site(make_table(tapped=[UTD]))
+    play(two, (printed, "panel1", str), (called, "utd", lambda what: f"1-1-{what}")).run(10_000)
+    assert [point.removeprefix("panel1/").removeprefix("1-1-") for point in two.raised] == [
+        point.removeprefix("panel1/").removeprefix("1-1-") for point in one.raised
+    ]
+    assert two.faults == []
+
+
 @settings(max_examples=40)
 @given(scripts, scripts)
 def test_whatever_two_ports_say_a_fire_said_stands_until_somebody_takes_one_back(
@@ -590,3 +605,15 @@ def test_a_card_on_a_bus_and_a_printer_are_taps_of_one_panel_too(tmp_path: Path)
     site.say(0, "card1/1-027")
     site.say(1, "a/1-27")
     assert site.fires == ["a/1-027"]
+
+
+@pytest.mark.parametrize("page", ["taps.md", "taps.zh.md"])
+def test_the_examples_of_the_page_are_sound(tmp_path: Path, page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text("utf-8")
+    examples = [block.split("```")[0] for block in text.split("```toml\n")[1:]]
+    head = '[gateway]\nid = "ZG-360700-0123"\n[board]\ngpio = "gpiod"\noutputs = { buzzer = 2 }\n'
+    (tmp_path / "config.toml").write_text(head + "\n".join(examples), "utf-8")
+    loaded = load(tmp_path)
+    assert loaded.findings == ()
+    assert loaded.config is not None
+    assert [tap.tap_of for receiver in loaded.config.receivers for tap in receiver.devices] == ["panel1"]
