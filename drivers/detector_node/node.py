@@ -17,6 +17,7 @@ SENDS = 3
 RETRY_S = (1, 2, 4, 8, 15, 30, 60)
 PAUSE_LEAST_S = 1
 IDLE_S = 10  # a connection that is dead, a part of an update that did not come, is found after so long
+AWAKE_S = 60  # a node that sleeps does not wait longer for a gateway that is away
 CONFIRM_S = 600  # an update that reached nobody for so long after its start is not one
 
 
@@ -28,14 +29,16 @@ class Node:
         self.ring = Ring(settings.get("ring", "ring.bin"), settings.get("slots", 256))
         self.detector = Detector(settings.get("detector", {}))
         last = self.ring.last()
-        if last is not None:
-            self.detector.restore(record.unpack(last))
+        self._known = {} if last is None else record.unpack(last)
+        self.detector.restore(self._known)
+        self._started_ms = board.now_ms()
         self._undated = 0 if board.clock_kept() else self.ring.newest  # records whose age nobody knows any more
         self._news = asyncio.Event()
         self._fetch = None if update is None else Fetch(update)
         self._wire = wire(settings, self._acked, self._fetch and self._offer)
         self._confirmed = asyncio.Event()
         self._heartbeat_ms = settings.get("heartbeat_s", 300) * 1000
+        self._asking = False  # the gateway is being told something about an update
         self._failures = 0  # since a record was confirmed
         self._sensed = self._linked = 0  # turns of both loops: the watchdog is fed while both go on
 
@@ -58,7 +61,7 @@ class Node:
             beat = self.board.now_ms() - last_ms >= self._heartbeat_ms and not self.ring.waiting()
             # the first samples have not held yet: told on, they would end an alarm that goes on
             owed = owed or ("change" if changed else "heartbeat" if beat else "")
-            if owed and self._sensed + 1 >= self.detector.hold and self._keep(owed):
+            if owed and self._sensed + 1 >= self.detector.hold and (self._is_old_news(owed) or self._keep(owed)):
                 owed, last_ms = "", self.board.now_ms()
             self._sensed += 1
             if not owed and self._may_sleep():
@@ -76,17 +79,21 @@ class Node:
         self._news.set()
         return True
 
+    def _is_old_news(self, why: str) -> bool:
+        """Whether a wake-up has nothing to tell that does not wait to be told already: a long outage must not fill the flash."""
+        if why != "boot" or not self.settings.get("sleep_s") or not self.ring.waiting():
+            return False
+        return all(self.detector.state.get(name, False) == self._known.get(name, False) for name in record.FLAGS)
+
     def _may_sleep(self) -> bool:
+        """Whether all is told and nobody needs it; what a gateway that is away has not been told waits in flash."""
         state = self.detector.state
-        awake = (
-            self.ring.waiting()
-            or self.detector.sounding()
-            or state.get("muted")
-            or state.get("smoke")
-            or state.get("gas")
-            or self._fetching()
-        )
-        return bool(self.settings.get("sleep_s")) and not awake
+        if not self.settings.get("sleep_s") or self.detector.sounding() or state.get("smoke") or state.get("gas"):
+            return False
+        if self.update is not None and self.update.unconfirmed():
+            return False
+        tired = self.board.now_ms() - self._started_ms > self.settings.get("awake_s", AWAKE_S) * 1000
+        return tired or not (self.ring.waiting() or self._fetching())
 
     def _calm(self) -> bool:
         """Whether there is time for an update: nobody is in danger, nothing waits to be told, and the battery will last."""
@@ -94,7 +101,7 @@ class Node:
 
     def _fetching(self) -> bool:
         """Whether an update is on its way that it is worth being awake and connected for."""
-        return self._fetch is not None and self._calm() and self._fetch.busy()
+        return self._fetch is not None and self._calm() and (self._asking or self._fetch.busy())
 
     # -- the way to the gateway -------------------------------------------------------------------------------------------
 
@@ -104,6 +111,7 @@ class Node:
                 if not self.ring.waiting() and not self._fetching():
                     await self._wait_for_news()
                     continue
+                self._asking = False
                 if self._fetch is not None:
                     self._fetch.connected()
                 self.board.join()
@@ -124,7 +132,9 @@ class Node:
             if held is None:
                 ask = self._fetch.ask(self.board.now_ms()) if self._fetch is not None and self._calm() else None
                 if ask is not None:
+                    self._asking = True
                     await self._wire.ask(ask)
+                    self._asking = False
                 if not await self._wait_for_news():
                     await self._wire.idle()
                 continue
@@ -189,7 +199,6 @@ class Node:
         """Feed the watchdog while both loops go on; take an update that was put into flash; give up one that reaches nobody."""
         sensed = linked = -1
         quiet_s = 0
-        since_ms = self.board.now_ms()
         while True:
             if self._sensed != sensed:
                 quiet_s = quiet_s + 1 if self._linked == linked else 0
@@ -197,7 +206,7 @@ class Node:
                     self.board.feed_watchdog()
             sensed, linked = self._sensed, self._linked
             if self.update is not None:
-                late = self.board.now_ms() - since_ms > CONFIRM_S * 1000
+                late = self.board.now_ms() - self._started_ms > CONFIRM_S * 1000
                 if late and self.update.unconfirmed() and self.detector.calm():
                     self.board.reset()  # the loader goes back to what was there before
                 if self.update.waiting() and self._calm():

@@ -17,6 +17,7 @@ from tests.waiting import eventually
 FIRMWARE = Path(__file__).parents[2] / "drivers/detector_node"
 _BESIDE = Path(sys.executable).with_name("micropython")
 MICROPYTHON = str(_BESIDE) if _BESIDE.exists() else shutil.which("micropython")
+HEAP = "160k"  # of 64-bit words: no more than an ESP32 has; CPython takes no notice
 QUIET = {"smoke_percent": 1, "gas_lel_percent": 0, "battery_v": 3.0, "tamper": False, "button": False}
 SETTINGS: dict[str, Any] = {
     "node": "node1",
@@ -76,7 +77,7 @@ class Node:
         """Give it power."""
         with (self.directory / "out").open("ab") as out:
             self._process = subprocess.Popen(
-                command(str(FIRMWARE / "unix/run.py"), str(self.directory)),
+                command("-X", f"heapsize={HEAP}", str(FIRMWARE / "unix/run.py"), str(self.directory)),
                 env=environment(), stdout=out, stderr=out, stdin=subprocess.DEVNULL,
             )  # fmt: skip
 

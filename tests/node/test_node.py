@@ -19,7 +19,7 @@ from simulators.ports import free_port
 from tests.brokers import Broker, Certificates
 from tests.core.house import House, Site
 from tests.node.bench import Node, powered
-from tests.waiting import until
+from tests.waiting import eventually, until
 
 ROUNDS = int(os.environ.get("EDGE_NODE_KILLS", "4"))  # scripts/evidence asks for more
 WET = 50.0  # per cent of smoke
@@ -229,6 +229,30 @@ async def test_in_datagrams_over_a_bad_path_nothing_is_lost_or_doubled(tmp_path:
     assert await told(site) == wanted
     assert max(relay.sizes) <= 64
     site.remove()
+
+
+def test_a_gateway_that_is_away_costs_a_sleeping_node_neither_its_battery_nor_its_flash(tmp_path: Path) -> None:
+    node = Node(tmp_path / "n", port=free_port(), sleep_s=60, awake_s=0.5, slots=8)
+    try:
+        for _ in range(4):
+            node.start()
+            assert node.exit_code() == 4, node.said()
+            assert node.newest() == 1, "nothing new to tell"
+        node.inputs(tamper=True)
+        for _ in range(2):
+            node.start()
+            assert node.exit_code() == 4
+            assert node.newest() == 2, "what is new is kept, once"
+        node.inputs(smoke_percent=WET, tamper=True)
+        node.start()
+        eventually(node.sounding, f"it wakes in smoke\n{node.said()}")
+        eventually(lambda: node.newest() == 3, "and keeps it")
+        node.inputs(tamper=True)
+        assert node.exit_code() == 4, "and stays awake until it is over"
+        assert node.newest() == 4
+        assert node.ended() == 4
+    finally:
+        node.kill()
 
 
 @pytest.mark.asyncio

@@ -1,6 +1,7 @@
 """Updates over the air: a whole core, a real mosquitto, the firmware on MicroPython. What is not lost, and what is not run."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -22,6 +23,7 @@ from tests.node.maker import MODEL, Maker, image, maker, program
 from tests.waiting import until
 
 KILLS = int(os.environ.get("EDGE_NODE_KILLS", "3"))  # scripts/evidence asks for more
+OVER = ("starting", "done")  # nothing is left to fetch
 PAD = {"detector_node/pad.bin": random.Random(1).randbytes(120_000)}
 PROMPT = "set_tcp_nodelay true\n"  # as in systemd/mosquitto-edge-agent.conf
 ACL = (Path(__file__).parents[2] / "systemd/mosquitto-edge-agent.acl").read_text()
@@ -79,6 +81,13 @@ async def state(house: House, node: Node, wanted: str) -> Mapping[str, Any]:
 def slot(node: Node) -> str:
     file = node.directory / "slots.json"
     return str(json.loads(file.read_text())["slot"]) if file.exists() else ""
+
+
+def size(part: Path) -> int:
+    """Of what has come so far."""
+    with contextlib.suppress(FileNotFoundError):
+        return part.stat().st_size
+    return 0
 
 
 async def smoke_is_told(house: House, node: Node) -> None:
@@ -182,16 +191,16 @@ async def test_kills_and_cuts_on_the_way_cost_no_part_that_was_kept(broker: Brok
                 await house.until(lambda: house.source("n1")["up"], "the node speaks")
                 await offer(house, image(2, PAD))
                 for _ in range(KILLS):
-                    goal = (part.stat().st_size if part.exists() else 0) + chance.randint(1, 2 * 120_000 // (3 * KILLS))
-                    await until(lambda goal=goal: part.exists() and part.stat().st_size >= goal, "it goes on")  # type: ignore[misc]
-                    kept = part.stat().st_size
+                    goal = size(part) + chance.randint(1, 2 * 120_000 // (3 * KILLS))
+                    await until(lambda goal=goal: size(part) >= goal or row(house)["state"] in OVER, "it goes on")  # type: ignore[misc]
+                    kept = size(part)
                     if chance.random() < 0.5:
                         await asyncio.to_thread(node.kill)
                         node.start()
                     else:
                         link.cut()
                         link.heal()
-                    assert part.stat().st_size >= kept, "what it has it keeps"
+                    assert size(part) >= kept or row(house)["state"] in OVER, "what it has it keeps"
             async with site.running() as house:  # a core that was restarted offers what it offered before
                 assert (await state(house, node, "done"))["runs"] == 2
                 await smoke_is_told(house, node)
@@ -267,5 +276,6 @@ async def test_a_node_that_sleeps_finds_the_offer_when_it_wakes(broker: Broker, 
         assert await asyncio.to_thread(node.exit_code) == 3, f"it stays awake for it\n{node.said()}"
         node.start()
         assert await asyncio.to_thread(node.exit_code) == 4
-        assert (row(house)["state"], slot(node)) == ("done", "a")
+        await state(house, node, "done")
+        assert slot(node) == "a"
     site.remove()

@@ -1,6 +1,7 @@
 """Updates of the node: judged before a byte is used, put beside what runs, and gone again if they reach nobody."""
 
 import contextlib
+import hashlib
 import os
 import struct
 from collections.abc import Callable
@@ -107,7 +108,7 @@ def test_nothing_of_an_update_is_used_unless_all_of_it_was_signed(tmp_path: Path
 def test_a_signature_is_the_whole_block_and_not_what_can_be_found_in_it() -> None:
     """Whoever looks for the digest at some place of the block can be cheated with e = 3 and padding of one's own."""
     body, size = b"x", update.SIGNATURE_BYTES
-    tail = b"\x00" + update._PREFIX + __import__("hashlib").sha256(body).digest()
+    tail = b"\x00" + update._PREFIX + hashlib.sha256(body).digest()
     good = b"\x00\x01" + b"\xff" * (size - 2 - len(tail)) + tail
     shapes = {
         "garbage behind": b"\x00\x01" + b"\xff" * 8 + tail + bytes(size - 10 - len(tail)),
