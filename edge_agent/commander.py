@@ -143,10 +143,11 @@ class Commander:
 
     async def _take_config(self, asked: Asked, judged: Answer) -> object:
         """A configuration the uplink found sound: the answer is what becomes of it here."""
-        serial, text = judged.result.get("serial"), judged.result.get("text")
-        if type(serial) is not int or not isinstance(text, str):
+        serial = judged.result.get("serial")
+        if type(serial) is not int:
             return Answer(Status.FAILED, {}, "bug").as_dict()
-        answer = await self._core.trial.take(asked.destination, asked.id, serial, text)
+        signed, signature = str(asked.params["signed"]), str(asked.params["signature"])
+        answer = await self._core.trial.take(asked.destination, asked.id, serial, signed, signature)
         finished = self._finish(asked, answer)
         return await finished if isinstance(finished, asyncio.Future) else finished
 

@@ -52,7 +52,7 @@ class ConfigTrial:
         if sent is not None and (destination, up, reason, check) == (sent.destination, True, "confirmed", self.check):
             self._confirmed.set()
 
-    async def take(self, destination: str, command: str, serial: int, text: str) -> Answer:
+    async def take(self, destination: str, command: str, serial: int, signed: str, signature: str) -> Answer:
         """Keep what was judged sound, and leave, so that the next start runs on it."""
         desk, at = self._provenance.desk, self._core.clock.now()
         if desk is None:
@@ -63,7 +63,13 @@ class ConfigTrial:
             return Answer(Status.REFUSED, {}, "fire")  # a restart is a second or two without ears
         try:
             await asyncio.to_thread(
-                desk.take, destination=destination, command=command, serial=serial, text=text, at=at
+                desk.take,
+                destination=destination,
+                command=command,
+                serial=serial,
+                signed=signed,
+                signature=signature,
+                at=at,
             )
         except OSError as fault:
             return Answer(Status.FAILED, {"detail": ascii(fault)[:100]}, "not_kept")

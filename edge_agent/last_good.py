@@ -165,12 +165,15 @@ def for_core(site: Path, loaded: Loaded | None = None, environ: Mapping[str, str
     found = _of_sent(loaded, copy, sent)
     if sent is None or sent.state is State.VOID:
         return _of_files(loaded, copy, sent)
-    if found is not None and sent.state is State.KEPT:
+    why = "not_confirmed" if sent.state is State.TRIAL else "edited" if found is None else ""
+    if found is not None and not why and not _is_allowed(sent, loaded, found):
+        why = "not_signed"
+    if found is not None and not why and sent.state is State.KEPT:
         return found
     try:
-        if found is not None and sent.state is State.NEW:
+        if found is not None and not why:
             return replace(found, sent=sent_config.move(sent, State.TRIAL))
-        void = sent_config.move(sent, State.VOID, "not_confirmed" if sent.state is State.TRIAL else "edited")
+        void = sent_config.move(sent, State.VOID, why)
     except OSError as fault:  # a card that takes nothing: the first try could not be told from the second
         log.error("sent configuration: %s", ascii(fault))
         void = replace(sent, state=State.VOID, why="not_written")
@@ -199,6 +202,12 @@ def _of_sent(loaded: Loaded, copy: Copy | None, sent: Sent | None) -> InForce | 
     instead = load_contents((sent.content,))
     # None: a newer program refuses what an older one took.
     return InForce(instead, instead.config, copy, sent) if instead.config is not None else None
+
+
+def _is_allowed(sent: Sent, files: Loaded, found: InForce) -> bool:
+    from edge_agent.sent_check import stands
+
+    return files.config is not None and found.config is not None and stands(sent, files.config, found.config)
 
 
 def _of_files(loaded: Loaded, copy: Copy | None, sent: Sent | None) -> InForce:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.config.model import Config
-from edge_agent.last_good import find, in_force
+from edge_agent.sent_config import Sent
 
 SERIAL_MAX: Final = 2**53
 OPENSSL_S: Final = 10.0
@@ -43,10 +43,12 @@ class Refused(Exception):
 
 
 def judge(asked: Mapping[str, Any]) -> dict[str, object]:
-    """{serial, config: the check of what it becomes, text}. Raise Refused."""
+    """{serial}. Raise Refused."""
+    from edge_agent.last_good import find, in_force
+
     signed, site = str(asked["signed"]).encode("utf-8"), Path(str(asked["site"]))
-    _verify(signed, str(asked["signature"]), Path(str(asked["key_file"])))
-    envelope = _opened(signed)
+    verify(signed, str(asked["signature"]), Path(str(asked["key_file"])))
+    envelope = opened(signed)
     if envelope["gateway"] != asked["gateway"]:
         raise Refused("other_gateway", gateway=envelope["gateway"][:40])
     found = in_force(site)
@@ -59,10 +61,28 @@ def judge(asked: Mapping[str, Any]) -> dict[str, object]:
     new = _checked(envelope["config"], found.config)
     if changed := list(only_on_site(found.config, new, str(asked["destination"]))):
         raise Refused("only_on_site", keys=changed[:SHOWN_MAX], count=len(changed))
-    return {"serial": envelope["serial"], "text": envelope["config"]}
+    return {"serial": envelope["serial"]}
 
 
-def _verify(signed: bytes, signature: str, key_file: Path) -> None:
+def stands(sent: Sent, files: Config, config: Config) -> bool:
+    """Whether a configuration that was taken is one that `files`, which only root can write, allow to be sent.
+
+    Asked at each start of a core: what lies beside the journal could have been put there by whoever gets into a service.
+    """
+    uplink = next((uplink for uplink in files.uplinks if uplink.id == sent.destination), None)
+    if uplink is None or uplink.config_key_file is None or "apply_config" not in uplink.commands:
+        return False
+    signed = sent.signed.encode("utf-8")
+    try:
+        verify(signed, sent.signature, uplink.config_key_file)
+        envelope = opened(signed)
+    except Refused:
+        return False
+    mine = (files.gateway.id, sent.serial) == (envelope["gateway"], envelope["serial"])
+    return mine and not any(only_on_site(files, config, sent.destination))
+
+
+def verify(signed: bytes, signature: str, key_file: Path) -> None:
     """Raise Refused unless the holder of the key signed exactly these bytes."""
     try:
         raw = base64.b64decode(signature, validate=True)
@@ -84,7 +104,8 @@ def _verify(signed: bytes, signature: str, key_file: Path) -> None:
         raise Refused("signature", why=why)
 
 
-def _opened(signed: bytes) -> dict[str, Any]:
+def opened(signed: bytes) -> dict[str, Any]:
+    """What was signed. Raise Refused."""
     try:
         envelope = json.loads(signed)
     except (ValueError, RecursionError):

@@ -5,6 +5,7 @@ come. It stands in for those files as long as they are what they were; whoever e
 """
 
 import enum
+import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -39,11 +40,17 @@ class Sent:
     destination: str
     serial: int
     command: str
-    text: str
+    signed: str  # as it came, with its signature: each start of a core verifies it again
+    signature: str
     base: tuple[Content, ...]  # the files it stands in for
     taken_wall_ns: int
     serials: Mapping[str, int] = field(default_factory=dict)
-    why: str = ""  # it is void: not_confirmed, edited, not_written
+    why: str = ""  # it is void: not_confirmed, edited, not_signed, not_written
+
+    @property
+    def text(self) -> str:
+        """The configuration. What was sealed had one."""
+        return str(json.loads(self.signed)["config"])
 
     @property
     def content(self) -> Content:
@@ -85,6 +92,7 @@ def read(home: Path, site: str) -> Sent | None:
     try:
         if said is None or said["format"] != _FORMAT or said["site"] != site:
             return None
+        assert isinstance(json.loads(said["signed"])["config"], str)
         return Sent(
             home / FILE,
             site,
@@ -92,13 +100,14 @@ def read(home: Path, site: str) -> Sent | None:
             said["destination"],
             said["serial"],
             said["command"],
-            said["text"],
+            said["signed"],
+            said["signature"],
             tuple(content_of(one) for one in said["base"]),
             said["taken_wall_ns"],
             {str(name): int(serial) for name, serial in said["serials"].items()},
             str(said["why"]),
         )
-    except (LookupError, ValueError, TypeError, AttributeError):
+    except (LookupError, ValueError, TypeError, AttributeError, AssertionError):
         return None
 
 
@@ -115,7 +124,8 @@ def write(sent: Sent) -> None:
         "serials": dict(sent.serials),
         "why": sent.why,
         "base": [as_dict(one) for one in sent.base],
-        "text": sent.text,
+        "signed": sent.signed,
+        "signature": sent.signature,
     }
     write_whole(sent.path, seal(said), 0o600 if any(one.private for one in sent.base) else 0o640)
 
@@ -128,12 +138,23 @@ class Desk:
     site: str
     base: tuple[Content, ...]
 
-    def take(self, *, destination: str, command: str, serial: int, text: str, at: Instant) -> None:
+    def take(self, *, destination: str, command: str, serial: int, signed: str, signature: str, at: Instant) -> None:
         """Keep it for the next start. Raise OSError."""
         before = read(self.home, self.site)
         serials = dict(before.serials if before is not None else {}) | {destination: serial}
+        path = self.home / FILE
         new = Sent(
-            self.home / FILE, self.site, State.NEW, destination, serial, command, text, self.base, at.wall_ns, serials
+            path,
+            self.site,
+            State.NEW,
+            destination,
+            serial,
+            command,
+            signed,
+            signature,
+            self.base,
+            at.wall_ns,
+            serials,
         )
         write(new)
 

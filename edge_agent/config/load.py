@@ -30,7 +30,7 @@ _IGNORED_QUIETLY: Final = (
     ".md",
     "README",
 )
-_CREDENTIALS: Final = ("ca_file", "cert_file", "key_file", "packed_key_file", "config_key_file")
+_CREDENTIALS: Final = ("ca_file", "cert_file", "key_file", "packed_key_file")
 _CAMERA_CREDENTIALS: Final = ("ca_file", "credentials_file")
 
 

@@ -328,6 +328,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "协议是 gb26875, 缺少 [uplink.gb26875] (至少写 source)",
         "The protocol is gb26875, but [uplink.gb26875] is missing (source at least)",
     ),
+    "config_key_place": (
+        "{path}: 核心服务读不到 tls/ 里的文件, 而它也要验证签名。公钥不必保密, 请放到 /etc/edge-agent/config.pub, 权限 0644",
+        "{path}: the core cannot read what is in tls/, and it verifies the signature, too. A public key is no secret: "
+        "put it at /etc/edge-agent/config.pub, mode 0644",
+    ),
     "no_config_key": (
         "允许 apply_config 须写 config_key_file: 没有公钥就无从验证是谁下发的配置",
         "apply_config needs config_key_file: without a key nobody could tell who sent a configuration",

@@ -50,7 +50,7 @@ class Deeds(Protocol):
         ...
 
     async def judge_config(self, params: Mapping[str, object]) -> dict[str, object]:
-        """Whether a signed configuration may be taken: {serial, text}. Raise Refusal."""
+        """Whether a signed configuration may be taken: {serial}. Raise Refusal."""
         ...
 
 

@@ -32,7 +32,7 @@ class Footing:
 
 
 async def judge(site: Path | None, config: Config, uplink: Uplink, params: Mapping[str, object]) -> dict[str, object]:
-    """{serial, text}. Raise Refusal: what is wrong with it."""
+    """{serial}. Raise Refusal: what is wrong with it."""
     if site is None or uplink.config_key_file is None:
         raise Refusal("no_config_key")
     asked = {
@@ -62,7 +62,7 @@ async def judge(site: Path | None, config: Config, uplink: Uplink, params: Mappi
         raise Refusal("cannot_judge") from None
     if "code" in answer:
         raise Refusal(str(answer["code"])[:40], **answer["detail"])
-    return {"serial": answer["serial"], "text": answer["text"]}
+    return {"serial": answer["serial"]}
 
 
 def _stop(starting: "asyncio.Future[asyncio.subprocess.Process]") -> None:

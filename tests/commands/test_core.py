@@ -172,7 +172,7 @@ async def test_what_the_uplink_is_to_do_is_audited_when_it_says_so() -> None:
 
 async def test_that_a_configuration_is_sound_only_the_uplink_may_say() -> None:
     asked = {"dest": "county", "command": "c1", "name": "apply_config", "params": {"signed": "x", "signature": "y"}}
-    done = {"dest": "county", "command": "c1", "status": "done", "result": {"serial": 1, "text": "t"}}
+    done = {"dest": "county", "command": "c1", "status": "done", "result": {"serial": 1}}
     us, somebody = Peer(1, os.getuid()), Peer(1, 4711)
     async with site() as place, commanded(place).running() as house:
         commander = house.core.commander

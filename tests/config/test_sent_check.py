@@ -61,7 +61,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def test_what_may_be_sent_is_taken_with_its_serial(bench: Bench) -> None:
     text = bench.text.replace("厂房", "一号厂房") + '[[zone]]\nid = "hall"\npoints = ["pump-room"]\n'
-    assert judge(bench.ask(bench.sign(text, serial=7))) == {"serial": 7, "text": text}
+    assert judge(bench.ask(bench.sign(text, serial=7))) == {"serial": 7}
 
 
 def test_a_signature_that_is_not_the_key_holders_over_these_very_bytes_is_refused(bench: Bench) -> None:
@@ -98,7 +98,8 @@ def test_another_gateways_an_older_one_and_one_made_for_something_else_are_refus
         assert bench.refusal(bench.sign(bench.text, serial=serial)).code == "malformed"
     assert bench.refusal(bench.sign(bench.text, extra=1)).code == "malformed"
     desk = Desk(bench.directory / "data", name_of(bench.site), load(bench.site).contents)
-    desk.take(destination="county", command="c1", serial=5, text=bench.text, at=SystemClock().now())
+    taken = bench.sign(bench.text, serial=5)
+    desk.take(destination="county", command="c1", serial=5, at=SystemClock().now(), **taken)
     now = in_force(bench.site).check
     assert bench.refusal(bench.sign(bench.text, serial=5, replaces=now)).code == "serial_used"
     assert judge(bench.ask(bench.sign(bench.text, serial=6, replaces=now)))["serial"] == 6

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from edge_agent.config.load import load, load_contents
 from edge_agent.core import Core
 from edge_agent.last_good import InForce, Provenance, for_core, in_force, keep, name_of
 from edge_agent.sent_config import Desk, Sent, State, move, read
-from tests.config.sent import site_text
+from tests.config.sent import Signer, site_text
 from tests.core.house import CONTACT, House, Site
 from tests.waiting import PATIENCE_S
 
@@ -27,16 +29,23 @@ class Disk:
         for made in (self.site, self.home):
             made.mkdir()
         self.file = self.site / "config.toml"
-        self.text = site_text(directory, directory / "key.pub", name=OLD)
+        self.signer = Signer(directory)
+        self.text = site_text(directory, self.signer.public, name=OLD)
         self.file.write_text(self.text, "utf-8")
         keep(self.site, load(self.site), self.home, SystemClock().now())
         if state is not None:
-            desk = Desk(self.home, name_of(self.site), load(self.site).contents)
-            text = self.text.replace(OLD, NEW)
-            desk.take(destination="county", command="c-1", serial=3, text=text, at=SystemClock().now())
+            self.take(self.text.replace(OLD, NEW))
             move(self.sent, state)
         if state is State.KEPT:
             keep(self.site, load_contents((self.sent.content,)), self.home, SystemClock().now())
+
+    def sign(self, text: str, serial: int = 3) -> Mapping[str, Any]:
+        return self.signer.sign("ZG-SENT-0001", text, serial=serial, replaces="whatever")
+
+    def take(self, text: str, *, destination: str = "county", serial: int = 3, **more: str) -> None:
+        desk = Desk(self.home, name_of(self.site), load(self.site).contents)
+        params = {**self.sign(text, serial), **more}
+        desk.take(destination=destination, command="c-1", serial=serial, at=SystemClock().now(), **params)
 
     @property
     def sent(self) -> Sent:
@@ -126,10 +135,30 @@ def test_a_card_that_takes_no_mark_tries_nothing(tmp_path: Path, monkeypatch: py
     assert found.sent.why == "not_written"
 
 
+@pytest.mark.parametrize("state", [State.NEW, State.KEPT])
+def test_what_was_put_there_and_not_sent_is_run_on_by_no_core(tmp_path: Path, state: State) -> None:
+    """Whoever gets into the uplink can write the file, and cannot sign, nor write the site's own files."""
+    (tmp_path / "far").mkdir()
+    stranger = Signer(tmp_path / "far")
+    disk = Disk(tmp_path)
+    blind, rights = (
+        disk.text.replace("line = 12", "line = 13"),
+        disk.text.replace('"read_state"', '"read_state", "silence"'),
+    )
+    forged = stranger.sign("ZG-SENT-0001", disk.text.replace(OLD, NEW), serial=3, replaces="x")
+    neighbour = disk.signer.sign("ZG-SENT-0002", disk.text.replace(OLD, NEW), serial=3, replaces="x")
+    for text, more in ((NEW, forged), (NEW, neighbour), (blind, {}), (rights, {}), (disk.text, {"signature": "AAAA"})):
+        disk.take(text, **more)
+        move(disk.sent, state)
+        found = for_core(disk.site)
+        assert (name(found), disk.sent.state, disk.sent.why) == (OLD, State.VOID, "not_signed")
+    disk.take(disk.text.replace(OLD, NEW), destination="city")
+    assert (name(for_core(disk.site)), disk.sent.why) == (OLD, "not_signed"), "a centre that may not"
+
+
 def test_no_serial_is_taken_twice_whatever_became_of_the_first(tmp_path: Path) -> None:
     disk = Disk(tmp_path, State.VOID)
-    desk = Desk(disk.home, name_of(disk.site), load(disk.site).contents)
-    desk.take(destination="city", command="c-2", serial=1, text=disk.text, at=SystemClock().now())
+    disk.take(disk.text, destination="city", serial=1)
     assert disk.sent.serials == {"county": 3, "city": 1}
 
 
@@ -153,7 +182,7 @@ async def test_a_trial_ends_with_the_word_of_the_centre_over_it_or_with_the_core
         core.trial.uplink_says("county", True, "connected", core.trial.check)
         core.trial.uplink_says("city", True, "confirmed", core.trial.check)
         assert core.trial.as_dict() == {"dest": "county", "serial": 3, "trial": True} or task.done()
-        busy = await core.trial.take("county", "c-2", 4, "text")
+        busy = await core.trial.take("county", "c-2", 4, "text", "mark")
         assert (busy.status, busy.code) == ("refused", "busy")
         if not confirmed:
             await asyncio.wait_for(task, PATIENCE_S)  # it ends by itself, in order
@@ -180,12 +209,13 @@ async def test_nothing_is_taken_while_a_fire_sounds(tmp_path: Path) -> None:
         await house.until(house.watching, "it watches")
         house.gpio.wire({CONTACT: True})
         await house.until(house.alarms, "a fire")
-        answer = await core.trial.take("county", "c-1", 1, disk.text)
+        signed = disk.sign(disk.text, 1)
+        answer = await core.trial.take("county", "c-1", 1, **signed)
         assert (answer.status, answer.code) == ("refused", "fire")
         assert read(disk.home, name_of(disk.site)) is None
         house.gpio.wire({CONTACT: False})
         await house.until(lambda: not any(alarm.active for alarm in core.alarms.alarms()), "it is over")
-        assert (await core.trial.take("county", "c-2", 1, disk.text)).status == "done"
+        assert (await core.trial.take("county", "c-2", 1, **signed)).status == "done"
         assert disk.sent.state is State.NEW
         await asyncio.wait_for(task, PATIENCE_S)  # to be started again
     finally:

@@ -19,6 +19,8 @@ def check_uplinks(site: Site) -> None:
         _protocol(site, uplink, is_gb)
         if "apply_config" in uplink.values.get("commands", ()) and "config_key_file" not in table:
             site.error("no_config_key", uplink, "commands")
+        if (key := uplink.values.get("config_key_file")) is not None and key.parent.name == "tls":
+            site.error("config_key_place", uplink, "config_key_file", path=key)
         if "streams" in uplink.values and "alarm" not in uplink.values["streams"]:
             site.warning("no_alarm_stream", uplink, "streams")
         for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):

@@ -112,10 +112,11 @@ UPLINK: Final = Section(
             choices=COMMANDS,
         ),
         "config_key_file": Key(
-            zh="公钥 (Ed25519, PEM): 用对应私钥签名的配置, 此中心可用命令 apply_config 下发 (docs/contract.zh.md 第 7 节)",
+            zh="公钥 (Ed25519, PEM): 用对应私钥签名的配置, 此中心可用命令 apply_config 下发 (docs/contract.zh.md 第 7 节)。"
+            "两个服务都要能读, 所以不放在 tls/ 里",
             en="Public key (Ed25519, PEM): a configuration signed by its other half may come by the command apply_config "
-            "(docs/contract.md, 7)",
-            example='"/etc/edge-agent/tls/config.pub"',
+            "(docs/contract.md, 7). Both services read it, so it does not lie in tls/",
+            example='"/etc/edge-agent/config.pub"',
         ),
     },
 )
