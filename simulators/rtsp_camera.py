@@ -220,7 +220,11 @@ class RtspCamera:
             number += 100 * len(pictures)
         elif "ends_early" in self.moods:
             number -= 20 * len(pictures)
-        last_ns = first_ns - 15 * 10**9 if "ends_early" in self.moods else end_ns
+        last_ns = end_ns
+        if "ends_early" in self.moods:
+            last_ns = first_ns - 15 * 10**9
+        elif self.moods & {"hangs_up", "holds_open"}:  # just before the moment
+            last_ns = first_ns - 1
         sequence = 0
         with contextlib.suppress(OSError):
             if "asks" in self.moods:  # some cameras announce what they play

@@ -248,10 +248,11 @@ class _Talk:
         self._challenge, self._count = usable[0], 0
 
     async def packets(self, channel: int) -> AsyncGenerator[bytes, None]:
-        """The RTP packets of one channel, until the stream is over."""
+        """The RTP packets of one channel, until the stream is over. The first may take its time: a disk has to find it."""
+        quiet_s: float | None = None
         while True:
             try:
-                async with asyncio.timeout(QUIET_S):
+                async with asyncio.timeout(quiet_s):
                     item = await self._next()
             except (TimeoutError, asyncio.IncompleteReadError):
                 return
@@ -259,6 +260,7 @@ class _Talk:
                 continue
             number, data = item
             if number == channel:
+                quiet_s = QUIET_S
                 yield data
             elif number == channel + 1 and any(kind == _BYE for kind in _rtcp_kinds(data)):
                 return

@@ -187,13 +187,16 @@ async def test_a_camera_that_has_none_or_lies_gets_a_code_in_bounded_size(
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("mood", ["hangs_up", "holds_open", "stale_nonce"])
+@pytest.mark.parametrize(("mood", "early_s"), [("hangs_up", 4.6), ("holds_open", 4.6), ("stale_nonce", 4.4)])
 async def test_what_ends_without_a_word_or_asks_again_is_still_had(
-    seconds: dict[str, bytes], tmp_path: Path, mood: str, monkeypatch: pytest.MonkeyPatch
+    seconds: dict[str, bytes], tmp_path: Path, mood: str, early_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay, "QUIET_S", 0.5 if mood == "holds_open" else PATIENCE_S)
+    monkeypatch.setattr(replay, "QUIET_S", 1.0 if mood == "holds_open" else PATIENCE_S)
     async with house(seconds, tmp_path, mood) as (one, _, _):
-        assert (await before(one, 0.0)).taken_wall_ns <= ALARM_NS
+        had_s = (ALARM_NS - (await before(one, 4.5)).taken_wall_ns) / S
+    assert early_s <= had_s <= (5.0 if mood == "holds_open" else early_s), (
+        "the last there was; a slow machine may see it end sooner"
+    )
 
 
 @pytest.mark.asyncio
