@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
 from buffer.records import Name, Priority
 from edge_agent.clock import TimeSource
@@ -22,6 +22,7 @@ from edge_agent.uplink.link import Link, LinkError, Session
 from edge_agent.uplink.outbox import Outbox, Want
 from edge_agent.uplink.pace import Pace
 from edge_agent.uplink.source import MEMORY_PREFIX, RECORDS_MAX, Found, Source, SourceError
+from edge_agent.uplink.standing import Reports, Standing
 from edge_agent.uplink.stream import Flight, Stream
 
 log = logging.getLogger("edge.uplink")
@@ -37,34 +38,6 @@ TOO_LARGE: Final = "larger than the broker's packets"
 DECLINES_MAX: Final = 3  # the centre said no to a record so often, while it took others: it is put aside
 DECLINED_MAX: Final = 64  # so many waiting: it is the centre, not the records
 DECLINED_PAUSE_S: Final = 8.0  # as an alarm that waits for a connection
-SENT_SILENT_CODES: Final = (
-    "centre_silent",
-    "half_open",
-    "denied",
-    "centre_denies",
-    "unconfirmed",
-    "no_keepalive",
-)  # a connection alone does not disprove these
-
-
-class Reports(Protocol):
-    """What the core hears (edge_agent.uplink.core_link.CoreLink)."""
-
-    def confirm(self, destination: str, epoch: str, priority: Priority, through: int) -> None:
-        """Every record of the stream through this one is confirmed."""
-        ...
-
-    def delivered(self, destination: str, event_ids: list[str]) -> None:
-        """These alarms are confirmed."""
-        ...
-
-    def uplink_state(self, destination: str, up: bool, reason: str, **detail: object) -> None:
-        """The destination can or cannot be reached."""
-        ...
-
-    def fault(self, destination: str, what: str, **params: object) -> None:
-        """Something a person has to look at although the link is up."""
-        ...
 
 
 @dataclass(slots=True)
@@ -127,10 +100,7 @@ class Destination:
         self._spread_until_s = 0.0
         self._lost_s: float | None = None
         self._puback_s = 0.0  # when the broker last took a batch
-        self._up: bool | None = None
-        self._reason = ""
-        self._detail: dict[str, object] = {}
-        self._pending: dict[str, int] = {}
+        self.standing = Standing(self.id, parts.reports)
         self._turns = 0
         self.counters = {
             "connections": 0,
@@ -194,10 +164,7 @@ class Destination:
 
     def say_pending(self) -> None:
         """Tell the core how much waits, if that has changed."""
-        pending = {priority.stream: self.outbox.pending(priority) for priority in STREAMS if priority in self._takes}
-        if self._up is not None and pending != self._pending:
-            self._pending = pending
-            self._parts.reports.uplink_state(self.id, self._up, self._reason, **self._detail, pending=pending)
+        self.standing.waits({p.stream: self.outbox.pending(p) for p in STREAMS if p in self._takes})
 
     async def say_state(self) -> None:
         """Publish the state message again, if connected."""
@@ -243,7 +210,7 @@ class Destination:
                     await asyncio.wait({opening}, timeout=TICK_S)
                 session = opening.result()
             except LinkError as fault:
-                self._down(fault)
+                self.standing.down(fault)
             else:
                 started_s = loop.time()
                 try:
@@ -257,7 +224,7 @@ class Destination:
                 backoff.lasted(loop.time() - started_s)
                 again = why.again
                 if not again:  # else another path takes over: the link that failed is told as such
-                    self._down(why)
+                    self.standing.down(why)
             finally:
                 if opening is not None and not opening.done():
                     opening.cancel()
@@ -297,8 +264,7 @@ class Destination:
         self._burst = Burst(*(BRIEF_BURST if session.brief else SPARING_BURST))
         outage_s = loop.time() - self._lost_s if self._lost_s is not None else 0.0
         self._spread_until_s = loop.time() + self._parts.rng.uniform(0.0, min(SPREAD_S, outage_s / 10))
-        if self._reason not in SENT_SILENT_CODES:
-            self._say(True, "connected")
+        self.standing.connected()
         try:
             async with asyncio.timeout(SNAPSHOT_S):
                 snapshot = await self._parts.snapshot()
@@ -423,7 +389,7 @@ class Destination:
         self.outbox.back(flight)
         backoff = self._denied.setdefault(priority, Backoff(self._parts.rng))
         self._blocked[priority] = asyncio.get_running_loop().time() + backoff.next_s(alarm=priority is Priority.ALARM)
-        self._say(False, "denied", code=f"0x{code:02x}", stream=priority.stream, detail=_ascii(detail))
+        self.standing.say(False, "denied", code=f"0x{code:02x}", stream=priority.stream, detail=_ascii(detail))
         self._wake.set()
 
     def state_denied(self, code: int, detail: str) -> None:
@@ -474,7 +440,7 @@ class Destination:
             self._parts.reports.delivered(self.id, ids)
         self._note(stream, through_before)
         if not self._denied:
-            self._say(True, "confirmed")
+            self.standing.say(True, "confirmed")
         self._wake.set()
 
     def _note(self, stream: Stream, through_before: int) -> None:
@@ -502,7 +468,7 @@ class Destination:
         self.outbox.settle(stream, first, last)
         self._note(stream, before)
         if records:
-            self._say(True, "confirmed")
+            self.standing.say(True, "confirmed")
         self._wake.set()
 
     def declined(self, flight: Flight, n: int, why: str) -> None:
@@ -518,7 +484,7 @@ class Destination:
             self._put_aside(stream, n, why, body)
             return
         if self._settled == decline.settled_before:
-            self._say(False, "centre_denies", stream=stream.priority.stream)
+            self.standing.say(False, "centre_denies", stream=stream.priority.stream)
         loop = asyncio.get_running_loop()
         self.outbox.park(stream, n)
         wait_s = Backoff(self._parts.rng).next_s(alarm=True) * 2.0 ** min(decline.count - 1, 4)
@@ -537,8 +503,7 @@ class Destination:
 
     def alive(self) -> None:
         """The centre answers, and has not said no to every record."""
-        if self._reason != "centre_denies":
-            self._say(True, "confirmed")
+        self.standing.alive()
 
     async def ask(self, do: str, **params: object) -> object:
         """For what a centre wants to read."""
@@ -565,21 +530,6 @@ class Destination:
         self._parts.reports.fault(
             self.id, "record_refused", epoch=name.epoch, stream=name.priority.stream, n=n, why=_ascii(why)
         )
-
-    # --- up and down --------------------------------------------------------------------------------------------------------------
-
-    def _down(self, fault: LinkError) -> None:
-        self._say(False, fault.reason, detail=fault.detail)
-
-    def _say(self, up: bool, reason: str, **detail: object) -> None:
-        if up and self._up and (self._reason == "confirmed" or reason == self._reason == "connected"):
-            return
-        if (up, reason) != (self._up, self._reason):
-            log.log(
-                logging.INFO if up else logging.WARNING, "dest=%s up=%s reason=%s %s", self.id, up, reason, detail or ""
-            )
-            self._parts.reports.uplink_state(self.id, up, reason, **detail)
-        self._up, self._reason, self._detail = up, reason, detail
 
 
 def _unseen(known: Intervals, stream: Stream, confirmed: list[Flight]) -> bool:

@@ -11,7 +11,7 @@ HALF_DELIVERED_MAX: Final = 4096  # events some mandatory centres have; a forgot
 
 
 class CoreReports:
-    """`edge_agent.uplink.destination.Reports`, told on to the core."""
+    """`edge_agent.uplink.standing.Reports`, told on to the core."""
 
     def __init__(self, core: CoreLink, mandatory: Collection[str], *, check: str = "") -> None:
         """`mandatory`: ids of the destinations that count for the lamp; with none, any of them does. `check`: a name for the

@@ -199,7 +199,7 @@ async def test_a_broker_that_does_not_let_us_answer_is_told_on_site_and_costs_no
                     await until(lambda: "commands_denied" in faults, "a person hears of it")
                 house.gpio.wire({CONTACT: True})
                 await until(lambda: uplink.destinations[0].counters["records"] > 0, "records go out")
-                assert uplink.destinations[0]._up  # noqa: SLF001,RUF100
+                assert uplink.destinations[0].standing.up
 
 
 @pytest.mark.asyncio

@@ -83,7 +83,7 @@ async def test_without_a_true_confirm_the_exchange_fails_the_link_says_why_and_n
         config = gb_config(tmp_path, gb_uplink(centre.port, timeout_s=0.2))
         async with running_uplink(config, journal_of(2)) as process:
             destination = process.destinations[0]
-            await until(lambda: destination._reason == "unconfirmed", "down")
+            await until(lambda: destination.standing.reason == "unconfirmed", "down")
             assert destination.outbox.pending(Priority.ALARM) == 2
             sent = centre.faults.struck[fault]
             assert sent == 4, "one transmission and three resends"
@@ -92,7 +92,7 @@ async def test_without_a_true_confirm_the_exchange_fails_the_link_says_why_and_n
             centre.faults.clear()
             await until(done(process))
             assert set(fires(centre)) == {1, 2}
-            assert destination._up
+            assert destination.standing.up
 
 
 async def test_a_centre_that_confirms_to_a_wrong_address_is_believed_only_if_configured(tmp_path: Path) -> None:
@@ -234,11 +234,11 @@ async def test_each_keepalive_is_sent_when_nothing_else_is_and_three_misses_end_
             assert isinstance(decode_adu(beat.adu).objects[0], DeviceStatus)
         peer.answer(beat, Command.CONFIRM if form != "command-7" else 7)
         destination = process.destinations[0]
-        await until(lambda: destination._up, "the centre answers")
+        await until(lambda: destination.standing.up, "the centre answers")
         missed = [await peer.frame() for _ in range(3)]
         assert len({frame.serial for frame in missed}) == 1
         await peer.gone()
-        await until(lambda: destination._reason in ("no_keepalive", "connected"))
+        await until(lambda: destination.standing.reason in ("no_keepalive", "connected"))
 
 
 async def test_a_bcd_centre_with_other_addresses_and_versions_is_spoken_to_its_way(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ async def test_with_a_ca_the_connection_is_encrypted_and_a_foreign_certificate_r
             config = gb_config(tmp_path, replace(gb_uplink(port), ca_file=certificates.ca_file))
             async with running_uplink(config, journal_of(1)) as process:
                 destination = process.destinations[0]
-                await until(done(process) if arrives else lambda: destination._reason == "cert_wrong_ca")  # noqa: B023
+                await until(done(process) if arrives else lambda: destination.standing.reason == "cert_wrong_ca")  # noqa: B023
             assert bool(fires(centre)) == arrives
     finally:
         server.close()
@@ -299,7 +299,7 @@ async def test_with_a_ca_the_connection_is_encrypted_and_a_foreign_certificate_r
 async def test_a_centre_elsewhere_is_not_spoken_to_in_plain_by_oversight(tmp_path: Path) -> None:
     config = gb_config(tmp_path, replace(gb_uplink(5201), host="192.0.2.1"))
     async with running_uplink(config, journal_of(1)) as process:
-        await until(lambda: process.destinations[0]._reason == "tls_required")
+        await until(lambda: process.destinations[0].standing.reason == "tls_required")
 
 
 # --- a peer that does only what it is told ---------------------------------------------------------------------------------------
