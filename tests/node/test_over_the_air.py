@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from edge_agent.config.model import Mqtt, MqttDevice
+from edge_agent.config.model import Mqtt, MqttDevice, Receiver, ReceiverDevice
 from simulators.link import Link
+from simulators.ports import free_port
 from tests.brokers import Broker
 from tests.core.house import House, Site
 from tests.node.bench import Node, tended
@@ -88,6 +89,12 @@ def size(part: Path) -> int:
     with contextlib.suppress(FileNotFoundError):
         return part.stat().st_size
     return 0
+
+
+def fed(node: Node) -> int:
+    """How often it has fed its watchdog, and looked for an update; 0 while that is being written."""
+    file = node.directory / "watchdog"
+    return int(file.read_text() or 0) if file.exists() else 0
 
 
 async def smoke_is_told(house: House, node: Node) -> None:
@@ -261,6 +268,35 @@ async def test_a_program_that_fails_its_trial_gives_way_twice_and_then_for_good(
             await smoke_is_told(house, node)
             await offer(house, image(3))
             await state(house, node, "done")
+    site.remove()
+
+
+@pytest.mark.asyncio
+async def test_a_node_that_speaks_in_datagrams_takes_a_file_that_is_put_on_it_once_its_alarm_is_over(
+    tmp_path: Path,
+) -> None:
+    key, port = "5a" * 32, free_port()
+    (tmp_path / "node1.key").write_text(key)
+    devices = (ReceiverDevice(id="n1", address="node1", key_file=tmp_path / "node1.key"),)
+    listens = Receiver(
+        id="nodes", protocol="node", listen="127.0.0.1", listen_port=port, allow=("127.0.0.1",), devices=devices
+    )
+    site = Site().set(receivers=(listens,))
+    (tmp_path / "u").write_bytes(image(2))
+    async with site.running() as house:
+        node = node_at(tmp_path / "n", port, transport="udp", key=key)
+        node.inputs(smoke_percent=50)
+        async with tended(node) as ends:
+            await house.until(lambda: house.alarms() == ["n1/smoke"], f"a fire\n{node.said()}")
+            (tmp_path / "u").rename(node.directory / "update.zgu")
+            before = fed(node)
+            await until(lambda: fed(node) > before + 1, "it looked twice")
+            assert ((node.directory / "update.zgu").exists(), slot(node)) == (True, "")
+            node.inputs()
+            await until(
+                lambda: slot(node) == "a" and '"left": -1' in (node.directory / "slots.json").read_text(), "it stays"
+            )
+            assert ends == [3]
     site.remove()
 
 
