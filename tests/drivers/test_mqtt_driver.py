@@ -266,6 +266,34 @@ def connack(port: int, *, user: str = "", password: str = "", ca: Path | None = 
     return said[0]
 
 
+def may_say(port: int, user: str, topics: Sequence[str]) -> list[str]:
+    """Which of the topics the broker takes from this user."""
+    said: dict[int, bool] = {}
+    client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"may-{user}", protocol=paho.MQTTv5)
+    client.username_pw_set(user, f"secret-{user}")
+    client.on_publish = lambda _c, _u, mid, reason, _p: said.update({mid: not reason.is_failure})
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    try:
+        eventually(client.is_connected, "it is greeted")
+        asked = {client.publish(topic, b"x", qos=1).mid: topic for topic in topics}
+        eventually(lambda: len(said) == len(asked), "each has its answer")
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    return [topic for mid, topic in asked.items() if said[mid]]
+
+
+def test_only_the_gateway_offers_updates_and_a_node_asks_only_for_itself(tmp_path: Path) -> None:
+    topics = [
+        f"zg119/node/{node}/{what}" for node in ("node1", "node2") for what in ("up", "want", "ack", "offer", "part")
+    ]
+    with installed(tmp_path) as (plain, _, _):
+        assert connack(plain) == "Not authorized", "it listens"
+        assert may_say(plain, "node1", topics) == ["zg119/node/node1/up", "zg119/node/node1/want"]
+        assert may_say(plain, "edge-agent", topics) == [topic for topic in topics if topic[-2:] not in ("up", "nt")]
+
+
 @pytest.mark.asyncio
 async def test_the_installed_broker_knows_everybody_and_lets_none_speak_for_another(tmp_path: Path) -> None:
     with installed(tmp_path) as (plain, secure, tls):
