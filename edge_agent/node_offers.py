@@ -55,7 +55,13 @@ class NodeOffers:
         self._work: set[asyncio.Future[Any]] = set()
 
     async def restore(self) -> None:
-        """Offer again what was offered when this core stopped."""
+        """Offer again what was offered when this core stopped. Never raises: no update is worth the core."""
+        try:
+            await self._restore()
+        except Exception:
+            log.exception("updates")
+
+    async def _restore(self) -> None:
         if self._brokers:
             await asyncio.to_thread(self._prepare)
         for device, (broker, _) in self._brokers.items():

@@ -265,7 +265,7 @@ class Board:
     """Smoke from the first sample on; counts."""
 
     def __init__(self) -> None:
-        self.now, self.lines, self.sounded = 0, list[str](), False
+        self.now, self.lines, self.sounded, self.fed = 0, list[str](), False, 0
 
     def now_ms(self) -> int:
         self.now += 10
@@ -282,6 +282,9 @@ class Board:
 
     def sound(self, on: bool) -> None:
         self.sounded = self.sounded or on
+
+    def feed_watchdog(self) -> None:
+        self.fed += 1
 
     def log(self, words: str) -> None:
         self.lines.append(words)
@@ -313,3 +316,34 @@ async def test_a_change_that_flash_refused_is_kept_with_a_later_sample_and_sound
     held = firmware.ring.oldest()
     assert held is not None
     assert record.unpack(held[1])["smoke"] is True
+
+
+@pytest.mark.asyncio
+async def test_the_watchdog_is_fed_only_while_sensing_and_delivery_both_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = Board()
+    firmware = Node({"node": "n", "host": "127.0.0.1", "port": 1, "ring": str(tmp_path / "r")}, board)
+    moves: list[tuple[int, int]] = []  # what sensing and delivery do in each second
+
+    class Over(Exception):
+        pass
+
+    async def second(_: float) -> None:
+        if not moves:
+            raise Over
+        sensed, linked = moves.pop(0)
+        firmware._sensed += sensed
+        firmware._linked += linked
+
+    monkeypatch.setattr("drivers.detector_node.node.asyncio.sleep", second)
+
+    async def fed(*seconds: tuple[int, int]) -> int:
+        moves[:], board.fed = list(seconds), 0
+        with pytest.raises(Over):
+            await firmware._watch()
+        return board.fed
+
+    assert await fed(*[(5, 1)] * 300) == 301, "both go on"
+    assert await fed(*[(0, 1)] * 300) == 1, "nothing is sensed"
+    assert await fed(*[(5, 0)] * 300) == 120, "nothing is delivered for two minutes"
