@@ -300,6 +300,7 @@ async def test_a_centre_elsewhere_is_not_spoken_to_in_plain_by_oversight(tmp_pat
     config = gb_config(tmp_path, replace(gb_uplink(5201), host="192.0.2.1"))
     async with running_uplink(config, journal_of(1)) as process:
         await until(lambda: process.destinations[0].standing.reason == "tls_required")
+        assert process.destinations[0].counters["connections"] == 0
 
 
 # --- a peer that does only what it is told ---------------------------------------------------------------------------------------
