@@ -6,7 +6,6 @@ answer the value stands, how many bytes and decimals. Scale belongs to the model
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from drivers.codecs.dlt645_items import NotBcd, bcd
@@ -22,8 +21,8 @@ from drivers.modbus_tables import (
     table_of,
     tables_of,
 )
-from drivers.profile import Profile, ProfileError, ProfileFinding
-from drivers.profile_examples import bytes_of, check_examples, compiled, differing, not_readable, raised
+from drivers.profile import Profile, ProfileFinding
+from drivers.profile_examples import bytes_of, check_tables, compiled, differing, not_readable, raised
 
 EDITIONS: Final = (1997, 2007)
 VALUES_MAX: Final = 200
@@ -210,11 +209,7 @@ def _value(table: Mapping[str, object], where: str, question: int) -> Value:
 
 def check(profile: Profile) -> Sequence[ProfileFinding]:
     """What is wrong with a profile of this kind, beyond its head: tables, then examples and counter-examples."""
-    try:
-        made = compiled(profile, compile_profile)
-    except ProfileError as fault:
-        return [ProfileFinding(fault.code, fault.params)]
-    return check_examples(profile.data, partial(_check_example, made))
+    return check_tables(profile, compile_profile, _check_example)
 
 
 def _check_example(profile: MeterProfile, key: str, number: int, table: object) -> list[ProfileFinding]:

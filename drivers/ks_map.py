@@ -6,7 +6,6 @@ The TOML (docs/drivers/electrical-fire.md): `[link]` defaults, `[[value]]` table
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 from drivers.codecs import ks_breaker
@@ -25,8 +24,8 @@ from drivers.modbus_tables import (
     table_of,
     tables_of,
 )
-from drivers.profile import Profile, ProfileError, ProfileFinding
-from drivers.profile_examples import bytes_of, check_examples, compiled, differing, not_readable, raised
+from drivers.profile import Profile, ProfileFinding
+from drivers.profile_examples import bytes_of, check_tables, compiled, differing, not_readable, raised
 
 STATE, MEASURE = 0, 1  # the two questions there are
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
@@ -195,11 +194,7 @@ def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
 
 def check(profile: Profile) -> Sequence[ProfileFinding]:
     """What is wrong with a profile of this kind: tables, then examples and counter-examples."""
-    try:
-        made = compiled(profile, compile_profile)
-    except ProfileError as fault:
-        return [ProfileFinding(fault.code, fault.params)]
-    return check_examples(profile.data, partial(_check_example, made))
+    return check_tables(profile, compile_profile, _check_example)
 
 
 def _check_example(profile: BreakerProfile, key: str, place: int, table: object) -> list[ProfileFinding]:

@@ -9,13 +9,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from drivers.messages import LIMIT_KEYS, PointSpec
 from drivers.modbus_tables import ProfileFault, known
-from drivers.profile import ALARM_KINDS, Profile, ProfileError, ProfileFinding
-from drivers.profile_examples import check_examples, compiled, differing, not_readable, raised
+from drivers.profile import ALARM_KINDS, Profile, ProfileFinding
+from drivers.profile_examples import check_tables, compiled, differing, not_readable, raised
 
 PAYLOAD_BYTES_MAX: Final = 16 * 1024
 TOPICS_MAX: Final = 32
@@ -283,11 +282,7 @@ def _value(table: Mapping[str, object], where: str, shape: str) -> Value:
 
 def check(profile: Profile) -> Sequence[ProfileFinding]:
     """What is wrong with a profile of this kind, beyond its head: tables, then examples and counter-examples."""
-    try:
-        made = compiled(profile, compile_profile)
-    except ProfileError as fault:
-        return [ProfileFinding(fault.code, fault.params)]
-    return check_examples(profile.data, partial(_check_example, made))
+    return check_tables(profile, compile_profile, _check_example)
 
 
 def _check_example(profile: MqttProfile, key: str, number: int, table: object) -> list[ProfileFinding]:

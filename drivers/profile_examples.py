@@ -4,12 +4,14 @@ A compiled kind gives its `compile_profile(data, name=)`, which raises ProfileFa
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from drivers.modbus_tables import ProfileFault
 from drivers.profile import Profile, ProfileError, ProfileFinding
 
 EXAMPLES_MAX: Final = 200
+Compiled = TypeVar("Compiled")
 Compiled_co = TypeVar("Compiled_co", covariant=True)
 CheckOne = Callable[
     [str, int, object], list[ProfileFinding]
@@ -24,12 +26,25 @@ class Compile(Protocol[Compiled_co]):
         ...
 
 
-def compiled(profile: Profile, compile_profile: Compile[Compiled_co]) -> Compiled_co:
+def compiled(profile: Profile, compile_profile: Compile[Compiled]) -> Compiled:
     """The profile, compiled. Raise ProfileError (bad_table)."""
     try:
         return compile_profile(profile.data, name=profile.name)
     except ProfileFault as fault:
         raise ProfileError("bad_table", where=fault.where, value=fault.value, detail=fault.code) from fault
+
+
+def check_tables(
+    profile: Profile,
+    compile_profile: Compile[Compiled],
+    check_one: Callable[[Compiled, str, int, object], list[ProfileFinding]],
+) -> list[ProfileFinding]:
+    """What is wrong with a profile beyond its head: its tables, then what its examples and counter-examples show."""
+    try:
+        made = compiled(profile, compile_profile)
+    except ProfileError as fault:
+        return [ProfileFinding(fault.code, fault.params)]
+    return check_examples(profile.data, partial(check_one, made))
 
 
 def check_examples(data: Mapping[str, object], check_one: CheckOne) -> list[ProfileFinding]:

@@ -198,6 +198,18 @@ class Talk(ABC):
         taken = self.modem.leaked | set(self.sockets)
         return next((number for number in range(self.count) if number not in taken), None)
 
+    def connect(self, number: int, host: str, port: int) -> list[str]:
+        """Connect a socket that is there; OK or ERROR come once that is decided."""
+        sock = self.sockets.get(number)
+        if sock is None or not self.modem.context:
+            return ["ERROR"]
+
+        async def work() -> None:
+            self.modem.say("OK" if await sock.connect(host, port) else "ERROR", urc=False)
+
+        self.modem.spawn(asyncio.create_task(work()))
+        return []
+
     async def connected(self, number: int, kind: str, host: str, port: int) -> bool:
         """Make socket `number` and connect it."""
         sock = FarSocket(self, number, kind)

@@ -23,7 +23,7 @@ class Bc95Talk(Talk):
             self.sockets[number] = FarSocket(self, number, "udp" if found[1].startswith("DGRAM") else "tcp")
             return [str(number), "OK"]
         if found := re.fullmatch(r"\+NSOCO=(\d),([0-9.]+),(\d+)", command):
-            return self._connect(int(found[1]), found[2], int(found[3]))
+            return self.connect(int(found[1]), found[2], int(found[3]))
         if found := re.fullmatch(r"\+NSOST=(\d),([0-9.]+),(\d+),(\d+),([0-9A-F]*)", command):
             return self._send_to(int(found[1]), found[2], int(found[3]), int(found[4]), found[5])
         if found := re.fullmatch(r"\+NSOSD=(\d),(\d+),([0-9A-F]*)", command):
@@ -35,17 +35,6 @@ class Bc95Talk(Talk):
         if command == "+NUESTATS":
             return ["Signal power:-683", "Total power:-625", "TX power:230", "ECL:0", "SNR:237", "RSRQ:-108", "OK"]
         return ["OK"] if command.startswith(("+NSONMI=", "+NCONFIG=")) else ["ERROR"]
-
-    def _connect(self, number: int, host: str, port: int) -> list[str]:
-        sock = self.sockets.get(number)
-        if sock is None or not self.modem.context:
-            return ["ERROR"]
-
-        async def work() -> None:
-            self.modem.say("OK" if await sock.connect(host, port) else "ERROR", urc=False)
-
-        self.modem.spawn(asyncio.create_task(work()))
-        return []
 
     def _send_to(self, number: int, host: str, port: int, count: int, digits: str) -> list[str]:
         sock = self.sockets.get(number)

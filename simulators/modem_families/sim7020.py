@@ -1,6 +1,5 @@
 """SIM7020: NB-IoT, data in hex."""
 
-import asyncio
 import contextlib
 import re
 
@@ -22,7 +21,7 @@ class Sim7020Talk(Talk):
             self.sockets[number] = FarSocket(self, number, "udp" if found[1] == "2" else "tcp")
             return [f"+CSOC: {number}", "OK"]
         if found := re.fullmatch(r'\+CSOCON=(\d),(\d+),"([^"]+)"', command):
-            return self._connect(int(found[1]), found[3], int(found[2]))
+            return self.connect(int(found[1]), found[3], int(found[2]))
         if found := re.fullmatch(r"\+CSOSEND=(\d),(\d+),([0-9A-F]*)", command):
             sock = self.sockets.get(int(found[1]))
             if sock is None or len(found[3]) != int(found[2]):
@@ -31,17 +30,6 @@ class Sim7020Talk(Talk):
         if found := re.fullmatch(r"\+CSOCL=(\d)", command):
             return ["OK"] if self.close(int(found[1])) else ["ERROR"]
         return ["OK"] if command.startswith(("*MCGDEFCONT=", "+CSOSENDFLAG=")) else ["ERROR"]
-
-    def _connect(self, number: int, host: str, port: int) -> list[str]:
-        sock = self.sockets.get(number)
-        if sock is None or not self.modem.context:
-            return ["ERROR"]
-
-        async def work() -> None:
-            self.modem.say("OK" if await sock.connect(host, port) else "ERROR", urc=False)
-
-        self.modem.spawn(asyncio.create_task(work()))
-        return []
 
     def data_waits(self, sock: FarSocket) -> None:
         """Pushed, in hex."""

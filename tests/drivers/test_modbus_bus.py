@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import tomllib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from drivers.modbus_rtu import RtuLink
 from drivers.modbus_tcp import TcpLink
 from drivers.profile import load_profiles
 from simulators.modbus_slave import Fault, Slave, SlaveLine, TcpServer, slave_like
-from tests.drivers.told import running
+from tests.drivers.told import Told, running
 from tests.waiting import steady, until
 
 
@@ -32,6 +34,16 @@ def registers(count: int, *, period_ms: int = 1000, priority: str = "meter", ext
 
 def rtu(path: str, *, baud: int = 115200, timeout_s: float = 0.1, gap_s: float = 0.004) -> RtuLink:
     return RtuLink(path, baud=baud, timeout_s=timeout_s, gap_s=gap_s)
+
+
+@asynccontextmanager
+async def card(slave: Slave) -> AsyncIterator[tuple[Told, ModbusBus, SlaveLine]]:
+    """A bus with one interface card of a GST panel."""
+    line = SlaveLine([slave], baud=None)
+    bus = ModbusBus(id="bus", link=rtu(line.plug()), devices=[BusDevice("gst", shipped("gst-modbus-card"), 1)])
+    async with running(bus) as told:
+        yield told, bus, line
+    line.unplug()
 
 
 def words(unit: int, count: int = 20) -> Slave:
@@ -120,14 +132,11 @@ def test_a_panel_that_refuses_its_points_is_not_a_watched_panel() -> None:
     async def main() -> None:
         slave = slave_like(1, "gst-modbus-card")
         slave.fault = Fault(latency_s=0.002, exception=2)
-        line = SlaveLine([slave], baud=None)
-        bus = ModbusBus(id="bus", link=rtu(line.plug()), devices=[BusDevice("gst", shipped("gst-modbus-card"), 1)])
-        async with running(bus) as told:
+        async with card(slave) as (told, _, _):
             await until(lambda: (False, "exception") in told.links("gst"))
             slave.fault = Fault(latency_s=0.002)
             await until(lambda: told.links("gst")[-1] == (True, "answering"))
         assert told.links("gst")[-1] == (True, "answering")
-        line.unplug()
 
     steady(main())
 
@@ -157,9 +166,7 @@ def test_the_xy16_refuses_with_function_80_and_its_arc_is_told() -> None:
 def test_a_fire_is_read_twice_and_then_told() -> None:
     async def main() -> None:
         slave = replace_fault(slave_like(1, "gst-modbus-card"), Fault(latency_s=0.002))
-        line = SlaveLine([slave], baud=None)
-        bus = ModbusBus(id="bus", link=rtu(line.plug()), devices=[BusDevice("gst", shipped("gst-modbus-card"), 1)])
-        async with running(bus) as told:
+        async with card(slave) as (told, bus, _):
             await until(lambda: ("gst", "reset") in told.events())
             slave.asked.clear()
             slave.holding[4] = 1
@@ -171,8 +178,7 @@ def test_a_fire_is_read_twice_and_then_told() -> None:
             assert ("gst", "reset") not in told.events()[1:]
             slave.holding[4] = 0
             await until(lambda: told.events()[-1] == ("gst", "reset"))
-        assert bus.counters()["gst.unconfirmed"] == 0
-        line.unplug()
+            assert bus.counters()["gst.unconfirmed"] == 0
 
     steady(main())
 
@@ -201,9 +207,7 @@ def test_what_is_read_once_is_dropped_but_what_changed_again_was_true(
 ) -> None:
     async def main() -> None:
         slave = _Flicker(1, holding=dict.fromkeys(range(245), 0), fault=Fault(latency_s=0.002))
-        line = SlaveLine([slave], baud=None)
-        bus = ModbusBus(id="bus", link=rtu(line.plug()), devices=[BusDevice("gst", shipped("gst-modbus-card"), 1)])
-        async with running(bus) as told:
+        async with card(slave) as (told, bus, _):
             await until(lambda: told.events() == [("gst", "reset")])
             slave.show(*shown)
             await until(lambda: not slave._shown)
@@ -211,7 +215,6 @@ def test_what_is_read_once_is_dropped_but_what_changed_again_was_true(
             await until(lambda: bus.counters()["gst.ok"] > done)
             assert told.events()[1:] == told_events
             assert bus.counters()["gst.unconfirmed"] == unconfirmed
-        line.unplug()
 
     steady(main())
 
@@ -219,9 +222,7 @@ def test_what_is_read_once_is_dropped_but_what_changed_again_was_true(
 def test_a_fire_whose_second_reading_never_comes_is_told_when_the_line_dies() -> None:
     async def main() -> None:
         slave = replace_fault(slave_like(1, "gst-modbus-card"), Fault(latency_s=0.002))
-        line = SlaveLine([slave], baud=None)
-        bus = ModbusBus(id="bus", link=rtu(line.plug()), devices=[BusDevice("gst", shipped("gst-modbus-card"), 1)])
-        async with running(bus) as told:
+        async with card(slave) as (told, _, line):
             await until(lambda: ("gst", "reset") in told.events())
             seen = 0
 
@@ -235,7 +236,6 @@ def test_a_fire_whose_second_reading_never_comes_is_told_when_the_line_dies() ->
             line.on_question = burn
             await until(lambda: (False, "no_answer") in told.links("gst"))
             assert told.events()[-1] == ("gst/001", "fire")
-        line.unplug()
 
     steady(main())
 
