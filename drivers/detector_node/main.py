@@ -29,8 +29,10 @@ def start(root: str, board=None) -> None:
 
         board = Board(settings)
     slots = None
-    if settings.get("update_key") and settings.get("model"):
+    try:
         slots = Slots(root, int(settings["update_key"], 16), settings["model"])
+    except (KeyError, TypeError, ValueError):
+        pass  # no key, or none that can be read: a node that takes no updates detects all the same
     asyncio.run(Node(settings, board, slots).run())
 
 

@@ -21,7 +21,7 @@ from tests.brokers import Broker
 from tests.core.house import House, Site
 from tests.node.bench import Node, tended
 from tests.node.maker import MODEL, Maker, image, maker, program
-from tests.waiting import until
+from tests.waiting import eventually, until
 
 KILLS = int(os.environ.get("EDGE_NODE_KILLS", "3"))  # scripts/evidence asks for more
 OVER = ("starting", "done")  # nothing is left to fetch
@@ -315,3 +315,19 @@ async def test_a_node_that_sleeps_finds_the_offer_when_it_wakes(broker: Broker, 
         await state(house, node, "done")
         assert slot(node) == "a"
     site.remove()
+
+
+@pytest.mark.parametrize("settings", [{}, {"update_key": ""}, {"update_key": "not hex"}, {"update_key": 7}])
+def test_a_node_without_a_key_that_can_be_read_takes_no_update_and_does_its_work(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    known = {"update_key": f"{maker().modulus:x}", "model": MODEL, **settings} if settings else {}
+    node = Node(tmp_path / "n", port=free_port(), **known)
+    (node.directory / "update.zgu").write_bytes(image(2))
+    node.inputs(smoke_percent=50)
+    node.start()
+    try:
+        eventually(node.sounding, f"it sounds\n{node.said()}")
+        assert (node.ended(), slot(node), (node.directory / "update.zgu").exists()) == (None, "", True)
+    finally:
+        node.kill()
