@@ -29,6 +29,7 @@ from edge_agent.commands import (
 )
 from edge_agent.local_api import ApiError, Handler, Peer
 from edge_agent.model import Kind
+from edge_agent.sent_config import Letter
 from edge_agent.site import uplink_source
 
 if TYPE_CHECKING:
@@ -147,7 +148,8 @@ class Commander:
         if type(serial) is not int:
             return Answer(Status.FAILED, {}, "bug").as_dict()
         signed, signature = str(asked.params["signed"]), str(asked.params["signature"])
-        answer = await self._core.trial.take(asked.destination, asked.id, serial, signed, signature)
+        at_ns = self._core.clock.now().wall_ns
+        answer = await self._core.trial.take(Letter(asked.destination, serial, asked.id, signed, signature, at_ns))
         finished = self._finish(asked, answer)
         return await finished if isinstance(finished, asyncio.Future) else finished
 

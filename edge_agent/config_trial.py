@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from edge_agent.commands import Answer, Status
 from edge_agent.model import KINDS, Kind, Sound
-from edge_agent.sent_config import TRIAL_S, Sent, State, move
+from edge_agent.sent_config import TRIAL_S, Letter, State, move
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,19 +42,24 @@ class ConfigTrial:
     def as_dict(self) -> dict[str, object] | None:
         """For `status`: what a centre sent, if this core runs on it."""
         sent = self._sent
-        if sent is None or sent.state is State.VOID:
+        if sent is None:
             return None
-        return {"dest": sent.destination, "serial": sent.serial, "trial": sent.state is State.TRIAL}
+        return {"dest": sent.letter.destination, "serial": sent.letter.serial, "trial": self._is_on_trial}
 
     def uplink_says(self, destination: str, up: bool, reason: str, check: object) -> None:
         """The centre can or cannot be reached, by an uplink that runs on the configuration called `check`."""
         sent = self._sent
-        if sent is not None and (destination, up, reason, check) == (sent.destination, True, "confirmed", self.check):
+        if sent is not None and (destination, up, reason, check) == (
+            sent.letter.destination,
+            True,
+            "confirmed",
+            self.check,
+        ):
             self._confirmed.set()
 
-    async def take(self, destination: str, command: str, serial: int, signed: str, signature: str) -> Answer:
+    async def take(self, letter: Letter) -> Answer:
         """Keep what was judged sound, and leave, so that the next start runs on it."""
-        desk, at = self._provenance.desk, self._core.clock.now()
+        desk = self._provenance.desk
         if desk is None:
             return Answer(Status.REFUSED, {}, "not_from_files")
         if self._is_on_trial:
@@ -62,20 +67,12 @@ class ConfigTrial:
         if any(alarm.active and KINDS[alarm.kind].sound is Sound.FIRE for alarm in self._core.alarms.alarms()):
             return Answer(Status.REFUSED, {}, "fire")  # a restart is a second or two without ears
         try:
-            await asyncio.to_thread(
-                desk.take,
-                destination=destination,
-                command=command,
-                serial=serial,
-                signed=signed,
-                signature=signature,
-                at=at,
-            )
+            await asyncio.to_thread(desk.take, letter)
         except OSError as fault:
             return Answer(Status.FAILED, {"detail": ascii(fault)[:100]}, "not_kept")
-        log.warning("sent configuration dest=%s serial=%d taken: restarting on it", destination, serial)
+        log.warning("sent configuration dest=%s serial=%d: restarting on it", letter.destination, letter.serial)
         asyncio.get_running_loop().call_later(LEAVE_S, self._restart)
-        return Answer(Status.DONE, {"serial": serial, "trial_s": TRIAL_S})
+        return Answer(Status.DONE, {"serial": letter.serial, "trial_s": TRIAL_S})
 
     @property
     def _is_on_trial(self) -> bool:
@@ -83,18 +80,18 @@ class ConfigTrial:
 
     async def run(self, whole: bool) -> None:
         """Tell what was put aside; try what is new. `whole`: every source could be built."""
+        if (aside := self._provenance.put_aside) is not None:
+            self._tell(aside.letter, Status.FAILED, aside.why)
         sent = self._sent
-        if sent is None:
-            return
-        if sent.state is State.VOID:
-            self._tell(sent, Status.FAILED, sent.why)
-        if not self._is_on_trial:
+        if sent is None or not self._is_on_trial:
             return
         try:
             async with asyncio.timeout(TRIAL_S if whole else 0):
                 await self._confirmed.wait()
         except TimeoutError:
-            log.error("sent configuration dest=%s serial=%d failed its trial", sent.destination, sent.serial)
+            log.error(
+                "sent configuration dest=%s serial=%d failed its trial", sent.letter.destination, sent.letter.serial
+            )
             self._restart()  # the next start finds that it was on trial, puts it aside and says so
             return
         try:
@@ -102,16 +99,16 @@ class ConfigTrial:
         except OSError as fault:  # the next start goes back, and says so
             log.error("sent configuration not kept: %s", ascii(fault))
             return
-        self._tell(sent, Status.DONE, "confirmed")
+        self._tell(sent.letter, Status.DONE, "confirmed")
         if self._provenance.keep is not None:
             await asyncio.to_thread(self._provenance.keep, self._core.clock.now(), True)
 
-    def _tell(self, sent: Sent, status: Status, code: str) -> None:
+    def _tell(self, letter: Letter, status: Status, code: str) -> None:
         fields = {
-            "dest": sent.destination,
-            "command": sent.command,
+            "dest": letter.destination,
+            "command": letter.command,
             "status": status.value,
             "code": code,
-            "result": {"serial": sent.serial},
+            "result": {"serial": letter.serial},
         }
         self._core.tell(Kind.COMMAND, POINT, fields, {})

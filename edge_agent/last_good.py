@@ -61,9 +61,8 @@ class InForce:
     loaded: Loaded  # the files; `config` is None also where only the comparison with the copy shows the damage
     config: Config | None  # None: neither files nor copy can be run on
     copy: Copy | None = None  # what was last accepted of these files
-    sent: Sent | None = (
-        None  # what a centre sent: in force in the place of the files, or (void) put aside by this start
-    )
+    sent: Sent | None = None  # what a centre sent, in the place of the files
+    put_aside: Sent | None = None  # what a centre sent, and this start of a core no longer runs on
 
     @property
     def check(self) -> str:
@@ -96,15 +95,14 @@ class InForce:
 
     def sent_by(self) -> dict[str, object] | None:
         """Whose configuration it is, and which; None if it is that of the files."""
-        if self.sent is None or self.sent.state is State.VOID:
-            return None
-        return {"dest": self.sent.destination, "serial": self.sent.serial}
+        letter = self.sent.letter if self.sent is not None else None
+        return {"dest": letter.destination, "serial": letter.serial} if letter is not None else None
 
     def files(self) -> tuple[Content, ...] | None:
         """The files on site, sound ones; None if what runs is a copy because they are not."""
         if self.stands_in:
             return None
-        return self.sent.base if self.sent is not None and self.sent.state is not State.VOID else self.loaded.contents
+        return self.sent.base if self.sent is not None else self.loaded.contents
 
     def instead(self, source_fault: Exception) -> "InForce | None":
         """The copy, where the files are sound and a core could watch nothing of what they name. None: there is nothing else.
@@ -136,6 +134,7 @@ class Provenance:
     keep: Callable[[Instant, bool], object] | None = None
     check: str = ""  # InForce.check
     sent: Sent | None = None  # InForce.sent
+    put_aside: Sent | None = None  # InForce.put_aside
     desk: Desk | None = None  # where what a centre sends is put; None: nothing is taken
 
 
@@ -159,25 +158,27 @@ def in_force(site: Path, loaded: Loaded | None = None, environ: Mapping[str, str
 
 def for_core(site: Path, loaded: Loaded | None = None, environ: Mapping[str, str] = os.environ) -> InForce:
     """As `in_force`, for the core: its start moves on what a centre sent. That is tried once, and put aside where the try ended
-    without the centre's word or the files were edited since; then `sent` is void in what is returned.
+    without the centre's word, where the files were edited since, or where they do not allow it.
     """
     loaded, copy, sent = find(site, loaded, environ)
-    found = _of_sent(loaded, copy, sent)
     if sent is None or sent.state is State.VOID:
         return _of_files(loaded, copy, sent)
+    found = _of_sent(loaded, copy, sent)
     why = "not_confirmed" if sent.state is State.TRIAL else "edited" if found is None else ""
-    if found is not None and not why and not _is_allowed(sent, loaded, found):
+    if not why and not _is_allowed(loaded, found):
         why = "not_signed"
-    if found is not None and not why and sent.state is State.KEPT:
-        return found
+    aside = replace(sent, state=State.VOID, why=why)
     try:
         if found is not None and not why:
-            return replace(found, sent=sent_config.move(sent, State.TRIAL))
-        void = sent_config.move(sent, State.VOID, why)
+            return found if sent.state is State.KEPT else replace(found, sent=sent_config.move(sent, State.TRIAL))
+        before = sent.without(why)
+        if before.state is State.KEPT and not _is_allowed(loaded, _of_sent(loaded, copy, before)):
+            before = aside
+        sent_config.write(before)
     except OSError as fault:  # a card that takes nothing: the first try could not be told from the second
         log.error("sent configuration: %s", ascii(fault))
-        void = replace(sent, state=State.VOID, why="not_written")
-    return replace(_of_files(loaded, copy, void), sent=void)
+        before = aside = replace(aside, why="not_written")
+    return replace(_of_sent(loaded, copy, before) or _of_files(loaded, copy, before), put_aside=aside)
 
 
 def find(
@@ -204,10 +205,12 @@ def _of_sent(loaded: Loaded, copy: Copy | None, sent: Sent | None) -> InForce | 
     return InForce(instead, instead.config, copy, sent) if instead.config is not None else None
 
 
-def _is_allowed(sent: Sent, files: Loaded, found: InForce) -> bool:
+def _is_allowed(files: Loaded, found: InForce | None) -> bool:
     from edge_agent.sent_check import stands
 
-    return files.config is not None and found.config is not None and stands(sent, files.config, found.config)
+    if found is None or found.sent is None or files.config is None or found.config is None:
+        return False
+    return stands(found.sent.letter, files.config, found.config)
 
 
 def _of_files(loaded: Loaded, copy: Copy | None, sent: Sent | None) -> InForce:

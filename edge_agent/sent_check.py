@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.config.model import Config
-from edge_agent.sent_config import Sent
+from edge_agent.sent_config import Letter
 
 SERIAL_MAX: Final = 2**53
 OPENSSL_S: Final = 10.0
@@ -64,22 +64,22 @@ def judge(asked: Mapping[str, Any]) -> dict[str, object]:
     return {"serial": envelope["serial"]}
 
 
-def stands(sent: Sent, files: Config, config: Config) -> bool:
+def stands(letter: Letter, files: Config, config: Config) -> bool:
     """Whether a configuration that was taken is one that `files`, which only root can write, allow to be sent.
 
     Asked at each start of a core: what lies beside the journal could have been put there by whoever gets into a service.
     """
-    uplink = next((uplink for uplink in files.uplinks if uplink.id == sent.destination), None)
+    uplink = next((uplink for uplink in files.uplinks if uplink.id == letter.destination), None)
     if uplink is None or uplink.config_key_file is None or "apply_config" not in uplink.commands:
         return False
-    signed = sent.signed.encode("utf-8")
+    signed = letter.signed.encode("utf-8")
     try:
-        verify(signed, sent.signature, uplink.config_key_file)
+        verify(signed, letter.signature, uplink.config_key_file)
         envelope = opened(signed)
     except Refused:
         return False
-    mine = (files.gateway.id, sent.serial) == (envelope["gateway"], envelope["serial"])
-    return mine and not any(only_on_site(files, config, sent.destination))
+    mine = (files.gateway.id, letter.serial) == (envelope["gateway"], envelope["serial"])
+    return mine and not any(only_on_site(files, config, letter.destination))
 
 
 def verify(signed: bytes, signature: str, key_file: Path) -> None:

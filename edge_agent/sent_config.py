@@ -8,12 +8,11 @@ import enum
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.config.source import Content
-from edge_agent.model import Instant
 from edge_agent.sealed import read_sealed, seal, write_whole
 
 FILE: Final = "config.sent"
@@ -31,35 +30,49 @@ class State(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """One configuration as it came."""
+
+    destination: str
+    serial: int
+    command: str  # the id of the command that brought it
+    signed: str
+    signature: str  # each start of a core verifies it again
+    taken_wall_ns: int
+
+    @property
+    def text(self) -> str:
+        """The configuration."""
+        return str(json.loads(self.signed)["config"])
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
-    """What was sent last, counting or not. `serials` are the highest taken of each destination, so that none is taken twice."""
+    """What was sent last, counting or not."""
 
     path: Path
     site: str
     state: State
-    destination: str
-    serial: int
-    command: str
-    signed: str  # as it came, with its signature: each start of a core verifies it again
-    signature: str
+    letter: Letter
     base: tuple[Content, ...]  # the files it stands in for
-    taken_wall_ns: int
-    serials: Mapping[str, int] = field(default_factory=dict)
+    serials: Mapping[str, int]  # the highest taken of each destination, so that none is taken twice
+    previous: Letter | None = None  # what stood in for the same files before it was tried, and does again if that fails
     why: str = ""  # it is void: not_confirmed, edited, not_signed, not_written
-
-    @property
-    def text(self) -> str:
-        """The configuration. What was sealed had one."""
-        return str(json.loads(self.signed)["config"])
 
     @property
     def content(self) -> Content:
         """The configuration as a file of its own."""
-        return Content(self.path, self.text.encode("utf-8"), self.taken_wall_ns, private=False)
+        return Content(self.path, self.letter.text.encode("utf-8"), self.letter.taken_wall_ns, private=False)
 
     def counts_for(self, contents: Iterable[Content]) -> bool:
         """Whether it stands in for these files."""
         return self.state is not State.VOID and _bytes(self.base) == _bytes(contents)
+
+    def without(self, why: str) -> "Sent":
+        """This one put aside: what stood in for the files before it does again, if there was anything."""
+        if self.previous is None:
+            return replace(self, state=State.VOID, why=why)
+        return replace(self, state=State.KEPT, letter=self.previous, previous=None)
 
 
 def check_of(contents: Iterable[Content]) -> str:
@@ -92,23 +105,25 @@ def read(home: Path, site: str) -> Sent | None:
     try:
         if said is None or said["format"] != _FORMAT or said["site"] != site:
             return None
-        assert isinstance(json.loads(said["signed"])["config"], str)
         return Sent(
             home / FILE,
             site,
             State(said["state"]),
-            said["destination"],
-            said["serial"],
-            said["command"],
-            said["signed"],
-            said["signature"],
+            _letter(said["letter"]),
             tuple(content_of(one) for one in said["base"]),
-            said["taken_wall_ns"],
             {str(name): int(serial) for name, serial in said["serials"].items()},
+            _letter(said["previous"]) if said["previous"] is not None else None,
             str(said["why"]),
         )
-    except (LookupError, ValueError, TypeError, AttributeError, AssertionError):
+    except (LookupError, ValueError, TypeError, AttributeError):
         return None
+
+
+def _letter(said: Mapping[str, Any]) -> Letter:
+    letter = Letter(**said)
+    if not isinstance(json.loads(letter.signed)["config"], str):
+        raise TypeError("config")
+    return letter
 
 
 def write(sent: Sent) -> None:
@@ -117,15 +132,11 @@ def write(sent: Sent) -> None:
         "format": _FORMAT,
         "site": sent.site,
         "state": sent.state.value,
-        "destination": sent.destination,
-        "serial": sent.serial,
-        "command": sent.command,
-        "taken_wall_ns": sent.taken_wall_ns,
-        "serials": dict(sent.serials),
         "why": sent.why,
+        "serials": dict(sent.serials),
         "base": [as_dict(one) for one in sent.base],
-        "signed": sent.signed,
-        "signature": sent.signature,
+        "letter": asdict(sent.letter),
+        "previous": asdict(sent.previous) if sent.previous is not None else None,
     }
     write_whole(sent.path, seal(said), 0o600 if any(one.private for one in sent.base) else 0o640)
 
@@ -138,29 +149,18 @@ class Desk:
     site: str
     base: tuple[Content, ...]
 
-    def take(self, *, destination: str, command: str, serial: int, signed: str, signature: str, at: Instant) -> None:
+    def take(self, letter: Letter) -> None:
         """Keep it for the next start. Raise OSError."""
-        before = read(self.home, self.site)
-        serials = dict(before.serials if before is not None else {}) | {destination: serial}
-        path = self.home / FILE
-        new = Sent(
-            path,
-            self.site,
-            State.NEW,
-            destination,
-            serial,
-            command,
-            signed,
-            signature,
-            self.base,
-            at.wall_ns,
-            serials,
-        )
-        write(new)
+        before, previous, serials = read(self.home, self.site), None, dict[str, int]()
+        if before is not None:
+            serials |= before.serials
+            previous = before.letter if before.state is State.KEPT and before.counts_for(self.base) else None
+        serials[letter.destination] = letter.serial
+        write(Sent(self.home / FILE, self.site, State.NEW, letter, self.base, serials, previous))
 
 
-def move(sent: Sent, state: State, why: str = "") -> Sent:
+def move(sent: Sent, state: State) -> Sent:
     """Make it go on to a state, durably. Raise OSError."""
-    moved = replace(sent, state=state, why=why)
+    moved = replace(sent, state=state)
     write(moved)
     return moved

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from edge_agent.clock import SystemClock
 from edge_agent.config.load import load
 from edge_agent.last_good import in_force, name_of
 from edge_agent.sent_check import Refused, judge, only_on_site
-from edge_agent.sent_config import Desk
+from edge_agent.sent_config import Desk, Letter
 from tests.config.sent import Signer, site_text
 
 GATEWAY = "ZG-SENT-0001"
@@ -99,7 +98,7 @@ def test_another_gateways_an_older_one_and_one_made_for_something_else_are_refus
     assert bench.refusal(bench.sign(bench.text, extra=1)).code == "malformed"
     desk = Desk(bench.directory / "data", name_of(bench.site), load(bench.site).contents)
     taken = bench.sign(bench.text, serial=5)
-    desk.take(destination="county", command="c1", serial=5, at=SystemClock().now(), **taken)
+    desk.take(Letter("county", 5, "c1", **taken, taken_wall_ns=1))
     now = in_force(bench.site).check
     assert bench.refusal(bench.sign(bench.text, serial=5, replaces=now)).code == "serial_used"
     assert judge(bench.ask(bench.sign(bench.text, serial=6, replaces=now)))["serial"] == 6

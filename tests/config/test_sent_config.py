@@ -13,7 +13,7 @@ from edge_agent.clock import SystemClock
 from edge_agent.config.load import load, load_contents
 from edge_agent.core import Core
 from edge_agent.last_good import InForce, Provenance, for_core, in_force, keep, name_of
-from edge_agent.sent_config import Desk, Sent, State, move, read
+from edge_agent.sent_config import Desk, Letter, Sent, State, move, read
 from tests.config.sent import Signer, site_text
 from tests.core.house import CONTACT, House, Site
 from tests.waiting import PATIENCE_S
@@ -44,8 +44,7 @@ class Disk:
 
     def take(self, text: str, *, destination: str = "county", serial: int = 3, **more: str) -> None:
         desk = Desk(self.home, name_of(self.site), load(self.site).contents)
-        params = {**self.sign(text, serial), **more}
-        desk.take(destination=destination, command="c-1", serial=serial, at=SystemClock().now(), **params)
+        desk.take(Letter(destination, serial, f"c-{serial}", **{**self.sign(text, serial), **more}, taken_wall_ns=1))
 
     @property
     def sent(self) -> Sent:
@@ -76,7 +75,7 @@ def test_a_core_moves_it_on_and_everybody_else_goes_by_how_far_it_is(
     assert disk.sent.state is state, "looking changes nothing"
     found = for_core(disk.site)
     assert (name(found), disk.sent.state, disk.sent.why) == then
-    assert (found.sent is None) == (state is State.VOID), "told once"
+    assert (found.put_aside.why if found.put_aside is not None else "") == then[2], "told once"
     assert name(in_force(disk.site)) == then[0], "the uplink runs on the same"
     assert in_force(disk.site).check == found.check
 
@@ -131,8 +130,8 @@ def test_a_card_that_takes_no_mark_tries_nothing(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(sent_config, "write", fails)
     found = for_core(disk.site)
     assert name(found) == OLD
-    assert found.sent is not None
-    assert found.sent.why == "not_written"
+    assert found.put_aside is not None
+    assert found.put_aside.why == "not_written"
 
 
 @pytest.mark.parametrize("state", [State.NEW, State.KEPT])
@@ -154,6 +153,21 @@ def test_what_was_put_there_and_not_sent_is_run_on_by_no_core(tmp_path: Path, st
         assert (name(found), disk.sent.state, disk.sent.why) == (OLD, State.VOID, "not_signed")
     disk.take(disk.text.replace(OLD, NEW), destination="city")
     assert (name(for_core(disk.site)), disk.sent.why) == (OLD, "not_signed"), "a centre that may not"
+
+
+def test_a_try_that_fails_goes_back_to_what_stood_in_for_the_files_before_it(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, State.KEPT)
+    disk.take(disk.text.replace(OLD, "二号厂房"), serial=4)
+    assert name(for_core(disk.site)) == "二号厂房"
+    found = for_core(disk.site)
+    assert (name(found), disk.sent.state, disk.sent.letter.serial) == (NEW, State.KEPT, 3)
+    assert found.put_aside is not None
+    assert (found.put_aside.letter.serial, found.put_aside.why) == (4, "not_confirmed")
+    assert disk.sent.serials == {"county": 4}
+    assert name(in_force(disk.site)) == name(for_core(disk.site)) == NEW
+    disk.take(disk.text, serial=5)
+    disk.file.write_text(disk.text + "# here\n", "utf-8")
+    assert (name(for_core(disk.site)), disk.sent.state) == (OLD, State.VOID), "an edit has the last word over both"
 
 
 def test_no_serial_is_taken_twice_whatever_became_of_the_first(tmp_path: Path) -> None:
@@ -182,7 +196,7 @@ async def test_a_trial_ends_with_the_word_of_the_centre_over_it_or_with_the_core
         core.trial.uplink_says("county", True, "connected", core.trial.check)
         core.trial.uplink_says("city", True, "confirmed", core.trial.check)
         assert core.trial.as_dict() == {"dest": "county", "serial": 3, "trial": True} or task.done()
-        busy = await core.trial.take("county", "c-2", 4, "text", "mark")
+        busy = await core.trial.take(Letter("county", 4, "c-2", "text", "mark", 1))
         assert (busy.status, busy.code) == ("refused", "busy")
         if not confirmed:
             await asyncio.wait_for(task, PATIENCE_S)  # it ends by itself, in order
@@ -209,13 +223,13 @@ async def test_nothing_is_taken_while_a_fire_sounds(tmp_path: Path) -> None:
         await house.until(house.watching, "it watches")
         house.gpio.wire({CONTACT: True})
         await house.until(house.alarms, "a fire")
-        signed = disk.sign(disk.text, 1)
-        answer = await core.trial.take("county", "c-1", 1, **signed)
+        letter = Letter("county", 1, "c-1", **disk.sign(disk.text, 1), taken_wall_ns=1)
+        answer = await core.trial.take(letter)
         assert (answer.status, answer.code) == ("refused", "fire")
         assert read(disk.home, name_of(disk.site)) is None
         house.gpio.wire({CONTACT: False})
         await house.until(lambda: not any(alarm.active for alarm in core.alarms.alarms()), "it is over")
-        assert (await core.trial.take("county", "c-2", 1, **signed)).status == "done"
+        assert (await core.trial.take(letter)).status == "done"
         assert disk.sent.state is State.NEW
         await asyncio.wait_for(task, PATIENCE_S)  # to be started again
     finally:
