@@ -45,7 +45,7 @@ async def heard_and_confirmed(directory: Path, samples: int, backlog: int) -> di
             points = await api.request("points")
             assert isinstance(points, list)
             await gateway.uplink.start()
-            await acks_of_replay(api, broker)
+            await acks_of_replay(api)
             busy = await sample(board, api, gateway, acks, samples)
             left = await pending(api)
             await drained(api)
@@ -80,7 +80,7 @@ async def sample(board: Board, api: object, gateway: Gateway, acks: Acks, sample
     return {"heard_ms": quantiles(heard), "confirmed_ms": quantiles(confirmed)}
 
 
-async def acks_of_replay(api: object, broker: Broker) -> None:
+async def acks_of_replay(api: object) -> None:
     """Wait until the uplink is connected."""
     async with asyncio.timeout(60):
         while True:

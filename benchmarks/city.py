@@ -103,7 +103,7 @@ def drain(
     }
 
 
-def floor(directory: Path, records: int) -> int:
+def floor(records: int) -> int:
     """Records a second by COPY, a commit for each BATCH, into a table with the same key."""
     rows = [
         [(gateway, n, 0, False, body(name(gateway), Priority.STATUS, n).decode()) for n in range(first, first + BATCH)]
@@ -123,7 +123,7 @@ def floor(directory: Path, records: int) -> int:
         return round(len(rows) * BATCH / (time.perf_counter() - started_s))
 
 
-def flushes_per_s(directory: Path) -> int:
+def flushes_per_s() -> int:
     """One row and one commit at a time over one connection: what the disk allows a single alarm at a time."""
     with Postgres() as server, psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("CREATE TABLE raw (n bigint)")
@@ -148,8 +148,8 @@ def main() -> None:
     }
     found: dict[str, object] = {"cpus": os.cpu_count(), "load_1min": os.getloadavg()[0]}
     with tempfile.TemporaryDirectory(prefix="city-") as directory:
-        found["floor_copy_records_per_s"] = copied = floor(Path(directory), records)
-        found["floor_commits_per_s"] = flushes_per_s(Path(directory))
+        found["floor_copy_records_per_s"] = copied = floor(records)
+        found["floor_commits_per_s"] = flushes_per_s()
         for shape, (sent, count, flush_us) in shapes.items():
             results: dict[str, object] = {}
             rates: dict[int, int] = {}

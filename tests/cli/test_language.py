@@ -58,7 +58,7 @@ def test_help_of_every_command_is_in_one_language_and_fits_80_columns(cli: Cli, 
         assert not too_wide, (path, too_wide)
 
 
-def test_every_reporting_command_takes_json_and_lang_on_both_sides(cli: Cli) -> None:
+def test_every_reporting_command_takes_json_and_lang_on_both_sides() -> None:
     for path, command in every_command("en"):
         names = {name for param in command.params for name in param.opts}
         assert "--lang" in names, path

@@ -264,7 +264,7 @@ def test_a_core_that_could_watch_nothing_at_all_exits_78_and_says_why(
     assert profile.encode() in said
 
 
-def test_a_service_that_ends_by_a_bug_is_a_failure(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_service_that_ends_by_a_bug_is_a_failure() -> None:
     async def breaks() -> None:
         raise RuntimeError("a bug")
 

@@ -1,7 +1,7 @@
 """Lines of the board: each has one use, and a back end that drives it."""
 
 from edge_agent.config.check.repeats import first_at
-from edge_agent.config.site import Item, Site
+from edge_agent.config.site import Site
 from edge_agent.config.toml_lines import Path
 
 
@@ -12,7 +12,7 @@ def check_board(site: Site) -> None:
     contacts = site.items("contact")
     used: dict[int, tuple[str, Path]] = {}
 
-    def use(item: Item, line: int, path: Path, label: str) -> None:
+    def use(line: int, path: Path, label: str) -> None:
         if line in used:
             site.findings.error("same_line", site.origin(path), label, value=line, **first_at(site, *used[line]))
         else:
@@ -21,7 +21,7 @@ def check_board(site: Site) -> None:
     for board in boards:
         for key in ("outputs", "buttons"):
             for name, line in board.values.get(key, {}).items():
-                use(board, line, (*board.path, key, name), f"board.{key}.{name}")
+                use(line, (*board.path, key, name), f"board.{key}.{name}")
         if gpio == "fake" and "fake_socket" not in site.table(board):
             site.error("no_fake_socket", board, "gpio")
         if gpio == "none" and (board.values.get("outputs") or board.values.get("buttons")):
@@ -30,11 +30,11 @@ def check_board(site: Site) -> None:
             site.warning("no_buzzer", board, "outputs" if "outputs" in board.values else "")
     for output in site.items("linkage.output"):
         if "line" in output.values:
-            use(output, output.values["line"], (*output.path, "line"), f"{output.label}.line")
+            use(output.values["line"], (*output.path, "line"), f"{output.label}.line")
         if gpio == "none" and not site.is_broken:
             site.error("no_gpio", output, "line")
     for contact in contacts:
         if "line" in contact.values:
-            use(contact, contact.values["line"], (*contact.path, "line"), f"{contact.label}.line")
+            use(contact.values["line"], (*contact.path, "line"), f"{contact.label}.line")
     if contacts and gpio == "none" and not site.is_broken:
         site.error("no_gpio", contacts[0])
