@@ -7,12 +7,10 @@ import asyncio
 import contextlib
 import heapq
 import importlib.util
-import ipaddress
 import itertools
 import json
 import logging
 import socket
-import ssl
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +33,7 @@ from edge_agent.uplink.link import LinkError, Receiver, Session
 from edge_agent.uplink.mqtt_commands import MqttCommands
 from edge_agent.uplink.path import Dial, in_thread
 from edge_agent.uplink.stream import Flight
+from edge_agent.uplink.tls import explain, explain_alert, is_this_machine, tls_context
 
 log = logging.getLogger("edge.mqtt")
 
@@ -93,57 +92,6 @@ class MqttLink:
             await session.close()
             raise
         return session
-
-
-def tls_context(ca_file: Path, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
-    """Verify always, TLS 1.2 at least, only the given CA. Read anew for each connection, so renewed files count at once."""
-    context = ssl.create_default_context(cafile=str(ca_file))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if cert_file is not None:
-        context.load_cert_chain(str(cert_file), str(key_file) if key_file is not None else None)
-    return context
-
-
-def explain(fault: BaseException) -> LinkError:
-    """Put the reason a connection failed into one of our codes."""
-    if isinstance(fault, LinkError):
-        return fault
-    if isinstance(fault, ssl.SSLCertVerificationError):
-        # X509_V_ERR_*: 9 not yet valid, 10 expired, 62 host, 64 address mismatch
-        reasons = {9: "cert_not_yet_valid", 10: "cert_expired", 62: "cert_wrong_host", 64: "cert_wrong_host"}
-        return LinkError(reasons.get(fault.verify_code, "cert_wrong_ca"), fault.verify_message)
-    if isinstance(fault, ssl.SSLError):
-        return LinkError(_explain_tls(str(fault)), str(fault))
-    if isinstance(fault, socket.gaierror):
-        return LinkError("no_name", str(fault))
-    if isinstance(fault, TimeoutError):
-        return LinkError("connect_timeout", str(fault))
-    if isinstance(fault, ConnectionRefusedError):
-        return LinkError("refused")
-    if isinstance(fault, FileNotFoundError | PermissionError):
-        return LinkError("key_file", f"{fault.strerror}: {fault.filename}")
-    if isinstance(fault, OSError):
-        return LinkError("no_route", str(fault))
-    return LinkError("lost", repr(fault))
-
-
-def _explain_tls(text: str) -> str:
-    # under TLS 1.3 the broker's verdict on our certificate arrives after the handshake looked done
-    said = text.lower()
-    marks = ("certificate required", "certificate_required", "alert unknown ca", "alert_unknown_ca", "bad certificate",
-             "bad_certificate", "certificate_unknown", "certificate unknown", "certificate_expired", "certificate expired",
-             "certificate_revoked", "certificate revoked", "handshake failure", "handshake_failure")  # fmt: skip
-    return "client_cert_rejected" if "alert" in said and any(mark in said for mark in marks) else "tls"
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether traffic to `host` never leaves this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _LastError(logging.Handler):
@@ -424,7 +372,7 @@ class _MqttSession:
             return LinkError("lost", said or "closed by the far end")
         # TLS was agreed and then dropped before CONNACK: with TLS 1.3 a verdict on our certificate looks like this
         return LinkError(
-            _explain_tls(said) if "alert" in said.lower() else "client_cert_rejected", said or "closed before CONNACK"
+            explain_alert(said) if "alert" in said.lower() else "client_cert_rejected", said or "closed before CONNACK"
         )
 
     # --- the end --------------------------------------------------------------------------------------------------------------

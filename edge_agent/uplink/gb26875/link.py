@@ -16,8 +16,8 @@ from edge_agent.uplink.gb26875.plan import Writer
 from edge_agent.uplink.gb26875.session import GbSession, GbSettings, Shared, frame_of, keepalive_of
 from edge_agent.uplink.gb26875.survey import places_of
 from edge_agent.uplink.link import LinkError, Receiver, Session
-from edge_agent.uplink.mqtt import explain, is_this_machine, tls_context
 from edge_agent.uplink.path import Dial, in_thread
+from edge_agent.uplink.tls import explain, is_this_machine, tls_context
 
 OPEN_S: Final = 40.0
 TLS_S: Final = 10.0
