@@ -33,6 +33,7 @@ class ConfigTrial:
         self._core, self._provenance, self._restart = core, provenance, restart
         self._confirmed = asyncio.Event()
         self._sent = provenance.sent
+        self._leaving = False
 
     @property
     def check(self) -> str:
@@ -62,13 +63,15 @@ class ConfigTrial:
         desk = self._provenance.desk
         if desk is None:
             return Answer(Status.REFUSED, {}, "not_from_files")
-        if self._is_on_trial:
+        if self._is_on_trial or self._leaving:
             return Answer(Status.REFUSED, {}, "busy")
         if any(alarm.active and KINDS[alarm.kind].sound is Sound.FIRE for alarm in self._core.alarms.alarms()):
             return Answer(Status.REFUSED, {}, "fire")  # a restart is a second or two without ears
+        self._leaving = True
         try:
             await asyncio.to_thread(desk.take, letter)
         except OSError as fault:
+            self._leaving = False
             return Answer(Status.FAILED, {"detail": ascii(fault)[:100]}, "not_kept")
         log.warning("sent configuration dest=%s serial=%d: restarting on it", letter.destination, letter.serial)
         asyncio.get_running_loop().call_later(LEAVE_S, self._restart)

@@ -164,6 +164,8 @@ def for_core(site: Path, loaded: Loaded | None = None, environ: Mapping[str, str
     if sent is None or sent.state is State.VOID:
         return _of_files(loaded, copy, sent)
     found = _of_sent(loaded, copy, sent)
+    if found is None and sent.state is State.KEPT and (damaged := _of_files(loaded, copy, sent)).stands_in:
+        return damaged  # no edit: when the files are mended, it stands in for them as before
     why = "not_confirmed" if sent.state is State.TRIAL else "edited" if found is None else ""
     if not why and not _is_allowed(loaded, found):
         why = "not_signed"

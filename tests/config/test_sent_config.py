@@ -93,8 +93,7 @@ def test_an_edit_on_site_has_the_last_word_even_one_that_is_taken_back_later(tmp
 def test_a_broken_file_under_one_that_was_kept_changes_nothing_and_is_told(tmp_path: Path) -> None:
     disk = Disk(tmp_path, State.KEPT)
     disk.file.write_text(disk.text + "[[broken\n", "utf-8")
-    found = in_force(disk.site)
-    assert (name(found), found.stands_in) == (NEW, True)
+    assert_it_goes_on_and_is_told(disk)
 
 
 def test_a_file_that_rotted_under_one_that_was_kept_is_no_edit(tmp_path: Path) -> None:
@@ -102,8 +101,15 @@ def test_a_file_that_rotted_under_one_that_was_kept_is_no_edit(tmp_path: Path) -
     before = disk.file.stat()
     disk.file.write_text(disk.text.replace("line = 12", "line = 13"), "utf-8")
     os.utime(disk.file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    found = in_force(disk.site)
-    assert (name(found), found.stands_in) == (NEW, True)
+    assert_it_goes_on_and_is_told(disk)
+
+
+def assert_it_goes_on_and_is_told(disk: Disk) -> None:
+    for found in (in_force(disk.site), for_core(disk.site), in_force(disk.site)):
+        assert (name(found), found.stands_in, found.put_aside) == (NEW, True, None)
+    disk.file.write_text(disk.text, "utf-8")
+    found = for_core(disk.site)
+    assert (name(found), found.stands_in, disk.sent.state) == (NEW, False, State.KEPT), "mended"
 
 
 def test_what_is_damaged_itself_or_of_another_site_counts_for_nothing(tmp_path: Path) -> None:
@@ -230,6 +236,7 @@ async def test_nothing_is_taken_while_a_fire_sounds(tmp_path: Path) -> None:
         house.gpio.wire({CONTACT: False})
         await house.until(lambda: not any(alarm.active for alarm in core.alarms.alarms()), "it is over")
         assert (await core.trial.take(letter)).status == "done"
+        assert (await core.trial.take(letter)).code == "busy", "it is about to leave"
         assert disk.sent.state is State.NEW
         await asyncio.wait_for(task, PATIENCE_S)  # to be started again
     finally:
