@@ -3,6 +3,8 @@
 import base64
 import json
 import subprocess
+import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,17 +37,25 @@ class Signer:
         subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
 
-def site_text(directory: Path, key: Path, *, port: int = 1883, more: str = "", name: str = "厂房") -> str:
-    """A small site that keeps everything in `directory`."""
+def short_run(directory: Path) -> Path:
+    """Where the sockets of a site would be that is only looked at: pytest's own directories have names too long for one."""
+    return Path(tempfile.gettempdir()) / f"edge-{zlib.crc32(str(directory).encode()):08x}"
+
+
+def site_text(
+    directory: Path, key: Path, *, port: int = 1883, more: str = "", name: str = "厂房", run: Path | None = None
+) -> str:
+    """A small site that keeps everything in `directory`, its sockets in `run` if that is given."""
+    run = run or directory / "run"
     return f"""
 [gateway]
 id = "ZG-SENT-0001"
 name = "{name}"
 data_dir = "{directory / "data"}"
-run_dir = "{directory / "run"}"
+run_dir = "{run}"
 [board]
 gpio = "fake"
-fake_socket = "{directory / "run" / "gpio.sock"}"
+fake_socket = "{run / "gpio.sock"}"
 outputs = {{ buzzer = 17 }}
 [[contact]]
 id = "pump-room"

@@ -15,7 +15,7 @@ from edge_agent.config.load import load
 from edge_agent.last_good import in_force, name_of
 from edge_agent.sent_check import Refused, judge, only_on_site
 from edge_agent.sent_config import Desk, Letter
-from tests.config.sent import Signer, site_text
+from tests.config.sent import Signer, short_run, site_text
 
 GATEWAY = "ZG-SENT-0001"
 
@@ -28,7 +28,7 @@ class Bench:
         (directory / "data").mkdir()
         self.site.mkdir()
         self.signer = Signer(directory)
-        self.text = site_text(directory, self.signer.public)
+        self.text = site_text(directory, self.signer.public, run=short_run(directory))
         (self.site / "config.toml").write_text(self.text, "utf-8")
         self.check = in_force(self.site).check
 

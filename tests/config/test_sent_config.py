@@ -14,7 +14,7 @@ from edge_agent.config.load import load, load_contents
 from edge_agent.core import Core
 from edge_agent.last_good import InForce, Provenance, for_core, in_force, keep, name_of
 from edge_agent.sent_config import Desk, Letter, Sent, State, move, read
-from tests.config.sent import Signer, site_text
+from tests.config.sent import Signer, short_run, site_text
 from tests.core.house import CONTACT, House, Site
 from tests.waiting import PATIENCE_S
 
@@ -30,7 +30,7 @@ class Disk:
             made.mkdir()
         self.file = self.site / "config.toml"
         self.signer = Signer(directory)
-        self.text = site_text(directory, self.signer.public, name=OLD)
+        self.text = site_text(directory, self.signer.public, name=OLD, run=short_run(directory))
         self.file.write_text(self.text, "utf-8")
         keep(self.site, load(self.site), self.home, SystemClock().now())
         if state is not None:
