@@ -131,18 +131,19 @@ class DeviceMemory:
             return []
         self._good[question] = words
         seen: list[Observation] = []
+        faulty = self._faulty
         for placed, point in zip(self._profile.values[question], self._ids[question], strict=True):
-            beside = None
+            value, beside = placed.value, None
             if placed.guard is not None and (guarding := self._good[placed.guard[0]]) is not None:
                 beside = guarding[placed.guard[1]]
-            found = placed.value.read(words, placed.offset, beside)
-            if placed.value.must_move_s and not isinstance(found, str) and self._stands(placed, words, at_ns):
+            found = value.read(words, placed.offset, beside)
+            if value.must_move_s and not isinstance(found, str) and self._stands(placed, words, at_ns):
                 found = "stale"
             if not isinstance(found, str):
-                self._faulty.discard(point)
+                faulty.discard(point)
                 seen.append(Reading(point, found, at_ns))
-            elif point not in self._faulty:
-                self._faulty.add(point)
+            elif point not in faulty:
+                faulty.add(point)
                 seen.append(PointFault(point, found, at_ns))
         if self._panel is not None:
             seen += self._panel.feed(question, words, at_ns)

@@ -231,11 +231,15 @@ class RtuMaster:
         if not self._reader.waiting:
             return
         rest_s = self._port.char_s(self._reader.missing)
-        if self._settle_timer is None:
-            loop = asyncio.get_running_loop()
-            self._settle_timer = loop.call_at(self._busy_until_s + rest_s + self._gap_s, self._settle, loop)
         if rest_s > _PAUSE_MIN_S:
-            self._port.pause(rest_s)
+            self._port.pause(rest_s, self._await_quiet)
+        else:
+            self._await_quiet()
+
+    def _await_quiet(self) -> None:
+        if self._reader.waiting and self._settle_timer is None:
+            loop = asyncio.get_running_loop()
+            self._settle_timer = loop.call_later(self._gap_s, self._settle, loop)
 
     def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
         quiet_at_s = self._busy_until_s + self._gap_s

@@ -90,11 +90,13 @@ class Value:
         if self.faults and words[offset] in self.faults:
             return self.faults[words[offset]]
         raw = self.decode(words, offset)
-        if raw in self.missing or raw != raw:  # noqa: PLR0124 - NaN is how floats say "no such thing here"
+        if raw in self.missing:
             return "absent"
-        if math.isinf(raw):
-            return "overrange"
-        return raw if self.type == "bool" else raw * self.scale + self.offset
+        if self.type == "bool":
+            return raw
+        if self.type == "f32" and not math.isfinite(raw):
+            return "absent" if math.isnan(raw) else "overrange"  # NaN is how floats say "no such thing here"
+        return raw * self.scale + self.offset
 
 
 def compile_values(tables: Sequence[Mapping[str, object]], starts: Mapping[str, int], period_ms: int) -> list[Value]:

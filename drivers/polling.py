@@ -27,15 +27,13 @@ class Polling:
         loop = asyncio.get_running_loop()
         while True:
             self.progress += 1
-            turn, wait_s = None, IDLE_MAX_S
-            if self._is_up():
-                now_s = loop.time()
-                turn = self._schedule.next(now_s)
-                wait_s = min(max(self._schedule.wait_s(now_s), 0.001), IDLE_MAX_S)
-            if turn is None:
-                await self.idle(wait_s)
-            else:
+            now_s = loop.time()
+            if not self._is_up():
+                await self.idle(IDLE_MAX_S)
+            elif (turn := self._schedule.next(now_s)) is not None:
                 await self._take(turn)
+            else:
+                await self.idle(min(max(self._schedule.wait_s(now_s), 0.001), IDLE_MAX_S))
 
     async def idle(self, wait_s: float) -> None:
         """Wait, but not through the port's coming back."""

@@ -234,21 +234,23 @@ class SerialLink:
         if not self.up:
             raise LinkDown("hang_up", f"{self.path} went away")
 
-    def pause(self, wait_s: float) -> None:
+    def pause(self, wait_s: float, over: Callable[[], None]) -> None:
         """Leave what comes in to the kernel for `wait_s`: a master that knows how many bytes are still due need not wake for
-        each of them (an FTDI adapter hands over one or two at a time). A hang-up is noticed when the pause is over.
+        each of them (an FTDI adapter hands over one or two at a time). A hang-up is noticed when the pause is over. What had come
+        is handed over then, and `over` called if that began no other pause; never if the port has gone away meanwhile.
         """
-        if not self.up or self._resume is not None or wait_s <= 0:
+        if not self.up or self._resume is not None:
             return
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._fd)
-        self._resume = loop.call_later(wait_s, self._listen, loop)
+        self._resume = loop.call_later(wait_s, self._listen, loop, over)
 
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _listen(self, loop: asyncio.AbstractEventLoop, over: Callable[[], None]) -> None:
         self._resume = None
-        if self.up:
-            loop.add_reader(self._fd, self._readable)
-            self._readable()
+        loop.add_reader(self._fd, self._readable)
+        self._readable()
+        if self.up and self._resume is None:
+            over()
 
     def set_parity(self, parity: str) -> None:
         """Change the parity at once (N E O M S): the ninth bit of multidrop panels. drain() first. Raises LinkDown."""

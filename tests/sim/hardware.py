@@ -94,15 +94,17 @@ class SimPort(SerialLink):
         if not self.up:
             raise LinkDown("hang_up", f"{self.path} went away")
 
-    def pause(self, wait_s: float) -> None:
-        if self.up and self._resume is None and wait_s > 0:
-            self._resume = self.loop.call_later(wait_s, self._listen, self.loop)
+    def pause(self, wait_s: float, over: Callable[[], None]) -> None:
+        if self.up and self._resume is None:
+            self._resume = self.loop.call_later(wait_s, self._listen, self.loop, over)
 
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _listen(self, loop: asyncio.AbstractEventLoop, over: Callable[[], None]) -> None:
         self._resume = None
         held, self._held = self._held, []
         for data in held:
             self.heard(data)
+        if self.up and self._resume is None:
+            over()
 
     def set_parity(self, parity: str) -> None:
         if not self.up:
