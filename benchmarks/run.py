@@ -65,7 +65,7 @@ BOUNDS = (
         "GB/T 26875.3 packets with their data unit, decode, /s of CPU", "gb26875", "decode.frames_per_s", 50_000, False
     ),
     Bound("GB/T 26875.3 packets, decode, times the floor", "gb26875", "decode.times_floor", 20),
-    Bound("city: alarms through 4 consumers over 1, a flush of 10 ms", "city", "slow_flush.growth_4", 1.5, False),
+    Bound("city: alarms through 4 consumers over 1, database 50 ms away", "city", "far.growth_4", 1.5, False),
     Bound("city: replay through 4 consumers, share of raw COPY", "city", "replay.ratio_to_floor", 0.08, False),
     Bound("to the card, KiB an alarm", "wear", "alarm.kib", 20),
     Bound("to the card, flushes an alarm", "wear", "alarm.flushes", 1.5),

@@ -11,8 +11,8 @@ flush. Where a transaction was lost, or its end never heard of, the same message
 
 import re
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final
@@ -52,6 +52,11 @@ SESSION: Final = (
     " SET idle_in_transaction_session_timeout = '5s'; SET default_transaction_isolation = 'read committed'"
 )
 
+_FIND_STREAM: Final = "SELECT stream_id FROM streams WHERE gateway = %s AND epoch = %s AND stream = %s"
+_MAKE_STREAM: Final = (
+    "INSERT INTO streams (gateway, epoch, stream) SELECT %s, %s, %s"
+    " WHERE (SELECT count(*) FROM streams WHERE gateway = %s) < %s ON CONFLICT DO NOTHING"
+)
 _LOCK: Final = (
     "SELECT stream_id, settled::text FROM streams WHERE stream_id = ANY(%s::bigint[]) ORDER BY stream_id FOR UPDATE"
 )
@@ -239,20 +244,20 @@ class PostgresStore:
         """The stream's id, made if it is new: at once and by itself, so that no two transactions wait for each other's streams."""
         if (known := self._known.get(key)) is not None:
             return known
-        with self._faults(), self._connected().transaction():
+        with self._faults():
             connection = self._connected()
-            connection.execute("SET LOCAL synchronous_commit = off")  # the commit that needs the row flushes it too
-            find = "SELECT stream_id FROM streams WHERE gateway = %s AND epoch = %s AND stream = %s"
-            row = connection.execute(find, key).fetchone()
+            row = connection.execute(
+                _FIND_STREAM, key
+            ).fetchone()  # by itself: a new consumer meets a city of known streams
             if row is None:
-                have = connection.execute("SELECT count(*) FROM streams WHERE gateway = %s", key[:1]).fetchone()
-                if have is not None and have[0] >= STREAMS_MAX:
-                    raise Rejected(f"too many streams: {have[0]}")
-                connection.execute(
-                    "INSERT INTO streams (gateway, epoch, stream) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", key
-                )
-                row = connection.execute(find, key).fetchone()
-        assert row is not None
+                with connection.transaction():
+                    connection.execute(
+                        "SET LOCAL synchronous_commit = off"
+                    )  # the commit that needs the row flushes it too
+                    connection.execute(_MAKE_STREAM, (*key, key[0], STREAMS_MAX))
+                    row = connection.execute(_FIND_STREAM, key).fetchone()
+        if row is None:
+            raise Rejected(f"too many streams: {STREAMS_MAX}")
         if len(self._known) >= KNOWN_MAX:
             self._known.clear()
         self._known[key] = row[0]
@@ -265,7 +270,7 @@ class PostgresStore:
         touched = sorted({stream_id for stream_id, *_ in (*taken.batches, *taken.unnumbered)})
         keys = {stream_id: (b.gateway, b.epoch, b.stream) for stream_id, b, _ in taken.batches}
         keys |= {stream_id: key for stream_id, key, _ in taken.unnumbered}
-        with connection.transaction():
+        with _transaction(connection) as pipeline:
             rows = connection.execute(_LOCK, (touched,)).fetchall() if touched else []
             if len(rows) != len(touched):
                 self._known.clear()
@@ -278,7 +283,9 @@ class PostgresStore:
                 _collect(work, stream_id, batch, rows_of(batch))
             for stream_id, batch, found in taken.batches:
                 _collect(work, stream_id, batch, found)
-            _store(connection, work)
+            put = _store(connection, work)
+            pipeline.sync()
+            put.count(work)
             refused = _refuse(connection, work, taken.batches)
             for gateway in sorted(taken.states):
                 state = taken.states[gateway]
@@ -294,6 +301,23 @@ class PostgresStore:
         for gateway, entries in refused.items():
             answers.setdefault(gateway, Answer()).refused += entries
         return answers
+
+
+@contextmanager
+def _transaction(connection: psycopg.Connection) -> Iterator[psycopg.Pipeline]:
+    """One transaction whose statements wait for an answer only where one is needed: the server may be a city away.
+
+    psycopg's own `transaction()` waits for its BEGIN and for what goes before its COMMIT.
+    """
+    try:
+        with connection.pipeline() as pipeline:
+            connection.execute("BEGIN")
+            yield pipeline
+            connection.execute("COMMIT")
+    except BaseException:
+        with suppress(psycopg.Error):
+            connection.rollback()
+        raise
 
 
 class _InTheWay(StoreFault):
@@ -321,27 +345,29 @@ def _collect(work: _Work, stream_id: int, batch: Batch, rows: Rows) -> None:
         work.count("lost", last - first + 1)
 
 
-def _store(connection: psycopg.Connection, work: _Work) -> None:
-    for statement, name, held in ((_PUT_BRIEF, "briefs", work.brief), (_PUT_FULL, "records", work.full)):
-        if held:
-            rows = sorted(held)
-            bodies = SEPARATOR.join(held[row] for row in rows)
-            done = connection.execute(
-                statement, (work.now_ns, _ints(s for s, _ in rows), _ints(n for _, n in rows), bodies)
-            )
-            right = [(held[row], *row, RESTAMPED) for row in rows if is_restamped(held[row])]
-            if right:
-                connection.cursor().executemany(_RESTAMP, right)
-            work.count(name, done.rowcount)
-            work.count("duplicates", len(rows) - done.rowcount)
-    if work.events:
-        ids = sorted(work.events)  # in one order for all, so that two consumers cannot wait for each other
-        places = [work.events[key] for key in ids]
-        texts = (SEPARATOR.join(gateway for gateway, _ in ids), SEPARATOR.join(event_id for _, event_id in ids))
-        done = connection.execute(
-            _PUT_EVENTS, (work.now_ns, *texts, _ints(s for s, _ in places), _ints(n for _, n in places))
-        )
-        work.count("events", done.rowcount)
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """What was sent; how much of it was new is known once the pipeline is in step."""
+
+    briefs: psycopg.Cursor | None
+    records: psycopg.Cursor | None
+    events: psycopg.Cursor | None
+
+    def count(self, work: _Work) -> None:
+        for name, held, done in (("briefs", work.brief, self.briefs), ("records", work.full, self.records)):
+            if done is not None:
+                work.count(name, done.rowcount)
+                work.count("duplicates", len(held) - done.rowcount)
+        if self.events is not None:
+            work.count("events", self.events.rowcount)
+
+
+def _store(connection: psycopg.Connection, work: _Work) -> _Put:
+    put = _Put(
+        briefs=_put(connection, _PUT_BRIEF, work.brief, work.now_ns),
+        records=_put(connection, _PUT_FULL, work.full, work.now_ns),
+        events=_put_events(connection, work),
+    )
     for gap in work.gaps:
         connection.execute(
             "INSERT INTO gaps VALUES (%s, %s, %s, %s, %s)"
@@ -351,6 +377,32 @@ def _store(connection: psycopg.Connection, work: _Work) -> None:
     changed = {i: text for i, s in work.settled.items() if (text := multirange(s)) != work.before[i]}
     if changed:
         connection.execute(_SETTLE, (_ints(changed), ";".join(changed.values())))
+    return put
+
+
+def _put(
+    connection: psycopg.Connection, statement: str, held: Mapping[tuple[int, int], str], now_ns: int
+) -> psycopg.Cursor | None:
+    if not held:
+        return None
+    rows = sorted(held)
+    bodies = SEPARATOR.join(held[row] for row in rows)
+    done = connection.execute(statement, (now_ns, _ints(s for s, _ in rows), _ints(n for _, n in rows), bodies))
+    right = [(held[row], *row, RESTAMPED) for row in rows if is_restamped(held[row])]
+    if right:
+        connection.cursor().executemany(_RESTAMP, right)
+    return done
+
+
+def _put_events(connection: psycopg.Connection, work: _Work) -> psycopg.Cursor | None:
+    if not work.events:
+        return None
+    ids = sorted(work.events)  # in one order for all, so that two consumers cannot wait for each other
+    places = [work.events[key] for key in ids]
+    texts = (SEPARATOR.join(gateway for gateway, _ in ids), SEPARATOR.join(event_id for _, event_id in ids))
+    return connection.execute(
+        _PUT_EVENTS, (work.now_ns, *texts, _ints(s for s, _ in places), _ints(n for _, n in places))
+    )
 
 
 def _refuse(

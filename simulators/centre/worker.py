@@ -165,7 +165,7 @@ class Worker:
         with contextlib.suppress(StoreFault):
             self._store.rollback()
         self._rejected.clear()
-        with self._arrived:  # they are still the broker's: bounded by our Receive Maximum
+        with self._arrived:  # they are still the broker's: bounded by what gateways send before an ack
             for message in reversed(handled):
                 if message.session == self._sessions[message.lane]:
                     self._waiting[message.lane].appendleft(message)

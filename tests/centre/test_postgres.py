@@ -6,6 +6,7 @@ import json
 import random
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -16,7 +17,7 @@ from simulators.centre import postgres
 from simulators.centre.check import Batch, read_batch
 from simulators.centre.postgres import PostgresStore
 from simulators.centre.query import look
-from simulators.centre.store import Answer, StoreFault, open_store
+from simulators.centre.store import StoreFault, open_store
 from tests.centre.test_service import edge_centre
 from tests.centre.test_store import batch, bodies, take
 from tests.postgres import Postgres
@@ -88,15 +89,15 @@ def test_four_at_once_on_the_same_streams_acknowledge_only_what_is_committed_and
 
 
 def test_the_witness_of_that_test_sees_an_ack_that_runs_ahead(city: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    transact = PostgresStore._transact
+    honest = postgres._transaction
 
-    def without_commit(store: PostgresStore, connection: psycopg.Connection) -> dict[str, Answer]:
-        with contextlib.suppress(psycopg.Rollback), connection.transaction() as outer:
-            answers = transact(store, connection)
-            raise psycopg.Rollback(outer)
-        return answers
+    @contextlib.contextmanager
+    def without_commit(connection: psycopg.Connection) -> Iterator[psycopg.Pipeline]:
+        with honest(connection) as pipeline:
+            yield pipeline
+            connection.execute("ROLLBACK")
 
-    monkeypatch.setattr(PostgresStore, "_transact", without_commit)
+    monkeypatch.setattr(postgres, "_transaction", without_commit)
     with pytest.raises(AssertionError, match="ahead of the commit"):
         test_four_at_once_on_the_same_streams_acknowledge_only_what_is_committed_and_in_growing_sets(city, 0)
 
@@ -133,17 +134,39 @@ def test_a_transaction_others_got_in_the_way_of_is_taken_again(city: str, monkey
     store.take_batch(read_batch("gw-1", "alarm", batch(1, 3)))
     real = postgres._store
 
-    def in_the_way(connection: psycopg.Connection, work: postgres._Work) -> None:
-        real(connection, work)
+    def in_the_way(connection: psycopg.Connection, work: postgres._Work) -> postgres._Put:
+        put = real(connection, work)
         waits.append(1)
         if len(waits) < 3:
             raise psycopg.errors.DeadlockDetected("planted")
+        return put
 
     monkeypatch.setattr(postgres, "_store", in_the_way)
     assert store.commit()["gw-1"].acks[0]["through"] == 3
     assert len(waits) == 3
     with look(city) as asked:
         assert asked.stats()["records"] == 3
+    store.close()
+
+
+def test_what_the_server_refuses_at_the_commit_itself_is_not_acknowledged(city: str) -> None:
+    """Statements go out without waiting for each other's answers: the last one's answer counts as much."""
+    store = PostgresStore(city)
+    with psycopg.connect(city, autocommit=True) as other:
+        other.execute("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$")
+        other.execute(
+            "CREATE CONSTRAINT TRIGGER no AFTER INSERT ON records DEFERRABLE INITIALLY DEFERRED"
+            " FOR EACH ROW EXECUTE FUNCTION no()"
+        )
+        store.take_batch(read_batch("gw-1", "alarm", batch(1, 2)))
+        with pytest.raises(StoreFault, match="no"):
+            store.commit()
+        other.execute("DROP TRIGGER no ON records")
+        assert rows_of_stream(other, "gw-1", "alarm").count() == 0
+        store.take_batch(read_batch("gw-1", "alarm", batch(1, 2)))
+        [entry] = store.commit()["gw-1"].acks
+        assert entry["through"] == 2
+        assert rows_of_stream(other, "gw-1", "alarm").count() == 2
     store.close()
 
 

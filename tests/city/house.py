@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.brokers import Broker
+from tests.city.distance import Distance
 from tests.city.fleet import Load
 from tests.postgres import Postgres
 from tests.waiting import eventually
@@ -122,19 +123,26 @@ class Crowd:
 
 
 class City:
-    """Broker, server, consumers."""
+    """Broker, server, consumers; `one_way_s` from each consumer to the server, None for a socket beside it."""
 
     def __init__(
-        self, directory: Path, consumers: int, *, module: str = "simulators.centre", data: Path | None = None
+        self,
+        directory: Path,
+        consumers: int,
+        *,
+        module: str = "simulators.centre",
+        data: Path | None = None,
+        one_way_s: float | None = None,
     ) -> None:
         self.directory = directory
         self._close = contextlib.ExitStack()
         try:
             self.server = self._close.enter_context(Postgres(data))
             self.broker = self._close.enter_context(Broker(directory, config=BROKER))
-            self.consumers = [
-                Consumer(n, self.broker, self.server.url, directory, module) for n in range(1, consumers + 1)
-            ]
+            url = self.server.url
+            if one_way_s is not None:
+                url = self._close.enter_context(Distance(self.server.home, one_way_s)).url
+            self.consumers = [Consumer(n, self.broker, url, directory, module) for n in range(1, consumers + 1)]
             for consumer in self.consumers:
                 self._close.callback(consumer.kill)
                 consumer.start(wait=False)

@@ -1,28 +1,27 @@
 """A consumer with a planted bug: `edge-centre`, but now and then it acknowledges what it did not commit."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 
+from simulators.centre import postgres
 from simulators.centre.cli import main
-from simulators.centre.postgres import PostgresStore
-from simulators.centre.store import Answer
 
-_honest = PostgresStore._transact
+_honest = postgres._transaction
 _chance = random.Random(3)
 
 
-def _transact(store: PostgresStore, connection: psycopg.Connection) -> dict[str, Answer]:
-    if _chance.random() > 0.2:
-        return _honest(store, connection)
-    answers: dict[str, Answer] = {}
-    with connection.transaction() as outer:
-        answers = _honest(store, connection)
-        raise psycopg.Rollback(outer)
-    return answers
+@contextmanager
+def _transaction(connection: psycopg.Connection) -> Iterator[psycopg.Pipeline]:
+    with _honest(connection) as pipeline:
+        yield pipeline
+        if _chance.random() <= 0.2:
+            connection.execute("ROLLBACK")  # and the COMMIT behind it has nothing to commit
 
 
-PostgresStore._transact = _transact  # type: ignore[method-assign]
+postgres._transaction = _transaction
 
 if __name__ == "__main__":
     main()
