@@ -1,5 +1,6 @@
 """`edge-agent gb26875 map`: what every point is called at a GB/T 26875.3 centre, and whether that can be right."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from edge_agent.terminal import CONFIG, FAILURES, OK, WARNINGS, CliContext, prin
 from edge_agent.texts import text
 
 if TYPE_CHECKING:
+    from edge_agent.config.findings import Finding
     from edge_agent.config.model import Config, Gb26875
     from edge_agent.uplink.gb26875.review import Doubt, Line
 
@@ -42,7 +44,9 @@ def map_(obj: CliContext, centre: str | None, socket: Path | None) -> int:
         print_lines([render(finding, obj.lang) for finding in loaded.findings], err=True)
         return CONFIG
     agreed = _agreed(config, centre)
-    notes = [] if agreed is not None else [text("gbmap.no_centre", obj.lang, centre=centre or "")]
+    if centre is not None and agreed is None:
+        raise click.UsageError(text("gbmap.unknown_centre", obj.lang, centre=centre), click.get_current_context())
+    notes = [] if agreed is not None else [text("gbmap.no_centre", obj.lang)]
     try:
         rows = ask(socket or config.gateway.run_dir / "core.sock", "points")
     except Unreachable:
@@ -51,6 +55,7 @@ def map_(obj: CliContext, centre: str | None, socket: Path | None) -> int:
     dialect = dialect_of(agreed or _standard())
     places, bad = places_of(config, residual_current_type=dialect.residual_current_type)
     lines, doubts = review(Writer(places, dialect, now=SystemClock().now), rows, bad)
+    doubts += _strays(loaded.findings)
     if obj.json_out:
         print_json({"points": [_as_json(line) for line in lines], "doubts": [_doubt_json(d, obj.lang) for d in doubts]})
     else:
@@ -65,6 +70,17 @@ def map_(obj: CliContext, centre: str | None, socket: Path | None) -> int:
 def _agreed(config: "Config", centre: str | None) -> "Gb26875 | None":
     """What is agreed with a centre, by default the first that speaks GB/T 26875.3."""
     return next((u.gb26875 for u in config.uplinks if u.gb26875 is not None and centre in (None, u.id)), None)
+
+
+def _strays(findings: "Iterable[Finding]") -> "list[Doubt]":
+    """What the site's tables speak of and no source of it gives: a slip of the pen, and its points go by default."""
+    from edge_agent.uplink.gb26875.review import Doubt
+
+    return [
+        Doubt("warning", "unknown_point", str(finding.params["value"]))
+        for finding in findings
+        if finding.code == "unknown_point" and finding.key.startswith("gb26875_point")
+    ]
 
 
 def _standard() -> "Gb26875":

@@ -46,8 +46,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "核心程序未运行: 只列出已配置的测点, 报警控制器的探测器要等它报过才知道",
         "The core does not run: only configured points are listed; detectors of a panel are known once they have spoken",
     ),
+    "unknown_centre": (
+        "没有 GB/T 26875.3 中心 {centre}",
+        "There is no GB/T 26875.3 centre {centre}",
+    ),
+    "unknown_point": (
+        "{point}: 现场没有来源能给出它, 这条 [[gb26875_point]] 不起作用。请检查编号",
+        "{point}: no source of this site gives it, so its [[gb26875_point]] does nothing. Check the id",
+    ),
     "no_centre": (
-        "没有 GB/T 26875.3 中心 {centre}, 按标准约定列出",
-        "There is no GB/T 26875.3 centre {centre}: listed as the standard has it",
+        "没有配置 GB/T 26875.3 中心, 按标准约定列出",
+        "There is no GB/T 26875.3 centre: listed as the standard has it",
     ),
 }

@@ -16,6 +16,7 @@ _WATER_POINTS: Final = (
     *("pump", "pump_fault", "pump_auto", "pump_power"),
 )
 _KNOWN_SHOWN: Final = 8
+_ALSO_TELL: Final = ("linkage", "patrol")  # what tells centres of points, and has no [[point]]s
 
 
 def check_points(site: Site) -> None:
@@ -66,6 +67,11 @@ class _Named:
 
 def _check_names(site: Site) -> None:
     named = _Named(site)
+    others = {*_ALSO_TELL, *(water.id for water in site.items("water"))}
+    for rule in site.items("gb26875_point"):
+        for index, point in enumerate(rule.values.get("points", ())):
+            if point.removesuffix("*").partition("/")[0] not in others:
+                named.check(point, rule, "points", index)
     for item in site.items("point"):
         named.check(item.id, item, "id")
     for zone in site.items("zone"):

@@ -143,6 +143,7 @@ class Places:
         self._contacts = {contact.id: contact for contact in config.contacts}
         self._known = {point.id: point for point in known}
         rules = [(0, rule, pattern) for rule in config.gb26875_points for pattern in rule.points]
+        self._written = [pattern for _, _, pattern in rules if not pattern.endswith("*")]
         for source, tables in (profiles or {}).items():
             rules += [(1, rule, f"{source}/{pattern}") for rule in tables for pattern in rule.points]
         # the profile's first, then the site's; of each the more exact one last, so that it has the last word
@@ -157,6 +158,10 @@ class Places:
     def known(self) -> Iterable[Known]:
         """The points that are there before they speak."""
         return self._known.values()
+
+    def written_down(self) -> list[str]:
+        """Points that the site's own tables name one by one, of sources that it has: a panel's detectors, before they speak."""
+        return [point for point in self._written if "/" in point and point.partition("/")[0] in self._systems]
 
     def of_system(self, source: str) -> Place:
         """A panel, a meter or the contacts as a whole."""

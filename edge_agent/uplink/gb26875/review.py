@@ -33,6 +33,7 @@ def review(
 ) -> tuple[list[Line], list[Doubt]]:
     """Every point that is configured or that the core knows (`rows` of its `points`; None: it does not run)."""
     named = {point.id: point.name for point in writer.places.known()}
+    named = dict.fromkeys(writer.places.written_down(), "") | named
     named |= {str(row["id"]): str(row.get("name") or "") for row in rows or ()}
     kinds = {str(row["id"]): str(row.get("kind") or "") for row in rows or ()}
     lines = []

@@ -87,9 +87,35 @@ def test_a_configuration_that_is_not_sound_is_said_so(tmp_path: Path) -> None:
     assert run(tmp_path, "[[uplink]]\n").exit_code == 78
 
 
-def test_a_centre_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_centre_that_is_not_there_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
     shown = run(tmp_path, "", "--centre", "province")
+    assert shown.exit_code == 64
     assert "province" in shown.stderr
+
+
+PANEL = '[[panel]]\nid = "hall-panel"\nprofile = "lida-ld128e"\nport = "/dev/ttyUSB1"\n'
+
+
+def test_detectors_that_were_written_down_are_checked_before_they_speak(tmp_path: Path) -> None:
+    rules = "".join(
+        f'[[gb26875_point]]\npoints = ["hall-panel/{point}"]\ncomponent_address = "1-27"\n'
+        for point in ("1-027", "1-028")
+    )
+    found = json.loads(run(tmp_path, PANEL + rules, "--json").stdout)
+    listed = {point["point"]: point["component_address"] for point in found["points"]}
+    assert listed["hall-panel/1-027"] == listed["hall-panel/1-028"] == "1b000100"
+    (error,) = [doubt for doubt in found["doubts"] if doubt["severity"] == "error"]
+    assert (error["code"], error["params"]) == ("collision", {"other": "hall-panel/1-027"})
+
+
+@pytest.mark.parametrize("pattern", ["hall-panle/1-027", "hall-panle/*", "hal"])
+def test_a_table_for_points_that_nobody_gives_is_doubted(tmp_path: Path, pattern: str) -> None:
+    rules = f'[[gb26875_point]]\npoints = ["hall-panel/*", "{pattern}", "patrol/*", "meter1/*", "*"]\n'
+    shown = run(tmp_path, PANEL + rules, "--json")
+    doubts = [doubt for doubt in json.loads(shown.stdout)["doubts"] if doubt["code"] == "unknown_point"]
+    assert [doubt["point"] for doubt in doubts] == [pattern]
+    assert pattern in doubts[0]["message"]
+    assert shown.exit_code == 1
 
 
 def test_a_profile_may_say_what_its_points_are_and_is_checked(tmp_path: Path) -> None:
