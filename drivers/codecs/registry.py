@@ -249,7 +249,7 @@ def _aorina(tables: Tables) -> Codec:
 
 
 def _text_lines(tables: Tables) -> Codec:
-    from drivers.codecs.text_lines import Layout, TextLines
+    from drivers.codecs.text_lines import AUTO_ENCODING, Layout, TextLines
 
     start, encoding = tables.text("start", ""), tables.text("encoding", "gb18030")
     terminator = tables.text("terminator", "")
@@ -260,7 +260,8 @@ def _text_lines(tables: Tables) -> Codec:
     except ValueError:
         raise BadMeaning("not_hex", "meaning.strip", tables.texts("strip")) from None
     try:
-        bytes(range(256)).decode(encoding, "replace")  # whatever a port says
+        if encoding != AUTO_ENCODING:
+            bytes(range(256)).decode(encoding, "replace")  # whatever a port says
     except (LookupError, ValueError):
         raise BadMeaning("unknown_encoding", "meaning.encoding", encoding) from None
     patterns = tables.tables("pattern")

@@ -15,23 +15,17 @@ from typing import ClassVar, Final
 
 from drivers.codecs.base import Codec, Step
 from drivers.codecs.text import Smell, panel_time, strip_commands
+from drivers.codecs.text_words import Said, Words, address, alarming, either_encoding, plain
 
 LINE_BYTES_MAX: Final = 256
 RECORD_BYTES_MAX: Final = 1536
 RECORD_LINES_MAX: Final = 16
 POINT_CHARS_MAX: Final = 48
 PRINTABLE_SHARE: Final = 0.7
+AUTO_ENCODING: Final = "auto"  # UTF-8 where it can be nothing else, GB 18030
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BLANK: Final = re.compile(r"\s+")
 _FIRE_EVENTS: Final = frozenset({"fire", "fire_manual", "unknown"})
-# The ways panels write where something is, tried in this order on text no pattern fits.
-_ADDRESSES: Final = (
-    re.compile(r"N(?P<panel>\d{1,3})L(?P<loop>\d{1,3})[DM](?P<point>\d{1,3})"),
-    re.compile(r"(?<![\dA-Z])L(?P<loop>\d{1,3})[DM](?P<point>\d{1,3})"),
-    re.compile(r"(?P<loop>\d{1,3})\s*(?:回路|回路号)\D{0,4}(?P<point>\d{1,4})\s*(?:号|点|编码|地址)"),
-    re.compile(r"回路\s*[:号]?\s*(?P<loop>\d{1,3})\D{1,8}?(?P<point>\d{1,4})"),
-    re.compile(r"(?<![\d:/.-])(?P<loop>\d{1,3})-(?P<point>\d{1,4})(?![\d:/.-])"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +72,7 @@ class TextLines(Codec):
         self.quiet_s = self._layout.idle_s
         self._words = {_squeeze(word): event for word, event in words.items()}
         self._by_length = sorted(self._words, key=len, reverse=True)
-        self._in_text = [(_finder(word), word, event) for word, event in sorted(words.items(), key=_longest)]
+        self._spoken = Words(words)
         self._manual_texts = tuple(manual_texts)
         self._patterns = tuple(patterns)
         self._point_id = point_id
@@ -125,7 +119,9 @@ class TextLines(Codec):
         return self._told(lines, "\n".join(texts), size)
 
     def _text_of(self, raw: bytes) -> str:
-        decoded = strip_commands(raw, self._layout.strip).decode(self._layout.encoding, "replace")
+        raw = strip_commands(raw, self._layout.strip)
+        auto = self._layout.encoding == AUTO_ENCODING
+        decoded = either_encoding(raw) if auto else raw.decode(self._layout.encoding, "replace")
         return _CONTROL.sub("", decoded).replace("\ufffd", "?").strip("\r\n ")
 
     # -- meaning -----------------------------------------------------------------------------------------------------
@@ -137,16 +133,27 @@ class TextLines(Codec):
                 said = str(fields.get("event_text", ""))
                 event = self._meaning(said)
                 if event is not None:
-                    return self._event(event, fields, raw, size)
+                    return Step(size=size, fields=self._event_fields(event, fields), raw=raw)
                 break  # the layout without a known word: perhaps one stands in it, behind noise
-        for line in text.split("\n"):
-            if (known := self._word_in(line)) is not None:
-                word, event = known
-                fields = {"event_text": line, "text": text, "by": "vocabulary", **_address(text)}
-                if event not in _FIRE_EVENTS and self._smell.of_text(_without(text, word)):
-                    return self._unparsed(raw, fields, text, size)  # a fire stands beside it: louder is right
-                return self._event(event, fields, raw, size)
-        return self._unparsed(raw, {"text": text, **_address(text)}, text, size)
+        return self._by_words(raw, text, size)
+
+    def _by_words(self, raw: bytes, text: str, size: int) -> Step:
+        """What the vocabulary finds, for a record no pattern fits."""
+        lines, said = text.split("\n"), alarming(plain(text)).split("\n")
+        pieces = self._spoken.pieces(said)
+        if not pieces:
+            return self._unparsed(raw, {"text": text, **address("\n".join(said))}, text, size)
+        told = [self._piece(piece, "\n".join(lines[start:end]), said[start:end]) for start, end, piece in pieces]
+        head = told[0] if len(told) == 1 else {**told[0], "events": told}
+        return Step(size=size, fields=head, raw=raw)
+
+    def _piece(self, piece: Said, text: str, said: Sequence[str]) -> dict[str, object]:
+        line = next(n for n, one in enumerate(said) if self._spoken.of(one) == piece)
+        fields = {"event_text": text.split("\n")[line], "text": text, "by": "vocabulary", **address("\n".join(said))}
+        besides = "\n".join([*said[:line], piece.rest, *said[line + 1 :]])
+        if piece.event not in _FIRE_EVENTS and self._smell.of_text(besides):
+            return {"kind": "unknown", "event": "unknown", **fields}  # a fire stands beside it: louder is right
+        return self._event_fields(piece.event, fields)
 
     def _meaning(self, said: str) -> str | None:
         squeezed = _squeeze(said)
@@ -154,21 +161,19 @@ class TextLines(Codec):
             return event
         return next((self._words[word] for word in self._by_length if squeezed.startswith(word)), None)
 
-    def _word_in(self, line: str) -> tuple[str, str] | None:
-        upper = line.upper()
-        return next(((word, event) for finder, word, event in self._in_text if finder.search(upper)), None)
-
-    def _event(self, event: str, fields: dict[str, object], raw: bytes, size: int) -> Step:
+    def _event_fields(self, event: str, fields: Mapping[str, object]) -> dict[str, object]:
         told: dict[str, object] = {"kind": "event", "event": event, **fields}
         if event == "fire" and any(mark in str(fields.get("event_text", "")) for mark in self._manual_texts):
             told["manual"] = True
         if self._point_id:
             with contextlib.suppress(KeyError, IndexError, ValueError):  # a layout without that field
                 told["point_id"] = _slug(self._point_id.format(**fields))
-        return Step(size=size, fields=told, raw=raw)
+        return told
 
     def _unparsed(self, raw: bytes, fields: Mapping[str, object], text: str, size: int) -> Step:
-        if self._smell.of(raw) or self._smell.of_text(text):
+        searched = plain(text)
+        calmed = alarming(searched)
+        if self._smell.of_text(calmed) or (calmed == searched and self._smell.of(raw)):
             return Step(size=size, fields={"kind": "unknown", "event": "unknown", **fields}, raw=raw)
         readable = sum(c.isprintable() and c != "?" for c in text) >= PRINTABLE_SHARE * len(text)
         return Step(size=size, refused="unparsed text" if readable else "noise", fields=fields, sound=readable, raw=raw)
@@ -194,29 +199,6 @@ def _fields(pattern: Pattern, found: re.Match[str]) -> dict[str, object]:
 
 
 _CLOCK: Final = ("year", "month", "day", "hour", "minute", "second", "half")
-
-
-def _address(text: str) -> dict[str, object]:
-    for form in _ADDRESSES:
-        if (found := form.search(text)) is not None:
-            return {name: int(value) for name, value in found.groupdict().items() if value is not None}
-    return {}
-
-
-def _without(text: str, word: str) -> str:
-    return text.upper().replace(word.upper(), " ")
-
-
-def _longest(entry: tuple[str, str]) -> int:
-    return -len(entry[0])
-
-
-def _finder(word: str) -> re.Pattern[str]:
-    """Finds a word of the vocabulary in an upper-case line: not inside another word, not denied, not in the name of a thing."""
-    body = r"\s*".join(re.escape(c) for c in word.upper() if not c.isspace())
-    if word.isascii():
-        return re.compile(r"(?<![A-Z])(?<!NO )(?<!NON-)" + re.escape(word.upper()) + r"(?![A-Z])")
-    return re.compile(r"(?<![无非未])" + body + r"(?!按钮|控制器|系统|装置|探测器|显示盘|灯|键)")
 
 
 def _squeeze(text: str) -> str:

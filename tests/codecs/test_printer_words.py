@@ -1,0 +1,86 @@
+"""The generic printer profile on lines of panels nobody has seen: what is meant comes out, and no fire is dropped."""
+
+import pytest
+
+from drivers.codecs.registry import PROTOCOLS
+
+LINES = {
+    "火警 3-015": "fire",
+    "２０２６－１１－２６ １０：００ 火警 ３回路２７号": "fire",
+    "ＦＩＲＥ ＡＬＡＲＭ ZONE 3": "fire",
+    "首次报警 手动报警按钮 二层": "fire",
+    "火災警報": "fire",
+    "火警：0号楼": "fire",
+    "火警:001-002": "fire",
+    "火警 恢复室 3-2": "fire",
+    "SMOKE DETECTOR ACTIVATED L2 D15": "fire",
+    "FIRE PUMP ROOM SMOKE DETECTOR ALARM": "fire",
+    "FIRE ALARM  TEST LAB": "fire",
+    "手动火灾报警按钮动作 03-021": "fire_manual",
+    "感烟探测器报警 2-015": "unknown",
+    "火警解除": "fire_restore",
+    "火警已解除 3-15": "fire_restore",
+    "FIRE ALARM RESTORED": "fire_restore",
+    "FIRE CLEARED L1D2": "fire_restore",
+    "FIRE DRILL TEST": "test",
+    "消防泵故障": "fault",
+    "FIRE PUMP FAULT": "fault",
+    "总线短路 3回路": "fault",
+    "探测器丢失 1-23": "fault",
+    "火警:0 故障:1": "fault",
+    "报警主机 故障 1-1": "fault",
+    "故障已恢复": "fault_restore",
+    "TROUBLE RESTORED": "fault_restore",
+    "主电断电": "mains_fault",
+    "AC POWER FAIL": "mains_fault",
+    "备电欠压": "battery_fault",
+    "屏蔽 1-1": "isolate",
+    "DISABLEMENT ZONE 3": "isolate",
+    "取消屏蔽 1-1": "isolate_restore",
+    "屏蔽取消": "isolate_restore",
+    "手动复位": "reset",
+    "ALARM RESET": "reset",
+    "ALARMS SILENCED": "silence",
+    "可燃气体低限报警": "gas_alarm",
+    "GAS ALARM": "gas_alarm",
+    "电弧报警": "electrical_alarm",
+    "声光报警器启动": "start",
+    "无火警": None,
+    "当前火警数 0": None,
+    "NO FIRE ALARM": None,
+    "FIRE ALARM CONTROL PANEL READY": None,
+    "火灾报警控制器 V3.2": None,
+}
+
+
+def told(text: str, encoding: str = "gb18030") -> list[tuple[object, ...]]:
+    frames = PROTOCOLS["generic-printer"](text.encode(encoding))
+    assert b"".join(bytes.fromhex(str(frame["raw"])) for frame in frames) == text.encode(encoding)  # every line is kept
+    found = []
+    for frame in frames:
+        several = frame.get("events", [frame])
+        assert isinstance(several, list)
+        found += [(one["event"], one.get("loop"), one.get("point")) for one in several]
+    return found
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-8"])
+def test_lines_of_unknown_panels(line: str, encoding: str) -> None:
+    assert [event for event, _, _ in told(line + "\r\n\r\n", encoding)] == [LINES[line]]
+
+
+@pytest.mark.parametrize(
+    ("text", "events"),
+    [
+        ("火警 1-001\r\n火警 1-002\r\n故障 1-003\r\n", [("fire", 1, 1), ("fire", 1, 2), ("fault", 1, 3)]),
+        ("1-001\r\n火警\r\n1-002\r\n火警\r\n", [("fire", 1, 1), ("fire", 1, 2)]),
+        ("火警解除 1-2\r\n火警 1-3\r\n", [("fire_restore", 1, 2), ("fire", 1, 3)]),
+        ("故障 1-1\r\n感烟探测器报警 1-2\r\n", [("fault", 1, 1), ("unknown", 1, 2)]),
+        ("首次火警\r\n1-27\r\n手动报警\r\n", [("fire", 1, 27)]),
+        ("启动\r\n1-027\r\n声光报警\r\n", [("start", 1, 27)]),
+        ("11-26 10:00 火警 1-27\r\n", [("fire", 1, 27)]),
+    ],
+)
+def test_lines_without_a_blank_between(text: str, events: list[tuple[object, ...]]) -> None:
+    assert told(text) == events
