@@ -71,8 +71,11 @@ def word(key: str, code: object, lang: str) -> str:
 
 
 def reason_word(code: object, lang: str, source: str = "") -> str:
-    """Why something fell silent or failed: a code of the drivers or of the uplink, of the cameras where `source` is one."""
-    known = lookup(f"camera.fault_{code}", lang) if source.startswith("camera/") else None
+    """Why something fell silent or failed: a code of the drivers, of the uplink where `source` is a centre or a link, of the
+    cameras where it is one. They share words that mean different things: a device's "refused" is no centre's.
+    """
+    room = {"camera": "camera.fault_", "uplink": "uplink.", "link": "uplink."}.get(source.partition("/")[0])
+    known = lookup(f"{room}{code}", lang) if room else None
     return known or lookup(f"cli.reason_{code}", lang) or word(f"uplink.{code}", code, lang)
 
 

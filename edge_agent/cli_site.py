@@ -266,7 +266,7 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
     for uplink in state.get("uplinks") or []:
         up = uplink.get("up")
         pending = sum(count for count in (uplink.get("pending") or {}).values() if isinstance(count, int))
-        how = _reason(up, uplink.get("reason"), lang)
+        how = _reason(up, uplink.get("reason"), lang, "uplink/")
         since_wall_ns = uplink.get("at_wall_ns")
         if isinstance(since_wall_ns, int) and isinstance(state.get("wall_ns"), int):
             how += text("cli.status_since", lang, span=span((state["wall_ns"] - since_wall_ns) / 1e9, lang))
@@ -298,7 +298,7 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
 
 def _link_words(link: Mapping[str, Any], lang: str) -> str:
     """Whether the centre answers over a way out, who uses it, and what it has cost this month."""
-    how = _reason(link.get("up"), link.get("reason"), lang)
+    how = _reason(link.get("up"), link.get("reason"), lang, "link/")
     if used_by := link.get("used_by"):
         how += text("cli.status_link_used", lang, dests=", ".join(map(str, used_by)))
     if counted := sum((link.get("bytes") or {}).values()):

@@ -271,6 +271,18 @@ def test_every_code_a_driver_or_link_tells_has_a_word() -> None:
         assert reason_word(reason, "zh") != reason
 
 
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_a_centre_that_refuses_the_connection_is_not_told_as_a_device_that_is_not_believed(lang: str) -> None:
+    of_a_link, of_a_device = text("uplink.refused", lang), text("cli.reason_refused", lang)
+    for point in ("uplink/county", "link/4g"):
+        assert reason_word("refused", lang, point) == of_a_link
+    assert reason_word("refused", lang, "net1/889") == of_a_device
+    down = {name: [{"id": "x", "up": False, "reason": "refused"}] for name in ("uplinks", "links")}
+    shown = re.sub(r"\s+", "", "".join(judge(healthy() | down, lang)[0]))
+    assert shown.count(re.sub(r"\s+", "", of_a_link)) == 2
+    assert re.sub(r"\s+", "", of_a_device) not in shown
+
+
 def test_what_to_do_is_wrapped_not_cut_off() -> None:
     down = {
         **healthy(),
