@@ -37,16 +37,24 @@ def total(counted: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sorted(sum((Counter(one) for one in counted), Counter()).items()))
 
 
+def seeds_of(written: str) -> range:
+    """A-B or A, at least one: no seed at all would be a run that holds and has looked at nothing. Raise ValueError."""
+    first, dash, last = written.partition("-")
+    seeds = range(int(first), int(last if dash else first) + 1)
+    if not seeds:
+        raise ValueError(written)
+    return seeds
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/simulate")
-    parser.add_argument("--seeds", required=True, help="A-B, or one")
+    parser.add_argument("--seeds", required=True, type=seeds_of, help="A-B, or one")
     parser.add_argument("--days", type=float, default=7.0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--uncut", action="store_true", help="leave no idle round out")
     parser.add_argument("--json", type=Path, help="the accounts, for scripts/evidence")
     options = parser.parse_args()
-    first, _, last = options.seeds.partition("-")
-    seeds = range(int(first), int(last or first) + 1)
+    seeds = options.seeds
     started_s = time.monotonic()
     found: list[Result] = []
     with ProcessPoolExecutor(options.jobs) as pool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sim.__main__ import spoken
+from tests.sim.__main__ import seeds_of, spoken
 from tests.sim.sim import run_seed
 from tests.sim.story import ENOUGH, FAULTS
 
@@ -24,6 +24,13 @@ def tally(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     directory = (base.parent if hasattr(request.config, "workerinput") else base) / "simulated-faults"
     directory.mkdir(exist_ok=True)
     return directory
+
+
+def test_a_run_has_at_least_one_seed() -> None:
+    assert (seeds_of("3-5"), seeds_of("17")) == (range(3, 6), range(17, 18))
+    for written in ("5-3", "x", "", "-3", "3-"):
+        with pytest.raises(ValueError):
+            seeds_of(written)
 
 
 @pytest.mark.slow
