@@ -183,8 +183,7 @@ class PanelDriver:
             self._counts["repeat"] += 1
         elif panel_clock.has_time(frame.fields):
             self._timed.append((at_ns, frame.fields))
-        if self._settings.answer and (reply := self._codec.reply(frame)) and not self._is_echo(frame.raw, at_ns):
-            self._answer(reply, at_ns)
+        self._confirm(frame, at_ns)
         several = frame.fields.get("events")
         if frame.event is not None or (several and not frame.repeat):  # a frame of bits may say only what is over
             for fields in several if isinstance(several, Sequence) else (frame.fields,):
@@ -206,6 +205,10 @@ class PanelDriver:
             event = "fire_manual"
         is_state = fields.get("is_state") is True
         return self._hold(PanelEvent(self._point(event, fields), event, at_ns, fields, raw, is_state), at_ns)
+
+    def _confirm(self, frame: Frame, at_ns: int) -> None:
+        if self._settings.answer and (reply := self._codec.reply(frame)) and not self._is_echo(frame.raw, at_ns):
+            self._answer(reply, at_ns)
 
     def _is_echo(self, raw: bytes, at_ns: int) -> bool:
         """Whether these are our own bytes coming back, on a line that hears itself: answering them would never end."""
@@ -276,13 +279,15 @@ class PanelDriver:
         self._counts["refused"] += 1
         self._refused_since_heard += 1
         if self._poller is not None:
-            self._poller.refused()
+            self._poller.refused(sound=refused.sound)
         if refused.why == "noise":
             self._counts["noise_bytes"] += len(refused.raw)
         self._refused.append(replace(refused, raw=refused.raw[:REFUSED_BYTES_KEPT]))
         if refused.sound:  # the line works and something was said that nobody understands
             self._counts["unparsed"] += 1
             self._heard_ns, self._refused_since_heard = at_ns, 0
+            # It is kept, and confirmed: a panel repeats what is not, and what it says next would wait behind it for ever.
+            self._confirm(Frame(refused.fields, refused.raw, at_ns), at_ns)
             fields = {"reason": "unparsed", "why": refused.why, **refused.fields}
             return [self._answering(at_ns), PanelEvent(f"{self.id}/panel", "fault", at_ns, fields, refused.raw)]
         self._refusals_ns.append(at_ns)

@@ -26,8 +26,8 @@ class Poller(Protocol):
     def frame(self, frame: Frame) -> None:
         """A sound frame came."""
 
-    def refused(self) -> None:
-        """Something was refused."""
+    def refused(self, *, sound: bool) -> None:
+        """Something was refused; `sound`: its bytes are right, and its meaning is what is missing."""
 
     def counters(self) -> dict[str, int]:
         """polls and, where answers are told apart, timeout."""
@@ -58,7 +58,7 @@ class PlainPoller:
     def frame(self, frame: Frame) -> None:
         """Nothing to wait for: any answer fits any poll."""
 
-    def refused(self) -> None:
+    def refused(self, *, sound: bool) -> None:
         """Nothing to wait for."""
 
     def counters(self) -> dict[str, int]:
@@ -120,10 +120,10 @@ class Crt500Poller:
         if (frame.fields.get("kind") == "echo") is self._want_echo:
             self._settle(True)
 
-    def refused(self) -> None:
-        """Do not take over what could not be read."""
+    def refused(self, *, sound: bool) -> None:
+        """Do not take over what could not be read. What is only unknown is kept by us: the panel's next frame waits behind it."""
         if not self._want_echo:
-            self._settle(False)
+            self._settle(sound)
 
     def counters(self) -> dict[str, int]:
         """How often it asked, and how often nothing came."""

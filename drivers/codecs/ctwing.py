@@ -7,6 +7,8 @@ Alarm_Status: 1 alarm, 2 silence, 4 low battery, 5 fault, 6 bad data, 7 normal, 
 import json
 from typing import Final
 
+from drivers.codecs.wanlin_nb import whole
+
 JSON_BYTES_MAX: Final = 16 * 1024
 _STATUS: Final = {
     1: "fire",
@@ -53,9 +55,10 @@ def decode(data: bytes) -> list[dict[str, object]]:
 
 
 def _smoke(values: dict[str, object]) -> dict[str, object]:
-    status = values["Alarm_Status"]
-    known = isinstance(status, int) and status in _STATUS
-    fields: dict[str, object] = {"event": _STATUS[status] if known else f"status_{status}", "alarm_status": status}  # type: ignore[index]
+    said = values["Alarm_Status"]
+    status = whole(said)
+    event = f"status_{said}" if status is None else _STATUS.get(status, f"status_{said}")
+    fields: dict[str, object] = {"event": event, "alarm_status": said if status is None else status}
     for key, name, sign in _SMOKE_VALUES:
         value = values.get(key)
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -64,8 +67,8 @@ def _smoke(values: dict[str, object]) -> dict[str, object]:
 
 
 def _gas(values: dict[str, object]) -> dict[str, object]:
-    state, code = values["gas_sensor_state"], values.get("error_code")
-    event = "gas_alarm" if state == 1 else _GAS_CODES.get(code) if isinstance(code, int) else None
+    state, code = whole(values["gas_sensor_state"]), whole(values.get("error_code"))
+    event = "gas_alarm" if state == 1 else None if code is None else _GAS_CODES.get(code)
     fields: dict[str, object] = {"event": event, "gas_sensor_state": state}
     for key in ("gas_value", "battery_value", "temperature"):
         if isinstance(values.get(key), int | float):

@@ -29,7 +29,8 @@ def decode(data: bytes) -> list[dict[str, object]]:
     while at < len(data):
         if data[at] == SOH:
             end = data.find(ETX, at, at + BLOCK_BYTES_MAX)
-            block = data[at : end + 2] if end >= 0 else data[at:]
+            inner = data.rfind(SOH, at + 1, end) if end >= 0 else -1  # one was broken off, another begins
+            block = data[at:inner] if inner > 0 else data[at : end + 2] if end >= 0 else data[at:]
             shown.append({**transaction(block), "raw": block.hex()})
             at += len(block)
         elif data[at + 1 : at + 2] == bytes((ENQ,)) and data[at + 3 : at + 4] == bytes((ENQ,)):

@@ -28,11 +28,15 @@ def decode(data: bytes) -> list[dict[str, object]]:
             return [_refused("no report", data)]
     if not data.startswith(HEAD):
         return [_refused("no report", data)]
-    length = int.from_bytes(data[2:4], "big")
-    if len(data) < 4 + length or length < FIXED_BYTES:
-        return [_refused("length", data)]
-    fields = _report(data[4 : 4 + length])
-    return [{"magic": "PU", "length": length, **fields, "raw": data[: 4 + length].hex()}]
+    shown: list[dict[str, object]] = []
+    while data.startswith(HEAD):  # a back-log in one payload
+        length = int.from_bytes(data[2:4], "big")
+        if len(data) < 4 + length or length < FIXED_BYTES:
+            return [*shown, _refused("length", data)]
+        fields = _report(data[4 : 4 + length])
+        shown.append({"magic": "PU", "length": length, **fields, "raw": data[: 4 + length].hex()})
+        data = data[4 + length :]
+    return shown
 
 
 def _refused(why: str, data: bytes) -> dict[str, object]:

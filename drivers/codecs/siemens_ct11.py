@@ -62,7 +62,7 @@ class SiemensCt11(Codec):
 
     def reply(self, frame: Frame) -> bytes:
         """Each block wants its ACK."""
-        return bytes((ACK,)) if frame.fields.get("kind") in ("event", "idle") else b""
+        return bytes((ACK,)) if frame.fields.get("bcc_ok") else b""
 
     def _next(self, final: bool) -> Step | None:
         buf = self._buf

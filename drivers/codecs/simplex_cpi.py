@@ -16,7 +16,8 @@ from drivers.codecs.base import Codec, Frame, Step, noise
 START, END, ACK = 0x1C, 0x17, 0x06
 ENQUIRY, REPLY, POINT = 0x05, 0x02, 0x1E
 BLOCK_BYTES_MAX: Final = 200
-_POINT: Final = re.compile(r"(\d{6})-(\d{7}) (.{1,40}?) ([FPTSUC])([01])([*-]) ?\r?\n?", re.DOTALL)
+_POINT: Final = re.compile(r"(\S{1,12})-(\S{1,12}) (.{1,40}?) ([FPTSUC])([01])([*-]) ?\r?\n?", re.DOTALL)
+_CLOCK: Final = re.compile(r"(\d\d)(\d\d)(\d\d)-(\d)(\d\d)(\d\d)(\d\d)")
 _ADDRESS: Final = re.compile(r"(\d{1,3}):M(\d{1,3})-(\d{1,3})-(\d{1,3})")
 _EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "F": ("fire", "fire_restore"),
@@ -69,7 +70,7 @@ class SimplexCpi(Codec):
         if kind == REPLY:
             return Step(size=size, fields={"kind": "reply", "event": None, "direction": "host_to_panel", **fields})
         text = block[3:-3].decode("ascii", "replace")
-        found = _POINT.fullmatch(text) if kind == POINT else None
+        found = _POINT.fullmatch(text)  # of any kind: the sheet names none
         if found is None:
             return Step(size=size, refused=f"unknown message {kind:02X}", fields={**fields, "text": text}, sound=True)
         clock, date, point, letter, set_, mark = found.groups()
@@ -96,8 +97,10 @@ class SimplexCpi(Codec):
 
 
 def _time(clock: str, date: str) -> str | None:
-    hour, minute, second = clock[:2], clock[2:4], clock[4:]
-    weekday, day, month, year = date[0], date[1:3], date[3:5], date[5:]
+    found = _CLOCK.fullmatch(f"{clock}-{date}")
+    if found is None:
+        return None
+    hour, minute, second, weekday, day, month, year = found.groups()
     if not (
         1 <= int(weekday) <= 7 and 1 <= int(day) <= 31 and 1 <= int(month) <= 12 and int(hour) < 24 and int(minute) < 60
     ):

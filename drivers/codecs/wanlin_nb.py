@@ -11,7 +11,8 @@ TEXT_BYTES_MAX: Final = 4096
 _NUMBER_MAX: Final = 1e9  # a number nothing here can mean; one past 1e308 could not even be divided
 _NB301: Final = re.compile(
     r"(?P<model>N\d{3})V(?P<version>\w{1,4}?)I(?P<imei>\d{15})H(?P<iccid>[0-9A-F]{20})"
-    r"X(?P<status>[0-9a-f]{1,2})T(?P<temp>-?\d{1,3})U(?P<battery>\d{1,3})S(?P<signal>\d{1,3})"
+    r"X(?P<status>[0-9a-f]{1,2})T(?P<temp>-?\d{1,3})U(?P<battery>\d{1,3})S(?P<signal>\d{1,3})",
+    re.IGNORECASE,
 )
 _NB900: Final = re.compile(
     r"(?P<model>NB\d{4})(?P<tag>\d{3})(?P<imei>\d{15})(?P<code>\d\d)(?P<low>\d{4})(?P<high>\d{4})(?P<now>\d{4})NC"
@@ -40,11 +41,18 @@ _QUANTITIES: Final = {"NB9001": ("pressure", "MPa"), "NB9003": ("level", "m")}
 _NB306_STATES: Final = {0: None, 1: "fire", 2: "temp_high", 3: "tamper", 4: "low_battery", 5: "selftest"}
 
 
+def whole(value: object) -> int | None:
+    """A code out of JSON: 1, 1.0 and "1" are the same one, None for what is none."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,9}\s*", value):
+        return int(value)
+    return int(value) if isinstance(value, int | float) and value == value // 1 and abs(value) < _NUMBER_MAX else None
+
+
 def decode_ascii(data: bytes) -> list[dict[str, object]]:
     """NB301 and NB900x, one object a report."""
     text = data[:TEXT_BYTES_MAX].decode("ascii", "replace").strip()
     if (found := _NB301.fullmatch(text)) is not None:
-        status = found["status"]
+        status = found["status"].lower()
         fields: dict[str, object] = {
             "model": found["model"],
             "version": found["version"],
@@ -83,9 +91,9 @@ def decode_json(data: bytes) -> list[dict[str, object]]:
         message = json.loads(data[:TEXT_BYTES_MAX])
     except (ValueError, RecursionError):
         message = None
-    if not isinstance(message, dict) or not isinstance(message.get("devState"), int):
+    state = whole(message.get("devState")) if isinstance(message, dict) else None
+    if state is None or not isinstance(message, dict):
         return [{"reject": True, "why": "no report", "event": None, "raw": data[:512].hex()}]
-    state = message["devState"]
     fields: dict[str, object] = {
         "device": str(message.get("devId", "")),
         "kind": "heartbeat" if state == 0 else "report",

@@ -15,8 +15,10 @@ from drivers.codecs.base import HELD_BYTES_MAX, Codec, Frame, Refused
 from drivers.codecs.gst_crt500 import encode_event as crt500_event
 from drivers.codecs.gst_layer_bus import encode_event as bus_event
 from drivers.codecs.gst_utd_digit import encode_event as utd_event
+from drivers.codecs.jb3208_crt import encode_event as jb3208_event
 from drivers.codecs.jbf_11s_old import encode_event as jbf_event
 from drivers.codecs.registry import PROTOCOLS, build_codec
+from drivers.codecs.simplex_cpi import encode as simplex_message
 from drivers.profile import load_profiles
 
 CAPTURES = Path(__file__).parents[1] / "captures"
@@ -405,3 +407,26 @@ def test_the_name_of_a_device_on_a_line_of_its_own_is_no_event(device: str) -> N
 
 def test_a_call_point_said_to_be_pressed_is_a_manual_alarm() -> None:
     assert events(printed("手动报警按钮动作\n\n")) == ["fire_manual"]
+
+
+@pytest.mark.parametrize(
+    "text", ["W:-START 1:M9-78-0 F1*", "101500-0000000 1:M9-78-0 F1*", "001500-9912126 1:M9-78-0 F1*"]
+)
+@pytest.mark.parametrize("kind", [0x1E, 0x1F])
+def test_a_simplex_fire_is_told_whatever_its_clock_says(text: str, kind: int) -> None:
+    (found,) = codec("simplex-4100-cpi").feed(simplex_message(0x31, kind, text + "\r\n"), 0)
+    assert isinstance(found, Frame)
+    assert (found.event, found.fields["panel"], found.fields["loop"], found.fields["point"]) == ("fire", 1, 9, 78)
+    assert found.fields["time"] is None
+
+
+def test_what_a_panel_says_that_nobody_knows_is_confirmed() -> None:
+    for name, message in (
+        ("gst-utd-digit", utd_event(0x0203, 304, 19)),
+        ("jb3208-crt", jb3208_event(119, [(1, 2, 0, 0)])),
+    ):
+        reader = codec(name)
+        (refused,) = reader.feed(message, 0)
+        assert isinstance(refused, Refused)
+        assert refused.sound
+        assert reader.reply(Frame(refused.fields, refused.raw, 0))

@@ -144,3 +144,29 @@ def test_contact_id_is_read_as_it_is_printed_and_as_a_receiver_puts_it_out() -> 
     said = contact_id.decode(b"5011 181234E11000129\x141011           @    \x14")
     assert [(one.get("meaning"), one.get("kind")) for one in said] == [("fire", None), (None, "heartbeat")]
     assert [one["why"] for one in contact_id.decode(b"no message")] == ["no Contact ID message"] * 2
+
+
+def test_codes_of_nb_detectors_count_whatever_json_makes_of_them() -> None:
+    for state in (1, "1", 1.0):
+        assert PROTOCOLS["wanlin-nb-json"](json.dumps({"devId": "a", "devState": state}).encode())[0]["event"] == "fire"
+        smoke = {"payload": {"serviceData": {"Alarm_Status": state}}}
+        assert PROTOCOLS["ctwing-json"](json.dumps(smoke).encode())[0]["event"] == "fire"
+        gas = {"payload": {"serviceData": {"gas_sensor_state": state}}}
+        assert PROTOCOLS["ctwing-json"](json.dumps(gas).encode())[0]["event"] == "gas_alarm"
+    assert PROTOCOLS["wanlin-nb-json"](b'{"devState": NaN}')[0]["reject"]
+    report = "N311V31I888888888888888H8986000000000000000a" + "X{}T25U30S20"
+    assert [PROTOCOLS["wanlin-nb-ascii"](report.format(x).encode())[0]["event"] for x in ("01", "F")] == [
+        "fire",
+        "fire_restore",
+    ]
+
+
+def test_reports_one_behind_the_other_are_all_told() -> None:
+    vectors = json.loads((CAPTURES / "huaqiang-nb.json").read_text("utf-8"))
+    raw = bytes.fromhex(str(PROTOCOLS["huaqiang-nb"](wire(vectors[0]))[0]["raw"]))
+    assert len(PROTOCOLS["huaqiang-nb"](raw + raw)) == 2
+    assert [one.get("why") for one in PROTOCOLS["huaqiang-nb"](raw + raw[:-1])] == [None, "length"]
+    call = espa444.encode_call("1", "FIRE ZONE 3")
+    shown = espa444.decode(call[:12] + call)
+    assert [(one.get("why"), one.get("display_text")) for one in shown][1:] == [(None, "FIRE ZONE 3")]
+    assert shown[0]["why"] == "truncated"

@@ -13,6 +13,8 @@ import pytest
 from drivers.codecs.fuan_fs5101w import answer as fuan_answer
 from drivers.codecs.gst_layer_bus import encode_event
 from drivers.codecs.jb3208_crt import confirm as jb3208_confirm
+from drivers.codecs.siemens_ct11 import encode as ct11_block
+from drivers.codecs.simplex_cpi import encode as cpi_message
 from drivers.messages import LinkState, Observation, PanelEvent, Reading
 from drivers.panel import PanelDriver
 from drivers.profile import Profile, ProfileError, load_profiles
@@ -439,6 +441,29 @@ async def test_a_crt500_frame_that_was_refused_is_not_taken_over_and_comes_again
         await until(lambda: driver.counters()["refused"] >= 2)  # refused, not taken over, refused again as FD
         assert seen.events == []
         assert driver.refused()[1].raw[0] == 0xFD
+
+
+UNKNOWN = {
+    "siemens-ct11": (ct11_block("X1"), b"\x06"),
+    "simplex-4100-cpi": (cpi_message(0x31, 0x1E, "W: WARM START\r\n"), b"\x06"),
+}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("protocol", UNKNOWN)
+async def test_a_sound_message_nobody_understands_is_confirmed_or_the_next_would_wait_behind_it(
+    tmp_path: Path, protocol: str
+) -> None:
+    message, answer = UNKNOWN[protocol]
+    async with site(tmp_path, protocol, profile=changed(protocol, silence_s=0)) as (panel, driver, seen):
+        await panel.say(message)
+        await until(lambda: bytes(panel.heard) == answer)
+        assert [told.event for told in seen.events] == ["fault"]
+        await panel.say(
+            message[:-1] + bytes((message[-1] ^ 1,)) if protocol == "simplex-4100-cpi" else b"\x01T1\x02X1\x03!"
+        )
+        await until(lambda: driver.counters()["refused"] >= 2)
+        assert bytes(panel.heard) == answer, "what is damaged has to come again"
 
 
 def test_a_profile_cannot_make_the_gateway_send_a_command() -> None:
