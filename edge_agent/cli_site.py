@@ -29,6 +29,7 @@ from edge_agent.texts import text
 if TYPE_CHECKING:
     from edge_agent.local_api import LocalClient
 
+CENTRE = "uplink/"  # how the source of a link to a centre begins
 ANSWER_S = 5.0  # a core that needs longer for a snapshot is stuck: its loop is never blocked for even a tenth of that
 
 
@@ -266,7 +267,7 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
     for uplink in state.get("uplinks") or []:
         up = uplink.get("up")
         pending = sum(count for count in (uplink.get("pending") or {}).values() if isinstance(count, int))
-        how = _reason(up, uplink.get("reason"), lang, "uplink/")
+        how = _reason(up, uplink.get("reason"), lang, CENTRE)
         since_wall_ns = uplink.get("at_wall_ns")
         if isinstance(since_wall_ns, int) and isinstance(state.get("wall_ns"), int):
             how += text("cli.status_since", lang, span=span((state["wall_ns"] - since_wall_ns) / 1e9, lang))
@@ -362,7 +363,8 @@ def _mark(up: object, down: str) -> str:
 
 def _reason(up: object, reason: object, lang: str, source: str = "") -> str:
     said = text("cli.up_unknown" if up is None else "cli.up_yes" if up else "cli.up_no", lang)
-    return said if up or not reason else f"{said} ({reason_word(reason, lang, source)})"
+    is_told = reason and (not up or source == CENTRE)  # a centre that is up may have confirmed nothing yet
+    return f"{said} ({reason_word(reason, lang, source)})" if is_told else said
 
 
 def _delivered(alarm: Mapping[str, Any], lang: str) -> str:

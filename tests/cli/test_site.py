@@ -283,6 +283,14 @@ def test_a_centre_that_refuses_the_connection_is_not_told_as_a_device_that_is_no
     assert re.sub(r"\s+", "", of_a_device) not in shown
 
 
+@pytest.mark.parametrize("reason", ["connected", "confirmed"])
+def test_a_centre_that_is_connected_is_told_from_one_that_confirms(reason: str) -> None:
+    up = {"uplinks": [{"id": "county", "up": True, "reason": reason}]}
+    for lang in ("zh", "en"):
+        lines, code = judge(healthy() | up, lang)
+        assert (text(f"uplink.{reason}", lang) in "".join(lines), code) == (True, 0)
+
+
 def test_what_to_do_is_wrapped_not_cut_off() -> None:
     down = {
         **healthy(),
