@@ -44,6 +44,7 @@ def decode_command(payload: bytes, *, retained: bool, expiry_s: int | None) -> C
         raise Refusal("too_large", detail=f"{len(payload)} bytes, at most {COMMAND_BYTES_MAX}")
     try:
         message = json.loads(payload)
+        json.dumps(message, ensure_ascii=False).encode()  # half a pair of surrogates could be told to nobody
     except (ValueError, RecursionError) as fault:
         raise Refusal("malformed", detail=ascii(str(fault))[:100]) from None
     if not isinstance(message, dict) or message.get("v") != VERSION:

@@ -287,7 +287,12 @@ def program_of(directory: Path, name: str) -> Program:
 # --- pure ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b'{"v":2}', b"\xff", b"[" * 9000, b'{"v":1,"id":7}'])
+HALF_A_PAIR = b'{"v":1,"id":"c1","name":"silence","by":"\\ud800"}'
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"[]", b"{}", b'{"v":2}', b"\xff", b"[" * 9000, b'{"v":1,"id":7}', HALF_A_PAIR]
+)
 def test_what_cannot_be_read_is_refused_and_never_raises_anything_else(payload: bytes) -> None:
     with pytest.raises(Refusal):
         decode_command(payload, retained=False, expiry_s=5)
