@@ -146,11 +146,11 @@ def decode_ack(payload: bytes) -> Ack:
         raise ValueError("not an ack of version 1")
     acks = tuple(ack for item in _objects(message, "acks") if (ack := _stream_ack(item)) is not None)
     refused = tuple(
-        Refusal(_text(item, "epoch"), priority, _number(item, "n"), str(item.get("why", ""))[:500])
+        Refusal(_text(item, "epoch"), priority, _number(item, "n"), _why(item))
         for item in _objects(message, "refused")
         if (priority := _BY_NAME.get(_text(item, "stream"))) is not None
     )
-    rejected = tuple((_text(item, "batch"), str(item.get("why", ""))[:500]) for item in _objects(message, "rejected"))
+    rejected = tuple((_text(item, "batch"), _why(item)) for item in _objects(message, "rejected"))
     return Ack(acks, refused, rejected)
 
 
@@ -189,6 +189,11 @@ def _text(item: Mapping[str, object], key: str) -> str:
     if not isinstance(value, str) or len(value) > 200:
         raise ValueError(f"{key} is not a short text")
     return value
+
+
+def _why(item: Mapping[str, object]) -> str:
+    """Words for people, kept in the ledger, which all centres share: half a pair of surrogates would stop its writing."""
+    return str(item.get("why", ""))[:500].encode("utf-8", "backslashreplace").decode()
 
 
 def _number(item: Mapping[str, object], key: str) -> int:

@@ -1,14 +1,16 @@
 """The JSON that goes out and what is believed of what comes in."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from buffer.records import Priority
+from buffer.records import Name, Priority
 from edge_agent.model import Clock, Instant
 from edge_agent.uplink.contract import Ack, Batch, correlation, decode_ack, encode_batch
+from edge_agent.uplink.ledger import Ledger, Refused
 from simulators.centre.check import read_batch
 from tests.uplink.site import event_body
 
@@ -95,6 +97,18 @@ def test_halves_of_a_batch_cover_it_without_holes() -> None:
 def test_an_ack_that_contradicts_itself_is_not_believed(ack: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode_ack(json.dumps({"v": 1, "acks": [ack]}).encode())
+
+
+def test_a_reason_that_no_file_could_hold_is_kept_in_ascii_and_stops_no_ledger(tmp_path: Path) -> None:
+    said = decode_ack(
+        b'{"v":1,"refused":[{"epoch":"e","stream":"alarm","n":1,"why":"\\ud800"}],"rejected":[{"batch":"b","why":"\\udfff"}]}'
+    )
+    ledger = Ledger.open(tmp_path / "delivery.db")
+    ledger.refuse(Refused("county", Name("e", Priority.ALARM, 1), said.refused[0].why, b"", 1))
+    assert ledger.flush()
+    assert ledger.refused("county")[0].why == "\\ud800"
+    assert said.rejected == (("b", "\\udfff"),)
+    ledger.close()
 
 
 def test_without_high_an_ack_reaches_to_its_last_missing_range() -> None:
