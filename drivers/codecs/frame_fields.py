@@ -6,7 +6,7 @@ whose checksum is wrong is refused; one whose code the profile does not name is 
 
 import binascii
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
 from drivers.codecs.base import Codec, Step, bcd, noise
@@ -38,7 +38,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """The frame. `length` bytes, or the byte at `length_at` plus `length_plus`, or up to the end mark, `length_max` at most."""
+    """The frame. `length` bytes, or the byte at `length_at` plus `length_plus`, or up to the end mark, `length_max` at most.
+
+    `repeat` bytes behind the byte at `count_at` make a record, and that byte says how many there are: an event for each.
+    """
 
     start: bytes
     end: bytes = b""
@@ -48,6 +51,8 @@ class Shape:
     length_max: int = 64
     check: str = "none"
     check_from: int = 0
+    repeat: int = 0
+    count_at: int = -1
 
 
 class FrameFields(Codec):
@@ -123,9 +128,10 @@ class FrameFields(Codec):
         fields: dict[str, object] = {"kind": "event"}
         for one in (self._code, *self._fields):
             value = _read(frame, one)
-            if value is None:
+            if value is None and (one is self._code or len(_bytes(frame, one)) == one.size):
                 return self._refuse(f"field {one.name}", size)
-            fields[one.name] = value
+            if value is not None:  # a reset may name no place, and a fire cut short is one
+                fields[one.name] = value
         if self._bits:
             return Step(
                 size=size, fields=fields | self._states(int.from_bytes(_bytes(frame, self._code), "big"), fields)
@@ -139,7 +145,21 @@ class FrameFields(Codec):
             if inner > 0:  # a start mark of noise may have swallowed a frame
                 return Step(size=inner, refused=f"unknown code {code}", fields=fields, length=size)
             return Step(size=size, refused=f"unknown code {code}", fields=fields, sound=True)
-        return Step(size=size, fields={**fields, "event": event})
+        told = [{**fields, "event": event}, *self._more(frame, {**fields, "event": event})]
+        return Step(size=size, fields=told[0] if len(told) == 1 else {**told[0], "events": told})
+
+    def _more(self, frame: bytes, first: Mapping[str, object]) -> list[dict[str, object]]:
+        """The records behind the first: the same fields, each as much further on."""
+        shape, more = self._shape, list[dict[str, object]]()
+        in_record = [one for one in self._fields if one.at > shape.count_at]
+        if not shape.repeat or not in_record:
+            return more
+        for n in range(1, frame[shape.count_at] if len(frame) > shape.count_at else 0):
+            values = {one.name: _read(frame, replace(one, at=one.at + n * shape.repeat)) for one in in_record}
+            if None in values.values() or shape.count_at + (n + 1) * shape.repeat >= len(frame) - len(shape.end):
+                break
+            more.append({**first, **values})
+        return more
 
     def _states(self, code: int, fields: Mapping[str, object]) -> dict[str, object]:
         """What every bit says, those that are set first; `event` is the first of them, None where none is."""

@@ -327,7 +327,18 @@ def _frame_fields(tables: Tables) -> Codec:
     from drivers.codecs.frame_fields import CHECKS, FRAME_BYTES_MAX, FrameFields, Shape
 
     frame = tables.table("frame")
-    known = {"start", "end", "length", "length_at", "length_plus", "length_max", "check", "check_from"}
+    known = {
+        "start",
+        "end",
+        "length",
+        "length_at",
+        "length_plus",
+        "length_max",
+        "check",
+        "check_from",
+        "repeat",
+        "count_at",
+    }
     if unknown := set(frame) - known:
         raise BadMeaning("unknown_key", f"meaning.frame.{min(unknown)}", f"known: {', '.join(sorted(known))}")
     numbers = {key: _whole(frame, key, default, FRAME_BYTES_MAX) for key, default in _FRAME_NUMBERS.items()}
@@ -340,6 +351,8 @@ def _frame_fields(tables: Tables) -> Codec:
         raise BadMeaning("not_hex", "meaning.frame.start, end") from None
     if not start or not (end or numbers["length"] or numbers["length_at"] >= 0):
         raise BadMeaning("frame_without_end", "meaning.frame")
+    if numbers["repeat"] and numbers["count_at"] < 0:
+        raise BadMeaning("missing", "meaning.frame.count_at")
     shape = Shape(start=start, end=end, check=check, **numbers)
     ignored = tables.texts("ignored")
     named = tables.events("bits") if tables.table("bits") else {}
@@ -364,7 +377,15 @@ def _whole(table: Mapping[str, object], key: str, default: int, most: int) -> in
     return value
 
 
-_FRAME_NUMBERS: Final = {"length": 0, "length_at": -1, "length_plus": 0, "length_max": 64, "check_from": 0}
+_FRAME_NUMBERS: Final = {
+    "length": 0,
+    "length_at": -1,
+    "length_plus": 0,
+    "length_max": 64,
+    "check_from": 0,
+    "repeat": 0,
+    "count_at": -1,
+}
 
 
 def _frame_field(table: Mapping[str, object]) -> "Field":

@@ -430,3 +430,18 @@ def test_what_a_panel_says_that_nobody_knows_is_confirmed() -> None:
         assert isinstance(refused, Refused)
         assert refused.sound
         assert reader.reply(Frame(refused.fields, refused.raw, 0))
+
+
+def test_a_frame_of_several_places_is_an_event_for_each_and_one_without_is_told_too() -> None:
+    decode = PROTOCOLS["songjiang-3102a"]
+    (frame,) = decode(bytes.fromhex("FE 01 01 03 02 03 1B 02 03 1C 04 05 06 FF"))
+    events = frame["events"]
+    assert isinstance(events, list)
+    assert [(one["event"], one["zone"], one["loop"], one["point"]) for one in events] == [
+        ("fire", 2, 3, 27),
+        ("fire", 2, 3, 28),
+        ("fire", 4, 5, 6),
+    ]
+    (short,) = decode(bytes.fromhex("FE 01 01 02 02 03 1B 02 03 FF"))  # the second is cut short
+    assert (short["event"], short["point"], "events" in short) == ("fire", 27, False)
+    assert [one["event"] for one in decode(bytes.fromhex("FE 01 00 00 FF FE 01 01 FF"))] == ["reset", "fire"]
