@@ -76,7 +76,7 @@ def redact(profile: Profile, data: bytes) -> Redacted:
 def _blot_stream(profile: Profile, data: bytes, words: frozenset[str]) -> tuple[bytes | None, int]:
     """`data` without what is private, and how much that was; None if that cannot be found in it, or it then reads otherwise."""
     with contextlib.suppress(UnicodeDecodeError):
-        if _private(data.decode("utf-8"), words):  # the codecs read GB18030, and what they show of this is other words
+        if _private(data.decode("utf-8"), words):  # most codecs read GB18030, and show other words of this
             return None, 0
     shown = try_capture(profile, data)
     blotted, replaced = _blot(data, words, shown)
@@ -154,7 +154,7 @@ def _meaning(shown: Sequence[Mapping[str, object]], words: frozenset[str]) -> li
     """What must not change: all but the bytes themselves and texts that have something private in them."""
     return [
         {
-            key: value
+            key: _meaning(value, words) if key == "events" and isinstance(value, list) else value
             for key, value in one.items()
             if key not in ("raw", *_TEXT_KEYS) and not (isinstance(value, str) and _private(value, words))
         }
@@ -216,7 +216,11 @@ def _blot_runs(data: bytes, private: set[str]) -> tuple[bytes, int]:
 
 def _told(shown: Sequence[Mapping[str, object]]) -> str:
     """What the codec shows of the words in a capture."""
-    return "\n".join(str(one[key]) for one in shown for key in _TEXT_KEYS if isinstance(one.get(key), str))
+    told = [str(one[key]) for one in shown for key in _TEXT_KEYS if isinstance(one.get(key), str)]
+    several = [
+        several for one in shown if isinstance(several := one.get("events"), list)
+    ]  # of several places in one frame
+    return "\n".join([*told, *(_told(one) for one in several)])
 
 
 def _private(text: str, words: frozenset[str]) -> set[str]:
