@@ -326,7 +326,8 @@ class LocalClient:
 
 
 def _encode(message: object) -> bytes:
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    # half a pair of surrogates, out of a device's JSON, goes as JSON writes it: \ud800
+    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _peer_of(connection: socket.socket) -> Peer:

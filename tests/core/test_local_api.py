@@ -33,6 +33,7 @@ async def server(tmp_path: Path) -> AsyncIterator[LocalServer]:
 async def test_a_request_is_answered_and_a_refusal_says_why(server: LocalServer) -> None:
     client = await LocalClient.connect(server.path)
     assert await client.request("echo", what="火警") == "火警"
+    assert await client.request("echo", what="half a pair: \ud800") == "half a pair: \ud800"
     with pytest.raises(ApiError) as refused:
         await client.request("refuse")
     assert (refused.value.code, refused.value.params) == ("no_such_alarm", {"alarm": "7"})
