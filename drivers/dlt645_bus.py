@@ -89,7 +89,8 @@ class Dlt645Bus(SerialBus[_Meter]):
             if reply.error & NO_SUCH_DATA:
                 self._schedule.retire(job)  # it will not grow one: not asked again before the port is opened anew
             if reply.error & NO_SUCH_DATA or job.failures == FAILURES:
-                seen += meter.memory.unknown("absent" if reply.error & NO_SUCH_DATA else "refused", at_ns, job.question)
+                why = "absent" if reply.error & NO_SUCH_DATA else "exception"
+                seen += meter.memory.unknown(why, at_ns, job.question)
             self._tell(seen)
         elif self._schedule.failed(job, now_s):
             if not meter.given:

@@ -62,10 +62,10 @@ class Value:
     spec: PointSpec
 
     def read(self, payload: bytes) -> float | bool | str:
-        """The value, or the ASCII reason why there is none: short, absent, invalid."""
+        """The value, or the ASCII reason why there is none: absent, invalid."""
         data = payload[self.offset : self.offset + self.size]
         if len(data) < self.size:
-            return "short"
+            return "invalid"  # "short" is a wire to a sensor
         if self.bit is not None:
             return bool(int.from_bytes(data, "little") >> self.bit & 1)
         if self.binary:
@@ -220,7 +220,7 @@ def _check_example(profile: MeterProfile, key: str, number: int, table: object) 
     if key == "counter_example":
         return raised(number, next(iter(read), None))
     if not read:
-        return [ProfileFinding("example_refused", {"number": number, "why": "no value"})]
+        return [ProfileFinding("example_refused", {"number": number, "why": "no_value"})]
     expected = table.get("expect") if isinstance(table, dict) else None
     return differing(number, expected if isinstance(expected, dict) else {}, read)
 

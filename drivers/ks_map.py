@@ -208,5 +208,5 @@ def _check_example(profile: BreakerProfile, key: str, place: int, table: object)
     if not isinstance(expected, Mapping) or not expected:
         return not_readable(key, place)
     if not said:
-        return [ProfileFinding("example_refused", {"number": place, "why": "no value"})]
+        return [ProfileFinding("example_refused", {"number": place, "why": "no_value"})]
     return differing(place, expected, said)

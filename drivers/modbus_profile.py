@@ -58,7 +58,7 @@ def _check_example(profile: ModbusProfile, key: str, number: int, table: object)
     if not isinstance(expected, Mapping) or not expected:
         return not_readable(key, number)
     if any(one.get("reject") for one in shown) or not said:
-        why = next((one["why"] for one in shown if one.get("reject")), "no value")
+        why = next((one["why"] for one in shown if one.get("reject")), "no_value")
         return [ProfileFinding("example_refused", {"number": number, "why": why})]
     return differing(number, expected, said, absent="")  # a point that is normal
 

@@ -219,7 +219,7 @@ class MqttDevices:
         if device.profile.node and isinstance(body, dict):
             if retained or (new := self._is_new(device, topic, body, now_ns)) is None:
                 # it is of nobody knows when: an alarm in it counts, as in a retained message
-                self._strangers.refuse("no record", topic, payload, now_ns)
+                self._strangers.refuse("no_record", topic, payload, now_ns)
                 return self._told(device, shape, topic, body, payload, True, now_ns, now_ns)
             if not new:
                 return self._heard(device, now_ns)
@@ -235,7 +235,7 @@ class MqttDevices:
             device.lost = lost if type(lost) is int else device.lost
             return []
         more, device.lost = lost - device.lost, lost
-        where, fields = f"{device.id}/lost_records", {"reason": "lost", "count": more}
+        where, fields = f"{device.id}/lost_records", {"reason": "records_lost", "count": more}
         return [
             PanelEvent(where, "fault", now_ns, fields),
             PanelEvent(where, "fault_restore", now_ns, fields, is_state=True),

@@ -110,11 +110,11 @@ class Topic:
     def parse(self, payload: bytes) -> object:
         """The payload as this topic writes it. Raise ValueError, saying why in ASCII."""
         if len(payload) > PAYLOAD_BYTES_MAX:
-            raise ValueError("too large")
+            raise ValueError("too_long")
         try:
             text = payload.decode("utf-8")
         except UnicodeDecodeError:
-            raise ValueError("not UTF-8") from None
+            raise ValueError("not_utf8") from None
         if self.format == "text":
             return text
         try:
@@ -122,9 +122,9 @@ class Topic:
         except (ValueError, RecursionError):
             if self.format == "any":
                 return text
-            raise ValueError("not JSON") from None
+            raise ValueError("not_json") from None
         if self.format == "json" and not isinstance(body, dict):
-            raise ValueError("no JSON object")
+            raise ValueError("not_an_object")
         return body
 
     def tables(self, body: object) -> Iterator[tuple[str, object]]:
@@ -294,7 +294,7 @@ def _check_example(profile: MqttProfile, key: str, number: int, table: object) -
     if key == "counter_example":
         return raised(number, next((name for one in shown for name in _raised(profile, one)), None))
     if not shown or shown[0].get("reject"):
-        return [ProfileFinding("example_refused", {"number": number, "why": shown[0]["why"] if shown else "empty"})]
+        return [ProfileFinding("example_refused", {"number": number, "why": shown[0]["why"] if shown else "no_frame"})]
     expected = table.get("expect")
     return differing(number, expected if isinstance(expected, dict) else {}, shown[0])
 
@@ -336,7 +336,7 @@ def _decode_line(profile: MqttProfile, line: bytes) -> list[dict[str, object]]:
             if not topic.devices
             else [_shown(topic, device, table, raw) for device, table in topic.tables(body)]
         )
-    return [{"reject": True, "why": "topic of no device of this profile", "event": None, "raw": raw}]
+    return [{"reject": True, "why": "foreign_topic", "event": None, "raw": raw}]
 
 
 def _shown(topic: Topic, device: str, body: object, raw: str) -> dict[str, object]:

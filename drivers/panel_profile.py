@@ -125,7 +125,7 @@ def _check_example(profile: Profile, number: int, table: Mapping[str, object]) -
     shown = try_capture(profile, data)
     first = next((one for one in shown if one.get("event") is not None), shown[0] if shown else None)
     if first is None or first.get("reject"):
-        why = first["why"] if first else "no frame"
+        why = first["why"] if first else "no_frame"
         return [ProfileFinding("example_refused", {"number": number, "why": why})]
     # "" stands for "raises nothing": TOML has no null.
     return [

@@ -76,7 +76,14 @@ def reason_word(code: object, lang: str, source: str = "") -> str:
     """
     room = {"camera": "camera.fault_", "uplink": "uplink.", "link": "uplink."}.get(source.partition("/")[0])
     known = lookup(f"{room}{code}", lang) if room else None
-    return known or lookup(f"cli.reason_{code}", lang) or word(f"uplink.{code}", code, lang)
+    known = known or lookup(f"cli.reason_{code}", lang) or lookup(f"uplink.{code}", lang)
+    return known or word(f"decode.why_{code}", code, lang)  # an alarm in bytes that were refused says why they were
+
+
+def refusal_words(why: str, lang: str) -> str:
+    """Why bytes were refused, in words and as it is logged. `why` is an ASCII code; a blank and what it is about may follow."""
+    said = lookup(f"decode.why_{why.partition(' ')[0]}", lang)
+    return printable(f"{said} ({why})" if said else why)
 
 
 class Formatter(click.HelpFormatter):

@@ -4,12 +4,16 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_agent.cli_base import language_of, lookup
+from edge_agent.cli_base import language_of, lookup, refusal_words
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable
 from edge_agent.texts import text
+
+if TYPE_CHECKING:
+    from drivers.profile import Profile
 
 INPUT_BYTES_MAX = (
     16 * 1024 * 1024
@@ -138,8 +142,20 @@ class _Protocol(click.ParamType[str]):
 def decode(obj: CliContext, protocol: str, data: str | None, raw: bool, json_out: bool) -> int:
     """Bytes in, meaning out."""
     from drivers.codecs.registry import PROTOCOLS
+    from drivers.profile import load_profiles
 
+    profiles = load_profiles(())
+    if protocol in profiles.names():
+        note_template(profiles.get(protocol), obj.lang)
     return report(PROTOCOLS[protocol], protocol, data, raw=raw, as_json=json_out or obj.json_out, lang=obj.lang)
+
+
+def note_template(profile: "Profile", lang: str) -> None:
+    """Say that what is about to be shown rests on made-up numbers, if it does. On stderr: what is shown stays as it is."""
+    from drivers.profile import TEMPLATE
+
+    if profile.evidence == TEMPLATE:
+        print_lines([text("profile.template", lang, profile=profile.name)], err=True)
 
 
 def report(
@@ -222,15 +238,14 @@ def frame_line(number: int, frame: Mapping[str, object], lang: str) -> str:
 def _head(frame: Mapping[str, object], lang: str) -> str:
     kind = frame.get("kind")
     if frame.get("reject"):
-        why = str(frame.get("why") or "")
-        said = lookup(f"decode.why_{why}", lang)
-        return text("decode.frame_refused", lang, why=f"{said} ({why})" if said else why)
+        return text("decode.frame_refused", lang, why=refusal_words(str(frame.get("why") or ""), lang))
     if event := frame.get("event"):
         return lookup(f"decode.event_{event}", lang) or str(event)
     if frame.get("repeat"):
         return text("decode.frame_repeat", lang)
     if kind:
-        return lookup(f"decode.kind_{kind}", lang) or text("decode.frame_no_event", lang, kind=kind)
+        what = lookup(f"decode.what_{kind}", lang) or str(kind)
+        return lookup(f"decode.kind_{kind}", lang) or text("decode.frame_no_event", lang, kind=what)
     return text("decode.frame_plain", lang)
 
 

@@ -90,8 +90,10 @@ def _row(shown: Mapping[str, Any], lang: str) -> tuple[str, str, str, str, str]:
     event = event_of(shown)
     at = instant_of(event)
     if "kind" not in event:  # the journal's own: what of a range will not come
-        said = json.dumps(event.get("gap") or shown.get("body") or shown.get("body_base64"), separators=(",", ":"))
-        return "-", text("cli.gap" if "gap" in event else "cli.other_record", lang), "", said, ""
+        if isinstance(gap := event.get("gap"), dict):
+            return "-", text("cli.gap", lang), "", _gap_words(gap, lang), ""
+        said = json.dumps(shown.get("body") or shown.get("body_base64"), separators=(",", ":"))
+        return "-", text("cli.other_record", lang), "", said, ""
     kind = word(f"alarm.kind_{event['kind']}", event["kind"], lang)
     change = text("cli.change_on" if event.get("active") else "cli.change_off", lang)
     where = str(event.get("name") or event.get("point") or "")
@@ -99,6 +101,17 @@ def _row(shown: Mapping[str, Any], lang: str) -> tuple[str, str, str, str, str]:
         where = f"{where} ({why})"
     grade = str(event.get("grade") or "")
     return china_time(at.get("wall_ns"), at.get("clock")), kind, change, where, grade
+
+
+def _gap_words(gap: Mapping[str, Any], lang: str) -> str:
+    """Which records will not come, and why."""
+    parts = []
+    if "epoch" in gap:
+        last = gap.get("to")
+        parts.append(f"{gap['epoch']} {gap.get('from')}-{'' if last is None else last}")
+    if "count" in gap:
+        parts.append(text("journal.gap_count", lang, count=gap["count"]))
+    return ", ".join([*parts, word(f"journal.gap_{gap.get('why')}", gap.get("why"), lang)])
 
 
 def _why(event: Mapping[str, Any], lang: str) -> str:
@@ -110,6 +123,8 @@ def _why(event: Mapping[str, Any], lang: str) -> str:
         return _WHY[event["kind"]](fields, lang)
     if event["kind"] == "store" and "code" in fields:
         return word(f"journal.store_{fields['code']}", fields["code"], lang)
+    if event["kind"] == "fault" and "code" in fields:  # of the uplink
+        return reason_word(fields["code"], lang, str(event.get("point") or ""))
     if rule := fields.get("rule"):
         return lookup(f"alarm.rule_{rule}", lang) or ""
     reason = str(fields.get("reason") or "")
@@ -127,7 +142,9 @@ def _why_command(fields: Mapping[str, Any], lang: str) -> str:
         return lookup(f"node.status_{status}", lang, **known) or str(status)
     if status not in ("done", "refused", "failed"):
         return dest
-    return text(f"cli.audit_{status}", lang, dest=dest, why=fields.get("code") or "")
+    code = str(fields.get("code") or "")
+    said = lookup(f"cli.command_{code}", lang)
+    return text(f"cli.audit_{status}", lang, dest=dest, why=f"{said} ({code})" if said else code)
 
 
 def _why_duty(fields: Mapping[str, Any], lang: str) -> str:
@@ -153,6 +170,12 @@ def _why_patrol(fields: Mapping[str, Any], lang: str) -> str:
     return f"{said} {tag}" if tag else said
 
 
+def _why_worker(fields: Mapping[str, Any], lang: str) -> str:
+    """How a part of the agent ended; of a bug its own words too, for whoever mends it."""
+    reason = str(fields.get("reason") or "")
+    return lookup(f"cli.worker_{reason}", lang) or text("cli.worker_bug", lang, said=reason)
+
+
 def _why_linkage(fields: Mapping[str, Any], lang: str) -> str:
     """What was decided, why, and by whom: the audit."""
     why = word(f"linkage.why_{fields.get('why')}", fields.get("why"), lang)
@@ -165,6 +188,7 @@ _WHY = {
     "duty_check": _why_duty,
     "patrol": _why_patrol,
     "clock": _why_clock,
+    "worker": _why_worker,
 }
 
 

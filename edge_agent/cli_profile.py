@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_agent.cli_base import FilePath, lookup, word
-from edge_agent.cli_decode import report
+from edge_agent.cli_base import FilePath, lookup, refusal_words, word
+from edge_agent.cli_decode import note_template, report
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable, table
 from edge_agent.texts import text
 
@@ -33,6 +33,8 @@ def say(code: str, params: Mapping[str, object], lang: str) -> str:
     shown = {key: printable(str(value)) for key, value in params.items()}
     if "detail" in shown:  # a code where the drivers say what is wrong with a table
         shown["detail"] = lookup(f"profile.fault_{shown['detail']}", lang) or shown["detail"]
+    if code == "example_refused":  # by a codec, whose reasons have words of their own
+        shown["why"] = refusal_words(str(params["why"]), lang)
     known = lookup(f"profile.{code}", lang, **shown)
     return known or f"{code}: " + ", ".join(f"{key}={value}" for key, value in shown.items())
 
@@ -170,13 +172,12 @@ def check(obj: CliContext, files: tuple[Path, ...]) -> int:
 @click.pass_obj
 def try_(obj: CliContext, profile: str, capture: str, raw: bool) -> int:
     """Read a capture with a profile that need not be installed."""
-    from drivers.profile import TEMPLATE, ProfileError, try_capture
+    from drivers.profile import ProfileError, try_capture
 
     try:
         found = _open(obj, profile)
-        if found.evidence == TEMPLATE:
-            print_lines([say("template", {"profile": found.name}, obj.lang)], err=True)
         decoder: Callable[[bytes], list[dict[str, object]]] = lambda data: try_capture(found, data)  # noqa: E731 - typed
+        note_template(found, obj.lang)
         return report(decoder, found.name, capture, raw=raw, as_json=obj.json_out, lang=obj.lang)
     except ProfileError as error:
         return _complain(error, obj, obj.json_out)

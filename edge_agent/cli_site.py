@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_agent.china_time import china_time
-from edge_agent.cli_base import FilePath, lookup, reason_word, word, wrap
+from edge_agent.cli_base import FilePath, lookup, reason_word, refusal_words, word, wrap
 from edge_agent.terminal import (
     FAILURES,
     OK,
@@ -180,7 +180,8 @@ def _print_refused(obj: CliContext, kept: list[dict[str, Any]]) -> int:
     else:
         now_ns = time.monotonic_ns()
         lines = [
-            f"{span((now_ns - one['at_ns']) / 1e9, obj.lang)}  {one['source']}  {one['why']}  {one['raw']}"
+            f"{span((now_ns - one['at_ns']) / 1e9, obj.lang)}  {one['source']}"
+            f"  {refusal_words(one['why'], obj.lang)}  {one['raw']}"
             for one in kept
         ]
         print_lines(lines or [text("cli.refused_none", obj.lang)])

@@ -37,19 +37,19 @@ class AorinaOxx20(Codec):
         end = buf.find(END, 1, FRAME_BYTES_MAX)
         if end < 0:
             if len(buf) >= FRAME_BYTES_MAX:
-                return self._refuse("too long", FRAME_BYTES_MAX)
+                return self._refuse("too_long", FRAME_BYTES_MAX)
             return self._refuse("truncated", len(buf)) if final else None
         inner = buf.rfind(START, 1, end)
         if inner > 0:  # one was broken off, another begins
-            return Step(size=inner, refused="broken off", length=inner)
+            return Step(size=inner, refused="broken_off", length=inner)
         return self._message(bytes(buf[: end + 1]), end + 1)
 
     def _message(self, frame: bytes, size: int) -> Step:
         if len(frame) < 1 + 3 + 1 + _PATROL_DIGITS + CRC_CHARS + 1:
-            return self._refuse("too short", size)
+            return self._refuse("too_short", size)
         body, crc, code = frame[:-7], frame[-7:-1], frame[1:4].decode("latin-1")
         if not code.isascii() or not chr(frame[4]).isdecimal():
-            return self._refuse("no digit where X stands", size)
+            return self._refuse("no_digit_for_x", size)
         shift = frame[4] - 0x30
         fields: dict[str, object] = {"code": code, "shift": shift}
         fields["crc_ok"] = crc == crc_chars(body)
@@ -57,11 +57,11 @@ class AorinaOxx20(Codec):
             return self._refuse("crc", size, fields)
         digits = "".join(str(byte - 0x30 - shift + 9) for byte in frame[5:-7])
         if len(digits) != len(frame) - 12 or not digits.isdecimal():
-            return self._refuse("a character is no digit", size, fields)
+            return self._refuse("not_digits", size, fields)
         if code == PATROL and len(digits) == _PATROL_DIGITS:
             return Step(size=size, fields={"event": None, **fields, "kind": "patrol", "panel": int(digits)})
         if len(digits) != _EVENT_DIGITS:
-            return Step(size=size, refused="number of digits", fields=fields, sound=True)
+            return Step(size=size, refused="digit_count", fields=fields, sound=True)
         when = digits[8:]
         fields |= {
             "panel": int(digits[:2]),
@@ -71,7 +71,7 @@ class AorinaOxx20(Codec):
         }
         event = self._tags.get(code)
         if event is None:
-            return Step(size=size, refused=f"unknown code {code}", fields=fields, sound=True)
+            return Step(size=size, refused=f"unknown_code {code}", fields=fields, sound=True)
         return Step(size=size, fields={"event": event, **fields})
 
     def _refuse(self, why: str, length: int, fields: Mapping[str, object] | None = None) -> Step:

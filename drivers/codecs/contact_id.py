@@ -102,7 +102,7 @@ def decode(data: bytes) -> list[dict[str, object]]:
         fields = parse_line(line)
         raw = line.encode("ascii", "replace").hex()
         if fields is None:
-            shown.append({"reject": True, "why": "no Contact ID message", "event": None, "raw": raw})
+            shown.append({"reject": True, "why": "no_message", "event": None, "raw": raw})
         elif fields.get("alive"):
             shown.append({"kind": "heartbeat", "event": None, "raw": raw})
         elif fields["checksum_ok"] is False:

@@ -43,12 +43,12 @@ def decode(data: bytes) -> list[dict[str, object]]:
         message = None
     payload = message.get("payload") if isinstance(message, dict) else None
     if not isinstance(payload, dict):
-        return [{"reject": True, "why": "no message", "event": None, "raw": data[:512].hex()}]
+        return [{"reject": True, "why": "no_message", "event": None, "raw": data[:512].hex()}]
     inner = payload.get("serviceData")
     values = inner if isinstance(inner, dict) else payload
     fields = _smoke(values) if "Alarm_Status" in values else _gas(values) if "gas_sensor_state" in values else None
     if fields is None:
-        return [{"reject": True, "why": "unknown payload", "event": None, "raw": data[:512].hex()}]
+        return [{"reject": True, "why": "unknown_payload", "event": None, "raw": data[:512].hex()}]
     if isinstance(message, dict) and "IMEI" in message:
         fields["imei"] = str(message["IMEI"])[:20]
     return [{**fields, "raw": data.hex()}]

@@ -138,7 +138,7 @@ class LineReader:
         while (start := self._buf.find(START)) >= 0:
             left = bytes(self._buf[start:])
             if left[7:8] == bytes((START,)) or len(left) < 8:
-                found.append(Refused("cut short", left))
+                found.append(Refused("truncated", left))
             self._skip(start + 1)
             while self._step(found):
                 pass
@@ -194,11 +194,11 @@ class LineReader:
 
 def _wrong(raw: bytes) -> str:
     if raw[-1] != END:
-        return "no end mark where the length says"
+        return "end"
     if sum(raw[:-2]) & 0xFF != raw[-2]:
-        return "checksum is wrong"
+        return "checksum"
     if any(nibble not in "0123456789a" for nibble in raw[1:7].hex()):
-        return "address is not BCD"
+        return "address_not_bcd"
     return ""
 
 

@@ -114,13 +114,13 @@ class FrameFields(Codec):
     def _frame(self, frame: bytes, size: int) -> Step:
         shape = self._shape
         if shape.end and not frame.endswith(shape.end):
-            return self._refuse("no end mark where the length says", size)
+            return self._refuse("end", size)
         if (
             not shape.length and shape.length_at < 0
         ):  # only marks tell frames apart: the last start before the end counts
             inner = frame.rfind(shape.start, 1, len(frame) - len(shape.end))
             if inner > 0:
-                return Step(size=inner, refused="broken off", length=inner)
+                return Step(size=inner, refused="broken_off", length=inner)
         body = frame[shape.check_from : len(frame) - len(shape.end)]
         wide = len(_CHECKS[shape.check](b""))
         if wide and _CHECKS[shape.check](body[:-wide]) != body[-wide:]:
@@ -129,7 +129,7 @@ class FrameFields(Codec):
         for one in (self._code, *self._fields):
             value = _read(frame, one)
             if value is None and (one is self._code or len(_bytes(frame, one)) == one.size):
-                return self._refuse(f"field {one.name}", size)
+                return self._refuse(f"bad_field {one.name}", size)
             if value is not None:  # a reset may name no place, and a fire cut short is one
                 fields[one.name] = value
         if self._bits:
@@ -143,8 +143,8 @@ class FrameFields(Codec):
         if event is None:
             inner = self._buf.find(shape.start, 1, size)
             if inner > 0:  # a start mark of noise may have swallowed a frame
-                return Step(size=inner, refused=f"unknown code {code}", fields=fields, length=size)
-            return Step(size=size, refused=f"unknown code {code}", fields=fields, sound=True)
+                return Step(size=inner, refused=f"unknown_code {code}", fields=fields, length=size)
+            return Step(size=size, refused=f"unknown_code {code}", fields=fields, sound=True)
         told = [{**fields, "event": event}, *self._more(frame, {**fields, "event": event})]
         return Step(size=size, fields=told[0] if len(told) == 1 else {**told[0], "events": told})
 

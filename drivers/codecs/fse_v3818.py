@@ -47,7 +47,7 @@ class FseV3818(Codec):
             return self._refuse("truncated", len(buf)) if final else None
         frame = bytes(buf[:FRAME_BYTES])
         if frame[-1] != END:
-            return self._refuse("no end mark", FRAME_BYTES)
+            return self._refuse("end", FRAME_BYTES)
         return self._frame(frame)
 
     def _frame(self, frame: bytes) -> Step:
@@ -66,7 +66,7 @@ class FseV3818(Codec):
         fields: dict[str, object] = {"panel": address, "loop": loop & 0x1F, "channel": loop >> 5, "point": point}
         if command in (LIVE, AT_ALARM):
             if d3 not in _QUANTITIES:
-                return Step(size=FRAME_BYTES, refused=f"unknown quantity {d3:02X}", fields=fields, sound=True)
+                return Step(size=FRAME_BYTES, refused=f"unknown_quantity {d3:02X}", fields=fields, sound=True)
             quantity, unit = _QUANTITIES[d3]
             kind = "live_value" if command == LIVE else "alarm_value"
             fields |= {"quantity": quantity, "value": d1 << 8 | d2, "unit": unit}
@@ -74,7 +74,7 @@ class FseV3818(Codec):
         fields["time"] = f"{d1 & 0x3F:02d}:{d2 & 0x3F:02d}:{d3 & 0x3F:02d}"
         known = self._commands.get(command)
         if known is None:
-            return Step(size=FRAME_BYTES, refused=f"unknown command {command:02X}", fields=fields, sound=True)
+            return Step(size=FRAME_BYTES, refused=f"unknown_command {command:02X}", fields=fields, sound=True)
         return Step(size=FRAME_BYTES, fields={"kind": "event", "event": known, **fields})
 
     def _refuse(self, why: str, length: int) -> Step:

@@ -86,7 +86,7 @@ class FuanFs5101w(Codec):
         if command == CLOCK:
             return Step(size=size, fields={"kind": "clock", "event": None, **fields})
         if len(data) not in (EVENT_LENGTH - 1, EVENT_TEXT_LENGTH - 1):
-            return Step(size=size, refused="length of the event", fields=fields, sound=True)
+            return Step(size=size, refused="event_length", fields=fields, sound=True)
         return self._event(data, fields, size)
 
     def _event(self, data: bytes, fields: dict[str, object], size: int) -> Step:
@@ -120,7 +120,7 @@ class FuanFs5101w(Codec):
         if event is None:
             if attribute == 0xC3:  # the panel calls it a fire: an unknown state must not hide it
                 return Step(size=size, fields={**fields, "event": "fire", "state_known": False})
-            return Step(size=size, refused=f"unknown state {state:02X}", fields=fields, sound=True)
+            return Step(size=size, refused=f"unknown_state {state:02X}", fields=fields, sound=True)
         several = [{**fields, "event": told}] if told != event else []
         return Step(size=size, fields={**fields, "event": event, **({"events": several} if several else {})})
 

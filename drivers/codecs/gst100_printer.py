@@ -71,14 +71,14 @@ class Gst100Printer(Codec):
             if device[1][0] in self._devices:
                 fields["device_text"] = self._devices[device[1][0]]
         if event is None:
-            return Step(size=end, refused="no event in the record", fields=fields, sound=True)
+            return Step(size=end, refused="no_event", fields=fields, sound=True)
         where = event if event[2] is not None else _ADDRESS.search(body, event.end(1))
         if where is not None and event[4] is None:
             loop, point = (where[2], where[3]) if where is event else (where[1], where[2])
             fields |= {"loop": int(loop), "point": int(point)}
         word = self._words.get(event[1][0])
         if word is None:
-            return Step(size=end, refused=f"unknown word {event[1][0]:02X}", fields=fields, sound=True)
+            return Step(size=end, refused=f"unknown_word {event[1][0]:02X}", fields=fields, sound=True)
         return Step(size=end, fields={**fields, "event": word})
 
     def _loose(self, size: int) -> Step:

@@ -191,7 +191,7 @@ class LinePrinter(Codec):
             return Step(size=size, fields={"kind": "unknown", "event": "unknown", **fields}, raw=record.raw)
         shown = [c for text in record.texts for c in text]
         readable = sum(c.isprintable() and c != "?" for c in shown) >= PRINTABLE_SHARE * len(shown)
-        why = "unparsed text" if readable else "noise"
+        why = "unparsed" if readable else "noise"
         return Step(size=size, refused=why, fields=fields, sound=readable, raw=record.raw)
 
     def _held_more(self) -> int:

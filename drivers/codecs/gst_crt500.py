@@ -134,7 +134,7 @@ class GstCrt500(Codec):
 
     def _frame(self, shape: _Shape, frame: bytes) -> Step:
         if frame[-1] != END:
-            return self._refuse("end mark", len(frame))
+            return self._refuse("end", len(frame))
         fields: dict[str, object] = {"kind": shape.kind, "event": None}
         if shape.kind in ("reset", "silence"):
             fields["event"] = shape.kind

@@ -63,7 +63,7 @@ class GstLayerBus(Codec):
         frame = bytes(self._buf[:SHORT_BYTES])
         if kind == AFTER_FIRE:
             if frame[4:] != b"\0\0\0":
-                return self._refuse("after-fire frame does not end in 00 00 00", SHORT_BYTES)
+                return self._refuse("after_fire_end", SHORT_BYTES)
             ends = f"{frame[2]:02x}__{frame[3]:02x}"
             return Step(size=SHORT_BYTES, fields={"kind": "after_fire", "event": None, "user_code_ends": ends})
         sum_ok = sum(frame[:-1]) & 0xFF == frame[-1]
@@ -73,7 +73,7 @@ class GstLayerBus(Codec):
             fields = {"kind": "keepalive", "event": None, "bcd": frame[2:4].hex(), "sum_ok": True}
             return Step(size=SHORT_BYTES, fields=fields)
         if frame[2:6] != _RESET_PAYLOAD:
-            return self._refuse("unknown payload of kind 04", SHORT_BYTES, {"sum_ok": True}, sound=True)
+            return self._refuse("unknown_payload", SHORT_BYTES, {"sum_ok": True}, sound=True)
         return Step(size=SHORT_BYTES, fields={"kind": "reset", "event": "reset", "sum_ok": True})
 
     def _event(self, kind: int, final: bool) -> Step | None:
@@ -86,7 +86,7 @@ class GstLayerBus(Codec):
         if not (header_ok or sum_ok):
             read: dict[str, object] = {"header_sum_ok": False, "sum_ok": False, "refused_event": event}
             whole = len(frame) == EVENT_BYTES
-            return self._refuse("header sum" if whole else "truncated", len(frame), read)
+            return self._refuse("header_sum" if whole else "truncated", len(frame), read)
         fields: dict[str, object] = {"kind": "event", "event": event, "user_code": frame[2:5].hex()}
         fields["device_type"] = frame[5]
         if frame[5] in self._device_types:

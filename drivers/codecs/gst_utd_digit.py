@@ -46,7 +46,7 @@ class GstUtdDigit(Codec):
             return self._refuse("truncated", len(buf)) if final else None
         frame = bytes(buf[:size])
         if any(byte > 0x0F for byte in frame):
-            return self._refuse("a byte is no digit", size)
+            return self._refuse("not_digits", size)
         return self._link_test(frame) if size == TEST_BYTES else self._event(frame)
 
     def _link_test(self, frame: bytes) -> Step:
@@ -76,7 +76,7 @@ class GstUtdDigit(Codec):
         if not sum_ok:
             return self._refuse("sum", FRAME_BYTES, fields | {"event": None, "refused_event": event})
         if event is None:
-            return Step(size=FRAME_BYTES, refused=f"unknown event {code:04X}", fields=fields, sound=True)
+            return Step(size=FRAME_BYTES, refused=f"unknown_event {code:04X}", fields=fields, sound=True)
         return Step(size=FRAME_BYTES, fields=fields | {"event": event})
 
     def _refuse(self, why: str, length: int, fields: Mapping[str, object] | None = None) -> Step:

@@ -25,9 +25,9 @@ def decode(data: bytes) -> list[dict[str, object]]:
         try:
             data = base64.b64decode(data.strip(), validate=True)
         except (binascii.Error, ValueError):
-            return [_refused("no report", data)]
+            return [_refused("no_report", data)]
     if not data.startswith(HEAD):
-        return [_refused("no report", data)]
+        return [_refused("no_report", data)]
     shown: list[dict[str, object]] = []
     while data.startswith(HEAD):  # a back-log in one payload
         length = int.from_bytes(data[2:4], "big")

@@ -58,7 +58,7 @@ class Jb3208Crt(Codec):
             return self._refuse("truncated", len(buf)) if final else None
         frame = bytes(buf[:size])
         if frame[-1] != END:
-            return self._refuse("no end mark where the length says", size)
+            return self._refuse("end", size)
         if crc16(frame[1:-1]):
             return self._refuse("crc", size, {"crc_ok": False})
         return self._message(frame, size)
@@ -72,10 +72,10 @@ class Jb3208Crt(Codec):
             return Step(size=size, fields={"kind": "reset", "event": "reset", **fields})
         event = _EVENTS.get(code)
         if event is None:
-            return Step(size=size, refused=f"unknown code {code}", fields=fields, sound=True)
+            return Step(size=size, refused=f"unknown_code {code}", fields=fields, sound=True)
         count = body[0] | body[1] << 8 if len(body) >= 2 else 0
         if len(body) != 2 + count * RECORD_BYTES or not count:
-            return Step(size=size, refused="count does not fit the length", fields=fields, sound=True)
+            return Step(size=size, refused="count", fields=fields, sound=True)
         pieces = [body[2 + n * RECORD_BYTES : 2 + (n + 1) * RECORD_BYTES] for n in range(count)]
         records = [_record(piece) for piece in pieces]
         told = [self._told(record, event) for record in records]

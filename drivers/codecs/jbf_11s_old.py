@@ -70,7 +70,7 @@ class Jbf11sOld(Codec):
         if len(body) < _POLL_BYTES:
             return self._refuse("truncated", len(self._buf)) if final else None
         if body[1:_POLL_BYTES] != _POLL_TAIL:
-            return self._refuse("unknown host frame", lead + _POLL_BYTES)
+            return self._refuse("unknown_host_frame", lead + _POLL_BYTES)
         sum16_ok = sum(body[: _POLL_BYTES - 2]) == int.from_bytes(body[_POLL_BYTES - 2 : _POLL_BYTES], "big")
         fields = {"kind": "poll", "event": None, "direction": "host_to_panel", "sum16_ok": sum16_ok}
         return Step(size=lead + _POLL_BYTES, fields=fields)
@@ -85,7 +85,7 @@ class Jbf11sOld(Codec):
             if not sum16_ok:
                 return self._refuse("sum16", length, fields | {"event": None})
             if code not in self._codes:
-                return self._refuse(f"unknown code {code:02X}", length, fields, sound=True)
+                return self._refuse(f"unknown_code {code:02X}", length, fields, sound=True)
             return Step(size=length, fields=self._meaning(code, body[6], fields))
         fields = {"code": f"{code:02X}", "sum16_ok": sum16_ok}
         if not sum16_ok:
@@ -94,7 +94,7 @@ class Jbf11sOld(Codec):
             return Step(size=length, fields={"kind": "idle", "event": None, **fields})
         if code == RESET:
             return Step(size=length, fields={"kind": "reset", "event": "reset", **fields})
-        return self._refuse(f"unknown code {code:02X}", length, fields, sound=True)
+        return self._refuse(f"unknown_code {code:02X}", length, fields, sound=True)
 
     def _meaning(self, code: int, status: int, fields: dict[str, object]) -> dict[str, object]:
         event = self._codes[code]

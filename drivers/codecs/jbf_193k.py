@@ -56,10 +56,10 @@ class Jbf193k(Codec):
         end = next((at for at in range(1, len(buf)) if not 0x30 <= buf[at] <= 0x3F), -1)
         if end < 0:
             if len(buf) > 2 * DATA_BYTES_MAX + 1:
-                return self._refuse("too long", len(buf))
+                return self._refuse("too_long", len(buf))
             return self._refuse("truncated", len(buf)) if final else None
         if buf[end] != END:
-            return Step(size=end, refused="broken off", length=end) if end > 1 else noise(1)
+            return Step(size=end, refused="broken_off", length=end) if end > 1 else noise(1)
         digits = bytes(byte & 0x0F for byte in buf[1:end])
         if len(digits) % 2 or len(digits) < 2 * DATA_BYTES:
             return self._refuse("length", end + 1)
@@ -92,7 +92,7 @@ class Jbf193k(Codec):
         if not trusted and event != "fire":  # a weak sum may lower trust, it never hides a fire
             return self._refuse("sum", size, fields | {"event": None, "refused_event": event or ""})
         if event is None:
-            return Step(size=size, refused=f"unknown code {data[0]:02X}", fields=fields, sound=True)
+            return Step(size=size, refused=f"unknown_code {data[0]:02X}", fields=fields, sound=True)
         if not trusted:
             fields["untrusted"] = True
         return Step(size=size, fields=fields | {"event": event})

@@ -242,7 +242,7 @@ def _fields(frame: Frame) -> dict[str, object]:
 def _fault(data: bytes) -> dict[str, object]:
     """5 head, point count, type, point u16, value, 7 bytes of time, analogue count u16, type, then number and value u16 each."""
     if len(data) < _FAULT_BYTES_MIN:
-        return {"reject": True, "why": "length of the fault"}
+        return {"reject": True, "why": "fault_length"}
     point = data[7] | data[8] << 8
     return {
         "event": trip_of(point),

@@ -53,10 +53,10 @@ def read(frame: bytes, key: bytes | None) -> NodeRecord:
     if not _HEAD.size + _FIXED.size + MARK_BYTES <= len(frame) <= FRAME_BYTES_MAX:
         raise ValueError("length")
     if key is not None and not hmac.compare_digest(_mark(key, frame[:-MARK_BYTES]), frame[-MARK_BYTES:]):
-        raise ValueError("not made with this key")
+        raise ValueError("foreign_key")
     kind, tag, epoch, n = _HEAD.unpack_from(frame)
     if kind != _VERSION << 4 | _RECORD:
-        raise ValueError("version or type")
+        raise ValueError("version")
     age_s, lost, flags, why, which = _FIXED.unpack_from(frame, _HEAD.size)
     names = [name for bit, name in enumerate(VALUES) if which >> bit & 1]
     body = frame[_HEAD.size + _FIXED.size : -MARK_BYTES]

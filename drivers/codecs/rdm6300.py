@@ -41,7 +41,7 @@ def take_reads(buffer: bytearray) -> list[dict[str, object]]:
 
 def _tag(frame: bytes) -> dict[str, object]:
     if not all(byte in _DIGITS for byte in frame[1:13]):
-        return {"reject": True, "why": "not hex", "event": None}
+        return {"reject": True, "why": "not_hex", "event": None}
     tag = bytes.fromhex(frame[1:13].decode("ascii"))
     check = 0
     for byte in tag[:5]:

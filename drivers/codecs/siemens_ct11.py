@@ -72,7 +72,7 @@ class SiemensCt11(Codec):
         etx = buf.find(ETX, 1, BLOCK_BYTES_MAX)
         if etx < 0:
             if len(buf) >= BLOCK_BYTES_MAX:
-                return self._refuse("too long", BLOCK_BYTES_MAX)
+                return self._refuse("too_long", BLOCK_BYTES_MAX)
             return self._refuse("truncated", len(buf)) if final else None
         if len(buf) < etx + 2:
             return self._refuse("truncated", len(buf)) if final else None
@@ -91,7 +91,7 @@ class SiemensCt11(Codec):
         body = text.partition("\x02")[2]
         fields: dict[str, object] = {"bcc_ok": True}
         if not text.startswith("T1\x02") or len(body) != BODY_CHARS or body[8] not in _STATES:
-            return Step(size=size, refused="unknown block", fields={**fields, "text": body}, sound=True)
+            return Step(size=size, refused="unknown_block", fields={**fields, "text": body}, sound=True)
         sector, domain, address, state, category, code = (
             body[0],
             body[1:4],

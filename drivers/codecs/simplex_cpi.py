@@ -52,7 +52,7 @@ class SimplexCpi(Codec):
         end = buf.find(END, 2, BLOCK_BYTES_MAX)
         if end < 0:
             if len(buf) >= BLOCK_BYTES_MAX:
-                return self._refuse("too long", BLOCK_BYTES_MAX)
+                return self._refuse("too_long", BLOCK_BYTES_MAX)
             return self._refuse("truncated", len(buf)) if final else None
         if len(buf) < end + 3:
             return self._refuse("truncated", len(buf)) if final else None
@@ -72,7 +72,7 @@ class SimplexCpi(Codec):
         text = block[3:-3].decode("ascii", "replace")
         found = _POINT.fullmatch(text)  # of any kind: the sheet names none
         if found is None:
-            return Step(size=size, refused=f"unknown message {kind:02X}", fields={**fields, "text": text}, sound=True)
+            return Step(size=size, refused=f"unknown_message {kind:02X}", fields={**fields, "text": text}, sound=True)
         clock, date, point, letter, set_, mark = found.groups()
         active = set_ == "1"
         told, restored = _EVENTS[letter]

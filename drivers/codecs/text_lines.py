@@ -176,7 +176,7 @@ class TextLines(Codec):
         if self._smell.of_text(calmed) or (calmed == searched and self._smell.of(raw)):
             return Step(size=size, fields={"kind": "unknown", "event": "unknown", **fields}, raw=raw)
         readable = sum(c.isprintable() and c != "?" for c in text) >= PRINTABLE_SHARE * len(text)
-        return Step(size=size, refused="unparsed text" if readable else "noise", fields=fields, sound=readable, raw=raw)
+        return Step(size=size, refused="unparsed" if readable else "noise", fields=fields, sound=readable, raw=raw)
 
     def _held_more(self) -> int:
         return sum(map(len, self._lines))

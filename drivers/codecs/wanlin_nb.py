@@ -82,7 +82,7 @@ def decode_ascii(data: bytes) -> list[dict[str, object]]:
             f"value{suffix}": int(found["now"]) / 100,
         }
         return [{**fields, "raw": data.hex()}]
-    return [{"reject": True, "why": "no report", "event": None, "raw": data[:512].hex()}]
+    return [{"reject": True, "why": "no_report", "event": None, "raw": data[:512].hex()}]
 
 
 def decode_json(data: bytes) -> list[dict[str, object]]:
@@ -93,7 +93,7 @@ def decode_json(data: bytes) -> list[dict[str, object]]:
         message = None
     state = whole(message.get("devState")) if isinstance(message, dict) else None
     if state is None or not isinstance(message, dict):
-        return [{"reject": True, "why": "no report", "event": None, "raw": data[:512].hex()}]
+        return [{"reject": True, "why": "no_report", "event": None, "raw": data[:512].hex()}]
     fields: dict[str, object] = {
         "device": str(message.get("devId", "")),
         "kind": "heartbeat" if state == 0 else "report",

@@ -53,7 +53,7 @@ class ContactLineTalk:
         yes, no = (ACK, NAK) if wants_answer else (b"", b"")
         found = contact_id.parse_line(raw.decode("ascii", "replace"))
         if found is None:
-            return [Refused("no Contact ID message", raw, at_ns), Say(no)]
+            return [Refused("no_message", raw, at_ns), Say(no)]
         if found.get("alive"):
             return [Message(who="", raw=raw, yes=yes)]
         who = str(found["account"])

@@ -63,12 +63,12 @@ class Dc09Talk:
         key = self._key_of(who)
         if fields["encrypted"]:
             if key is None:
-                return [Refused("no key", raw, at_ns), Say(duh)]
+                return [Refused("no_key", raw, at_ns), Say(duh)]
             fields = sia_dc09.unlock(fields, key)
             if fields.get("reject"):
                 return [Refused("decrypt", raw, at_ns), Say(duh)]
         elif key is not None:
-            return [Refused("not encrypted", raw, at_ns), Say(duh)]
+            return [Refused("not_encrypted", raw, at_ns), Say(duh)]
         return self._sound(who, fields, raw, key, at_ns)
 
     def _sound(self, who: str, fields: dict[str, object], raw: bytes, key: AesCbc | None, at_ns: int) -> list[Heard]:

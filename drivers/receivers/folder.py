@@ -50,7 +50,7 @@ class FolderDoor:
                 try:
                     await self._take(file)
                 except OSError as fault:
-                    self._refuse(file, f"file: {fault.strerror or fault}")
+                    self._refuse(file, f"file_unreadable {fault.strerror or fault}")
             await asyncio.sleep(LOOK_S)
 
     def tick(self, at_ns: int) -> None:
@@ -74,7 +74,7 @@ class FolderDoor:
     async def _take(self, file: Path) -> None:
         size = (await asyncio.to_thread(file.stat)).st_size
         if size > FILE_BYTES_MAX:
-            self._refuse(file, f"file of {size} bytes")
+            self._refuse(file, f"file_size {size}")
             return
         talk, desk = self._make_talk(), self._desk
         stream = await asyncio.to_thread(file.open, "rb")

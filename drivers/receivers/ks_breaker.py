@@ -79,7 +79,7 @@ class KsTalk:
             if answer:
                 yield Message(who=frame.node, raw=frame.raw, key=frame.raw, told=told, values=values, yes=answer)
             else:
-                yield Refused("length of the fault", frame.raw, at_ns)
+                yield Refused("fault_length", frame.raw, at_ns)
         elif ks_breaker.is_state(frame) or ks_breaker.is_measure(frame):
             if self._asked == (frame.node, STATE if ks_breaker.is_state(frame) else MEASURE):
                 self._asked = None

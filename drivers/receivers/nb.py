@@ -98,12 +98,12 @@ class CoapTalk:
         """See Talk. `data` is one datagram."""
         request = coap.parse(data)
         if request is None:
-            return [Refused("no CoAP", data, at_ns)]
+            return [Refused("not_coap", data, at_ns)]
         if request.code == coap.EMPTY:
             return [Say(request.answer(coap.EMPTY))]
         if request.refused:
             return [
-                Refused(f"CoAP {request.refused >> 5}.{request.refused & 31:02d}", data, at_ns),
+                Refused(f"coap {request.refused >> 5}.{request.refused & 31:02d}", data, at_ns),
                 Say(request.answer(request.refused)),
             ]
         out: list[Heard] = []
@@ -145,7 +145,7 @@ class LinesTalk:
         *lines, self._rest = (self._rest + data).split(b"\n")
         out = [heard for line in lines for heard in self._line(line, at_ns)]
         if len(self._rest) > _JSON_BYTES_MAX:
-            out.append(Refused("too long", self._rest, at_ns))
+            out.append(Refused("too_long", self._rest, at_ns))
             self._rest = b""
         return out
 
@@ -175,9 +175,9 @@ def decode(data: bytes) -> Fields:
     try:
         message = json.loads(text[:_JSON_BYTES_MAX])
     except (ValueError, RecursionError):
-        return {"reject": True, "why": "no JSON"}
+        return {"reject": True, "why": "not_json"}
     if not isinstance(message, dict):
-        return {"reject": True, "why": "no report"}
+        return {"reject": True, "why": "no_report"}
     if "devState" in message:
         found = wanlin_nb.decode_json(text)[0]
         return found | {"maker_kind": "wanlin", "device_id": found.get("device", "")}

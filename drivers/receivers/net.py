@@ -325,7 +325,7 @@ class UdpDoor(asyncio.DatagramProtocol):
         self._counts["datagrams"] += 1
         self._counts["rx_bytes"] += len(data)
         if len(data) > DATAGRAM_BYTES_MAX:
-            desk.refuse(Refused("too long", data, at_ns))
+            desk.refuse(Refused("too_long", data, at_ns))
             return
         talk = self._make_talk()
         desk.hear(

@@ -37,7 +37,7 @@ class NodeTalk:
 
     def feed(self, data: bytes, at_ns: int) -> list[Heard]:
         """See Talk."""
-        why = "nobody's"
+        why = "nobody"
         for node, key in self._nodes.get(data[1:5], ()):
             try:
                 record = node_frame.read(data, key)
@@ -78,7 +78,7 @@ class NodeTalk:
         if (testing := record.flags["test"]) != self._tested.get(node, False):
             told.append(Told("test", "test" if testing else "test_restore"))
         if (more := record.lost - self._lost.get(node, 0)) > 0:
-            fields = {"reason": "lost", "count": more}
+            fields = {"reason": "records_lost", "count": more}
             told += [
                 Told("lost_records", "fault", fields),
                 Told("lost_records", "fault_restore", fields, is_state=True),

@@ -64,6 +64,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "store_reserve_given_up": ("火警预留空间已动用", "reserve for alarms in use"),
     "store_reserve_missing": ("火警预留空间建不起来", "reserve for alarms cannot be made"),
     "store_reserve_restored": ("火警预留空间已恢复", "reserve for alarms restored"),
+    # records that will not come, and why (docs/journal.md)
+    "gap_count": ("{count} 条", "{count} records"),
+    "gap_budget": ("超出空间限额, 已删除最旧的", "over the space budget: the oldest were dropped"),
+    "gap_thinned": ("空间不足, 已抽稀", "short of space: thinned out"),
+    "gap_memory": ("写不进存储卡, 内存也满了", "the medium could not be written, and memory was full"),
+    "gap_vanished": ("文件不见了", "the file vanished"),
+    "gap_corrupt": ("文件损坏", "the file was damaged"),
     "col_time": ("时间 (北京)", "time (China)"),
     "col_clock": ("时钟", "clock"),
     "col_stream": ("流", "stream"),

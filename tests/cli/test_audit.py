@@ -26,24 +26,32 @@ def test_the_audit_is_read_in_both_languages(tmp_path: Path, cli: Cli, kept: Any
         (Kind.DUTY_CHECK, "duty", True, {**duty, "minutes": 10}),
         (Kind.DUTY_CHECK, "duty", False, {**duty, "result": "late", "operator": 7}),
         (Kind.CLOCK, "clock", True, clock),
+        (Kind.WORKER, "worker/uplink", True, {"reason": "TypeError: no"}),
+        (Kind.FAULT, "uplink/county/state_denied", True, {"code": "state_denied", "puback": "0x87"}),
+        (Kind.UNKNOWN, "line/1", True, {"reason": "decrypt"}),
     ]
     bodies = [
         (Priority.STATUS, body(n, kind, point=point, active=active, fields=fields, name="", grade=0, source="gateway"))
         for n, (kind, point, active, fields) in enumerate(told)
     ]
+    bodies.append((Priority.STATUS, b'{"gap":{"epoch":"v-1","from":1,"to":9,"count":9,"why":"budget"}}'))
     kept(tmp_path, bodies=bodies)
     zh = cli("events", "--lang", "zh", "--dir", str(tmp_path)).stdout
     for words in (
-        "county, 拒绝: not_authorised",
+        "county, 拒绝: 未授权 (not_authorised)",
         "county, 已执行",
         "city, 限 10 分钟",
         "city, 迟答",
         "未设置 -> 已校准",
+        "程序错误, 已再次启动: TypeError: no",
+        "state_denied (中心拒收状态报文)",
+        "line/1 (解不开密)",
+        "v-1 1-9, 9 条, 超出空间限额",
     ):
         assert words in zh, words
     en = cli("events", "--lang", "en", "--dir", str(tmp_path)).stdout
     for words in (
-        "county, refused: not_authorised",
+        "county, refused: not authorised (not_authorised)",
         "city, answered late",
         "not set -> synced by centre, stepped 1500 ms",
     ):

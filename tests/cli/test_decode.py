@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.vocabulary import EVENTS
+from edge_agent.cli_base import refusal_words
 from edge_agent.cli_decode import INPUT_BYTES_MAX, BadInput, looks_like_hex, parse_hex
+from edge_agent.terminal import printable
 from edge_agent.texts import text
 
 Cli = Callable[..., Result]
@@ -168,3 +170,13 @@ def test_input_without_end_is_refused_not_swallowed(environ: dict[str, str], com
 def test_every_event_of_the_vocabulary_has_a_word_in_both_languages() -> None:
     for event in EVENTS:
         assert text(f"decode.event_{event}", "zh") != text(f"decode.event_{event}", "en")
+
+
+def test_a_refusal_is_said_in_words_and_by_its_code(cli: Cli) -> None:
+    """Each code: tests/cli/test_refusal_words.py."""
+    frame = "0D " + "00 " * 40
+    zh, en = (cli("--lang", lang, "decode", "fse-v3818", frame).stdout for lang in ("zh", "en"))
+    assert "[拒收] " in zh
+    assert "[REFUSED] " in en
+    assert refusal_words("unknown_code 7F", "zh") == "没见过的代码 (unknown_code 7F)"
+    assert refusal_words("what newer\x1b[2J code", "zh") == printable("what newer\x1b[2J code")

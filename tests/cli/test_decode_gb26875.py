@@ -89,7 +89,7 @@ def test_a_refused_packet_says_why_in_words_and_code(cli: Cli) -> None:
     reserved = Frame(serial=1, sent=bytes(6), source=bytes(6), target=bytes(6), command=7).encode()
     damaged = {
         "结束符不对 (end)": sound[:-1] + b"!",
-        "应用数据单元长度超限 (length)": sound[:24] + b"\x01\x04" + sound[26:],
+        "长度不对 (length)": sound[:24] + b"\x01\x04" + sound[26:],
         "数据包不完整 (partial)": sound[:-5],
         "校验和错误 (checksum)": sound[:30] + b"\xff" + sound[31:],
         "命令字节是预留的 (command)": reserved,

@@ -75,6 +75,17 @@ def test_every_other_shipped_profile_is_for_sites_and_none_looks_like_a_template
         require_facts(load_file(profile.path))  # raises; as if it were a site's own
 
 
+@pytest.mark.parametrize(("lang", "word"), [("zh", "是样板"), ("en", "is a template")])
+def test_decode_says_beside_the_output_that_the_numbers_of_a_template_are_made_up(
+    cli: Cli, lang: str, word: str
+) -> None:
+    for name in TEMPLATES:
+        shown = cli("--lang", lang, "decode", name, "01 83 02 C0 F1", "--json")
+        assert word in shown.stderr
+        json.loads(shown.stdout)
+    assert word not in cli("--lang", lang, "decode", "ks-breaker", "01 83 02 C0 F1").stderr
+
+
 @pytest.mark.parametrize(("lang", "word"), [("zh", "样板"), ("en", "template")])
 def test_config_check_refuses_a_template_and_says_what_to_do(cli: Cli, here: Path, lang: str, word: str) -> None:
     configure("pump-room-plc")

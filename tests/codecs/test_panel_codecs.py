@@ -311,7 +311,7 @@ def test_undecodable_text_is_shown_with_marks_and_kept_as_hex() -> None:
 def test_other_text_is_refused_as_sound_and_kept() -> None:
     found = printed("海湾安全技术\n操作员登录\n\n")
     assert [(type(item), item.why, item.sound) for item in found if isinstance(item, Refused)] == [
-        (Refused, "unparsed text", True)
+        (Refused, "unparsed", True)
     ]
 
 

@@ -143,7 +143,7 @@ def test_contact_id_is_read_as_it_is_printed_and_as_a_receiver_puts_it_out() -> 
     assert [one.get("why") for one in two] == [None, "checksum"]
     said = contact_id.decode(b"5011 181234E11000129\x141011           @    \x14")
     assert [(one.get("meaning"), one.get("kind")) for one in said] == [("fire", None), (None, "heartbeat")]
-    assert [one["why"] for one in contact_id.decode(b"no message")] == ["no Contact ID message"] * 2
+    assert [one["why"] for one in contact_id.decode(b"no message")] == ["no_message"] * 2
 
 
 def test_codes_of_nb_detectors_count_whatever_json_makes_of_them() -> None:

@@ -204,7 +204,7 @@ def test_a_message_nobody_can_read_is_counted_kept_and_a_fault_until_one_can() -
     assert house.values() == {"s1/payload": True}
     assert house.links() == [("s1", True, "answering")], "it lives"
     [kept] = house.devices.refused()
-    assert (kept.why, kept.raw) == ("not JSON", b'zigbee2mqtt/hall {"battery":')
+    assert (kept.why, kept.raw) == ("not_json", b'zigbee2mqtt/hall {"battery":')
     assert house.devices.counters()["s1.refused"] == 1
     house.hear("zigbee2mqtt/hall", {"smoke": False})
     assert house.values() == {"s1/smoke": False, "s1/payload": False}

@@ -241,7 +241,7 @@ def test_who_has_a_key_is_believed_only_with_it() -> None:
     device.settle()
     assert [one["id"] for one in device.answers()] == ["DUH"] * 3
     assert device.events() == [("net1/refused", "fault")]
-    assert [one.why for one in device.desk.refused()] == ["not encrypted", "decrypt", "no key"]
+    assert [one.why for one in device.desk.refused()] == ["not_encrypted", "decrypt", "no_key"]
 
 
 def test_an_account_nobody_listed_gets_duh_and_its_fire_is_an_alarm_of_kind_unknown() -> None:

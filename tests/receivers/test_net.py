@@ -194,7 +194,7 @@ async def test_datagrams_are_answered_each_by_itself_and_bounded(monkeypatch: py
         assert answers.got == [b"+one\n", b"+lf\n"]
         transport.sendto(b"z" * (DATAGRAM_BYTES_MAX + 1))
         await here.until(lambda: here.desk.counts["refused"] == 2)
-        assert [one.why for one in here.desk.refused()] == ["truncated", "too long"]
+        assert [one.why for one in here.desk.refused()] == ["truncated", "too_long"]
         await here.until(lambda: transport.sendto(b"w" * 1000) or here.desk.counts["crowded"])
         transport.close()
 
