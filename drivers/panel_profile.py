@@ -10,7 +10,7 @@ from drivers.vocabulary import EVENTS, Meaning
 
 EXAMPLES_MAX: Final = 200
 SLOW_S: Final = 0.02  # for a record of the longest kind
-_LAYOUT_TABLES: Final = ("frame", "code")  # of [meaning]: where things stand, not what they mean
+_LAYOUT_TABLES: Final = ("frame", "command", "code", "active")  # of [meaning]: where things stand, not what they mean
 _PANEL_KEYS: Final = frozenset(
     (
         *("schema", "kind", "evidence", "source", "brand", "product", "caveat", "gb26875_point"),

@@ -14,7 +14,7 @@ from edge_agent.texts import text
 
 Row = tuple[str, ...]
 _RANGE_KEYS = frozenset(("missing", "true_at", "on", "off"))  # lists of a table that are no ranges of points
-_LAYOUT = ("frame", "code")  # of [meaning]: where things stand
+_LAYOUT = ("frame", "command", "code", "active")  # of [meaning]: where things stand
 
 
 @dataclass(frozen=True, slots=True)

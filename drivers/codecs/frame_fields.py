@@ -16,12 +16,14 @@ from drivers.vocabulary import ENDS
 FRAME_BYTES_MAX: Final = 512
 _CHECKS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "none": lambda body: b"",
+    "unproven": lambda body: b"?",  # a byte stands there, and how it is made nobody has shown: any will do
     "sum8": lambda body: bytes((sum(body) & 0xFF,)),
     "xor8": lambda body: bytes((_xor(body),)),
     "crc16-modbus": lambda body: crc16(body).to_bytes(2, "little"),
     "crc16-xmodem": lambda body: binascii.crc_hqx(body, 0).to_bytes(2, "big"),
 }
 CHECKS: Final = tuple(_CHECKS)
+EQUAL_PARTS: Final = -1
 SHAPES: Final = ("byte", "bcd", "u16le", "u16be", "ascii", "digits", "hex")
 
 
@@ -41,6 +43,7 @@ class Shape:
     """The frame. `length` bytes, or the byte at `length_at` plus `length_plus`, or up to the end mark, `length_max` at most.
 
     `repeat` bytes behind the byte at `count_at` make a record, and that byte says how many there are: an event for each.
+    EQUAL_PARTS: no document says how long a record is; they share what there is.
     """
 
     start: bytes
@@ -55,10 +58,20 @@ class Shape:
     count_at: int = -1
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """The field that says what a frame is about: `records` (hex) has codes in it, those of `events` are events themselves."""
+
+    field: Field
+    records: str
+    events: Mapping[str, str]
+
+
 class FrameFields(Codec):
     """`code`: the field whose hex text is looked up in `events`; `ignored`: codes that raise nothing (heartbeats, polls).
 
     `bits` in the place of both: each bit of the code, lowest 0, is an event while it is 1, and its end while it is 0.
+    `active`: a field that is 0 where the event of the code is over.
     """
 
     name: ClassVar[str] = "frame-fields"
@@ -73,11 +86,15 @@ class FrameFields(Codec):
         ignored: frozenset[str],
         dedupe_s: float = 0.0,
         bits: Mapping[int, str] | None = None,
+        *,
+        command: Command | None = None,
+        active: Field | None = None,
     ) -> None:
         super().__init__(dedupe_s=dedupe_s)
         self._bits = dict(sorted((bits or {}).items()))
         self._shape, self._code, self._fields = shape, code, tuple(fields)
         self._events, self._ignored = events, ignored
+        self._command, self._active = command, active
 
     def _next(self, final: bool) -> Step | None:
         buf, shape = self._buf, self._shape
@@ -123,8 +140,12 @@ class FrameFields(Codec):
                 return Step(size=inner, refused="broken_off", length=inner)
         body = frame[shape.check_from : len(frame) - len(shape.end)]
         wide = len(_CHECKS[shape.check](b""))
-        if wide and _CHECKS[shape.check](body[:-wide]) != body[-wide:]:
+        if wide and shape.check != "unproven" and _CHECKS[shape.check](body[:-wide]) != body[-wide:]:
             return self._refuse("checksum", size)
+        if self._command is not None:
+            said = _bytes(frame, self._command.field).hex().upper()
+            if said != self._command.records:
+                return self._commanded(frame, said, self._command.events.get(said))
         fields: dict[str, object] = {"kind": "event"}
         for one in (self._code, *self._fields):
             value = _read(frame, one)
@@ -139,26 +160,50 @@ class FrameFields(Codec):
         code = _bytes(frame, self._code).hex().upper()
         if code in self._ignored:
             return Step(size=size, fields={**fields, "kind": "idle", "event": None})
-        event = self._events.get(code)
-        if event is None:
+        told = [fields | self._meaning(frame, 0), *self._more(frame, fields)]
+        if code not in self._events and len(told) == 1:
             inner = self._buf.find(shape.start, 1, size)
             if inner > 0:  # a start mark of noise may have swallowed a frame
                 return Step(size=inner, refused=f"unknown_code {code}", fields=fields, length=size)
             return Step(size=size, refused=f"unknown_code {code}", fields=fields, sound=True)
-        told = [{**fields, "event": event}, *self._more(frame, {**fields, "event": event})]
         return Step(size=size, fields=told[0] if len(told) == 1 else {**told[0], "events": told})
 
-    def _more(self, frame: bytes, first: Mapping[str, object]) -> list[dict[str, object]]:
-        """The records behind the first: the same fields, each as much further on."""
+    def _commanded(self, frame: bytes, said: str, event: str | None) -> Step:
+        """A frame whose command is all it says, beside the fields in front of the records."""
+        head = {one.name: _read(frame, one) for one in self._fields if one.at <= self._shape.count_at}
+        if event is None:
+            return Step(size=len(frame), refused=f"unknown_code {said}", fields=head, sound=True)
+        return Step(size=len(frame), fields={"kind": "event", **head, "event": event})
+
+    def _meaning(self, frame: bytes, offset: int) -> dict[str, object]:
+        """What the code says, `offset` bytes further on than in the first record."""
+        code = _bytes(frame, replace(self._code, at=self._code.at + offset)).hex().upper()
+        event = self._events.get(code)
+        if event is None:
+            return {"event": "fault", "reason": "unparsed", "why": f"unknown_code {code}"}
+        over = self._active is not None and _read(frame, replace(self._active, at=self._active.at + offset)) == 0
+        return {"event": ENDS.get(event, event) if over else event}
+
+    def _more(self, frame: bytes, head: Mapping[str, object]) -> list[dict[str, object]]:
+        """The records behind the first: the same fields, each as much further on, and the code if it stands in the record."""
         shape, more = self._shape, list[dict[str, object]]()
         in_record = [one for one in self._fields if one.at > shape.count_at]
-        if not shape.repeat or not in_record:
+        count = frame[shape.count_at] if len(frame) > shape.count_at else 0
+        if not shape.repeat or not in_record or count <= 1:
             return more
-        for n in range(1, frame[shape.count_at] if len(frame) > shape.count_at else 0):
-            values = {one.name: _read(frame, replace(one, at=one.at + n * shape.repeat)) for one in in_record}
-            if None in values.values() or shape.count_at + (n + 1) * shape.repeat >= len(frame) - len(shape.end):
+        coded = self._code.at > shape.count_at
+        repeat, left = shape.repeat, 0
+        if repeat == EQUAL_PARTS:
+            tail = len(shape.end) + len(_CHECKS[shape.check](b""))
+            repeat, left = divmod(len(frame) - tail - shape.count_at - 1, count)
+        needed = max(one.at + one.size for one in (*in_record, *([self._code] if coded else ()))) - shape.count_at - 1
+        if left or repeat < needed:  # where the next one begins nobody knows: that there is more must be seen
+            return [{"kind": "event", "event": "fault", "reason": "unparsed", "why": "length"}]
+        for n in range(1, count):
+            values = {one.name: _read(frame, replace(one, at=one.at + n * repeat)) for one in in_record}
+            if None in values.values() or shape.count_at + (n + 1) * repeat >= len(frame) - len(shape.end):
                 break
-            more.append({**first, **values})
+            more.append({**head, **values, **self._meaning(frame, n * repeat if coded else 0)})
         return more
 
     def _states(self, code: int, fields: Mapping[str, object]) -> dict[str, object]:

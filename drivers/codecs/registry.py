@@ -324,7 +324,7 @@ def _v3818(tables: Tables) -> Codec:
 
 
 def _frame_fields(tables: Tables) -> Codec:
-    from drivers.codecs.frame_fields import CHECKS, FRAME_BYTES_MAX, FrameFields, Shape
+    from drivers.codecs.frame_fields import CHECKS, FRAME_BYTES_MAX, Command, FrameFields, Shape
 
     frame = tables.table("frame")
     known = {
@@ -359,6 +359,10 @@ def _frame_fields(tables: Tables) -> Codec:
     if not all(bit.isdecimal() and int(bit) < 64 for bit in named):
         raise BadMeaning("bad_bit", "meaning.bits", min(named))
     bits = {int(bit): event for bit, event in named.items()}
+    command, active = None, tables.table("active")
+    if place := tables.table("command"):
+        commands = {code.upper(): event for code, event in tables.events("commands").items()}
+        command = Command(_frame_field({"name": "command", **place}), str(place.get("records", "")).upper(), commands)
     return FrameFields(
         shape,
         _frame_field({"name": "code", **tables.table("code")}),
@@ -367,6 +371,8 @@ def _frame_fields(tables: Tables) -> Codec:
         frozenset(code.upper() for code in ignored),
         tables.number("dedupe_s", 0.0),
         bits,
+        command=command,
+        active=_frame_field({"name": "active", **active}) if active else None,
     )
 
 

@@ -445,3 +445,37 @@ def test_a_frame_of_several_places_is_an_event_for_each_and_one_without_is_told_
     (short,) = decode(bytes.fromhex("FE 01 01 02 02 03 1B 02 03 FF"))  # the second is cut short
     assert (short["event"], short["point"], "events" in short) == ("fire", 27, False)
     assert [one["event"] for one in decode(bytes.fromhex("FE 01 00 00 FF FE 01 01 FF"))] == ["reset", "fire"]
+
+
+def ei2000g(command: int, records: str = "", count: int = 0) -> bytes:
+    """A frame of the EI-2000G; its sum is FF, as in the only ones on file."""
+    body = bytes((1, 0, 0, 0, 0, 0, command)) + (bytes((count,)) + bytes.fromhex(records) if count else b"")
+    return bytes((0x68, len(body), len(body), 0x68)) + body + b"\xff\x16"
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (ei2000g(0x87, "02 1B 01 01 0C 1E", 1), [("fire", 2, 27)]),
+        (ei2000g(0x87, "02 1B 01 00 0C 1E", 1), [("fire_restore", 2, 27)]),
+        (ei2000g(0x87, "02 1B 05 00 0C 1E", 1), [("fault_restore", 2, 27)]),
+        (ei2000g(0x87, "021B04010C1E D2BB 021C17010C1E B6FE", 2), [("fault", 2, 27), ("fire", 2, 28)]),
+        (
+            ei2000g(0x87, "02 1B 33 01 0C 1E 02 1C 16 01 0C 1E", 2),
+            [("fault", 2, 27), ("fire", 2, 28)],
+        ),  # 33 nobody knows
+        (ei2000g(0x87, "02 1B 01 01 0C 1E 02 1C 01 01 0C 1E 41", 2), [("fire", 2, 27), ("fault", None, None)]),
+        (ei2000g(0xCD), [("reset", None, None)]),
+        (ei2000g(0xCD, "02 1B 01 01 0C 1E", 1), [("reset", None, None)]),
+    ],
+)
+def test_the_command_and_each_record_of_an_ei2000g_are_told(sent: bytes, told: list[tuple[object, ...]]) -> None:
+    (frame,) = PROTOCOLS["ei-2000g"](sent)
+    events = frame.get("events", [frame])
+    assert isinstance(events, list)
+    assert [(one["event"], one.get("loop"), one.get("point")) for one in events] == told
+
+
+def test_a_command_of_an_ei2000g_that_nobody_knows_is_refused_and_no_fire() -> None:
+    (frame,) = PROTOCOLS["ei-2000g"](ei2000g(0x88, "02 1B 01 01 0C 1E", 1))
+    assert (frame.get("reject"), frame["why"]) == (True, "unknown_code 88")
