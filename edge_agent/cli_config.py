@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_agent.terminal import CONFIG, OK, WARNINGS, CliContext, print_json, print_lines, printable, table
+from edge_agent.terminal import CONFIG, OK, WARNINGS, CliContext, print_json, print_lines, table
 from edge_agent.texts import text
 
 if TYPE_CHECKING:
     from drivers.profile import Profiles
     from edge_agent.config.loaded import Loaded
-    from edge_agent.last_good import InForce
 
 
 @click.group(name="config")
@@ -30,7 +29,7 @@ def config_group() -> None:
 @click.pass_context
 def check(ctx: click.Context, path: Path | None, for_start: bool) -> None:
     """Report every fault. Exit 0 sound, 1 warnings, 78 errors."""
-    from edge_agent.config.report import as_json, render
+    from edge_agent.config.report import as_json, render, stand_in_words
     from edge_agent.last_good import in_force
 
     obj = _context(ctx)
@@ -65,7 +64,7 @@ def check(ctx: click.Context, path: Path | None, for_start: bool) -> None:
 def show(ctx: click.Context, path: Path | None) -> None:
     """Show the configuration in force and where each key comes from."""
     from edge_agent.config.load import load_contents
-    from edge_agent.config.report import as_json, render
+    from edge_agent.config.report import as_json, render, stand_in_words
     from edge_agent.last_good import in_force
 
     obj = _context(ctx)
@@ -193,18 +192,6 @@ def _summary(loaded: "Loaded", errors: int, warnings: int, lang: str) -> str:
         return text("config.summary_found", lang, errors=errors, warnings=warnings)
     sources = len(config.panels) + sum(len(line.devices) for line in config.lines) + len(config.contacts)
     return text("config.summary_ok", lang, files=len(loaded.sources), sources=sources, uplinks=len(config.uplinks))
-
-
-def stand_in_words(found: "InForce", lang: str) -> list[str]:
-    """What the services run on instead of the files, and what to do; nothing if they run on the files."""
-    if (sent := found.sent_by()) is not None:
-        return [text("config.sent", lang, **sent)]
-    if not found.stands_in or found.copy is None:
-        return []
-    from edge_agent.china_time import china_time
-
-    when = china_time(found.copy.accepted_wall_ns, found.copy.accepted_clock)
-    return [text("config.stands_in", lang, when=when, copy=printable(str(found.copy.path)))]
 
 
 def _context(ctx: click.Context) -> CliContext:

@@ -16,6 +16,7 @@ import click
 
 from edge_agent.cli_base import Seconds
 from edge_agent.terminal import CONFIG, FAILURES, OK, CliContext, print_lines
+from edge_agent.texts import forget as forget_texts
 from edge_agent.texts import text
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def load_or_complain(obj: CliContext, *, as_core: bool = False) -> "InForce":
 
 def _standing(obj: CliContext, found: "InForce") -> "InForce":
     """Say what stands in for damaged files, and lay its profiles out."""
-    from edge_agent.cli_config import stand_in_words
+    from edge_agent.config.report import stand_in_words
     from edge_agent.last_good import unpack
 
     print_lines(stand_in_words(found, obj.lang), err=True)
@@ -137,7 +138,6 @@ def run(obj: CliContext) -> int:
     running: InForce | None = found
     from buffer.faults import JournalError
     from drivers.profile import ProfileError
-    from edge_agent.cli_profile import say
 
     end_log = log_to_stderr()
     sys.setswitchinterval(0.0005)  # no input waits for another thread's full 5 ms turn (p99.9 10 ms -> 2.5 ms)
@@ -149,6 +149,8 @@ def run(obj: CliContext) -> int:
             try:
                 return _serve(_core(obj, running), refuses=(JournalError, ProfileError))
             except ProfileError as error:
+                from edge_agent.cli_profile import say  # and with it all the command line
+
                 print_lines([say(error.code, error.params, obj.lang)], err=True)
                 instead = running.instead(error)
                 running = _standing(obj, instead) if instead is not None else None
@@ -161,13 +163,14 @@ def run(obj: CliContext) -> int:
 
 
 def _forget_reading() -> None:
-    """Let go of what reads and checks a configuration, with all its words: 2 MB that the service's own modules then fill."""
+    """Let go of what reads and checks a configuration, and of all words: 3 MB that the service's own modules then fill."""
     package = sys.modules["edge_agent.config"]
     for name in ("check", "keys", "load", "report", "schema", "site"):
         whole = f"{package.__name__}.{name}"
         for loaded in [key for key in sys.modules if key == whole or key.startswith(f"{whole}.")]:
             del sys.modules[loaded]
         vars(package).pop(name, None)
+    forget_texts()
     gc.collect()
 
 

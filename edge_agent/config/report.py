@@ -1,12 +1,15 @@
-"""Findings in words, and what the schema expects of a key."""
+"""Findings in words, what the schema expects of a key, and what stands in for damaged files."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_agent.config.findings import Finding
 from edge_agent.config.keys import Key, Section
 from edge_agent.config.schema import BY_NAME, shapes
 from edge_agent.terminal import printable
 from edge_agent.texts import text
+
+if TYPE_CHECKING:
+    from edge_agent.last_good import InForce
 
 _INDENT = "    "
 
@@ -91,3 +94,15 @@ def as_json(finding: Finding, lang: str) -> dict[str, object]:
     if near := params.get("nearest"):
         found["nearest"] = near
     return {**found, "params": params}
+
+
+def stand_in_words(found: "InForce", lang: str) -> list[str]:
+    """What the services run on instead of the files, and what to do; nothing if they run on the files."""
+    if (sent := found.sent_by()) is not None:
+        return [text("config.sent", lang, **sent)]
+    if not found.stands_in or found.copy is None:
+        return []
+    from edge_agent.china_time import china_time
+
+    when = china_time(found.copy.accepted_wall_ns, found.copy.accepted_clock)
+    return [text("config.stands_in", lang, when=when, copy=printable(str(found.copy.path)))]

@@ -7,6 +7,7 @@ A key is `room.name`; `edge_agent/texts/<room>.py` holds `TEXTS: dict[str, tuple
 import functools
 import importlib
 import os
+import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,6 +18,15 @@ LANGUAGES: Final = ("zh", "en")
 def _room(room: str) -> Mapping[str, tuple[str, str]]:
     texts: Mapping[str, tuple[str, str]] = importlib.import_module(f"edge_agent.texts.{room}").TEXTS
     return texts
+
+
+def forget() -> None:
+    """Let go of every room that was read; one that is wanted again is read again. For services, which hardly speak."""
+    _room.cache_clear()
+    package = sys.modules[__name__]
+    for name in [key for key in sys.modules if key.startswith(f"{__name__}.")]:
+        del sys.modules[name]
+        vars(package).pop(name.rpartition(".")[2], None)
 
 
 def text(key: str, lang: str, /, **values: object) -> str:
