@@ -42,8 +42,8 @@ def _check_speed(profile: Profile) -> list[ProfileFinding]:
     meaning = profile.data.get("meaning")
     tables = meaning if isinstance(meaning, dict) else {}
     expressions = {f"meaning.pattern {n}": table["regex"] for n, table in enumerate(tables.get("pattern", ()), 1)}
-    if profile.data.get("codec") == "text-lines" and tables.get("start"):
-        expressions["meaning.start"] = tables["start"]
+    if profile.data.get("codec") == "text-lines":
+        expressions |= {f"meaning.{key}": tables[key] for key in ("start", "rule") if tables.get(key)}
     return [
         ProfileFinding("slow_regex", {"where": where, "took_ms": round(took_s * 1000)})
         for where, expression in expressions.items()

@@ -251,7 +251,7 @@ def _aorina(tables: Tables) -> Codec:
 def _text_lines(tables: Tables) -> Codec:
     from drivers.codecs.text_lines import AUTO_ENCODING, Layout, TextLines
 
-    start, encoding = tables.text("start", ""), tables.text("encoding", "gb18030")
+    start, rule, encoding = tables.text("start", ""), tables.text("rule", ""), tables.text("encoding", "gb18030")
     terminator = tables.text("terminator", "")
     if len(terminator) > 8 or not terminator.isascii():
         raise BadMeaning("bad_terminator", "meaning.terminator", terminator)
@@ -274,6 +274,7 @@ def _text_lines(tables: Tables) -> Codec:
             encoding=encoding,
             terminator=terminator,
             start=_expression(start, "meaning.start") if start else None,
+            rule=_expression(rule, "meaning.rule") if rule else None,
             lines=int(tables.number("lines", 1)),
             idle_s=tables.number("idle_s", 1.0),
             strip=strip,

@@ -39,11 +39,15 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How records are cut. `terminator` ends one; `start` begins one; `lines` is how many it has; a blank line ends one."""
+    """How records are cut. `terminator` ends one; `start` begins one; `lines` is how many it has; a blank line ends one.
+
+    `rule`: lines that only stand between records, of dashes or stars.
+    """
 
     encoding: str = "gb18030"
     terminator: str = ""
     start: re.Pattern[str] | None = None
+    rule: re.Pattern[str] | None = None
     lines: int = 1
     idle_s: float = 1.0
     strip: tuple[bytes, ...] = ()
@@ -102,6 +106,9 @@ class TextLines(Codec):
             return self._close()  # takes nothing: the line is looked at again with an empty record
         if not text:
             return self._close(size, raw) if self._texts else Step(size=size, held=True)
+        if self._layout.rule is not None and self._layout.rule.fullmatch(text) is not None:
+            idle = {"kind": "idle", "event": None, "text": text}
+            return self._close(size, raw) if self._texts else Step(size=size, fields=idle, raw=raw)
         self._lines.append(raw)
         self._texts.append(text)
         begun = self._layout.start is None or self._layout.start.fullmatch(self._texts[0]) is not None

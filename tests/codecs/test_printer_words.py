@@ -84,3 +84,22 @@ def test_lines_of_unknown_panels(line: str, encoding: str) -> None:
 )
 def test_lines_without_a_blank_between(text: str, events: list[tuple[object, ...]]) -> None:
     assert told(text) == events
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("-----\nSMK ACT :: 12:30:05 10/23/2025 P01C01D001\nLOBBY - EAST\n**\n", [("fire", "P01C01D001")]),
+        ("TRBL ACT :: 12:30:05 10/23/2025 P01C01D002\nFIRE PUMP ROOM\n**\n", [("fault", "P01C01D002")]),
+        ("ALARM RST :: 12:30P 102325 P01C01D001\nLOBBY\n", [("fire_restore", "P01C01D001")]),
+        (
+            "-PULL ACT - P01C01D003\nEXIT\n-----\n-PULL RST - P01C01D003\n**\n",
+            [("fire_manual", "P01C01D003"), ("fire_restore", "P01C01D003")],
+        ),
+        ("-DSBL ACT - P02\n-TEST ACT - P03\n-----\n**\n", [("isolate", "P02"), ("test", "P03")]),
+    ],
+)
+def test_a_report_of_an_est3x_is_one_event_and_its_rules_are_none(text: str, told: list[tuple[object, ...]]) -> None:
+    shown = PROTOCOLS["edwards-est3x-printer"](text.encode("ascii"))
+    assert [(one["event"], one.get("address")) for one in shown if one["event"] is not None] == told
+    assert not any(one.get("reject") for one in shown)
