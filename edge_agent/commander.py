@@ -25,6 +25,7 @@ from edge_agent.commands import (
     Refusal,
     Status,
     audited,
+    cameras_asked,
     check_params,
 )
 from edge_agent.local_api import ApiError, Handler, Peer
@@ -93,6 +94,7 @@ class Commander:
             "acknowledge": self._acknowledge,
             "silence": self._silence,
             "test_buzzer": self._test_buzzer,
+            "snapshot": self._snapshot,
         }
 
     def handlers(self) -> dict[str, Handler]:
@@ -296,6 +298,20 @@ class Commander:
     def _test_buzzer(self, asked: Asked) -> Plan:
         seconds = int(str(asked.params.get("seconds", DEFAULT_S)))
         return Plan({"seconds": seconds}, lambda: self._core.test_buzzer(seconds, asked.who))
+
+    def _snapshot(self, asked: Asked) -> Plan:
+        """Nothing is left to do here: the process of the cameras takes the pictures when it hears of the event of this."""
+        core = self._core
+        cameras = [camera.id for camera in core.config.cameras]
+        if not cameras:
+            raise Refusal("no_cameras")
+        if not (found := cameras_asked(cameras, asked.params)):
+            raise Refusal("no_such_camera")
+        if core.is_up("cameras") is False or not core.server.watched("camera"):
+            raise Refusal("cameras_absent")
+        if not core.media.has_room_for_commands(len(found)):
+            raise Refusal("media_day")
+        return Plan({"cameras": len(found), "cameras_total": len(cameras)})
 
 
 def _brief(result: Params) -> dict[str, object]:

@@ -9,7 +9,7 @@ import json
 import re
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +18,7 @@ from edge_agent.points.state import Latches, read_piece
 
 ANSWERS_KEPT: Final = 128  # of each destination; the oldest is forgotten
 ANSWER_BYTES_MAX: Final = 4096  # of one kept answer
+CAMERAS_MAX: Final = 8  # pictured by one command
 ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 NS_MAX: Final = 2**62  # wall time that still fits every reader: the year 2116
 _KEY: Final = "c:"
@@ -138,6 +139,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "acknowledge": Rule({"alarm": Param("text")}),
     "silence": Rule(),
     "test_buzzer": Rule({"seconds": Param("whole", 1, 10)}),
+    "snapshot": Rule({"camera": Param("text")}),
     "apply_config": Rule(_APPLY_CONFIG, by_uplink=True, last_word=True),
 }
 NAMES: Final = tuple(RULES)
@@ -152,6 +154,13 @@ def audited(name: str, params: Mapping[str, object]) -> dict[str, object]:
         key: len(value) if isinstance(value, str) and rules[key].chars_max > 80 else value
         for key, value in kept.items()
     }
+
+
+def cameras_asked(cameras: Sequence[str], params: Mapping[str, object]) -> Sequence[str]:
+    """Of the site's cameras those that a `snapshot` is asked of: the one it names, or the first `CAMERAS_MAX`; none: unknown."""
+    if "camera" in params:
+        return [camera for camera in cameras if camera == params["camera"]]
+    return cameras[:CAMERAS_MAX]
 
 
 def check_params(name: str, params: object) -> dict[str, object]:

@@ -22,7 +22,8 @@ log = logging.getLogger("edge.media")
 
 PART_BYTES: Final = 24 * 1024  # 32 KiB in base64: half a line of the local API, a message of half a second at 1 Mbit/s
 EVENTS_MAX: Final = 32
-SHOTS: Final = ("alarm", "after", "before")
+SHOTS: Final = ("alarm", "after", "before", "command")
+COMMANDS_SHARE: Final = 0.5  # of a day's bytes: what centres ask for leaves the rest to alarms
 _DAY_S: Final = 86_400.0
 _TEXTS: Final = {"picture": 40, "sha256": 64, "type": 40, "before": 10}
 
@@ -55,6 +56,7 @@ class MediaDesk:
         self._picture_max = config.media.picture_kb * 1024
         self._day_max = float(config.media.day_mb * 1024 * 1024)
         self._left, self._left_s = self._day_max, self._loop.time()
+        self._kept_for_alarms = self._day_max * (1.0 - COMMANDS_SHARE)
         self._open: dict[str, tuple[str, int, int]] = {}  # camera -> picture, the part that is next, how many
         self.counts = dict.fromkeys(("pictures", "parts", "bytes", "over_day", "too_large", "not_kept"), 0)
 
@@ -70,7 +72,7 @@ class MediaDesk:
         picture = str(request["picture"])[:40]
         if part == 1:
             head = self._head(request)
-            self._spend(head["bytes"], of)
+            self._spend(head["bytes"], of, for_command=head["shot"] == "command")
             head |= {"gb28181": self._gb28181[camera]} if camera in self._gb28181 else {}
         elif self._open.get(camera) != (picture, part, of):
             raise ApiError("media_order")  # the core is new: from the beginning, please
@@ -94,6 +96,11 @@ class MediaDesk:
         opening = json.dumps({**body, **head}, ensure_ascii=False, separators=(",", ":")).encode()
         return self._keep(b'%b,"data":"%b"}' % (opening[:-1], data.encode()))  # base64 needs no escaping
 
+    def has_room_for_commands(self, pictures: int) -> bool:
+        """Whether so many, each the largest there may be, would still be taken for a centre that asks."""
+        self._refill()
+        return self._left - pictures * self._picture_max >= self._kept_for_alarms
+
     def _head(self, request: Mapping[str, object]) -> dict[str, object]:
         head: dict[str, object] = {key: str(request[key])[:most] for key, most in _TEXTS.items() if key != "picture"}
         if request["shot"] not in SHOTS:
@@ -109,20 +116,29 @@ class MediaDesk:
             if not isinstance(listed, list):
                 raise ApiError("bad_request", detail=key)
             head[key] = [str(one)[:100] for one in listed[:EVENTS_MAX]]
+        if request["shot"] == "command":
+            asked = request["commands"]
+            if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
+                raise ApiError("bad_request", detail="commands")
+            keys = ("dest", "command")
+            head["commands"] = [{key: str(one[key])[:64] for key in keys} for one in asked[:EVENTS_MAX]]
         return head
 
-    def _spend(self, size: object, of: int) -> None:
+    def _spend(self, size: object, of: int, *, for_command: bool) -> None:
         assert isinstance(size, int)
         if size > self._picture_max or of != max(1, -(-size // PART_BYTES)):
             self.counts["too_large"] += 1
             raise ApiError("too_large")
-        now_s = self._loop.time()
-        self._left = min(self._day_max, self._left + (now_s - self._left_s) / _DAY_S * self._day_max)
-        self._left_s = now_s
-        if size > self._left:
+        self._refill()
+        if size > self._left - (self._kept_for_alarms if for_command else 0.0):
             self.counts["over_day"] += 1
             raise ApiError("media_day")
         self._left -= size
+
+    def _refill(self) -> None:
+        now_s = self._loop.time()
+        self._left = min(self._day_max, self._left + (now_s - self._left_s) / _DAY_S * self._day_max)
+        self._left_s = now_s
 
     def _keep(self, body: bytes) -> "asyncio.Future[object]":
         settled: asyncio.Future[object] = self._loop.create_future()

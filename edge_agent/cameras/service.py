@@ -1,4 +1,4 @@
-"""The process of the cameras: hears of alarms from the core, takes pictures, hands them to the journal through the core.
+"""The process of the cameras: hears of alarms and commands from the core, takes pictures, hands them to the journal through it.
 
 It may be killed, or hang, at any instant: no alarm waits for it, and the core tells people that it is gone. Memory is bounded: so
 many pictures wait for the core, the oldest leave first.
@@ -18,6 +18,7 @@ from buffer.records import Priority
 from edge_agent.cameras.camera import Camera
 from edge_agent.cameras.watch import Cause, Taken, Watch
 from edge_agent.clock import TimeSource
+from edge_agent.commands import cameras_asked
 from edge_agent.config.model import Config
 from edge_agent.local_api import ApiError, LocalClient
 from edge_agent.media import parts_of
@@ -35,7 +36,7 @@ PICTURES_WAITING_MAX: Final = 8  # of `picture_kb` each
 PARTS_AT_ONCE: Final = 4
 SENDS_MAX: Final = 3  # of one picture
 SEEN_MAX: Final = 1000
-LATE_S: Final = 60.0  # an alarm this old when we first hear of it still gets its picture
+LATE_S: Final = 60.0  # an alarm, or a command, this old when we first hear of it still gets its picture
 
 
 class CameraProcess:
@@ -75,16 +76,47 @@ class CameraProcess:
             notify("READY=1")
         raise AssertionError("unreachable")
 
-    # --- alarms in ------------------------------------------------------------------------------------------------------
+    # --- alarms and commands in -----------------------------------------------------------------------------------------
 
-    def _hear(self, event: Mapping[str, object]) -> None:
+    def _hear(self, event: Mapping[str, object], *, durable: bool) -> None:
         kind = kind_of(str(event.get("kind")))
+        if kind is Kind.COMMAND and durable and event.get("point") == "command/snapshot":
+            self._command(event)
+            return
         if kind is None or KINDS[kind].priority is not Priority.ALARM or event.get("active") is not True:
             return
         at = event.get("at")
         wall_ns = at.get("wall_ns") if isinstance(at, dict) else None
         if isinstance(wall_ns, int):
             self._alarm(str(event.get("id")), str(event.get("point")), wall_ns)
+
+    def _command(self, event: Mapping[str, object]) -> None:
+        """The core's word that a centre may see this now: the event of a `snapshot` that was not refused.
+
+        It is told once and never asked for again, so a process that comes later pictures no old command.
+        """
+        fields, at = event.get("fields"), event.get("at")
+        if not isinstance(fields, dict) or not isinstance(at, dict) or fields.get("status") != "done":
+            return
+        age_s = self._age_s(at)
+        if age_s is None or age_s > LATE_S:  # we were stopped, or hung, meanwhile
+            log.warning("snapshot late command=%s", ascii(fields.get("command")))
+            return
+        cause = Cause(
+            str(event.get("id")),
+            str(event.get("point")),
+            int(at["wall_ns"]),
+            dest=str(fields.get("dest")),
+            command=str(fields.get("command")),
+        )
+        params = fields.get("params")
+        for name in cameras_asked(list(self.watches), params if isinstance(params, dict) else {}):
+            self.watches[name].command(cause)
+
+    def _age_s(self, at: Mapping[str, object]) -> float | None:
+        """How long ago that was; None: before the last start of this box."""
+        now = self._clock.now()
+        return (now.mono_ns - int(str(at["mono_ns"]))) / 1e9 if at.get("boot") == now.boot_id else None
 
     def _alarm(self, event_id: str, point: str, wall_ns: int) -> None:
         if event_id in self._seen:
@@ -102,7 +134,8 @@ class CameraProcess:
     async def _take(self, taken: Taken) -> None:
         self._waiting.append(taken)
         while len(self._waiting) > PICTURES_WAITING_MAX:
-            self._waiting.popleft()
+            leaves = next((one for one in self._waiting if one.shot == "command"), self._waiting[0])
+            self._waiting.remove(leaves)
             self.dropped += 1
             log.error("pictures dropped=%d: the core does not take them", self.dropped)
         self._changed.set()
@@ -142,13 +175,13 @@ class CameraProcess:
     async def _catch_up(self, client: LocalClient) -> None:
         """What began a moment ago, while we were away."""
         alarms = await self._ask(client, "alarms")
-        now = self._clock.now()
         for alarm in alarms if isinstance(alarms, list) else ():
             at = alarm.get("at") if isinstance(alarm, dict) else None
-            if isinstance(at, dict) and at.get("boot") == now.boot_id:
-                age_s = (now.mono_ns - int(at["mono_ns"])) / 1e9
-                if age_s < LATE_S and KINDS[Kind(alarm["kind"])].priority is Priority.ALARM:
-                    self._alarm(str(alarm["event_id"]), str(alarm["point"]), int(at["wall_ns"]))
+            if not isinstance(at, dict) or KINDS[Kind(alarm["kind"])].priority is not Priority.ALARM:
+                continue
+            age_s = self._age_s(at)
+            if age_s is not None and age_s < LATE_S:
+                self._alarm(str(alarm["event_id"]), str(alarm["point"]), int(at["wall_ns"]))
 
     async def _listen(self, client: LocalClient) -> None:
         async for push in client.pushes():
@@ -158,7 +191,7 @@ class CameraProcess:
             except ValueError:
                 continue
             if isinstance(event, dict):
-                self._hear(event)
+                self._hear(event, durable=push.get("name") is not None)
         raise ConnectionResetError("the core closed the connection")
 
     async def _report(self, client: LocalClient) -> NoReturn:
@@ -171,7 +204,8 @@ class CameraProcess:
                     await self._ask(client, "camera_state", **said)
                     told[camera] = said
             while self._waiting:
-                await self._send(client, self._waiting[0])
+                first = next((one for one in self._waiting if one.shot != "command"), self._waiting[0])
+                await self._send(client, first)
             await self._ask(client, "alive")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ALIVE_S):
@@ -205,6 +239,8 @@ class CameraProcess:
             "taken_wall_ns": shot.taken_wall_ns,
             "clock_off_ms": None if shot.clock_off_ns is None else shot.clock_off_ns // 1_000_000,
         }
+        if taken.shot == "command":
+            about["commands"] = [{"dest": cause.dest, "command": cause.command} for cause in causes]
         picture = os.urandom(8).hex()
         waiting: list[asyncio.Task[object]] = []
         try:

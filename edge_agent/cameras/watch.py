@@ -1,6 +1,7 @@
-"""What one camera is asked for: at once on an alarm, a little later, what it kept from before; and whether it still answers.
+"""What one camera is asked for: at once on an alarm, a little later, what it kept from before; what a centre wants to see; and
+whether it still answers.
 
-Alarms that come while a picture is due share it: a panel that reports a hundred points makes no hundred requests.
+Alarms that come while a picture is due share it: a panel that reports a hundred points makes no hundred requests. So do commands.
 """
 
 import asyncio
@@ -34,16 +35,18 @@ BEFORE_SHOTS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """An alarm: the event, its point, and when it was."""
+    """An alarm, or a centre's command: the event, its point, and when it was."""
 
     event: str
     point: str
     wall_ns: int
+    dest: str = ""  # whose command
+    command: str = ""  # its id
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A picture and what it is of. `shot`: alarm, after, before. `more`: alarms beyond those named."""
+    """A picture and what it is of. `shot`: alarm, after, before, command. `more`: causes beyond those named."""
 
     camera: str
     shot: str
@@ -91,7 +94,7 @@ class Watch:
         self._turns = self._misses = 0
         self._clock_off_ns: int | None = None
         self._before_why = ""
-        self.counts = dict.fromkeys(("alarms", "pictures", "failed"), 0)
+        self.counts = dict.fromkeys(("alarms", "commands", "pictures", "failed"), 0)
 
     def alarm(self, cause: Cause) -> None:
         """An alarm of a point this camera sees. Never waits."""
@@ -102,6 +105,12 @@ class Watch:
             self._plan("after", now_s + self._after_s, cause)
         if self.camera.keeps:
             self._plan("before", now_s + KEPT_AFTER_S, cause)
+        self._wake.set()
+
+    def command(self, cause: Cause) -> None:
+        """A centre wants a picture now. Never waits; alarms' own pictures go first."""
+        self.counts["commands"] += 1
+        self._plan("command", asyncio.get_running_loop().time(), cause)
         self._wake.set()
 
     def progress(self) -> int:
@@ -115,8 +124,8 @@ class Watch:
         while True:
             self._turns += 1
             self._wake.clear()
-            job = min(self._jobs, key=lambda job: job.due_s, default=None)
             now_s = loop.time()
+            job = self._next(now_s)
             if job is not None and job.due_s <= now_s:
                 self._jobs.remove(job)
                 await self._do(job)
@@ -132,6 +141,12 @@ class Watch:
                         await self._wake.wait()
                 except TimeoutError:
                     pass
+
+    def _next(self, now_s: float) -> _Job | None:
+        """The first that is due, or will be. A command's waits for an alarm's, also between the tries of that."""
+        alarms = [job for job in self._jobs if job.shot != "command"]
+        held = any(job.shot == "alarm" or job.due_s <= now_s for job in alarms)
+        return min(alarms if held else self._jobs, key=lambda job: job.due_s, default=None)
 
     def _plan(self, shot: str, due_s: float, cause: Cause) -> None:
         for job in self._jobs:

@@ -379,6 +379,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Without credentials_file only a camera that wants no password gives a picture",
     ),
     "gb_no_media": ("GB/T 26875.3 不能传图片: 请去掉 media", "GB/T 26875.3 carries no pictures: take media out"),
+    "snapshot_no_media": (
+        "此中心可下达 snapshot, 但 streams 里没有 media: 收不到图片",
+        "This centre may ask for a snapshot, but has no media in its streams: it never gets the picture",
+    ),
     "camera_no_centre": (
         "没有一个中心的 streams 里有 media: 图片只存不传",
         "No centre has media in its streams: pictures go nowhere",

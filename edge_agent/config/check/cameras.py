@@ -27,6 +27,9 @@ def check_cameras(site: Site) -> None:
     takes = [uplink for uplink in site.items("uplink") if "media" in uplink.values.get("streams", ())]
     if cameras and not takes and not site.is_broken:
         site.warning("camera_no_centre", cameras[0])
+    for uplink in site.items("uplink"):
+        if "snapshot" in uplink.values.get("commands", ()) and uplink not in takes:
+            site.warning("snapshot_no_media", uplink, "commands")
     for uplink in takes:
         if uplink.values.get("protocol") == "gb26875":
             site.error("gb_no_media", uplink, "streams")
