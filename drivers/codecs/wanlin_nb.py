@@ -49,7 +49,12 @@ def whole(value: object) -> int | None:
 
 
 def decode_ascii(data: bytes) -> list[dict[str, object]]:
-    """NB301 and NB900x, one object a report."""
+    """NB301 and NB900x, one object a report: a line each where there are several."""
+    lines = [line for line in data[:TEXT_BYTES_MAX].splitlines() if line.strip()]
+    return [_report(line) for line in lines] if len(lines) > 1 else [_report(data)]
+
+
+def _report(data: bytes) -> dict[str, object]:
     text = data[:TEXT_BYTES_MAX].decode("ascii", "replace").strip()
     if (found := _NB301.fullmatch(text)) is not None:
         status = found["status"].lower()
@@ -64,7 +69,7 @@ def decode_ascii(data: bytes) -> list[dict[str, object]]:
             "battery": int(found["battery"]),
             "signal": int(found["signal"]),
         }
-        return [{**fields, "raw": data.hex()}]
+        return {**fields, "raw": data.hex()}
     if (found := _NB900.fullmatch(text)) is not None:
         quantity, unit = _QUANTITIES.get(found["model"], ("value", ""))
         code = found["code"]
@@ -81,19 +86,25 @@ def decode_ascii(data: bytes) -> list[dict[str, object]]:
             f"high{suffix}": int(found["high"]) / 100,
             f"value{suffix}": int(found["now"]) / 100,
         }
-        return [{**fields, "raw": data.hex()}]
-    return [{"reject": True, "why": "no_report", "event": None, "raw": data[:512].hex()}]
+        return {**fields, "raw": data.hex()}
+    return {"reject": True, "why": "no_report", "event": None, "raw": data[:512].hex()}
 
 
 def decode_json(data: bytes) -> list[dict[str, object]]:
-    """NB306, one object a report."""
+    """NB306, one object a report, of one or of a list."""
     try:
         message = json.loads(data[:TEXT_BYTES_MAX])
+        if isinstance(message, list) and message:
+            return [_stated(one, json.dumps(one).encode()) for one in message]
     except (ValueError, RecursionError):
         message = None
+    return [_stated(message, data)]
+
+
+def _stated(message: object, data: bytes) -> dict[str, object]:
     state = whole(message.get("devState")) if isinstance(message, dict) else None
     if state is None or not isinstance(message, dict):
-        return [{"reject": True, "why": "no_report", "event": None, "raw": data[:512].hex()}]
+        return {"reject": True, "why": "no_report", "event": None, "raw": data[:512].hex()}
     fields: dict[str, object] = {
         "device": str(message.get("devId", "")),
         "kind": "heartbeat" if state == 0 else "report",
@@ -108,4 +119,4 @@ def decode_json(data: bytes) -> list[dict[str, object]]:
         value = message.get(key)
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _NUMBER_MAX:
             fields[name] = value / scale if scale != 1 else value
-    return [{**fields, "raw": data.hex()}]
+    return {**fields, "raw": data.hex()}

@@ -10,6 +10,7 @@ import binascii
 import contextlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from drivers.codecs import coap, ctwing, huaqiang_nb, wanlin_nb
@@ -17,6 +18,7 @@ from drivers.codecs.base import Refused
 from drivers.receivers.desk import Heard, Message, Say, Talk, Told, Value
 
 _JSON_BYTES_MAX: Final = 4096
+_LINES_MAX: Final = 64  # of one datagram; what is behind them is refused as one
 _NUMBER_MAX: Final = 1e9
 Fields = Mapping[str, object]
 
@@ -72,15 +74,20 @@ class NbTalk:
         self._key = key
 
     def feed(self, data: bytes, at_ns: int) -> list[Heard]:
-        """See Talk. `data` is one whole report."""
+        """See Talk. `data` is one datagram: a report, or several one behind the other."""
         if not data.strip():
             return []
-        fields = decode(data)
-        if fields.get("reject"):
-            return [Refused(str(fields["why"]), data, at_ns)]
-        who = str(fields.get("imei") or fields.get("device_id") or "")
-        told, values = meaning(fields)
-        return [Message(who=who, raw=data, key=self._key + data, told=told, values=values)]
+        several = decode(data)
+        out: list[Heard] = []
+        for fields in several:
+            raw = data if len(several) == 1 else bytes.fromhex(str(fields.get("raw", "")))
+            if fields.get("reject"):
+                out.append(Refused(str(fields["why"]), raw, at_ns))
+                continue
+            who = str(fields.get("imei") or fields.get("device_id") or "")
+            told, values = meaning(fields)
+            out.append(Message(who=who, raw=raw, key=self._key + raw, told=told, values=values))
+        return out
 
     def tick(self, at_ns: int) -> list[Heard]:
         """See Talk."""
@@ -106,24 +113,15 @@ class CoapTalk:
                 Refused(f"coap {request.refused >> 5}.{request.refused & 31:02d}", data, at_ns),
                 Say(request.answer(request.refused)),
             ]
-        out: list[Heard] = []
-        for heard in NbTalk(request.message_id.to_bytes(2, "big") + request.token).feed(request.payload, at_ns):
-            if isinstance(heard, Message):
-                yes, no = request.answer(coap.CHANGED), request.answer(coap.FORBIDDEN)
-                out.append(
-                    Message(
-                        who=heard.who,
-                        raw=heard.raw,
-                        key=heard.key,
-                        told=heard.told,
-                        values=heard.values,
-                        yes=yes,
-                        no=no,
-                    )
-                )
-            else:
-                out.append(heard)
-        return out if any(isinstance(one, Message) for one in out) else [*out, Say(request.answer(coap.BAD_REQUEST))]
+        out = NbTalk(request.message_id.to_bytes(2, "big") + request.token).feed(request.payload, at_ns)
+        last = max((n for n, heard in enumerate(out) if isinstance(heard, Message)), default=-1)
+        if last < 0:
+            return [*out, Say(request.answer(coap.BAD_REQUEST))]
+        told = out[last]
+        assert isinstance(told, Message)
+        # One answer to one request: the last is kept after those before it.
+        out[last] = replace(told, yes=request.answer(coap.CHANGED), no=request.answer(coap.FORBIDDEN))
+        return out
 
     def tick(self, at_ns: int) -> list[Heard]:
         """See Talk."""
@@ -165,29 +163,48 @@ class LinesTalk:
         return self._make().feed(text, at_ns)
 
 
-def decode(data: bytes) -> Fields:
-    """The fields of one report, of whatever kind; `reject` and `why` if it is none."""
+def decode(data: bytes) -> list[Fields]:
+    """The fields of each report of a datagram, of whatever kind; `reject` and `why` if it is none. `raw`: its own bytes, hex."""
     text = data.strip()
     if text.startswith(huaqiang_nb.HEAD) or _is_base64(text):
-        return huaqiang_nb.decode(data if data.startswith(huaqiang_nb.HEAD) else text)[0] | {"maker_kind": "huaqiang"}
-    if not text.startswith(b"{"):
-        return wanlin_nb.decode_ascii(text)[0] | {"maker_kind": "wanlin"}
+        return _of(huaqiang_nb.decode(data if data.startswith(huaqiang_nb.HEAD) else text), "huaqiang")
+    parts: list[tuple[object, bytes]] = []
     try:
-        message = json.loads(text[:_JSON_BYTES_MAX])
+        message = json.loads(text[:_JSON_BYTES_MAX]) if text.startswith((b"{", b"[")) else None
+        parts = [(one, json.dumps(one).encode()) for one in message] if isinstance(message, list) else []
     except (ValueError, RecursionError):
-        return {"reject": True, "why": "not_json"}
+        message = None
+    if parts:
+        return [fields for one, raw in parts for fields in _stated_in(one, raw)]
+    if message is not None:
+        return _stated_in(message, text)
+    lines = [line.strip() for line in text.split(b"\n", _LINES_MAX) if line.strip()]
+    if len(lines) > 1 and (not text.startswith(b"{") or all(line.startswith(b"{") for line in lines)):
+        return [fields for line in lines for fields in decode(line)]
+    if text.startswith((b"{", b"[")):
+        return [{"reject": True, "why": "not_json", "raw": text.hex()}]
+    return _of(wanlin_nb.decode_ascii(text), "wanlin")
+
+
+def _of(reports: list[dict[str, object]], maker: str) -> list[Fields]:
+    return [{**fields, "maker_kind": maker} for fields in reports]
+
+
+def _stated_in(message: object, raw: bytes) -> list[Fields]:
+    """One JSON report; `raw`: its text."""
     if not isinstance(message, dict):
-        return {"reject": True, "why": "no_report"}
+        return [{"reject": True, "why": "no_report", "raw": raw.hex()}]
     if "devState" in message:
-        found = wanlin_nb.decode_json(text)[0]
-        return found | {"maker_kind": "wanlin", "device_id": found.get("device", "")}
+        return [
+            {**fields, "device_id": fields.get("device", "")} for fields in _of(wanlin_nb.decode_json(raw), "wanlin")
+        ]
     payload = message.get("payload")
-    named = {"device_id": str(message.get("deviceId") or message.get("IMEI") or "")[:32]}
     if isinstance(payload, dict) and isinstance(
         payload.get("APPdata"), str
     ):  # a platform's tunnel for a maker's own bytes
-        return huaqiang_nb.decode(payload["APPdata"].encode("ascii", "replace"))[0] | {"maker_kind": "huaqiang"}
-    return named | ctwing.decode(text)[0] | {"maker_kind": "ctwing"}
+        return _of(huaqiang_nb.decode(payload["APPdata"].encode("ascii", "replace")), "huaqiang")
+    named = {"device_id": str(message.get("deviceId") or message.get("IMEI") or "")[:32]}
+    return [{**named, **fields} for fields in _of(ctwing.decode(raw), "ctwing")]
 
 
 def _is_base64(text: bytes) -> bool:

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.codecs.wanlin_nb import decode_ascii, decode_json
 from drivers.messages import PanelEvent
 from drivers.receivers.desk import Listed
+from drivers.receivers.desk import Message as DeskMessage
 from drivers.receivers.nb import CoapTalk, LinesTalk, NbTalk
 from edge_agent.config.model import Receiver, ReceiverDevice
 from edge_agent.model import Kind
@@ -270,3 +272,44 @@ async def test_a_folder_is_taken_in_once_it_is_kept(tmp_path: Path) -> None:
         assert kinds == {Kind.FIRE, Kind.BATTERY_FAULT}
     finally:
         site.remove()
+
+
+REST = json.dumps({"devId": IMEI, "devState": 0})
+NB306_FIRE = json.dumps({"devId": IMEI, "devState": 1})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        huaqiang(0) + huaqiang(1),
+        base64.b64encode(huaqiang(0) + huaqiang(1)),
+        base64.b64encode(huaqiang(0)) + b"\r\n" + base64.b64encode(huaqiang(1)),
+        f"[{REST}, {NB306_FIRE}]".encode(),
+        f"[7, {NB306_FIRE}]".encode(),
+        f"{REST}\r\n{NB306_FIRE}\r\n".encode(),
+        f"{WANLIN.format('10')}\r\n{WANLIN.format('01')}\r\n".encode(),
+        f"{WANLIN.format('10')}\n{NB306_FIRE}".encode(),
+        f"cut off\n{WANLIN.format('01')}".encode(),
+    ],
+)
+def test_every_report_of_a_datagram_is_told(data: bytes) -> None:
+    detectors = Detectors()
+    detectors.send(data)
+    assert ("det/device", "fire") in detectors.all_events()
+
+
+def test_a_list_in_coap_is_told_whole_and_answered_once() -> None:
+    request = aiocoap.Message(
+        transport_tuning=aiocoap.Reliable, code=aiocoap.POST, payload=f"[{REST}, {NB306_FIRE}]".encode()
+    )
+    request.mtype, request.mid, request.token = aiocoap.CON, 7, b"\x01"
+    heard = CoapTalk().feed(request.encode(), 0)
+    messages = [one for one in heard if isinstance(one, DeskMessage)]
+    assert [bool(one.yes) for one in messages] == [False, True]
+    assert [told.event for told in messages[1].told] == ["fire"]
+
+
+def test_decode_shows_every_report_of_a_list_or_of_several_lines() -> None:
+    assert [one["event"] for one in decode_json(f"[{REST}, {NB306_FIRE}]".encode())] == [None, "fire"]
+    lines = f"{WANLIN.format('10')}\r\n{WANLIN.format('01')}\r\n".encode()
+    assert [one["event"] for one in decode_ascii(lines)] == ["selftest", "fire"]
