@@ -12,9 +12,13 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from drivers.codecs.base import Codec, Step, noise
+from drivers.vocabulary import ENDS
 
 STAR: Final = 0x2A
 RECORD_BYTES_MAX: Final = 120
+STANDING_MAX: Final = 512  # places whose events are remembered until they end
+_FIRES: Final = ("fire", "fire_manual")
+_RESTORED: Final = frozenset((*_FIRES, "prealarm", "supervisory", "fault", "dirty", "leak", "burglar"))
 _STARS: Final = re.compile(rb"\x2a{8,}")
 _EVENT: Final = re.compile(rb"\x0a([\x11-\x1f\x80-\x82])\x0d(?:(\d{1,2})-(\d{1,3})|(-{3,}))?", re.DOTALL)
 _DEVICE: Final = re.compile(rb"\x0a\x20([\x20-\x7e])\x0d")
@@ -24,15 +28,19 @@ _ADDRESS: Final = re.compile(rb"(?<!\d)(\d{1,2})-(\d{3})(?!\d)")
 
 
 class Gst100Printer(Codec):
-    """`words`: event byte -> event; `devices`: device byte -> the maker's word."""
+    """`words`: event byte -> event; `devices`: device byte -> the maker's word; `supplies`: device byte -> what its fault is.
+
+    The panel has one word for the end of everything: it ends what was told of that place, a fire last, and a fault if nothing was.
+    """
 
     name: ClassVar[str] = "gst100-microprinter"
     quiet_s = 3.0  # pieces come every 0.85 s
     shown: ClassVar[tuple[str, ...]] = ("loop", "point")
 
-    def __init__(self, *, words: Mapping[int, str], devices: Mapping[int, str]) -> None:
+    def __init__(self, *, words: Mapping[int, str], devices: Mapping[int, str], supplies: Mapping[int, str]) -> None:
         super().__init__()
-        self._words, self._devices = words, devices
+        self._words, self._devices, self._supplies = words, devices, supplies
+        self._standing: dict[tuple[object, ...], list[str]] = {}
 
     def _next(self, final: bool) -> Step | None:
         buf = self._buf
@@ -79,7 +87,28 @@ class Gst100Printer(Codec):
         word = self._words.get(event[1][0])
         if word is None:
             return Step(size=end, refused=f"unknown_word {event[1][0]:02X}", fields=fields, sound=True)
-        return Step(size=end, fields={**fields, "event": word})
+        return Step(size=end, fields={**fields, "event": self._meant(word, fields)})
+
+    def _meant(self, word: str, fields: Mapping[str, object]) -> str:
+        """`word`, as the device it stands with and what that place has told before make of it."""
+        device = str(fields.get("device_code", ""))
+        if word in ("fault", "fault_restore") and device and (supply := self._supplies.get(int(device, 16))):
+            return supply if word == "fault" else ENDS[supply]
+        if word == "reset":
+            self._standing.clear()
+        place = tuple(fields.get(name) for name in ("loop", "point"))
+        if None in place:
+            return word
+        if place not in self._standing and len(self._standing) >= STANDING_MAX:
+            del self._standing[next(iter(self._standing))]
+        stands = self._standing.setdefault(place, [])
+        if word == "fault_restore":
+            over = next((one for one in reversed(stands) if one not in _FIRES), stands[-1] if stands else "fault")
+            self._standing[place] = [one for one in stands if one != over]
+            return ENDS[over]
+        if word in _RESTORED and word not in stands:
+            stands.append(word)
+        return word
 
     def _loose(self, size: int) -> Step:
         """Bytes outside a record. An event byte between its anchors is told even without the stars before it."""

@@ -221,7 +221,8 @@ def _utd_digit(tables: Tables) -> Codec:
 def _gst100(tables: Tables) -> Codec:
     from drivers.codecs.gst100_printer import Gst100Printer
 
-    return Gst100Printer(words=tables.codes("words"), devices=tables.hex_texts("devices"))
+    supplies = tables.codes("supplies") if tables.table("supplies") else {}
+    return Gst100Printer(words=tables.codes("words"), devices=tables.hex_texts("devices"), supplies=supplies)
 
 
 def _jbf_193k(tables: Tables) -> Codec:

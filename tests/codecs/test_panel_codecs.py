@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.codecs.base import HELD_BYTES_MAX, Codec, Frame, Refused
+from drivers.codecs.gst100_printer import encode_record as gst100_record
 from drivers.codecs.gst_crt500 import encode_event as crt500_event
 from drivers.codecs.gst_layer_bus import encode_event as bus_event
 from drivers.codecs.gst_utd_digit import encode_event as utd_event
@@ -479,3 +480,25 @@ def test_the_command_and_each_record_of_an_ei2000g_are_told(sent: bytes, told: l
 def test_a_command_of_an_ei2000g_that_nobody_knows_is_refused_and_no_fire() -> None:
     (frame,) = PROTOCOLS["ei-2000g"](ei2000g(0x88, "02 1B 01 01 0C 1E", 1))
     assert (frame.get("reject"), frame["why"]) == (True, "unknown_code 88")
+
+
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        ([(0x16, "", 0x2C), (0x18, "", 0x2C)], ["mains_fault", "mains_ok"]),
+        ([(0x16, "", 0x2D), (0x18, "", 0x2D)], ["battery_fault", "battery_ok"]),
+        ([(0x11, "1-027", 0x23), (0x18, "1-027", 0x23)], ["fire", "fire_restore"]),
+        ([(0x11, "1-027", 0x23), (0x18, "1-028", 0x23)], ["fire", "fault_restore"]),  # of another place
+        ([(0x16, "1-027", 0x23), (0x18, "1-027", 0x23)], ["fault", "fault_restore"]),
+        (  # which of the two is over nobody says: the fire is ended last
+            [(0x16, "1-027", 0x23), (0x11, "1-027", 0x23), (0x18, "1-027", 0x23), (0x18, "1-027", 0x23)],
+            ["fault", "fire", "fault_restore", "fire_restore"],
+        ),
+        ([(0x11, "1-027", 0x23), (0x1D, "", 0x2E), (0x18, "1-027", 0x23)], ["fire", "reset", "fault_restore"]),
+    ],
+)
+def test_a_gst100_says_faults_of_its_supply_and_ends_what_began(
+    records: list[tuple[int, str, int]], told: list[str]
+) -> None:
+    one = codec("gst100-microprinter")
+    assert events(settle(one, [gst100_record(*record) for record in records])) == told
