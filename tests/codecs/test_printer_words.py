@@ -103,3 +103,30 @@ def test_a_report_of_an_est3x_is_one_event_and_its_rules_are_none(text: str, tol
     shown = PROTOCOLS["edwards-est3x-printer"](text.encode("ascii"))
     assert [(one["event"], one.get("address")) for one in shown if one["event"] is not None] == told
     assert not any(one.get("reject") for one in shown)
+
+
+@pytest.mark.parametrize(
+    ("profile", "line", "event"),
+    [
+        ("notifier-nfs-printer", "TROUBL IN SYSTEM     OPEN CIRCUIT     12:30P 102325 Thu", "fault"),
+        ("notifier-nfs-printer", "TROUBL SMOKE(PHOTO)   LOBBY   N01L01D001   12:30P 102325 Thu", "fault"),
+        ("notifier-nfs-printer", "CLR TB SMOKE(PHOTO)   LOBBY   N01L01D001   12:31P 102325 Thu", "fault_restore"),
+        ("notifier-nfs-printer", "ACTIVE MONITOR   DOOR   N01L01M001   12:31P 102325 Thu", "feedback"),
+        ("notifier-nfs-printer", "ACTIVE SUPERVISORY   VALVE   N01L01M002   12:31P 102325 Thu", "supervisory"),
+        ("notifier-nfs-printer", "ALARM ACTIVE   LOBBY   N01L01D001   12:31P 102325 Thu", "fire"),
+        ("notifier-nca-printer", "ACTIVE: DOOR HOLDER  N01L02M017", "feedback"),
+        ("notifier-nca-printer", "CLEARED ACTIVE: DOOR HOLDER  N01L02M017", "active_restore"),
+        ("notifier-nca-printer", "ON: HORN  N01L02M018", "start"),
+        ("notifier-nca-printer", "OFF: HORN  N01L02M018", "stop"),
+        ("notifier-nca-printer", "FIRE ALARM: LOBBY ON SECOND FLOOR  N01L02D017", "fire"),
+        ("notifier-nca-printer", "CLEARED SECURITY ALARM: DOOR  N01L02M019", "tamper_restore"),
+        ("notifier-nca-printer", "CLEARED FIRE ALARM: LOBBY  N01L02D017", "fire_restore"),
+        ("notifier-afp2800-printer", ":SELF CLEARED       Z001 1.1.Z1 LOBBY   12/08 01:23;", "active_restore"),
+        ("notifier-afp2800-printer", ":ALARM SELF CLEARED Z001 1.1.Z1 LOBBY   12/08 01:23;", "fire_restore"),
+        ("notifier-afp2800-printer", ":FAULT SELF CLEARED Z001 1.1.Z1 LOBBY   12/08 01:23;", "fault_restore"),
+        ("notifier-afp2800-printer", ":NO REPLY SELF CLR  Z001 L2D159 LOBBY   12/08 01:23;", "fault_restore"),
+    ],
+)
+def test_every_word_of_a_notifier_printer_is_read(profile: str, line: str, event: str) -> None:
+    shown = PROTOCOLS[profile](f"{line}\n".encode("ascii"))
+    assert [one["event"] for one in shown if one["event"] is not None] == [event]
