@@ -44,6 +44,7 @@ _RESTORES: Final[Mapping[str, str]] = {
     "fault": "fault_restore",
     "isolate": "isolate_restore",
     "mains_fault": "mains_ok",
+    "burglar": "tamper_restore",
 }
 
 
@@ -122,6 +123,8 @@ class SiemensCt11(Codec):
             return alarm if active else _RESTORES.get(alarm)
         if fields["category"] == "isolated_alarm":
             return "isolate" if active else "isolate_restore"
+        if fields["category"] == "sabotage":
+            return "burglar" if active else "tamper_restore"
         event = self._codes.get(code)
         if active and event is not None:
             if len(self._told) < 4096:

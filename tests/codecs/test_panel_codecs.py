@@ -19,6 +19,7 @@ from drivers.codecs.gst_utd_digit import encode_event as utd_event
 from drivers.codecs.jb3208_crt import encode_event as jb3208_event
 from drivers.codecs.jbf_11s_old import encode_event as jbf_event
 from drivers.codecs.registry import PROTOCOLS, build_codec
+from drivers.codecs.siemens_ct11 import encode as ct11_block
 from drivers.codecs.simplex_cpi import encode as simplex_message
 from drivers.profile import load_profiles
 
@@ -502,3 +503,11 @@ def test_a_gst100_says_faults_of_its_supply_and_ends_what_began(
 ) -> None:
     one = codec("gst100-microprinter")
     assert events(settle(one, [gst100_record(*record) for record in records])) == told
+
+
+def test_sabotage_of_a_ct11_is_told_and_ends() -> None:
+    one = codec("siemens-ct11")
+    assert events(settle(one, [ct11_block("W1110832Q0C00"), ct11_block("W1110832N0C3C")])) == [
+        "burglar",
+        "tamper_restore",
+    ]
