@@ -9,9 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-_MESSAGE: Final = re.compile(
-    r"([0-9B-F]{4})\s*(18|98)\s*([136])([0-9B-F]{3})\s*([0-9B-F]{2})\s*([0-9B-F]{3})\s*([0-9A-F])?"
-)
+# The tone of a 0 is the tenth: receivers print it as 0 or as A.
+_BODY: Final = r"([0-9A-F]{4})\s*(18|98)\s*([136])([0-9A-F]{3})\s*([0-9A-F]{2})\s*([0-9A-F]{3})(?:\s*([0-9A-F]))?"
+_MESSAGE: Final = re.compile(_BODY)
+_ONE_OF_SEVERAL: Final = re.compile(_BODY + r"(?=\s|$|[0-9A-F]{4}\s*(?:18|98)\s*[136])")
+_WORD: Final = re.compile(r"\S+")
 # Automation port of Sur-Gard style receivers: 5, receiver 2, line 1, 18, account, E R or P, code, group, zone. From memory.
 _SURGARD: Final = re.compile(r"5[0-9A-F]{2}[0-9A-F]\s*18([0-9A-F]{4,10}?)([ERP])([0-9]{3})([0-9A-F]{2})([0-9A-F]{3})")
 _SURGARD_ALIVE: Final = re.compile(r"1[0-9A-F]{2}[0-9A-F]\s+@\s*")
@@ -43,7 +45,8 @@ def parse(text: str) -> dict[str, object] | None:
     found = _MESSAGE.fullmatch(text.strip().upper())
     if found is None:
         return None
-    account, kind, qualifier, event, group, zone, check = found.groups()
+    account, kind, qualifier, event, group, zone = (part.replace("A", "0") for part in found.groups()[:6])
+    check = found[7]
     digits = account + kind + qualifier + event + group + zone
     total = sum(_value(digit) for digit in digits + (check or ""))
     return {
@@ -87,6 +90,22 @@ def parse_line(text: str) -> dict[str, object] | None:
     }
 
 
+def parts(line: str) -> list[str]:
+    """The messages of a line, glued or with blanks between, and what is none of them, each run of it whole."""
+    text = line.strip().upper()
+    if parse_line(text) is not None:
+        return [text]
+    found, at, stray = list[str](), 0, 0  # what is between `stray` and `at` is none
+    while (word := _WORD.search(text, at)) is not None:
+        one = _ONE_OF_SEVERAL.match(text, word.start())
+        if one is None:
+            at = word.end()
+            continue
+        found += [text[stray : word.start()].strip(), one[0]]
+        stray = at = one.end()
+    return [part for part in (*found, text[stray:].strip()) if part]
+
+
 def meaning(code: str, qualifier: int) -> str | None:
     """The word of drivers.vocabulary for a code; None for one we do not know. 6 (still there) says the same as 1."""
     known = EVENTS.get(code)
@@ -94,11 +113,10 @@ def meaning(code: str, qualifier: int) -> str | None:
 
 
 def decode(data: bytes) -> list[dict[str, object]]:
-    """One object a line, or a word where a line holds several messages, for `edge-agent decode`."""
+    """One object a message, and one for each run of what is none, for `edge-agent decode`."""
     shown: list[dict[str, object]] = []
     text = data.decode("ascii", "replace").replace("\x14", "\n")
-    whole = [line.strip() for line in text.splitlines() if line.strip()]
-    for line in (part for one in whole for part in ([one] if parse_line(one) is not None else one.split())):
+    for line in (part for one in text.splitlines() for part in parts(one)):
         fields = parse_line(line)
         raw = line.encode("ascii", "replace").hex()
         if fields is None:

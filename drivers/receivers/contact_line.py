@@ -44,12 +44,23 @@ class ContactLineTalk:
         """See Talk."""
         left = bytes(self._buffer)
         self._buffer.clear()
-        return [Refused("truncated", left, at_ns)] if left.strip() else []
+        out: list[Heard] = []
+        for part in contact_id.parts(left.decode("ascii", "replace")):
+            whole = (contact_id.parse(part) or {}).get("checksum_ok") is True  # without one it may have been cut
+            out += self._one(part.encode(), at_ns) if whole else [Refused("truncated", part.encode(), at_ns)]
+        return out
+
+    @classmethod
+    def _line(cls, raw: bytes, at_ns: int, *, wants_answer: bool) -> list[Heard]:
+        if wants_answer and raw.strip():
+            return cls._one(raw, at_ns, wants_answer=True)  # such a line is one message, and has one answer
+        pieces = contact_id.parts(raw.decode("ascii", "replace"))
+        if len(pieces) == 1:
+            return cls._one(raw, at_ns)
+        return [heard for piece in pieces for heard in cls._one(piece.encode(), at_ns)]
 
     @staticmethod
-    def _line(raw: bytes, at_ns: int, *, wants_answer: bool) -> list[Heard]:
-        if not raw.strip():
-            return []
+    def _one(raw: bytes, at_ns: int, *, wants_answer: bool = False) -> list[Heard]:
         yes, no = (ACK, NAK) if wants_answer else (b"", b"")
         found = contact_id.parse_line(raw.decode("ascii", "replace"))
         if found is None:

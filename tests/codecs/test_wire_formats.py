@@ -143,7 +143,7 @@ def test_contact_id_is_read_as_it_is_printed_and_as_a_receiver_puts_it_out() -> 
     assert [one.get("why") for one in two] == [None, "checksum"]
     said = contact_id.decode(b"5011 181234E11000129\x141011           @    \x14")
     assert [(one.get("meaning"), one.get("kind")) for one in said] == [("fire", None), (None, "heartbeat")]
-    assert [one["why"] for one in contact_id.decode(b"no message")] == ["no_message"] * 2
+    assert [one["why"] for one in contact_id.decode(b"no message")] == ["no_message"]
 
 
 def test_codes_of_nb_detectors_count_whatever_json_makes_of_them() -> None:
@@ -170,3 +170,23 @@ def test_reports_one_behind_the_other_are_all_told() -> None:
     shown = espa444.decode(call[:12] + call)
     assert [(one.get("why"), one.get("display_text")) for one in shown][1:] == [(None, "FIRE ZONE 3")]
     assert shown[0]["why"] == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"12341811310101581234181131010158", ["1234", "1234"]),  # glued
+        (b"123418113101015123418113101015", ["1234", "1234"]),  # glued, without check digits
+        (b"1234 18 1131 01 015 8 1234 18 1131 01 015 8", ["1234", "1234"]),
+        (b"A234181131010157", [None]),  # its sum is wrong
+        (b"12A4181131010151", ["1204"]),  # a 0 printed as its tone
+        (b"1234 18 1131 01", [None]),  # cut: one refusal
+        (b"1234181131010158 1234 18 11", ["1234", None]),
+        (b"x12341811310101581234181131010158", [None]),  # what begins inside a word is none
+    ],
+)
+def test_messages_of_one_line_are_told_one_by_one_and_what_is_none_is_refused_once(
+    line: bytes, told: list[str | None]
+) -> None:
+    shown = contact_id.decode(line)
+    assert [None if one.get("reject") else one["account"] for one in shown] == told

@@ -274,6 +274,13 @@ def test_a_wrong_check_digit_is_refused_and_hides_no_fire() -> None:
     assert port.events() == [("net1/refused", "fault"), ("dev/00-129", "unknown")]
 
 
+def test_glued_messages_are_told_each_and_a_cut_one_is_refused_once() -> None:
+    port = Line(ContactLineTalk(), "1234")
+    port.send(b"1234181110001291" * 2 + b"\r1234 18 1110 00 130 1234 18 31\r")
+    assert port.events().count(("dev/00-130", "fire")) == 1
+    assert port.events().count(("net1/refused", "fault")) == 1
+
+
 @given(st.lists(st.binary(max_size=200), max_size=8))
 def test_nothing_on_a_contact_id_line_raises(pieces: list[bytes]) -> None:
     port = Line(ContactLineTalk())
