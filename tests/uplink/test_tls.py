@@ -1,8 +1,11 @@
 """TLS against a real mosquitto that demands client certificates: what is wrong is named, and nothing goes out in the clear."""
 
 import asyncio
+import os
 import ssl
+import sys
 import warnings
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,10 +13,12 @@ import pytest
 
 from buffer.records import Priority
 from edge_agent.clock import SystemClock
+from edge_agent.config.model import Uplink
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.mqtt import MqttLink, MqttSettings
 from edge_agent.uplink.path import RoutedPath
 from tests.brokers import Broker, Certificates
+from tests.time.test_faked import REPO, faketime
 from tests.uplink.site import GATEWAY, MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
 from tests.waiting import PATIENCE_S, until
 
@@ -94,6 +99,62 @@ async def test_a_certificate_that_is_not_yet_valid_points_at_the_clock(tmp_path:
     tls = Certificates(tmp_path / "tls", not_before=datetime.now(UTC) + timedelta(days=30))
     with Broker(tmp_path, tls=tls) as broker:
         assert (await refusal(broker, tls.ca_file, *tls.client(GATEWAY))).reason == "cert_not_yet_valid"
+
+
+TOLD_IN_1970 = """
+import asyncio, sys, time
+from types import SimpleNamespace
+from pathlib import Path
+from edge_agent.clock import SystemClock
+from edge_agent.uplink.link import LinkError
+from edge_agent.uplink.mqtt import MqttLink, MqttSettings
+from edge_agent.uplink.path import RoutedPath
+
+port, ca, cert, key = sys.argv[1], *map(Path, sys.argv[2:])
+files = {"ca_file": ca, "cert_file": cert, "key_file": key}
+settings = MqttSettings(gateway="g", host="127.0.0.1", port=int(port), keepalive_s=30, expiry_s=40, **files)
+try:
+    asyncio.run(MqttLink(settings, SystemClock(), RoutedPath().tcp).open(SimpleNamespace(desk=None)))
+except LinkError as fault:
+    print(int(time.time()) // 31_536_000, fault.reason)
+"""
+
+
+async def test_a_box_in_1970_is_told_that_the_certificate_is_of_the_future(tmp_path: Path) -> None:
+    tls = Certificates(tmp_path / "tls")
+    with Broker(tmp_path, tls=tls) as broker:
+        faked = {"LD_PRELOAD": str(faketime()), "FAKETIME": "@1970-01-02 00:00:00", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", TOLD_IN_1970, str(broker.port), tls.ca_file, *tls.client(GATEWAY)),
+            env={**os.environ, **faked, "PYTHONPATH": str(REPO), "TZ": "UTC"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await program.communicate()
+    assert said.split() == [b"0", b"cert_not_yet_valid"], "years since 1970, and why"
+
+
+async def test_an_alarm_that_a_refused_centre_cannot_get_reaches_the_other_and_stays_owed_to_the_first(
+    tmp_path: Path,
+) -> None:
+    tls, other = Certificates(tmp_path / "tls"), Certificates(tmp_path / "other")
+    cert, key = other.client(GATEWAY)
+    journal = MemoryJournal()
+    for n in range(1, 6):
+        journal.append(Priority.ALARM, event_body(n))
+    with (
+        Broker(tmp_path / "a", tls=tls) as refused,
+        Broker(tmp_path / "b") as second,
+        running_centre(tmp_path / "c", second) as db,
+    ):
+        config = site_config(tmp_path, refused.port, ca_file=other.ca_file, cert_file=cert, key_file=key)
+        config = replace(config, uplinks=(*config.uplinks, Uplink(id="city", host="127.0.0.1", port=second.port)))
+        async with running_uplink(config, journal) as process:
+            heard: list[tuple[str, str]] = []
+            process.core.uplink_state = lambda dest, up, reason, **detail: heard.append((dest, reason))  # type: ignore[method-assign]
+            await until(lambda: stored(db) == [1, 2, 3, 4, 5])
+            await until(lambda: ("county", "cert_wrong_ca") in heard, "the refusal is told on site")
+            owed = {destination.id: destination.outbox.alarm_pending for destination in process.destinations}
+            assert owed["county"], "nothing is credited to a centre nobody could verify"
 
 
 async def test_a_gateway_without_a_certificate_is_told_that_it_was_rejected(tmp_path: Path) -> None:
