@@ -122,9 +122,11 @@ def kept(directory: Path, priority: Priority) -> tuple[dict[int, bytes], list[di
 def untold(numbers: Iterable[int], gaps: list[dict[str, object]]) -> int:
     """How many numbers below the highest are not there and in no gap record. What was lost in memory never had one."""
     there = set(numbers)
+    told = bytearray(max(there) + 1)  # gaps repeat each other: thousands of ranges that begin at 1
     for gap in (gap for gap in gaps if "from" in gap):
-        there.update(range(int(str(gap["from"])), int(str(gap["to"])) + 1))
-    return max(there) - len(there)
+        first, last = int(str(gap["from"])), min(int(str(gap["to"])), len(told) - 1)
+        told[first : last + 1] = b"\1" * (last + 1 - first)
+    return sum(not told[n] and n not in there for n in range(1, len(told)))
 
 
 def run(directory: Path, seed: int, points: int, times: int) -> dict[str, object]:
