@@ -103,6 +103,7 @@ class ModemSim:
         self._inbox = bytearray()
         self._data: tuple[int, Callable[[bytes], None]] | None = None  # a prompt waits for so many bytes
         self._booted_s = self._answer_due_s = 0.0
+        self._unanswered: deque[str] = deque()
         self._booting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -222,13 +223,16 @@ class ModemSim:
             return
         self.heard.append(line)
         loop = asyncio.get_running_loop()
-        self._answer_due_s = max(loop.time() + self.slow_s, self._answer_due_s)  # in order, as every modem answers
-        if self._answer_due_s > loop.time():
-            loop.call_at(self._answer_due_s, self._answer, line[2:])
+        self._answer_due_s = max(loop.time() + self.slow_s, self._answer_due_s)
+        self._unanswered.append(line[2:])
+        if len(self._unanswered) > 1 or self._answer_due_s > loop.time():
+            loop.call_at(self._answer_due_s, self._answer)
         else:
-            self._answer(line[2:])
+            self._answer()
 
-    def _answer(self, command: str) -> None:
+    def _answer(self) -> None:
+        """Answer what was asked first: in order, as every modem does, also when a timer is late."""
+        command = self._unanswered.popleft()
         if not self.powered or self.hung:
             return
         if self.storm:
