@@ -154,7 +154,9 @@ def run(directory: Path, seed: int, points: int, times: int) -> dict[str, object
     streams: dict[str, object] = {}
     for priority in (Priority.ALARM, Priority.FAULT, Priority.STATUS, Priority.TELEMETRY):
         found, gaps = kept(directory, priority)
-        halves = [sum(n * 2 <= max(found) for n in found), sum(n * 2 > max(found) for n in found)]
+        highest = max(found)
+        newer = sum(n * 2 > highest for n in found)
+        halves = [len(found) - newer, newer]
         streams[priority.stream] = {
             "offered": site.offered[priority.stream],
             "kept": len(found) - len(gaps),
