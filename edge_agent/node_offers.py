@@ -58,7 +58,7 @@ class NodeOffers:
         """Offer again what was offered when this core stopped. Never raises: no update is worth the core."""
         try:
             await self._restore()
-        except Exception:
+        except Exception:  # a card that fails, a file somebody else left there, or a bug: the fires go on
             log.exception("updates")
 
     async def _restore(self) -> None:

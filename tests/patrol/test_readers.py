@@ -148,6 +148,7 @@ async def test_a_reader_another_program_has_grabbed_is_told_and_had_once_it_is_l
         await told.until(lambda: told.links[-1] == (True, "opened"), "let go")
         wire.hold("134,62532")
         await told.until(lambda: told.tags == ["134,62532"], "the form printed beside the number")
+    assert (told.links[:2], told.tags) == ([(False, "no_port"), (True, "opened")], ["134,62532"])
     wire.unplug()
 
 
