@@ -24,7 +24,8 @@ from pathlib import Path
 from benchmarks.drain import alarm_waits, centre_process, uplink
 from buffer.records import Priority
 from drivers.codecs.gb26875 import Command, Frame, device_address
-from edge_agent.config.model import Config, Uplink
+from edge_agent.config.model import Config
+from edge_agent.config.uplinks import Uplink
 from simulators.ports import free_port
 from tests.brokers import Broker
 from tests.uplink.gb26875.site import body, gb_config, gb_uplink

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.harness import quantiles
 from buffer.records import Priority
-from edge_agent.config.model import Link
+from edge_agent.config.uplinks import Link
 from simulators.centre.packed import PackedListener
 from simulators.datagrams import DatagramRelay, Mood
 from tests.uplink.site import MemoryJournal, event_body, running_uplink, site_config

@@ -12,7 +12,8 @@ from edge_agent.texts import text
 
 if TYPE_CHECKING:
     from edge_agent.config.findings import Finding
-    from edge_agent.config.model import Config, Gb26875
+    from edge_agent.config.model import Config
+    from edge_agent.config.uplinks import Gb26875
     from edge_agent.uplink.gb26875.review import Doubt, Line
 
 WARNINGS_SHOWN = 20  # of one kind; --json has all
@@ -84,7 +85,7 @@ def _strays(findings: "Iterable[Finding]") -> "list[Doubt]":
 
 
 def _standard() -> "Gb26875":
-    from edge_agent.config.model import Gb26875
+    from edge_agent.config.uplinks import Gb26875
 
     return Gb26875(source="0")
 

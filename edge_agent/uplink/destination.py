@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 from buffer.records import Name, Priority
 from edge_agent.clock import TimeSource
 from edge_agent.commands import Refusal as CommandRefusal
-from edge_agent.config.model import Uplink
+from edge_agent.config.uplinks import Uplink
 from edge_agent.uplink import history
 from edge_agent.uplink.backoff import BOOT_S, Backoff
 from edge_agent.uplink.budget import Burst

@@ -12,7 +12,8 @@ from typing import Final, NoReturn, cast
 
 from buffer.records import Priority
 from edge_agent.clock import TimeSource
-from edge_agent.config.model import Config, Uplink
+from edge_agent.config.model import Config
+from edge_agent.config.uplinks import Uplink
 from edge_agent.supervise import Supervisor, notify
 from edge_agent.uplink.clock import UplinkClock
 from edge_agent.uplink.core_link import CoreLink

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
-from edge_agent.config.model import Link
+from edge_agent.config.uplinks import Link
 from edge_agent.uplink.link import LinkError
 
 log = logging.getLogger("edge.path")

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Final, NoReturn, Protocol
 
 from edge_agent.clock import TimeSource
-from edge_agent.config.model import Config, Uplink
-from edge_agent.config.model import Link as LinkTable
+from edge_agent.config.model import Config
+from edge_agent.config.uplinks import Link as LinkTable
+from edge_agent.config.uplinks import Uplink
 from edge_agent.model import Clock
 from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.ledger import Ledger

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from buffer.records import Priority
-from edge_agent.config import model
+from edge_agent.config import uplinks
 from edge_agent.uplink.choice import Choice, Rule
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.link import Link, LinkError, Receiver, Session
@@ -57,12 +57,12 @@ class Way:
     probe: Probe
 
 
-def preference(link: model.Link) -> int:
+def preference(link: uplinks.Link) -> int:
     """Its rank; lower is preferred."""
     return link.order if link.order is not None else ORDER[link.kind]
 
 
-def rule_of(link: model.Link) -> Rule:
+def rule_of(link: uplinks.Link) -> Rule:
     """The rule of a [[link]]."""
     probe_s = link.probe_s or (PROBE_NBIOT_S if link.kind == "nbiot" else PROBE_WIDE_S)
     return Rule(id=link.id, probe_s=probe_s, misses=link.misses, hold_s=link.hold_s)

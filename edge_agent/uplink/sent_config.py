@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.commands import Refusal
-from edge_agent.config.model import Config, Uplink
+from edge_agent.config.model import Config
+from edge_agent.config.uplinks import Uplink
 
 log = logging.getLogger("edge.commands")
 

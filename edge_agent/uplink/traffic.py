@@ -6,7 +6,7 @@ from typing import Final
 
 from buffer.records import Priority
 from edge_agent.clock import TimeSource
-from edge_agent.config.model import Link
+from edge_agent.config.uplinks import Link
 from edge_agent.uplink.budget import Meter
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.path import is_metered

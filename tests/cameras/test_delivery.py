@@ -12,7 +12,7 @@ import pytest
 from buffer.records import Priority
 from edge_agent.clock import SystemClock
 from edge_agent.config.load import load
-from edge_agent.config.model import Link
+from edge_agent.config.uplinks import Link
 from edge_agent.media import PART_BYTES, assemble, parts_of
 from edge_agent.uplink.choice import Rule
 from edge_agent.uplink.ledger import Ledger

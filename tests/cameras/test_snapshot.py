@@ -17,7 +17,8 @@ from edge_agent.cameras.watch import Cause, Taken, Watch
 from edge_agent.clock import SystemClock
 from edge_agent.commands import CAMERAS_MAX, cameras_asked
 from edge_agent.config.load import load
-from edge_agent.config.model import Camera, Media, Uplink
+from edge_agent.config.model import Camera, Media
+from edge_agent.config.uplinks import Uplink
 from edge_agent.model import Kind
 from simulators import camera as simulated
 from simulators.centre import query

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from buffer.records import Priority
 from edge_agent.clock import SystemClock
-from edge_agent.config.model import Uplink
+from edge_agent.config.uplinks import Uplink
 from edge_agent.uplink.destination import Destination, Parts
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.mqtt import MqttLink, MqttSettings

@@ -15,7 +15,8 @@ from edge_agent import commander
 from edge_agent.alarm.patterns import DUTY_SOUND, FIRE_SOUND
 from edge_agent.clock import SystemClock
 from edge_agent.commands import NAMES
-from edge_agent.config.model import Contact, Uplink
+from edge_agent.config.model import Contact
+from edge_agent.config.uplinks import Uplink
 from edge_agent.local_api import ApiError, LocalClient, Peer
 from edge_agent.model import Clock, Instant, Kind
 from tests.core.house import ACK, CONTACT, House, Site, site

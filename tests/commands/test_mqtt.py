@@ -18,7 +18,8 @@ from paho.mqtt.properties import Properties
 from buffer.reader import JournalReader
 from buffer.records import Priority
 from edge_agent.commands import NAMES, Answer, Refusal, Status
-from edge_agent.config.model import Config, Uplink
+from edge_agent.config.model import Config
+from edge_agent.config.uplinks import Uplink
 from edge_agent.model import Clock, Instant
 from edge_agent.uplink.command_contract import COMMAND_BYTES_MAX, decode_command, encode_answer, response_topic
 from simulators.process import Program

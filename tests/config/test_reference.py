@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edge_agent import last_good
-from edge_agent.config import load, model, site, source
+from edge_agent.config import load, model, site, source, uplinks
 from edge_agent.config.load import load as load_config
 from edge_agent.config.reference import CODES, page, sample
 from edge_agent.config.schema import SECTIONS, TOP, shapes
@@ -22,7 +22,9 @@ def test_every_field_of_the_model_is_a_key_of_the_schema_or_a_section() -> None:
         inner = {s.into for s in SECTIONS if s.parent == section.name}
         names = {field.name for field in dataclasses.fields(section.cls)}
         assert names - inner == set(section.keys) == set(shapes(section.name)), section.name
-    classes: set[Any] = {cls for cls in vars(model).values() if dataclasses.is_dataclass(cls)}
+    classes: set[Any] = {
+        cls for cls in (*vars(model).values(), *vars(uplinks).values()) if dataclasses.is_dataclass(cls)
+    }
     assert {section.cls for section in (TOP, *SECTIONS)} == classes
 
 

@@ -15,7 +15,8 @@ from buffer.reader import JournalReader
 from buffer.records import Priority
 from drivers.gpio.fake import FakeGpio
 from edge_agent.clock import SystemClock, TimeSource
-from edge_agent.config.model import Board, Config, Contact, Gateway, Panel, Uplink
+from edge_agent.config.model import Board, Config, Contact, Gateway, Panel
+from edge_agent.config.uplinks import Uplink
 from edge_agent.core import Core
 from edge_agent.model import Kind
 from tests.waiting import PATIENCE_S, until

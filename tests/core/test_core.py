@@ -19,7 +19,8 @@ from drivers.profile import ProfileError
 from edge_agent import buttons, opening
 from edge_agent import core as core_module
 from edge_agent.clock import SystemClock
-from edge_agent.config.model import Bus, Contact, Device, Limits, Link, Panel, Point
+from edge_agent.config.model import Bus, Contact, Device, Limits, Panel, Point
+from edge_agent.config.uplinks import Link
 from edge_agent.core import Core
 from edge_agent.local_api import ApiError, LocalClient
 from edge_agent.model import Event, Kind

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from edge_agent.config.model import Link
-from edge_agent.config.model import Modem as Settings
+from edge_agent.config.uplinks import Link
+from edge_agent.config.uplinks import Modem as Settings
 from edge_agent.tasks import end
 from edge_agent.uplink.modem.driver import Modem, Timing
 from edge_agent.uplink.modem.hooks import Hooks

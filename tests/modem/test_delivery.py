@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from buffer.records import Priority
-from edge_agent.config.model import Link, Modem
+from edge_agent.config.uplinks import Link, Modem
 from edge_agent.model import Kind
 from simulators.centre import query
 from simulators.centre.packed import PackedListener

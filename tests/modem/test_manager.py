@@ -13,8 +13,8 @@ import pytest
 from jeepney import message_bus, new_method_call
 from jeepney.io.asyncio import DBusRouter, open_dbus_connection
 
-from edge_agent.config.model import Link
-from edge_agent.config.model import Modem as Settings
+from edge_agent.config.uplinks import Link
+from edge_agent.config.uplinks import Modem as Settings
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.bus import NAME, ROOT, Bus
 from edge_agent.uplink.modem.hooks import Hooks

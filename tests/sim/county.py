@@ -18,7 +18,7 @@ from typing import Any
 from buffer.records import Priority
 from edge_agent import __version__
 from edge_agent.clock import TimeSource
-from edge_agent.config.model import Uplink
+from edge_agent.config.uplinks import Uplink
 from edge_agent.model import encode_instant
 from edge_agent.uplink import contract
 from edge_agent.uplink.contract import Batch

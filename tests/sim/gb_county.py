@@ -13,7 +13,8 @@ from typing import Any
 
 from drivers.codecs.gb26875 import join_component
 from drivers.codecs.gb26875.objects import ComponentStatus
-from edge_agent.config.model import Config, Gb26875, Uplink
+from edge_agent.config.model import Config
+from edge_agent.config.uplinks import Gb26875, Uplink
 from edge_agent.uplink.gb26875.forms import Form, Happened, form_of
 from edge_agent.uplink.gb26875.link import dialect_of
 from edge_agent.uplink.gb26875.moments import time_of

@@ -13,7 +13,8 @@ from buffer.journal import Journal
 from buffer.reader import JournalReader
 from drivers.gpio import Gpio, GpioError
 from edge_agent.clock import TimeSource
-from edge_agent.config.model import Config, Uplink
+from edge_agent.config.model import Config
+from edge_agent.config.uplinks import Uplink
 from edge_agent.core import Core
 from edge_agent.model import Clock, Instant
 from edge_agent.opening import open_journal

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from edge_agent.config.model import Link
+from edge_agent.config.uplinks import Link
 from edge_agent.uplink.path import RoutedPath
 from tests.sim.loop import ProcessLoop, World
 from tests.sim.sockets import Wire

@@ -19,20 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_agent.config.model import (
-    Board,
-    Bus,
-    Config,
-    Contact,
-    Device,
-    Gateway,
-    Journal,
-    Link,
-    Modem,
-    Panel,
-    Uplink,
-    Zone,
-)
+from edge_agent.config.model import Board, Bus, Config, Contact, Device, Gateway, Journal, Panel, Zone
+from edge_agent.config.uplinks import Link, Modem, Uplink
 from edge_agent.core import Core
 from edge_agent.local_api import LocalClient
 from edge_agent.uplink.packed import read_key

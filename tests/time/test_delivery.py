@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.config.model import Uplink
+from edge_agent.config.uplinks import Uplink
 from simulators.centre.query import look
 from tests.brokers import Broker
 from tests.commands.test_core import ShiftedClock, ask, talking

@@ -11,7 +11,8 @@ from pathlib import Path
 from buffer.journal import Journal, JournalSettings, StoreFault
 from buffer.records import Name, Priority, Record
 from edge_agent.clock import SystemClock
-from edge_agent.config.model import Config, Gateway, Uplink
+from edge_agent.config.model import Config, Gateway
+from edge_agent.config.uplinks import Uplink
 from edge_agent.model import Event, Instant, Kind, encode_event
 from edge_agent.tasks import end
 from edge_agent.uplink.main import UplinkProcess, open_journal

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from buffer.records import Priority
-from edge_agent.config.model import Config, Link
+from edge_agent.config.model import Config
+from edge_agent.config.uplinks import Link
 from edge_agent.model import Kind
 from edge_agent.uplink import packed
 from edge_agent.uplink.main import UplinkProcess

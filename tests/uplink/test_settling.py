@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from buffer.records import Priority
-from edge_agent.config.model import Gb26875, Uplink
+from edge_agent.config.uplinks import Gb26875, Uplink
 from edge_agent.tasks import end
 from edge_agent.uplink.contract import Ack, Batch, StreamAck
 from edge_agent.uplink.destination import DECLINES_MAX, Destination, Parts

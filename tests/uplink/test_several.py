@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from buffer.records import Priority
-from edge_agent.config.model import Config, Uplink
+from edge_agent.config.model import Config
+from edge_agent.config.uplinks import Uplink
 from edge_agent.model import Kind
 from edge_agent.uplink.main import UplinkProcess
 from simulators.ports import free_port

@@ -13,7 +13,7 @@ import pytest
 
 from buffer.records import Priority
 from edge_agent.clock import SystemClock
-from edge_agent.config.model import Uplink
+from edge_agent.config.uplinks import Uplink
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.mqtt import MqttLink, MqttSettings
 from edge_agent.uplink.path import RoutedPath

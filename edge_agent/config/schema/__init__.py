@@ -1,8 +1,8 @@
 """The one table of the configuration: every key with its range, unit, form, example and words in both languages.
 
-Types, defaults and what is required come from the dataclasses in `edge_agent.config.model`. This table drives the checks
-(`load`), the words of a finding (`report`), the commented sample and the reference page (`reference`). A key added to the
-model without a line here, or a line without a key, fails a test. Each file of this package has the tables of one subject.
+Types, defaults and what is required come from the dataclasses in `edge_agent.config.model` and `uplinks`. This table drives
+the checks (`load`), the words of a finding (`report`), the commented sample and the reference page (`reference`). A key added
+to them without a line here, or a line without a key, fails a test. Each file of this package has the tables of one subject.
 """
 
 from collections.abc import Mapping

@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from edge_agent.config import model
+from edge_agent.config import uplinks
 from edge_agent.config.keys import KEEPALIVES, Key, Section
 from edge_agent.config.schema.blocks import seconds
 
 UPLINK_GB26875: Final = Section(
     name="uplink.gb26875",
-    cls=model.Gb26875,
+    cls=uplinks.Gb26875,
     into="gb26875",
     many=False,
     aside=True,
@@ -119,7 +119,7 @@ UPLINK_GB26875: Final = Section(
 
 GB26875_POINT: Final = Section(
     name="gb26875_point",
-    cls=model.Gb26875Point,
+    cls=uplinks.Gb26875Point,
     into="gb26875_points",
     many=True,
     aside=True,

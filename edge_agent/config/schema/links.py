@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from edge_agent.config import model
+from edge_agent.config import uplinks
 from edge_agent.config.keys import LINK_KINDS, MODEM_FAMILIES, Key, Section
 from edge_agent.config.schema.blocks import baud, seconds
 
 LINK: Final = Section(
     name="link",
-    cls=model.Link,
+    cls=uplinks.Link,
     into="links",
     many=True,
     zh="一条出口链路; 一条都不写则用系统自己的路由",
@@ -75,7 +75,7 @@ LINK: Final = Section(
 
 LINK_MODEM: Final = Section(
     name="link.modem",
-    cls=model.Modem,
+    cls=uplinks.Modem,
     into="modem",
     many=False,
     zh="这条链路的模组: port 为串口 AT, device 为 ModemManager 管理的, 二者只写一个",

@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from edge_agent.config import model
+from edge_agent.config import uplinks
 from edge_agent.config.keys import COMMANDS, Key, Section
 from edge_agent.config.schema.blocks import own_id, seconds
 
 UPLINK: Final = Section(
     name="uplink",
-    cls=model.Uplink,
+    cls=uplinks.Uplink,
     into="uplinks",
     many=True,
     zh="一个监控中心, 可有多个; 中心不在本机时必须用 TLS, 或对 GB/T 26875.3 中心写明 plain",

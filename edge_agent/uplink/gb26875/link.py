@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, device_address
 from edge_agent.clock import TimeSource
-from edge_agent.config.model import Config, Gb26875, Uplink
+from edge_agent.config.model import Config
+from edge_agent.config.uplinks import Gb26875, Uplink
 from edge_agent.uplink.gb26875.datagrams import Datagrams
 from edge_agent.uplink.gb26875.downlink import Downlink
 from edge_agent.uplink.gb26875.plan import Writer

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
-from edge_agent.config.model import Config, Gb26875Point, Receiver
+from edge_agent.config.model import Config, Receiver
+from edge_agent.config.uplinks import Gb26875Point
 from edge_agent.points.point import CONTACTS
 
 # unit at the end of a point's name -> quantity (table 6), and how many of the quantity's units one of ours is

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from drivers.messages import PointSpec
 from drivers.profile import Profile, ProfileError, Profiles, load_profiles
 from edge_agent.config.keys import FORMS
-from edge_agent.config.model import Config, Device, Gb26875Point, MqttDevice
+from edge_agent.config.model import Config, Device, MqttDevice
 from edge_agent.config.schema import BY_NAME, shapes
+from edge_agent.config.uplinks import Gb26875Point
 from edge_agent.uplink.gb26875.places import Known, Places
 
 SECTION = "gb26875_point"

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
-from edge_agent.config.model import Link
+from edge_agent.config.uplinks import Link
 from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.ladder import Ladder
 from edge_agent.uplink.modem.pin import PinMemory

@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 from drivers.codecs.at.fields import Reading
 from drivers.codecs.at.readings import REGISTRATIONS, is_registered, masked
 from drivers.serial_link import LinkDown, SerialLink
-from edge_agent.config.model import Link
+from edge_agent.config.uplinks import Link
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.families import FAMILIES, Family, family_of
 from edge_agent.uplink.modem.health import Health, in_time

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final, NoReturn
 
 from drivers.codecs.at.readings import masked
-from edge_agent.config.model import Link
+from edge_agent.config.uplinks import Link
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.bus import ROOT, Bus, BusFault
 from edge_agent.uplink.modem.health import Health, in_time

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from drivers.codecs.gb26875 import STANDARD, Dialect, device_address
 from drivers.codecs.gb26875.objects import ComponentStatus, InformationObject
-from edge_agent.config.model import Config, Gateway, Gb26875, Panel, Uplink
+from edge_agent.config.model import Config, Gateway, Panel
+from edge_agent.config.uplinks import Gb26875, Uplink
 from edge_agent.model import Event, Instant, Kind, encode_event
 from simulators.centre.gb26875 import GbCentre
 from tests.uplink.site import CLOCK, GATEWAY

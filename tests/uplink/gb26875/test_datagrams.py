@@ -15,7 +15,7 @@ from buffer.records import Priority
 from drivers.codecs.gb26875 import Command, Frame, FrameReader, encode_adu
 from drivers.codecs.gb26875.objects import DeviceQuery
 from edge_agent.config.load import load
-from edge_agent.config.model import Link
+from edge_agent.config.uplinks import Link
 from edge_agent.uplink.gb26875.link import GbLink
 from edge_agent.uplink.path import RoutedPath
 from simulators.centre import query

@@ -14,7 +14,8 @@ from drivers.codecs.gb26875 import objects as of
 from drivers.codecs.gb26875.times import NO_CLOCK
 from edge_agent import __version__
 from edge_agent.china_time import CHINA
-from edge_agent.config.model import Gb26875Point, Panel, Receiver, ReceiverDevice, Uplink
+from edge_agent.config.model import Panel, Receiver, ReceiverDevice
+from edge_agent.config.uplinks import Gb26875Point, Uplink
 from edge_agent.uplink.gb26875.session import GbSession
 from edge_agent.uplink.main import UplinkProcess
 from simulators.centre.gb26875 import Denied, GbCentre

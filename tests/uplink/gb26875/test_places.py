@@ -6,18 +6,8 @@ from pathlib import Path
 import pytest
 
 from drivers.profile import load_file
-from edge_agent.config.model import (
-    Bus,
-    Config,
-    Contact,
-    Device,
-    Gateway,
-    Gb26875Point,
-    Panel,
-    Point,
-    Receiver,
-    ReceiverDevice,
-)
+from edge_agent.config.model import Bus, Config, Contact, Device, Gateway, Panel, Point, Receiver, ReceiverDevice
+from edge_agent.config.uplinks import Gb26875Point
 from edge_agent.uplink.gb26875.places import Places
 from edge_agent.uplink.gb26875.survey import places_of, rules_of
 

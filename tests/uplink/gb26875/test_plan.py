@@ -17,7 +17,8 @@ from drivers.codecs.gb26875.objects import (
     InformationObject,
     SystemStatus,
 )
-from edge_agent.config.model import Bus, Config, Contact, Device, Gateway, Gb26875Point, Panel
+from edge_agent.config.model import Bus, Config, Contact, Device, Gateway, Panel
+from edge_agent.config.uplinks import Gb26875Point
 from edge_agent.model import KINDS, Clock, Event, Instant, Kind, encode_event
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.gb26875.places import Known, Places
