@@ -59,7 +59,7 @@ class Answers:
             "patrol_forget": self._patrol_forget,
             "media": lambda request, peer: core.media.take(request),
             "camera_state": self._camera_state,
-            "linkage": lambda request, peer: core.linkage_rows(),
+            "linkage": lambda request, peer: linkage_rows(core),
             "linkage_order": self._linkage_order,
             "node_updates": lambda request, peer: core.nodes.rows(),
             "node_offer": lambda request, peer: core.nodes.offer(str(request.get("device")), f"cli:{peer.label}"),
@@ -105,7 +105,7 @@ class Answers:
             "duty": [check.as_dict(core.now_ns()) for check in core.duty.checks()],
             "patrol": core.patrols.as_dict(now)["rounds"],
             "media": dict(core.media.counts),
-            "linkage": core.linkage_rows(),
+            "linkage": linkage_rows(core),
             "sources": core.sources(),
             "journal": core.journal.stats(),
             "uplinks": list(self._uplinks.values()),
@@ -119,10 +119,10 @@ class Answers:
             raise ApiError("bad_request", detail="alarm")
         if alarm is not None and all(known.id != alarm for known in self._core.alarms.alarms()):
             raise ApiError("no_such_alarm", alarm=alarm[:80])
-        return {"acknowledged": self._core.acknowledge(alarm, f"cli:{peer.label}")}
+        return {"acknowledged": self._core.people.acknowledge(alarm, f"cli:{peer.label}")}
 
     def _silence(self, request: Request, peer: Peer) -> object:
-        return {"silenced": self._core.silence(f"cli:{peer.label}")}
+        return {"silenced": self._core.people.silence(f"cli:{peer.label}")}
 
     def _time(self, request: Request, peer: Peer) -> object:
         clock = self._core.clock
@@ -154,7 +154,7 @@ class Answers:
         operator = request.get("operator", 0)
         if type(operator) is not int or not 0 <= operator <= OPERATOR_MAX:
             raise ApiError("bad_request", detail="operator")
-        return {"answered": self._core.answer_duty(operator, f"cli:{peer.label}")}
+        return {"answered": self._core.people.answer_duty(operator, f"cli:{peer.label}")}
 
     def _patrol_learn(self, request: Request, peer: Peer) -> object:
         point, seconds = self._patrol_point(request), request.get("seconds", 60)
@@ -166,7 +166,7 @@ class Answers:
         return {}
 
     def _patrol_forget(self, request: Request, peer: Peer) -> object:
-        return {"forgotten": self._core.forget_tag(self._patrol_point(request), f"cli:{peer.label}")}
+        return {"forgotten": self._core.people.forget_tag(self._patrol_point(request), f"cli:{peer.label}")}
 
     def _patrol_point(self, request: Request) -> str:
         point, tags = str(request.get("point", ""))[:40], self._core.patrols.tags
@@ -183,11 +183,13 @@ class Answers:
         if type(up) is not bool or not (off_ms is None or type(off_ms) is int):
             raise ApiError("bad_request", detail="up, clock_off_ms")
         before = str(request.get("before", ""))[:40]
-        self._core.camera_state(camera, up, str(request.get("reason", ""))[:40], off_ms, before)
+        self._core.neighbours.camera_state(camera, up, str(request.get("reason", ""))[:40], off_ms, before)
         return {}
 
     def _linkage_order(self, request: Request, peer: Peer) -> object:
-        return self._core.order_linkage(str(request.get("output")), str(request.get("order")), f"cli:{peer.label}")
+        return self._core.people.order_linkage(
+            str(request.get("output")), str(request.get("order")), f"cli:{peer.label}"
+        )
 
     def _node_withdraw(self, request: Request, peer: Peer) -> object:
         return {"withdrawn": self._core.nodes.withdraw(str(request.get("device")), f"cli:{peer.label}")}
@@ -209,7 +211,7 @@ class Answers:
         ids = request.get("ids")
         if not isinstance(ids, list):
             raise ApiError("bad_request", detail="ids")
-        self._core.delivered([str(event_id) for event_id in ids])
+        self._core.neighbours.delivered([str(event_id) for event_id in ids])
         return {}
 
     def _uplink_state(self, request: Request, peer: Peer) -> object:
@@ -219,13 +221,13 @@ class Answers:
         uplink.update(up=up, reason=reason, at_wall_ns=self._core.clock.now().wall_ns)
         if isinstance(pending := request.get("pending"), dict):
             uplink["pending"] = pending
-        self._core.uplink_state(destination, up, reason)
+        self._core.neighbours.uplink_state(destination, up, reason)
         self._core.trial.uplink_says(destination, up, reason, request.get("config"))
         return {}
 
     def _uplink_fault(self, request: Request, peer: Peer) -> object:
         params = {key: str(value)[:200] for key, value in request.items() if key not in ("id", "do", "dest", "code")}
-        self._core.uplink_fault(str(request.get("dest", ""))[:40], str(request["code"])[:40], params)
+        self._core.neighbours.uplink_fault(str(request.get("dest", ""))[:40], str(request["code"])[:40], params)
         return {}
 
     def _link_state(self, request: Request, peer: Peer) -> object:
@@ -239,19 +241,25 @@ class Answers:
             {key: request[key] for key in ("used_by", "bytes", "monthly_mb", "month", "modem") if key in request}
         )
         if isinstance(up, bool):
-            self._core.link_state(name, up, reason)
+            self._core.neighbours.link_state(name, up, reason)
         return {}
 
     def _modem_power(self, request: Request, peer: Peer) -> object:
         """The uplink's last means against a wedged modem."""
         link = str(request.get("link", ""))[:40]
-        return {"pulse_s": self._core.cycle_modem(link, f"uplink:{peer.label}")}
+        return {"pulse_s": self._core.neighbours.cycle_modem(link, f"uplink:{peer.label}")}
 
     def _known(self, destination: str) -> dict[str, object]:
         uplink = self._uplinks.get(destination)
         if uplink is None:
             raise ApiError("no_such_uplink", dest=destination[:40])
         return uplink
+
+
+def linkage_rows(core: Core) -> list[dict[str, object]]:
+    """The outputs that follow alarms, as they are now."""
+    lines = core.linkage
+    return [output.as_dict() for output in lines.linkage.outputs.values()] if lines is not None else []
 
 
 def refused(core: Core) -> list[dict[str, object]]:

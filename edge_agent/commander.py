@@ -31,7 +31,7 @@ from edge_agent.commands import (
 from edge_agent.local_api import ApiError, Handler, Peer
 from edge_agent.model import Kind
 from edge_agent.sent_config import Letter
-from edge_agent.site import uplink_source
+from edge_agent.sources import uplink_source
 
 if TYPE_CHECKING:
     from edge_agent.core import Core
@@ -270,7 +270,7 @@ class Commander:
         minutes = int(str(asked.params["minutes"]))
         if not self._core.duty.room(asked.destination):
             raise Refusal("busy")
-        return Plan({"minutes": minutes}, lambda: self._core.ask_duty(asked.destination, asked.id, minutes))
+        return Plan({"minutes": minutes}, lambda: self._core.people.ask_duty(asked.destination, asked.id, minutes))
 
     def _set_clock(self, asked: Asked) -> Plan:
         """A centre's time moves the label within bounds (edge_agent/discipline.py); a refusal says by how much it differs."""
@@ -286,18 +286,18 @@ class Commander:
         core, alarm_id = self._core, asked.params.get("alarm")
         unseen = [alarm.id for alarm in core.alarms.alarms() if not alarm.acknowledged]
         if alarm_id is None:
-            return Plan({"acknowledged": len(unseen)}, lambda: core.acknowledge(None, asked.who))
+            return Plan({"acknowledged": len(unseen)}, lambda: core.people.acknowledge(None, asked.who))
         number = str(alarm_id)
         if all(alarm.id != number for alarm in core.alarms.alarms()):
             raise Refusal("no_such_alarm")
-        return Plan({"acknowledged": int(number in unseen)}, lambda: core.acknowledge(number, asked.who))
+        return Plan({"acknowledged": int(number in unseen)}, lambda: core.people.acknowledge(number, asked.who))
 
     def _silence(self, asked: Asked) -> Plan:
-        return Plan({"silenced": int(self._core.sounding)}, lambda: self._core.silence(asked.who))
+        return Plan({"silenced": int(self._core.people.sounding)}, lambda: self._core.people.silence(asked.who))
 
     def _test_buzzer(self, asked: Asked) -> Plan:
         seconds = int(str(asked.params.get("seconds", DEFAULT_S)))
-        return Plan({"seconds": seconds}, lambda: self._core.test_buzzer(seconds, asked.who))
+        return Plan({"seconds": seconds}, lambda: self._core.people.test_buzzer(seconds, asked.who))
 
     def _snapshot(self, asked: Asked) -> Plan:
         """Nothing is left to do here: the process of the cameras takes the pictures when it hears of the event of this."""

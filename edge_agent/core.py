@@ -8,7 +8,6 @@ that everything else runs beside.
 """
 
 import asyncio
-import collections
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,11 +15,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NoReturn
 
-from buffer.journal import StoreFault
 from drivers.gpio import Gpio, GpioError
 from drivers.messages import LinkState, Observation, Sink, TagRead, TagTold
 from drivers.profile import load_profiles
-from edge_agent import __version__
 from edge_agent.alarm.buzzer_test import BuzzerTest
 from edge_agent.alarm.duty import DutyChecks
 from edge_agent.alarm.linkage import Linkage
@@ -33,47 +30,36 @@ from edge_agent.clock import LabelClock, SystemClock, TimeSource
 from edge_agent.commander import Commander
 from edge_agent.config.model import Config
 from edge_agent.config_trial import ConfigTrial
+from edge_agent.in_turns import Change, InTurns
 from edge_agent.keeper import Keeper
 from edge_agent.last_good import FROM_FILES, Provenance
 from edge_agent.linkage_lines import LinkageLines
-from edge_agent.local_api import ApiError, LocalServer
+from edge_agent.local_api import LocalServer
 from edge_agent.media import MediaDesk
 from edge_agent.model import KINDS, Clock, Event, Kind, Sound
 from edge_agent.modem_power import ModemPower
+from edge_agent.neighbours import Neighbours
 from edge_agent.node_offers import NodeOffers
 from edge_agent.opening import OpenJournal, open_board, open_journal
 from edge_agent.own_faults import OwnFaults
 from edge_agent.patrol.patrol import Patrols
+from edge_agent.people import People
 from edge_agent.points.table import PointTable
 from edge_agent.points.water import water_rules, with_buildings
-from edge_agent.sent_config import State
-from edge_agent.site import (
-    Driver,
-    OpenPort,
-    Wiring,
-    build_buttons,
-    build_contacts,
-    build_tag_readers,
-    build_wire_drivers,
-    camera_source,
-    link_source,
+from edge_agent.site import build_buttons, build_contacts, build_tag_readers, build_wire_drivers
+from edge_agent.sources import (
     names_of,
     parents_of,
     sources_of,
     tapped_panels,
-    uplink_source,
 )
+from edge_agent.starting import keep_config, restore, tell_start
 from edge_agent.supervise import LagMeter, Supervisor, notify
+from edge_agent.wiring import Driver, OpenPort, Wiring
 
 log = logging.getLogger("edge.core")
 
 HOUSEKEEPING_S = 1.0
-GONE_NAMED = 50  # sources an edited configuration no longer names
-CAMERA_CLOCK_MS = 60_000
-KEPT_AT_ONCE = 50  # changes journalled in one turn of the loop: some 5 ms on a Pi
-
-Change = tuple[list[Event], dict[str, bytes | None]]  # events that belong together, and the latched state they changed
-Receipt = Callable[[bool], None]  # whom to tell that the changes before it are durable
 
 
 async def run_core(config: Config, provenance: Provenance, *, clock: TimeSource | None = None) -> None:
@@ -102,9 +88,9 @@ class Core:
     ) -> None:
         self.config, self.clock, self.provenance = config, LabelClock(clock), provenance
         wiring = Wiring(self.when_kept, self.utc, self._standing)
-        wires, self._unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs), wiring, open_port)
-        if self._unbuilt and not wires and not config.contacts:
-            raise next(iter(self._unbuilt.values()))  # before anything is opened: something else may be tried
+        wires, self.unbuilt = build_wire_drivers(config, load_profiles(config.profile_dirs), wiring, open_port)
+        if self.unbuilt and not wires and not config.contacts:
+            raise next(iter(self.unbuilt.values()))  # before anything is opened: something else may be tried
         self._loop = asyncio.get_running_loop()
         self.started = self.clock.now()
         self._event_count = 0
@@ -116,10 +102,10 @@ class Core:
         self._rules_timer: asyncio.TimerHandle | None = None
         self._rules_due_ns = 0
         self._house_turns = 0
-        self._to_keep: collections.deque[Change | Receipt] = collections.deque()
-        self._blind = False  # the alarm machine failed on a fire: sound it all the same, until somebody silences it
+        self.blind = False  # the alarm machine failed on a fire: sound it all the same, until somebody silences it
 
         self.faults = OwnFaults(self)
+        self.people, self.neighbours = People(self), Neighbours(self)
         self.supervisor = Supervisor(self.faults.worker)
         self.lag = LagMeter()
         mandatory = config.mandatory()
@@ -134,11 +120,12 @@ class Core:
         self.keeper = Keeper(
             self.journal, push=self.server.push, memory_epoch=f"mem-{self._event_prefix}", mandatory=mandatory
         )
+        self._in_turns = InTurns(self.keeper)
         self.gpio, self.faults.board_fault = open_board(config)
         self.annunciator = Annunciator(self.gpio, config.board.outputs, self.faults.board)
-        self.modem_power = ModemPower(self.gpio, config.board, self._modem_power_done)
+        self.modem_power = ModemPower(self.gpio, config.board, self.neighbours.modem_power_done)
         contacts, self._button_lines = build_contacts(config, self.gpio), build_buttons(config, self.gpio)
-        self._buttons = Buttons(self._push_button, self._button_stuck, self.take)
+        self._buttons = Buttons(self.people.push_button, self.people.button_stuck, self.take)
         self.drivers: list[Driver] = [*wires, *([contacts] if contacts else [])]
         self.nodes = NodeOffers(config.gateway.data_dir, wires, self._node_update)
         self.tag_readers = build_tag_readers(config, open_port)
@@ -151,16 +138,16 @@ class Core:
             settings=config.journal,
             sources=self._sources,
             parents=parents_of(config),
-            unbuilt=self._unbuilt,
+            unbuilt=self.unbuilt,
             tapped=tapped_panels(config),
         )
-        self._unsound = self._add_points()
+        self.unsound = self._add_points()
         self.alarms = AlarmMachine(config.zones, new_event=self.new_event, uplinks=mandatory)
         self.duty = DutyChecks(new_event=self.new_event)
         self.linkage = self._build_linkage() if config.linkage.outputs else None
         self.media = MediaDesk(config, self.journal.append, now=self.clock.now)
         self.patrols = Patrols(config, new_event=self.new_event)
-        self._buzzer_test = BuzzerTest(new_event=self.new_event)
+        self.buzzer_test = BuzzerTest(new_event=self.new_event)
 
     def _add_points(self) -> dict[str, Exception]:
         """Make known what the drivers will read; return the points whose profile or configuration makes no sense."""
@@ -188,7 +175,7 @@ class Core:
             made,
             self.points,
             now_ns=self.now_ns,
-            tell=lambda events, state: self._finish([(list(events), dict(state))], self.now_ns()),
+            tell=lambda events, state: self.finish([(list(events), dict(state))], self.now_ns()),
             failed=self.faults.output,
         )
 
@@ -250,7 +237,7 @@ class Core:
                 source["up"], source["reason"] = observation.up, observation.reason
             if events := self.points.feed((observation,), now_ns):
                 self._decide(events, changes, now_ns)
-        self._finish(changes, now_ns)
+        self.finish(changes, now_ns)
 
     def utc(self) -> datetime | None:
         """The wall time for peers that want it; None while it is not set."""
@@ -258,12 +245,12 @@ class Core:
         return None if now.clock is Clock.UNSET else datetime.fromtimestamp(now.wall_ns / 1e9, UTC)
 
     def _standing(self, device: str) -> Sequence[tuple[str, str]]:
-        """`edge_agent.site.Wiring.standing`."""
+        """`edge_agent.wiring.Wiring.standing`."""
         return self.points.standing(device)
 
     def when_kept(self, call: Callable[[bool], None]) -> None:
         """`drivers.messages.WhenKept` of everything `take` was told."""
-        self._hand_in([call])
+        self._in_turns.hand_in([call])
 
     def _decide(self, events: Sequence[Event], changes: list[Change], now_ns: int) -> None:
         """Hear what the alarm machine makes of events of one observation; note both, each with the state it changed."""
@@ -273,58 +260,29 @@ class Core:
             except Exception as bug:  # the event is kept and sent whatever the alarm machine makes of it
                 log.exception("alarm id=%s", event.id)
                 follow = [self._own(Kind.WORKER, "worker/alarm", True, {"reason": ascii(bug)[:200]}, now_ns)]
-                self._blind |= event.active and KINDS[event.kind].sound is Sound.FIRE
+                self.blind |= event.active and KINDS[event.kind].sound is Sound.FIRE
             changes.append(([event, *follow], self.alarms.dump()))
         if changes:
             changes[-1][1].update(self.points.dump())  # with the last of them: never latched without its event
 
-    def _finish(self, changes: Sequence[Change], now_ns: int) -> None:
+    def finish(self, changes: Sequence[Change], now_ns: int) -> None:
         """Drive the lines, then journal each change, then set the timer of what settles by itself."""
         if changes:
             self._sound(now_ns)
-        self._hand_in(changes)
+        self._in_turns.hand_in(changes)
         self._arm_rules(now_ns)
         if self.linkage is not None:  # last: what follows an alarm never stands in its way
             self.linkage.note(event for events, _ in changes for event in events)
 
-    def _hand_in(self, changes: Sequence[Change | Receipt]) -> None:
-        waits = bool(self._to_keep)
-        self._to_keep.extend(changes)
-        if not waits:
-            self._keep_some()
-
-    def _keep_some(self) -> None:
-        """Hand changes to the journal, in order. Of very many, as when a panel with thousands of alarms is reset, the rest
-        waits for the next turn of the loop, so that a fire that comes meanwhile is heard meanwhile.
-        """
-        for _ in range(min(KEPT_AT_ONCE, len(self._to_keep))):
-            change = self._to_keep.popleft()
-            if callable(change):
-                self.keeper.when_kept(change)
-                continue
-            events, state = change
-            for event in events:
-                log.info(
-                    "event id=%s kind=%s point=%s active=%d grade=%d",
-                    event.id,
-                    event.kind.value,
-                    ascii(event.point),
-                    event.active,
-                    event.grade,
-                )
-            self.keeper.keep(events, state)
-        if self._to_keep:
-            self._loop.call_soon(self._keep_some)
-
     def _sound(self, now_ns: int) -> None:
         wanted = self.alarms.annunciation()
-        if self._blind:
+        if self.blind:
             wanted = replace(wanted, buzzer=FIRE_SOUND, fire_lamp=SENDING)
-        duty, test = self.duty, self._buzzer_test.running
+        duty, test = self.duty, self.buzzer_test.running
         self.annunciator.apply(overlay(wanted, duty_sound=duty.sounding, duty_lamp=duty.waiting, test=test), now_ns)
 
     def _arm_rules(self, now_ns: int) -> None:
-        rules = (self.points, self.alarms, self.duty, self._buzzer_test)
+        rules = (self.points, self.alarms, self.duty, self.buzzer_test)
         due_ns = min((ns for rule in rules if (ns := rule.next_deadline_ns()) is not None), default=None)
         if self._rules_timer is not None:
             if self._rules_due_ns == due_ns:
@@ -349,103 +307,28 @@ class Core:
             own = [self._own(Kind.WORKER, "worker/alarm", True, {"reason": ascii(bug)[:200]}, now_ns)]
         changes.append((own, self.alarms.dump()))
         changes.append((self.duty.tick(now_ns), self.duty.dump()))
-        changes.append((self._buzzer_test.tick(now_ns), {}))
-        self._finish(changes, now_ns)
+        changes.append((self.buzzer_test.tick(now_ns), {}))
+        self.finish(changes, now_ns)
 
     # --- people and centres ---------------------------------------------------------------------------------------------
-
-    def acknowledge(self, alarm_id: str | None, who: str) -> int:
-        """A person has seen one alarm, or all there are now; return how many were news."""
-        if alarm_id is not None:
-            return self._acknowledge([alarm_id], who)
-        seen = [(alarm.id, alarm.event_id) for alarm in self.alarms.alarms() if not alarm.acknowledged]
-        self._acknowledge_some(seen, who)
-        return len(seen)
-
-    def _acknowledge_some(self, seen: Sequence[tuple[str, str]], who: str) -> None:
-        """Of very many alarms the rest waits for the next turn of the loop; one that has come again since is not what was seen."""
-        now, later = seen[:KEPT_AT_ONCE], seen[KEPT_AT_ONCE:]
-        self._acknowledge([number for number, event_id in now if self.alarms.is_latest(number, event_id)], who)
-        if later:
-            self._loop.call_soon(self._acknowledge_some, later, who)
-
-    def _acknowledge(self, numbers: Sequence[str], who: str) -> int:
-        now_ns = self.now_ns()
-        changes: list[Change] = []
-        for number in numbers:
-            if events := self.alarms.acknowledge(number, who, now_ns):
-                changes.append((events, self.alarms.dump()))
-        self._finish(changes, now_ns)
-        return len(changes)
-
-    def silence(self, who: str) -> int:
-        """A person stops the sound; return how many sounds that ended (0 or 1)."""
-        now_ns = self.now_ns()
-        events = self.alarms.silence(who, now_ns)
-        blind, self._blind = self._blind, False
-        duty = self.duty.silence()
-        self._finish([(events, {**self.alarms.dump(), **self.duty.dump()})], now_ns)
-        return len(events) or int(blind or duty > 0)
-
-    @property
-    def sounding(self) -> bool:
-        """Whether there is a sound that a person could stop."""
-        return self._blind or self.duty.sounding or bool(self.alarms.annunciation().buzzer.steps_ns)
-
-    def ask_duty(self, destination: str, check_id: str, minutes: int) -> None:
-        """A centre asks whether anyone is there."""
-        asked = self.clock.at(self.now_ns())
-        events = self.duty.ask(destination, check_id, minutes, asked)
-        self._finish([(events, self.duty.dump())], asked.mono_ns)
-
-    def answer_duty(self, operator: int, who: str) -> int:
-        """A person is there; return how many checks that answered, in time or late."""
-        now_ns = self.now_ns()
-        waited = len(self.duty.checks())
-        changes: list[Change] = [(self.duty.answer(operator, who, now_ns), self.duty.dump())]
-        self._finish(changes, now_ns)
-        return waited
 
     def take_tags(self, told: Sequence[TagTold]) -> None:
         """What a tag reader saw. Never raises."""
         for seen in told:
             if isinstance(seen, TagRead):
                 try:
-                    self._keep_patrol(self.patrols.read(seen.reader, seen.tag, seen.at_ns))
+                    self.keep_patrol(self.patrols.read(seen.reader, seen.tag, seen.at_ns))
                 except Exception as bug:  # the tags behind it, and the driver that read it, must not pay for it
                     log.exception("tag reader=%s", seen.reader)
                     self.own_event(Kind.WORKER, "worker/patrol", True, {"reason": ascii(bug)[:200]})
             else:
                 self.take((seen,))
 
-    def forget_tag(self, point: str, who: str) -> bool:
-        """Unlearn the tag of a patrol point; return whether it had a learned one."""
-        events = self.patrols.forget(point, who, self.now_ns())
-        self._keep_patrol(events)
-        return bool(events)
-
-    def _keep_patrol(self, events: Sequence[Event]) -> None:
+    def keep_patrol(self, events: Sequence[Event]) -> None:
+        """Journal what the rounds came to, with their state."""
         state = self.patrols.dump()
         if events or state:
-            self._finish([(list(events), state)], self.now_ns())
-
-    def linkage_rows(self) -> list[dict[str, object]]:
-        """The outputs that follow alarms, as they are now."""
-        return (
-            [output.as_dict() for output in self.linkage.linkage.outputs.values()] if self.linkage is not None else []
-        )
-
-    def order_linkage(self, name: str, order: str, who: str) -> dict[str, object]:
-        """A person's word over an output; return how it is then. Raise ApiError."""
-        if self.linkage is None:
-            raise ApiError("no_such_output", output=name[:40])
-        self.linkage.order(name, order, who)
-        return self.linkage.linkage.outputs[name].as_dict()
-
-    def test_buzzer(self, seconds: int, who: str) -> None:
-        """Sound the buzzer for a moment, in a pattern of its own; a fire is never masked."""
-        now_ns = self.now_ns()
-        self._finish([(self._buzzer_test.start(seconds, who, now_ns), {})], now_ns)
+            self.finish([(list(events), state)], self.now_ns())
 
     def tell_clock(self) -> None:
         """Journal what has changed of the wall clock, with what it says of the time this boot began."""
@@ -469,75 +352,11 @@ class Core:
         """Journal an event that is no alarm's, with the state that goes with it; return its id."""
         now_ns = self.now_ns()
         event = self._own(kind, point, True, fields, now_ns)
-        self._finish([([event], dict(state))], now_ns)
+        self.finish([([event], dict(state))], now_ns)
         return event.id
-
-    def delivered(self, event_ids: Sequence[str]) -> None:
-        """Mandatory centres have these events: the lamp goes from flashing to steady."""
-        now_ns = self.now_ns()
-        for event_id in event_ids:
-            self.alarms.delivered(event_id, now_ns)
-        self._finish([([], self.alarms.dump())], now_ns)
-
-    def uplink_state(self, destination: str, up: bool, reason: str) -> None:
-        """The uplink says whether a centre can be reached."""
-        self.take([LinkState(uplink_source(destination), up, self.now_ns(), reason)])
-
-    def link_state(self, link: str, up: bool, reason: str) -> None:
-        """The uplink says whether a centre answers over a way out of this box."""
-        self.take([LinkState(link_source(link), up, self.now_ns(), reason)])
-
-    def uplink_fault(self, destination: str, code: str, params: Mapping[str, object]) -> None:
-        """The uplink says something a person has to look at although the link is up."""
-        point = uplink_source(destination) if destination else "uplink"
-        self.once(Kind.FAULT, f"{point}/{code}", {"code": code, **params})
-
-    def camera_state(self, camera: str, up: bool, reason: str, clock_off_ms: int | None, before: str = "") -> None:
-        """The camera process says whether one answers, how far its clock is off (a picture of another time proves nothing), and
-        why it gives nothing from before an alarm ("": it does, or need not).
-        """
-        source = camera_source(camera)
-        self.take([LinkState(source, up, self.now_ns(), reason)])
-        if not up:
-            return
-        off = clock_off_ms is not None and abs(clock_off_ms) > CAMERA_CLOCK_MS
-        stands = {alarm.point for alarm in self.alarms.alarms() if alarm.active}  # also what stood before a restart
-        for point, wrong, fields in (
-            (f"{source}/clock", off, {"reason": "clock_off", "off_ms": clock_off_ms}),
-            (f"{source}/before", bool(before), {"reason": before}),
-        ):
-            if wrong != (point in stands):
-                self.own_event(Kind.FAULT, point, wrong, fields)
-
-    def cycle_modem(self, link: str, who: str) -> float:
-        """Cut the modem's power for a moment; return for how many seconds. Raise ApiError. Every pulse is in the records."""
-        try:
-            self.modem_power.cycle()
-        except ApiError as refused:
-            log.warning("modem_power link=%s refused code=%s", ascii(link), refused.code)
-            raise
-        self._modem_power_done("started", link=link, who=who)
-        return self.modem_power.pulse_s
-
-    def _modem_power_done(self, result: str, **more: object) -> None:
-        self.tell(Kind.COMMAND, "command/modem_power", {"status": result, **more}, {})
 
     def _node_update(self, status: str, fields: Mapping[str, object]) -> None:
         self.tell(Kind.COMMAND, "command/node_update", {"status": status, **fields}, {})
-
-    def _push_button(self, name: str) -> None:
-        """One push is one act: a fire nobody has seen first, then who is asked for (查岗), then whatever else is news."""
-        if name == "ack":
-            unseen_fire = any(not alarm.acknowledged and alarm.sound is Sound.FIRE for alarm in self.alarms.alarms())
-            if self.duty.waiting and not unseen_fire:
-                self.answer_duty(0, "button")
-            else:
-                self.acknowledge(None, "button")
-        else:
-            self.silence("button")
-
-    def _button_stuck(self, name: str, stuck: bool) -> None:
-        self.own_event(Kind.FAULT, f"button/{name}", stuck, {"reason": "stuck"})
 
     def once(self, kind: Kind, point: str, fields: Mapping[str, object]) -> None:
         """Something that happened and is over: it stays in the list until a person has acknowledged it."""
@@ -549,7 +368,7 @@ class Core:
         now_ns = self.now_ns()
         changes: list[Change] = []
         self._decide([self._own(kind, point, active, fields, now_ns)], changes, now_ns)
-        self._finish(changes, now_ns)
+        self.finish(changes, now_ns)
 
     def _own(self, kind: Kind, point: str, active: bool, fields: Mapping[str, object], now_ns: int) -> Event:
         return self.new_event(kind, point, active, now_ns, source="gateway", fields=fields)
@@ -563,7 +382,7 @@ class Core:
     async def run(self) -> None:
         """Restore what was latched, start everything, run until cancelled, or until a new configuration wants a new process."""
         try:
-            self._restore()
+            restore(self)
             self._sound(self.now_ns())
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.supervisor.keep("api", self._serve), name="api")
@@ -579,8 +398,8 @@ class Core:
                 self.supervisor.watch("house", lambda: self._house_turns, limit_s=15)
                 for name, work in (("watchdog", self.supervisor.feed_watchdog), ("lag", self.lag.run)):
                     tasks.create_task(self.supervisor.keep(name, work), name=name)
-                self._tell_start()
-                tasks.create_task(self._keep_config(), name="config")
+                tell_start(self)
+                tasks.create_task(keep_config(self), name="config")
                 tasks.create_task(self.nodes.restore(), name="node updates")
                 tasks.create_task(self._until_left(), name="leave")
                 notify("READY=1\nSTATUS=running")
@@ -589,8 +408,7 @@ class Core:
             log.warning("ended to start again on another configuration")
         finally:
             notify("STOPPING=1")
-            while self._to_keep:
-                self._keep_some()
+            self._in_turns.keep_all()
             await self.server.close()
             self.annunciator.close()
             self.modem_power.close()
@@ -598,28 +416,6 @@ class Core:
                 self.linkage.close()
             self.gpio.close()
             await asyncio.to_thread(self.journal.close)
-
-    def _restore(self) -> None:
-        """Take back what was latched. Whatever cannot be read must not keep the gateway from watching."""
-        try:
-            state = self.journal.state()
-            for restore in (
-                self.clock.restore,
-                self.points.restore,
-                lambda kept: self.alarms.restore(kept, self.clock.now()),
-                lambda kept: self.duty.restore(kept, self.clock.now()),
-                lambda kept: self.linkage.linkage.restore(kept) if self.linkage is not None else None,
-                lambda kept: self.patrols.restore(kept, self.clock.now()),
-                self.commander.book.restore,
-            ):
-                try:
-                    restore(state)
-                except Exception as bug:  # one part's old state must not cost the others theirs
-                    log.exception("restore")
-                    self.faults.store(StoreFault("bug", "vital.db", ascii(bug)[:200]))
-        except Exception as bug:  # without its old state it still hears what comes now
-            log.exception("state")
-            self.faults.store(StoreFault("bug", "vital.db", ascii(bug)[:200]))
 
     def _keep_learned(self) -> None:
         """What the baselines have learned, now and then; the record it goes with says how many circuits have one."""
@@ -629,46 +425,9 @@ class Core:
         elif pieces:
             self.keeper.keep((), pieces)
 
-    def _tell_start(self) -> None:
-        self.own_event(Kind.BOOT, "gateway", True, {"version": __version__, "alarms": len(self.alarms.alarms())})
-        self._tell_config()
-        now_ns = self.now_ns()
-        self.points.start(now_ns)
-        self.take([LinkState(name, False, now_ns, "profile", ascii(why)[:200]) for name, why in self._unbuilt.items()])
-        for point, fault in self._unsound.items():
-            self.own_event(Kind.FAULT, point, True, {"reason": "unusable", "detail": ascii(fault)[:200]})
-        if self.faults.board_fault is not None:
-            self.faults.board(self.faults.board_fault)
-
-    def _tell_config(self) -> None:
-        """A configuration that is not the one in the files, or that no longer watches what the last one did: never in silence."""
-        if (why := self.provenance.stands_in) is not None:
-            log.critical("config last good stands in: %s", ascii(why))
-            self.own_event(Kind.FAULT, "config", True, {"reason": "last_good", **why})
-        before = self.provenance.before
-        if before is not None and (gone := sorted(sources_of(before).keys() - self._sources.keys())):
-            fields = {"reason": "no_longer_watched", "sources": gone[:GONE_NAMED], "count": len(gone)}
-            self.once(Kind.FAULT, "config/sources", fields)
-
     async def _until_left(self) -> NoReturn:
         await self._leave.wait()
         raise _Left
-
-    async def _keep_config(self) -> None:
-        """What this core could start with is the last good configuration from now on, or is tried first. On a thread: a card may
-        stall for seconds.
-        """
-        try:
-            await self.trial.run(not self._unbuilt)
-        except Exception:  # as below
-            log.exception("config: trial")
-        keep, sent = self.provenance.keep, self.provenance.sent
-        if keep is None or (sent is not None and sent.state is State.TRIAL):
-            return
-        try:
-            await asyncio.to_thread(keep, self.clock.now(), not self._unbuilt)
-        except Exception:  # a full card, or a bug: the group of all workers must not end for a copy of a file
-            log.exception("config: the last good one is not kept")
 
     async def _serve(self) -> None:
         """The local API. Without its directory, or with a path too long for a socket, alarms sound and are kept all the same."""
@@ -690,7 +449,7 @@ class Core:
             if self.linkage is not None:
                 self.linkage.run()
             self.tell_clock()
-            self._keep_patrol(self.patrols.look(self.clock.now()))
+            self.keep_patrol(self.patrols.look(self.clock.now()))
             inputs = [self._sources.get(source, {}).get("up") for source in ("contacts", "buttons")]
             if self.faults.board_fault is not None and not self.config.board.outputs and True in inputs:
                 self.faults.board(None)  # no output is there to notice

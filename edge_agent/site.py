@@ -1,29 +1,21 @@
 """From the configuration to the drivers of one site."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from drivers.contacts import ContactLine, Contacts
 from drivers.gpio import Gpio, InputSpec
-from drivers.messages import PointSpec, Sink, WhenKept
-from drivers.profile import PanelLink, ProfileError, Profiles
-from edge_agent.config.model import Bus, Config, Device, Mqtt, MqttDevice, Panel, Receiver, ReceiverDevice
-from edge_agent.model import Kind
-from edge_agent.points.taps import TAP_HOLD_S, Naming, Tapped
+from drivers.profile import ProfileError, Profiles
+from edge_agent.config.model import Bus, Config, Device, Mqtt, MqttDevice, Panel
+from edge_agent.site_receivers import build_receiver
+from edge_agent.wiring import Driver, OpenPort, Wiring
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from drivers.receivers.desk import Desk, Talk
-    from drivers.receivers.net import Door
-    from drivers.serial_link import SerialLink
     from drivers.tag_reader import TagReader
 
 log = logging.getLogger("edge.site")
 
-OpenPort = Callable[..., "SerialLink"]  # arguments as of SerialLink
 _P = TypeVar("_P")
 _P_co = TypeVar("_P_co", covariant=True)
 _D = TypeVar("_D", Device, MqttDevice)
@@ -35,39 +27,6 @@ class Compile(Protocol[_P_co]):
     def __call__(self, data: Mapping[str, object], *, name: str) -> _P_co:
         """Raise ProfileFault, saying what is wrong where."""
         ...
-
-
-class Driver(Protocol):
-    """One port or bus and what is on it (docs/architecture.md)."""
-
-    id: str
-
-    async def run(self, sink: Sink) -> None:
-        """Never returns; a vanished port is handled inside and told as LinkState."""
-        ...
-
-    def progress(self) -> int:
-        """Grows while the worker lives, port or no port."""
-        ...
-
-    def counters(self) -> Mapping[str, int]:
-        """Counts since the start."""
-        ...
-
-    def specs(self) -> Sequence[PointSpec]:
-        """Points known before they speak."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """What a receiver needs of the core: when something told is safe, UTC (None while the clock is not set), and what is active of
-    a device: points and kinds.
-    """
-
-    when_kept: WhenKept
-    utc: "Callable[[], datetime | None]"
-    standing: "Callable[[str], Sequence[tuple[str, str]]]"
 
 
 def build_wire_drivers(
@@ -94,7 +53,7 @@ def build_wire_drivers(
             unbuilt |= {device.id: unbuilt[bus.id] for device in bus.devices if device.id not in unbuilt}
     for receiver in config.receivers:
         try:
-            built.append(_build_receiver(receiver, profiles, wiring, open_port))
+            built.append(build_receiver(receiver, profiles, wiring, open_port))
         except Exception as fault:  # noqa: BLE001 - as above
             unbuilt[receiver.id] = _why(fault)
             unbuilt |= {device.id: unbuilt[receiver.id] for device in receiver.devices}
@@ -234,156 +193,6 @@ def _compiled(
     return found
 
 
-# Of each protocol of a receiver: how long a device may be silent, how soon an equal message is a copy, and its serial line.
-_RECEIVERS: Mapping[str, tuple[float, float, int, str]] = {
-    "contact-id": (0.0, 30.0, 9600, "8N1"),
-    "dc09": (360.0, 120.0, 0, ""),
-    "elec-7b7b": (3600.0, 60.0, 9600, "8N1"),
-    "espa444": (120.0, 15.0, 9600, "7E1"),
-    "frames": (90_000.0, 0.0, 0, ""),
-    "gb26875": (90.0, 60.0, 9600, "8N1"),
-    "ks68": (120.0, 60.0, 0, ""),
-    "nb": (259_200.0, 60.0, 0, ""),
-    "node": (750.0, 604_800.0, 0, ""),  # a record is the same one however late it comes again
-}
-# Their peers wait for the answer to one message before they send the next.
-_NAMING: Mapping[str, Naming] = {"gb26875": Naming.SYSTEM, "dc09": Naming.ZONES, "contact-id": Naming.ZONES}
-_ONE_AT_A_TIME = frozenset({"contact-id", "dc09", "espa444", "nb"})
-
-
-def _build_receiver(receiver: Receiver, profiles: Profiles, wiring: Wiring, open_port: OpenPort | None) -> Driver:
-    from drivers.receivers.desk import COPIES_MAX, Desk, Listed
-    from drivers.receivers.driver import ReceiverDriver
-
-    silence_s, resend_s, _, _ = _RECEIVERS[receiver.protocol]
-    devices = [
-        Listed(id=one.id, address=one.address, silence_s=silence_s if one.silence_s is None else one.silence_s)
-        for one in receiver.devices
-    ]
-    copies = 1 if receiver.protocol in _ONE_AT_A_TIME else COPIES_MAX
-    desk = Desk(receiver.id, devices, wiring.when_kept, resend_s=resend_s, copies=copies)
-    if receiver.protocol == "gb26875":
-        return _build_gb26875(receiver, desk, wiring, open_port)
-    make_talk = _talk(receiver, profiles, wiring)
-    if receiver.folder is not None:
-        from drivers.receivers.folder import FolderDoor
-
-        return ReceiverDriver(desk, FolderDoor(receiver.folder, make_talk, desk, wiring.when_kept))
-    link = profiles.for_site(receiver.profile).link if receiver.protocol == "frames" else None
-    return ReceiverDriver(desk, _build_door(receiver, make_talk, desk, open_port, link))
-
-
-def _talk(receiver: Receiver, profiles: Profiles, wiring: Wiring) -> "Callable[[], Talk]":
-    """What makes the protocol's side of one connection."""
-    if receiver.protocol == "dc09":
-        return _dc09_talk(receiver, wiring)
-    if receiver.protocol in ("espa444", "frames"):
-        return _profiled_talk(receiver, profiles)
-    if receiver.protocol == "elec-7b7b":
-        from drivers.receivers.elec_7b7b import Elec7b7bTalk
-
-        return Elec7b7bTalk
-    if receiver.protocol == "ks68":
-        from drivers.ks_map import compile_profile
-        from drivers.receivers.ks_breaker import KsTalk
-
-        breaker = compile_profile(profiles.for_site("ks-breaker").data, name="ks-breaker")
-        return lambda: KsTalk(breaker)
-    if receiver.protocol == "contact-id":
-        from drivers.receivers.contact_line import ContactLineTalk
-
-        return ContactLineTalk
-    if receiver.protocol == "nb":
-        from drivers.receivers.nb import CoapTalk, LinesTalk, NbTalk
-
-        return LinesTalk if receiver.folder else CoapTalk if receiver.transport == "coap" else NbTalk
-    assert receiver.protocol == "node", "the configuration's check has seen to it"
-    from drivers.receivers.node import NodeTalk
-
-    keys = {one.address: _node_key(one) for one in receiver.devices}
-    return lambda: NodeTalk(keys)
-
-
-def _build_gb26875(receiver: Receiver, desk: "Desk", wiring: Wiring, open_port: OpenPort | None) -> Driver:
-    from drivers.codecs.gb26875 import DIALECTS
-    from drivers.panel_clock import About
-    from drivers.receivers.driver import ReceiverDriver
-    from drivers.receivers.gb26875 import GbTalk, States, dialect
-    from drivers.receivers.gb26875_ask import Questions
-
-    spoken, states = dialect(DIALECTS[receiver.dialect], receiver.component_address), States()
-    questions = Questions(spoken)
-    ids = {one.address: one.id for one in receiver.devices}
-
-    def standing(who: str) -> list[tuple[str, str]]:
-        device = ids.get(who, "")
-        return [(point.removeprefix(f"{device}/"), kind) for point, kind in wiring.standing(device)]
-
-    def make_talk() -> GbTalk:
-        return GbTalk(spoken, states, wiring.utc, questions, standing)
-
-    def about() -> list[About]:
-        return [About(name, *states.about(address)) for address, name in ids.items()]
-
-    return ReceiverDriver(desk, _build_door(receiver, make_talk, desk, open_port, None), about)
-
-
-def _profiled_talk(receiver: Receiver, profiles: Profiles) -> "Callable[[], Talk]":
-    from drivers.codecs.registry import build_codec
-    from drivers.receivers.espa444 import EspaControl, EspaTalk
-    from drivers.receivers.frames import FramesTalk
-
-    profile = profiles.for_site(receiver.profile or "generic-printer")
-    if receiver.protocol == "frames":
-        return lambda: FramesTalk(build_codec(profile))
-    if receiver.polls:
-        return lambda: EspaControl(receiver.station, receiver.polls, build_codec(profile))
-    return lambda: EspaTalk(receiver.station, build_codec(profile))
-
-
-def _node_key(device: ReceiverDevice) -> bytes:
-    assert device.key_file is not None  # the configuration's check has seen to it
-    return bytes.fromhex(device.key_file.read_text("ascii").strip())
-
-
-def _dc09_talk(receiver: Receiver, wiring: Wiring) -> "Callable[[], Talk]":
-    import random
-
-    from drivers.receivers.dc09 import Dc09Talk, read_key
-
-    keys = {
-        one.address: read_key(one.key_file.read_text("ascii")) if one.key_file is not None else None
-        for one in receiver.devices
-    }
-    chance = random.SystemRandom()
-    return lambda: Dc09Talk(keys, wiring.utc, chance)
-
-
-def _build_door(
-    receiver: Receiver,
-    make_talk: "Callable[[], Talk]",
-    desk: "Desk",
-    open_port: OpenPort | None,
-    line: PanelLink | None,
-) -> "Door":
-    from drivers.receivers.line import LineDoor
-    from drivers.receivers.net import TcpDoor, UdpDoor, Where
-    from drivers.serial_link import SerialLink
-
-    if receiver.port:
-        _, _, baud, framing = _RECEIVERS[receiver.protocol]
-        baud, framing = (line.baud, line.framing) if line is not None else (baud, framing)
-        make = open_port or SerialLink
-        link = make(receiver.port, baud=receiver.baud or baud, framing=receiver.framing or framing)
-        return LineDoor(link, make_talk, desk)
-    import ipaddress  # only who listens needs it
-
-    allow = tuple(ipaddress.ip_network(network, strict=False) for network in receiver.allow)
-    where = Where(host=receiver.listen, port=receiver.listen_port or 0, allow=allow)
-    transport = receiver.transport or ("udp" if receiver.protocol in ("nb", "node") else "tcp")
-    return (TcpDoor if transport == "tcp" else UdpDoor)(where, make_talk, desk)
-
-
 def build_contacts(config: Config, gpio: Gpio) -> Contacts | None:
     """The site's dry contacts, if it has any."""
     lines = [
@@ -428,84 +237,3 @@ def board_inputs(config: Config) -> dict[int, InputSpec]:
     """Lines to be requested as inputs: contacts and buttons close to ground against a pull-up."""
     lines = [contact.line for contact in config.contacts] + list(config.board.buttons.values())
     return {line: InputSpec() for line in lines}
-
-
-def names_of(config: Config) -> dict[str, str]:
-    """What the site calls its sources and points: id -> name, over what profiles and panels say."""
-    names = {panel.id: panel.name for panel in config.panels}
-    names |= {receiver.id: receiver.name for receiver in config.receivers}
-    names |= {device.id: device.name for line in config.lines for device in line.devices}
-    names |= {contact.id: contact.name for contact in config.contacts}
-    names |= {reader.id: reader.name for reader in config.tag_readers}
-    names |= {camera_source(camera.id): camera.name for camera in config.cameras}
-    names |= {water.id: water.name for water in config.waters} | {point.id: point.name for point in config.points}
-    return {source: name for source, name in names.items() if name}
-
-
-def parents_of(config: Config) -> dict[str, str]:
-    """The bus, broker or receiver of each device: while that is silent, so is the device."""
-    return {device.id: line.id for line in config.lines for device in line.devices}
-
-
-def sources_of(config: Config) -> dict[str, str]:
-    """Everything that can fall silent: id -> panel | bus | mqtt | receiver | device | contacts | buttons | tag_reader |
-    cameras | camera | uplink | link.
-    """
-    sources = {panel.id: "panel" for panel in config.panels}
-    for line in config.lines:
-        sources[line.id] = type(line).__name__.lower()
-        sources |= {device.id: "device" for device in line.devices}
-    if config.contacts:
-        sources["contacts"] = "contacts"
-    if config.board.buttons:
-        sources["buttons"] = "buttons"
-    sources |= {reader.id: "tag_reader" for reader in config.tag_readers}
-    if config.cameras:
-        sources["cameras"] = "cameras"
-        sources |= {camera_source(camera.id): "camera" for camera in config.cameras}
-    if config.uplinks:
-        sources["uplink"] = "uplink"
-        sources |= {uplink_source(uplink.id): "uplink" for uplink in config.uplinks}
-        sources |= {link_source(link.id): "link" for link in config.links}
-    return sources
-
-
-def tapped_panels(config: Config) -> list[Tapped]:
-    """The panels that are listened to in more than one place."""
-    kinds = {point.id: point.kind for point in config.points if point.kind}
-    speakers: list[Panel | Device | ReceiverDevice] = [*config.panels]
-    speakers += [device for bus in config.buses for device in bus.devices]
-    speakers += [device for receiver in config.receivers for device in receiver.devices]
-    taps = {tap.id: tap.tap_of for tap in speakers if tap.tap_of}
-    relays = {contact.id: contact for contact in config.contacts if contact.tap_of}
-    holds = {panel.id: panel.tap_hold_s for panel in config.panels}
-    naming = {
-        device.id: how
-        for receiver in config.receivers
-        if (how := _NAMING.get(receiver.protocol)) is not None
-        for device in receiver.devices
-    }
-    return [
-        Tapped(
-            ports=(of, *(tap for tap, panel in taps.items() if panel == of)),
-            contacts={name: Kind(kinds.get(name, c.kind)) for name, c in relays.items() if c.tap_of == of},
-            naming=naming,
-            hold_s=holds.get(of, TAP_HOLD_S),
-        )
-        for of in dict.fromkeys((*taps.values(), *(contact.tap_of for contact in relays.values())))
-    ]
-
-
-def uplink_source(destination: str) -> str:
-    """The source that stands for the link to one centre."""
-    return f"uplink/{destination}"
-
-
-def camera_source(camera: str) -> str:
-    """The source that stands for one camera."""
-    return f"camera/{camera}"
-
-
-def link_source(link: str) -> str:
-    """The source that stands for one way out of this box."""
-    return f"link/{link}"

@@ -14,7 +14,7 @@ BEAT_S: Final = 0.5
 
 
 class ReceiverDriver:
-    """`edge_agent.site.Driver` of one [[receiver]]."""
+    """`edge_agent.wiring.Driver` of one [[receiver]]."""
 
     def __init__(self, desk: Desk, door: Door, about: Callable[[], Sequence[About]] = tuple) -> None:
         """`about`: what the devices said of themselves."""

@@ -93,7 +93,7 @@ async def test_two_askings_at_once_are_one_command() -> None:
         async with commanded(place).running() as house, talking(house) as client:
             answers = await asyncio.gather(*(ask(client, "test_buzzer", params={"seconds": 1}) for _ in range(5)))
             assert [answer["status"] for answer in answers] == ["done"] * 5
-            await house.until(lambda: not house.core._buzzer_test.running, "the test ends by itself")  # noqa: SLF001,RUF100
+            await house.until(lambda: not house.core.buzzer_test.running, "the test ends by itself")
         records = await place.records()
         assert audits(records) == [("command/test_buzzer", "done", "")]
         assert [(r["point"], r["active"]) for r in records if r["kind"] == "test"] == [
@@ -248,7 +248,7 @@ async def test_a_missed_check_is_told_at_its_deadline_over_a_restart_and_a_late_
             house.core.duty._put(
                 check.key, replace(check, asked=replace(check.asked, mono_ns=check.asked.mono_ns - 58 * S))
             )  # noqa: SLF001,RUF100
-            house.core._finish([([], house.core.duty.dump())], house.core.now_ns())  # noqa: SLF001,RUF100
+            house.core.finish([([], house.core.duty.dump())], house.core.now_ns())
             house.core.tell(Kind.TEST, "state-is-kept", {}, {})
         async with place.running() as house, talking(house) as client:
             await house.until(lambda: house.core.duty.checks()[0].missed, "missed two seconds later")

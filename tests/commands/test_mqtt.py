@@ -178,7 +178,7 @@ async def test_what_must_not_be_done_is_refused_answered_and_written_down(tmp_pa
                         answer = centre.answers[-1][2]
                         assert (answer["status"], answer["code"]) == ("refused", code)
                         assert answer["id"] in (command, ""), "as far as it could be read"
-                    assert not house.core._buzzer_test.running  # noqa: SLF001,RUF100
+                    assert not house.core.buzzer_test.running
             codes = [r["fields"]["code"] for r in await place.records() if r["kind"] == "command"]
             assert sorted(codes) == sorted(
                 ["retained", "no_expiry", "unknown_command", "not_authorised", "malformed", "malformed", "malformed",

@@ -143,7 +143,7 @@ async def test_an_acknowledgement_survives_a_restart() -> None:
     async with site() as place:
         async with place.running() as house:
             house.core.take([fire("pump/1", house.core)])
-            assert house.core.acknowledge(None, "button") == 1
+            assert house.core.people.acknowledge(None, "button") == 1
             await house.durable()
         place.set(panels=(Panel(id="pump", profile="gst-layer-bus", port="/nowhere"),))
         async with place.running() as house:
@@ -563,7 +563,7 @@ async def test_a_fire_the_alarm_machine_cannot_take_sounds_and_is_kept(monkeypat
             monkeypatch.setattr(house.core.alarms, "feed", odd)
             house.core.take([fire("panel1/1-1", house.core)])
             assert house.output(BUZZER)
-            assert house.core.silence("button") == 1
+            assert house.core.people.silence("button") == 1
             assert not house.output(BUZZER)
             await house.durable()
         assert len(of(await place.records(), kind="fire", point="panel1/1-1")) == 1
@@ -721,7 +721,9 @@ async def test_what_a_lost_word_of_the_centre_leaves_waiting_is_asked_for_again_
         async with place.running() as house:
             house.core.take([fire("panel1/1-1", house.core, "fire_manual")])  # a manual call point: two events
             await house.durable()
-            house.core.delivered(house.core.alarms.undelivered())  # no record follows that could carry it to the card
+            house.core.neighbours.delivered(
+                house.core.alarms.undelivered()
+            )  # no record follows that could carry it to the card
         async with place.running() as house:
             client = await LocalClient.connect(place.directory / "run" / "core.sock")
             ids: Any = await client.request("undelivered")
@@ -785,7 +787,7 @@ async def test_a_fire_among_thousands_of_acknowledgements_is_heard_meanwhile_and
         async with place.running() as house:
             for n in range(1000):
                 house.core.take([fire(f"panel1/{n}", house.core)])
-            assert house.core.acknowledge(None, "button") == 1000
+            assert house.core.people.acknowledge(None, "button") == 1000
             house.core.take([fire("panel1/1", house.core, "first_fire"), fire("panel2/1", house.core)])
             wanted = {"panel1/1", "panel2/1"}
             await house.until(lambda: unseen(house) == wanted, "all that was seen is acknowledged, and nothing else")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from drivers.gpio import GpioError
+from edge_agent.answers import linkage_rows
 from edge_agent.config.model import Contact, Linkage, LinkageOutput
 from edge_agent.local_api import ApiError
 from edge_agent.model import Kind
@@ -37,21 +38,21 @@ async def test_a_gas_alarm_sounds_first_and_closes_the_valve_in_a_later_turn_and
         assert house.output(BUZZER)  # in the turn of the edge
         assert not house.output(VALVE)
         await house.until(lambda: house.output(VALVE), "the valve closes")
-        assert house.core.linkage_rows()[0]["acting"]
+        assert linkage_rows(house.core)[0]["acting"]
         house.gpio.wire({GAS: False})
-        assert house.core.order_linkage("valve", "release", "cli:root")["held"]
+        assert house.core.people.order_linkage("valve", "release", "cli:root")["held"]
         assert not house.output(VALVE)
         with pytest.raises(ApiError, match="no_such_output"):
-            house.core.order_linkage("fan", "release", "cli:root")
+            house.core.people.order_linkage("fan", "release", "cli:root")
         with pytest.raises(ApiError, match="bad_request"):
-            house.core.order_linkage("valve", "open", "cli:root")
+            house.core.people.order_linkage("valve", "open", "cli:root")
         assert await audit(house) == [("acted", "alarm", "rule"), ("released", "held", "cli:root")]
 
 
 async def test_an_output_that_is_not_enabled_by_name_is_never_driven() -> None:
     async with site() as place, with_valve(place, enable=()).running() as house:
         house.gpio.wire({GAS: True})
-        await house.until(lambda: house.core.linkage_rows()[0]["refused"] == "not_enabled", "the refusal is told")
+        await house.until(lambda: linkage_rows(house.core)[0]["refused"] == "not_enabled", "the refusal is told")
         assert not house.output(VALVE)
         assert await audit(house) == [("refused", "not_enabled", "rule")]
 

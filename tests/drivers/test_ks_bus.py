@@ -15,7 +15,8 @@ from drivers.modbus_tables import ProfileFault
 from drivers.profile import check, load_profiles
 from drivers.serial_bus import Line
 from edge_agent.config.load import load
-from edge_agent.site import Wiring, build_wire_drivers
+from edge_agent.site import build_wire_drivers
+from edge_agent.wiring import Wiring
 from simulators.breaker import Breaker, BreakerLine
 from tests.drivers.told import Told, running
 from tests.waiting import until

@@ -66,7 +66,7 @@ async def test_a_tag_is_learned_on_site_read_kept_over_a_restart_and_forgotten()
                 lambda: (now := house.core.patrols.learning) and now.result == "timeout", "no tag was read"
             )
             assert await cli(place, "forget", "pump") == (0, "The tag of pump is forgotten.\n")
-            assert not house.core.forget_tag("pump", "test"), "it had none any more"
+            assert not house.core.people.forget_tag("pump", "test"), "it had none any more"
         wire.unplug()
         told = [r for r in await place.records() if r["kind"] == "patrol"]
         assert [(r["point"], r["fields"]["result"]) for r in told] == [

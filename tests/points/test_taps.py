@@ -579,7 +579,7 @@ def test_a_tap_is_of_a_panel_that_is_there(tmp_path: Path, text: str, codes: lis
 
 
 def test_the_site_names_its_taps(tmp_path: Path) -> None:
-    from edge_agent.site import tapped_panels
+    from edge_agent.sources import tapped_panels
 
     text = PANEL.format(id="a") + "tap_hold_s = 20.0\n" + PANEL.format(id="b") + 'tap_of = "a"\n' + PANEL.format(id="c")
     (tmp_path / "config.toml").write_text('[gateway]\nid = "ZG-1234"\n' + text + BOARD + 'tap_of = "a"\n', "utf-8")
@@ -590,7 +590,7 @@ def test_the_site_names_its_taps(tmp_path: Path) -> None:
 
 
 def test_a_card_on_a_bus_and_a_printer_are_taps_of_one_panel_too(tmp_path: Path) -> None:
-    from edge_agent.site import tapped_panels
+    from edge_agent.sources import tapped_panels
 
     bus = '[[bus]]\nid = "rtu1"\nport = "/dev/zg/c"\n[[bus.device]]\nid = "card1"\nprofile = "gst-modbus-card"\n'
     text = (
