@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_agent.terminal import CliContext, cells, printable, usable_language
+from edge_agent.cli_words import lookup
+from edge_agent.terminal import CliContext, cells, usable_language
 from edge_agent.texts import LANGUAGES, text
 
 _HEADINGS = {
@@ -55,35 +56,6 @@ def _units(line: str) -> Iterator[str]:
             unit += char
     if unit:
         yield unit
-
-
-def lookup(key: str, lang: str, /, **values: object) -> str | None:
-    """The text of `key`, or None if the catalogue has none: for codes that come from elsewhere."""
-    try:
-        return text(key, lang, **values)
-    except KeyError:
-        return None
-
-
-def word(key: str, code: object, lang: str) -> str:
-    """The text of `key`, or the code it stands for where the catalogue has none: a newer core says new things."""
-    return lookup(key, lang) or printable(str(code))
-
-
-def reason_word(code: object, lang: str, source: str = "") -> str:
-    """Why something fell silent or failed: a code of the drivers, of the uplink where `source` is a centre or a link, of the
-    cameras where it is one. They share words that mean different things: a device's "refused" is no centre's.
-    """
-    room = {"camera": "camera.fault_", "uplink": "uplink.", "link": "uplink."}.get(source.partition("/")[0])
-    known = lookup(f"{room}{code}", lang) if room else None
-    known = known or lookup(f"cli.reason_{code}", lang) or lookup(f"uplink.{code}", lang)
-    return known or word(f"decode.why_{code}", code, lang)  # an alarm in bytes that were refused says why they were
-
-
-def refusal_words(why: str, lang: str) -> str:
-    """Why bytes were refused, in words and as it is logged. `why` is an ASCII code; a blank and what it is about may follow."""
-    said = lookup(f"decode.why_{why.partition(' ')[0]}", lang)
-    return printable(f"{said} ({why})" if said else why)
 
 
 class Formatter(click.HelpFormatter):

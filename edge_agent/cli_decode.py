@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_agent.cli_base import language_of, lookup, refusal_words
+from edge_agent.cli_base import language_of
+from edge_agent.cli_words import lookup, refusal_words
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable
 from edge_agent.texts import text
 

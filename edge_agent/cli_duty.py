@@ -8,12 +8,11 @@ import click
 
 from edge_agent.alarm.duty import OPERATOR_MAX
 from edge_agent.china_time import china_time
-from edge_agent.cli_base import FilePath, Whole
-from edge_agent.cli_site import Unreachable, ask, clock_note, duty_state, socket_path, width
-from edge_agent.terminal import OK, WARNINGS, CliContext, print_json, print_lines, printable, table
+from edge_agent.cli_base import Whole
+from edge_agent.cli_core import Unreachable, ask, socket_option, socket_path
+from edge_agent.cli_words import clock_note, duty_state
+from edge_agent.terminal import OK, WARNINGS, CliContext, print_json, print_lines, printable, table, width
 from edge_agent.texts import text
-
-_socket = click.option("--socket", type=FilePath(), metavar="PATH")
 
 
 @click.group()
@@ -22,7 +21,7 @@ def duty_group() -> None:
 
 
 @duty_group.command("list")
-@_socket
+@socket_option
 @click.pass_obj
 def waiting(obj: CliContext, socket: Path | None) -> int:
     """Who asks, since when, how long is left. Exit 1 while anyone does."""
@@ -39,7 +38,7 @@ def waiting(obj: CliContext, socket: Path | None) -> int:
 
 @duty_group.command("answer")
 @click.option("--operator", type=Whole(0, OPERATOR_MAX), default=0, metavar="N")
-@_socket
+@socket_option
 @click.pass_obj
 def answer(obj: CliContext, operator: int, socket: Path | None) -> int:
     """A person is there."""

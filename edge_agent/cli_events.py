@@ -13,11 +13,22 @@ from typing import Any
 import click
 
 from edge_agent.china_time import china_time
-from edge_agent.cli_base import Choice, FilePath, Seconds, Whole, lookup, reason_word, word
-from edge_agent.cli_site import Unreachable, clock_note, connect, socket_path, width
+from edge_agent.cli_base import Choice, FilePath, Seconds, Whole
+from edge_agent.cli_core import Unreachable, connect, socket_path
+from edge_agent.cli_words import clock_note, lookup, reason_word, word
 from edge_agent.journal_export import event_of, instant_of
 from edge_agent.journal_view import EVENT_STREAMS, Unreadable, journal_dir, newest_first, opened, priorities, within
-from edge_agent.terminal import FAILURES, OK, CliContext, print_json, print_json_line, print_lines, printable, table
+from edge_agent.terminal import (
+    FAILURES,
+    OK,
+    CliContext,
+    print_json,
+    print_json_line,
+    print_lines,
+    printable,
+    table,
+    width,
+)
 from edge_agent.texts import text
 
 LIMIT = 20

@@ -30,7 +30,7 @@ def gb26875_group() -> None:
 @click.pass_obj
 def map_(obj: CliContext, centre: str | None, socket: Path | None) -> int:
     """The map and its doubts. Exit 0 none, 1 warnings, 2 two points with one address, 78 a configuration that is not sound."""
-    from edge_agent.cli_site import Unreachable, ask
+    from edge_agent.cli_core import Unreachable, ask
     from edge_agent.clock import SystemClock
     from edge_agent.config.load import load
     from edge_agent.config.report import render
@@ -91,8 +91,7 @@ def _standard() -> "Gb26875":
 
 
 def _table(lines: "list[Line]", lang: str) -> list[str]:
-    from edge_agent.cli_site import width
-    from edge_agent.terminal import printable
+    from edge_agent.terminal import printable, width
 
     shown = ("point", "name", "system", "component", "address", "bytes", "quantity", "note")
     headers = [text(f"gbmap.col_{name}", lang) for name in shown]

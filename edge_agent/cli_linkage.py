@@ -6,12 +6,10 @@ from typing import Any
 
 import click
 
-from edge_agent.cli_base import FilePath, word
-from edge_agent.cli_site import Unreachable, ask, output_state, socket_path, width
-from edge_agent.terminal import OK, WARNINGS, CliContext, print_json, print_lines, printable, table
+from edge_agent.cli_core import Unreachable, ask, socket_option, socket_path
+from edge_agent.cli_words import output_state, word
+from edge_agent.terminal import OK, WARNINGS, CliContext, print_json, print_lines, printable, table, width
 from edge_agent.texts import text
-
-_socket = click.option("--socket", type=FilePath(), metavar="PATH")
 
 
 @click.group()
@@ -20,7 +18,7 @@ def linkage_group() -> None:
 
 
 @linkage_group.command("list")
-@_socket
+@socket_option
 @click.pass_obj
 def outputs(obj: CliContext, socket: Path | None) -> int:
     """Which outputs there are, and what they do now. Exit 1 while one acts or a person holds one."""
@@ -37,7 +35,7 @@ def outputs(obj: CliContext, socket: Path | None) -> int:
 
 @linkage_group.command("release")
 @click.argument("output")
-@_socket
+@socket_option
 @click.pass_obj
 def release(obj: CliContext, output: str, socket: Path | None) -> int:
     """Release an output, and keep it so."""
@@ -46,7 +44,7 @@ def release(obj: CliContext, output: str, socket: Path | None) -> int:
 
 @linkage_group.command("auto")
 @click.argument("output")
-@_socket
+@socket_option
 @click.pass_obj
 def automatic(obj: CliContext, output: str, socket: Path | None) -> int:
     """Let the rules decide again."""

@@ -7,12 +7,22 @@ from typing import Any
 
 import click
 
-from edge_agent.cli_base import FilePath, word
-from edge_agent.cli_site import Unreachable, ask, socket_path, width
-from edge_agent.terminal import FAILURES, OK, USAGE, WARNINGS, CliContext, print_json, print_lines, printable, table
+from edge_agent.cli_base import FilePath
+from edge_agent.cli_core import Unreachable, ask, socket_option, socket_path
+from edge_agent.cli_words import word
+from edge_agent.terminal import (
+    FAILURES,
+    OK,
+    USAGE,
+    WARNINGS,
+    CliContext,
+    print_json,
+    print_lines,
+    printable,
+    table,
+    width,
+)
 from edge_agent.texts import text
-
-_socket = click.option("--socket", type=FilePath(), metavar="PATH")
 
 
 @click.group()
@@ -21,7 +31,7 @@ def node_group() -> None:
 
 
 @node_group.command("list")
-@_socket
+@socket_option
 @click.pass_obj
 def nodes(obj: CliContext, socket: Path | None) -> int:
     """Nodes, and what was offered to each last. Exit 1 if one has refused it."""
@@ -40,7 +50,7 @@ def nodes(obj: CliContext, socket: Path | None) -> int:
 @click.argument("file", type=FilePath())
 @click.argument("devices", nargs=-1, metavar="DEVICE...")
 @click.option("--all", "every", is_flag=True)
-@_socket
+@socket_option
 @click.pass_obj
 def offer(obj: CliContext, file: Path, devices: tuple[str, ...], every: bool, socket: Path | None) -> int:
     """Offer a signed file to nodes."""
@@ -69,7 +79,7 @@ def offer(obj: CliContext, file: Path, devices: tuple[str, ...], every: bool, so
 
 @node_group.command("withdraw")
 @click.argument("device")
-@_socket
+@socket_option
 @click.pass_obj
 def withdraw(obj: CliContext, device: str, socket: Path | None) -> int:
     """Take an offer back."""

@@ -8,15 +8,14 @@ from typing import Any
 import click
 
 from edge_agent.china_time import china_time
-from edge_agent.cli_base import FilePath, Whole, word
-from edge_agent.cli_site import Unreachable, ask, clock_note, socket_path, width
+from edge_agent.cli_base import Whole
+from edge_agent.cli_core import Unreachable, ask, socket_option, socket_path
+from edge_agent.cli_words import clock_note, word
 from edge_agent.patrol.patrol import LEARN_MAX_S
-from edge_agent.terminal import OK, WARNINGS, CliContext, print_json, print_lines, printable, table
+from edge_agent.terminal import OK, WARNINGS, CliContext, print_json, print_lines, printable, table, width
 from edge_agent.texts import text
 
 LOOK_S = 0.3
-
-_socket = click.option("--socket", type=FilePath(), metavar="PATH")
 
 
 @click.group()
@@ -25,7 +24,7 @@ def patrol_group() -> None:
 
 
 @patrol_group.command("status")
-@_socket
+@socket_option
 @click.pass_obj
 def status(obj: CliContext, socket: Path | None) -> int:
     """Rounds, points, tags nobody knows."""
@@ -44,7 +43,7 @@ def status(obj: CliContext, socket: Path | None) -> int:
 @patrol_group.command("learn")
 @click.argument("point")
 @click.option("--seconds", type=Whole(1, LEARN_MAX_S), default=60, metavar="N")
-@_socket
+@socket_option
 @click.pass_obj
 def learn(obj: CliContext, point: str, seconds: int, socket: Path | None) -> int:
     """The next tag is that of POINT."""
@@ -71,7 +70,7 @@ def learn(obj: CliContext, point: str, seconds: int, socket: Path | None) -> int
 
 @patrol_group.command("forget")
 @click.argument("point")
-@_socket
+@socket_option
 @click.pass_obj
 def forget(obj: CliContext, point: str, socket: Path | None) -> int:
     """Unlearn the tag of POINT."""

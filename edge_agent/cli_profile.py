@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_agent.cli_base import FilePath, lookup, refusal_words, word
+from edge_agent.cli_base import FilePath
 from edge_agent.cli_decode import note_template, report
+from edge_agent.cli_words import lookup, refusal_words, word
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable, table
 from edge_agent.texts import text
 

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from buffer.records import Record
 from edge_agent.boot_times import BootTimes
 from edge_agent.china_time import china_time
-from edge_agent.cli_base import word
+from edge_agent.cli_words import word
 from edge_agent.texts import text
 
 COLUMNS = (

@@ -9,7 +9,7 @@ from drivers.modbus_value import WIDTH, compile_values
 from drivers.profile import Profile
 from drivers.profile_events import tables_of
 from drivers.vocabulary import EVENTS
-from edge_agent.cli_base import lookup
+from edge_agent.cli_words import lookup
 from edge_agent.texts import text
 
 Row = tuple[str, ...]

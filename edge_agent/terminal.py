@@ -149,3 +149,10 @@ def print_lines(lines: Iterable[str], *, err: bool = False) -> None:
     for line in lines:
         print(line, file=stream)
     stream.flush()
+
+
+def width() -> int | None:
+    """Columns of the terminal, or None where lines may be as long as they are."""
+    import shutil  # it costs `--help` some milliseconds
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.vocabulary import EVENTS
-from edge_agent.cli_base import refusal_words
 from edge_agent.cli_decode import INPUT_BYTES_MAX, BadInput, looks_like_hex, parse_hex
+from edge_agent.cli_words import refusal_words
 from edge_agent.terminal import printable
 from edge_agent.texts import text
 

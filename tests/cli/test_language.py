@@ -12,7 +12,8 @@ import pytest
 from click.testing import Result
 
 from edge_agent.cli import COMMANDS, language_asked, root
-from edge_agent.cli_base import dress, lookup, wrap
+from edge_agent.cli_base import dress, wrap
+from edge_agent.cli_words import lookup
 from edge_agent.terminal import CliContext, cells
 
 Cli = Callable[..., Result]

@@ -8,7 +8,7 @@ import pytest
 from click.testing import Result
 
 from edge_agent.cli_events import event_lines
-from edge_agent.cli_site import judge
+from edge_agent.cli_status import judge
 from edge_agent.terminal import WARNINGS
 
 VALVE = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from edge_agent.cli_base import lookup
+from edge_agent.cli_words import lookup
 from edge_agent.texts import LANGUAGES
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from drivers.codecs.registry import PROTOCOLS
 from drivers.profile import load_profiles, try_capture
-from edge_agent.cli_base import lookup
+from edge_agent.cli_words import lookup
 from edge_agent.texts import LANGUAGES
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ import pexpect
 import pytest
 from click.testing import Result
 
-from edge_agent.cli_base import reason_word
-from edge_agent.cli_site import judge, span
+from edge_agent.cli_status import judge
+from edge_agent.cli_words import reason_word, span
 from edge_agent.local_api import ApiError
 from edge_agent.terminal import cells
 from edge_agent.texts import text
@@ -229,7 +229,7 @@ def test_a_core_that_hangs_up_is_told_apart_from_one_that_is_not_there(cli: Cli,
 
 
 def test_a_core_that_says_nothing_is_given_up(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.cli_site.ANSWER_S", 0.2)
+    monkeypatch.setattr("edge_agent.cli_core.ANSWER_S", 0.2)
     with rude_server(tmp_path / "core.sock", answer=False):
         done = cli("status", "--json", "--socket", str(tmp_path / "core.sock"))
     assert done.exit_code == 2
@@ -305,8 +305,6 @@ def test_what_to_do_is_wrapped_not_cut_off() -> None:
 
 
 def test_status_says_why_the_board_cannot_be_driven_and_what_is_on() -> None:
-    from edge_agent.cli_site import judge
-
     state = {
         "board": {"code": "busy", "params": {"line": 17, "holder": "pigpiod"}},
         "outputs": {"buzzer": True, "fire_lamp": True, "link_lamp": False},
@@ -320,8 +318,6 @@ def test_status_says_why_the_board_cannot_be_driven_and_what_is_on() -> None:
 
 
 def test_status_survives_a_board_fault_of_another_version() -> None:
-    from edge_agent.cli_site import judge
-
     lines, _ = judge({"board": {"code": "melted"}}, "en")
     assert any("melted" in line for line in lines)
 

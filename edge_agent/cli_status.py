@@ -1,17 +1,25 @@
-"""`edge-agent status`, `points`, `alarms`, `ack`, `silence`: what the running core knows, and the two things a person tells it."""
+"""`edge-agent status`: one screen on the whole gateway, and what spoke on its wires without being understood or listed."""
 
-import contextlib
-import shutil
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from edge_agent.china_time import china_time
-from edge_agent.cli_base import FilePath, lookup, reason_word, refusal_words, word, wrap
+from edge_agent.cli_base import wrap
+from edge_agent.cli_core import Unreachable, ask, socket_option, socket_path
+from edge_agent.cli_words import (
+    delivered_word,
+    duty_state,
+    lookup,
+    output_state,
+    reason_word,
+    refusal_words,
+    span,
+    word,
+)
 from edge_agent.terminal import (
     FAILURES,
     OK,
@@ -23,135 +31,15 @@ from edge_agent.terminal import (
     print_lines,
     printable,
     table,
+    width,
 )
 from edge_agent.texts import text
 
-if TYPE_CHECKING:
-    from edge_agent.local_api import LocalClient
-
 CENTRE = "uplink/"  # how the source of a link to a centre begins
-ANSWER_S = 5.0  # a core that needs longer for a snapshot is stuck: its loop is never blocked for even a tenth of that
-
-
-class Unreachable(Exception):
-    """The core did not answer. `code` is ASCII; `cli.core_<code>` says it in words."""
-
-    def __init__(self, code: str, **params: object) -> None:
-        super().__init__(code)
-        self.code, self.params = code, params
-
-    def say(self, obj: CliContext) -> int:
-        """Tell person or script, and return the exit code."""
-        if obj.json_out:
-            print_json({"error": self.code, "params": self.params})
-        print_lines([self.words(obj.lang)], err=True)
-        return FAILURES
-
-    def words(self, lang: str) -> str:
-        """The fact, then what to do."""
-        return text(f"cli.core_{self.code}", lang, **self.params)
-
-
-class Refused(Unreachable):
-    """The core answered that it will not. `cli.api_<code>` says why in words."""
-
-    def words(self, lang: str) -> str:
-        """The refusal in words; its code and parameters where the catalogue has none."""
-        params = ", ".join(f"{key}={value}" for key, value in self.params.items())
-        known = lookup(f"cli.api_{self.code}", lang)
-        return known or text("cli.api_refused", lang, code=self.code, params=printable(params))
-
-
-def socket_path(obj: CliContext, given: Path | None) -> Path:
-    """Where the core listens: `given`, else by the configuration in force, else where it does by default."""
-    if given is not None:
-        return given
-    from edge_agent.last_good import gateway_of
-
-    return gateway_of(obj.config_dir).run_dir / "core.sock"
-
-
-async def connect(path: Path) -> "LocalClient":
-    """A client of the core on `path`. Raise Unreachable, saying why."""
-    from edge_agent.local_api import LocalClient
-
-    try:
-        return await LocalClient.connect(path)
-    except PermissionError:
-        raise Unreachable("no_permission", socket=str(path)) from None
-    except (FileNotFoundError, ConnectionRefusedError):
-        raise Unreachable("not_running", socket=str(path)) from None
-    except OSError as fault:
-        raise Unreachable("broken", socket=str(path), detail=str(fault)) from None
-
-
-def ask(path: Path, do: str, **params: object) -> Any:
-    """Ask the core one thing. Raise Unreachable if it does not answer, Refused if it will not."""
-    import asyncio
-
-    from edge_agent.local_api import ApiError
-
-    async def once() -> object:
-        client = await connect(path)
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                return await client.request(do, **params)
-        except TimeoutError:
-            raise Unreachable("silent", socket=str(path), seconds=round(ANSWER_S)) from None
-        except ConnectionError:
-            raise Unreachable("hung_up", socket=str(path)) from None
-        except ApiError as refusal:
-            raise Refused(refusal.code, **refusal.params) from None
-        finally:
-            with contextlib.suppress(OSError):
-                await client.close()
-
-    return asyncio.run(once())
-
-
-def clock_note(shown: list[str], lang: str) -> list[str]:
-    """The line that explains the marks of `china_time`, if `shown` has any."""
-    return [text("cli.clock_note", lang)] if any(line.endswith(("~", "?")) for line in shown) else []
-
-
-def span(seconds: float, lang: str) -> str:
-    """A stretch of time in its two largest units."""
-    whole = max(0, int(seconds))
-    for unit, size, below, rest in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
-        if whole >= size:
-            return text(f"cli.span_{unit}", lang, n=whole // size) + (
-                text(f"cli.span_{below}", lang, n=whole % size // rest) if whole % size // rest else ""
-            )
-    return text("cli.span_s", lang, n=whole)
-
-
-def duty_state(check: Mapping[str, Any], lang: str) -> str:
-    """How long is left, or that it was missed."""
-    if check.get("missed"):
-        return text("cli.duty_missed", lang)
-    return text("cli.duty_left", lang, span=span(float(check.get("left_s") or 0), lang))
-
-
-def output_state(output: Mapping[str, Any], lang: str) -> str:
-    """What an output does now, or why not."""
-    state = "acting" if output.get("acting") else "held" if output.get("held") else "ready"
-    if not output.get("enabled"):
-        state = "not_enabled"
-    said = text(f"linkage.is_{state}", lang)
-    why = output.get("refused")
-    return text("linkage.refused", lang, state=said, why=word(f"linkage.why_{why}", why, lang)) if why else said
-
-
-def width() -> int | None:
-    """Columns of the terminal, or None where lines may be as long as they are."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-_socket = click.option("--socket", type=FilePath(), metavar="PATH")
 
 
 @click.command()
-@_socket
+@socket_option
 @click.option("--refused", is_flag=True)
 @click.option("--unlisted", is_flag=True)
 @click.pass_obj
@@ -350,7 +238,7 @@ def _judge_alarms(alarms: Mapping[str, Any], lang: str, add: Any) -> None:
     if first:
         where = printable(str(first.get("name") or first.get("point") or ""))
         since = china_time(first.get("since_wall_ns"), first.get("clock", "synced"))
-        add("fire", text("cli.status_first", lang), f"{since}  {where}  {_delivered(first, lang)}")
+        add("fire", text("cli.status_first", lang), f"{since}  {where}  {delivered_word(first, lang)}")
     active = alarms.get("active") or 0
     how = text("cli.status_alarms_are", lang, active=active, unacknowledged=alarms.get("unacknowledged") or 0)
     if alarms.get("silenced"):
@@ -366,141 +254,3 @@ def _reason(up: object, reason: object, lang: str, source: str = "") -> str:
     said = text("cli.up_unknown" if up is None else "cli.up_yes" if up else "cli.up_no", lang)
     is_told = reason and (not up or source == CENTRE)  # a centre that is up may have confirmed nothing yet
     return f"{said} ({reason_word(reason, lang, source)})" if is_told else said
-
-
-def _delivered(alarm: Mapping[str, Any], lang: str) -> str:
-    return text("cli.delivered" if alarm.get("delivered") else "cli.sending", lang)
-
-
-@click.command()
-@click.argument("pattern", required=False)
-@_socket
-@click.pass_obj
-def points(obj: CliContext, pattern: str | None, socket: Path | None) -> int:
-    """Every point and its value."""
-    try:
-        found = ask(socket_path(obj, socket), "points")
-    except Unreachable as reason:
-        return reason.say(obj)
-    if pattern:
-        found = [point for point in found if pattern in str(point.get("id")) or pattern in str(point.get("name"))]
-    if obj.json_out:
-        print_json(found)
-        return OK
-    lang, now_ns = obj.lang, time.monotonic_ns()
-    rows = [
-        (
-            point.get("id"),
-            point.get("name"),
-            _value(point, lang),
-            point.get("unit"),
-            _point_state(point, lang),
-            span((now_ns - point["at_ns"]) / 1e9, lang) if isinstance(point.get("at_ns"), int) else "-",
-        )
-        for point in found
-    ]
-    headers = [text(f"cli.col_{name}", lang) for name in ("id", "name", "value", "unit", "state", "age")]
-    print_lines(table(headers, rows, width=width(), right=(2,)) if rows else [text("cli.no_points", lang)])
-    return OK
-
-
-def _value(point: Mapping[str, Any], lang: str) -> str:
-    value = point.get("value")
-    if point.get("fault") or value is None:
-        return "-"  # what could not be read has no value: never 0, never the last one
-    if isinstance(value, bool):
-        return text("cli.value_on" if value else "cli.value_off", lang)
-    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
-
-
-def _point_state(point: Mapping[str, Any], lang: str) -> str:
-    if point.get("fault"):
-        reason = point["fault"] if isinstance(point["fault"], str) else ""
-        return text("cli.mark_fault", lang) + (" " + reason_word(reason, lang) if reason else "")
-    if point.get("active"):
-        kind = point["active"]
-        return f"[{word(f'alarm.kind_{kind}', kind, lang)}]"
-    return text("cli.mark_unknown" if point.get("at_ns") is None else "cli.mark_ok", lang)
-
-
-@click.command()
-@_socket
-@click.pass_obj
-def alarms(obj: CliContext, socket: Path | None) -> int:
-    """The alarms that are not over, first fire on top."""
-    try:
-        found = ask(socket_path(obj, socket), "alarms")
-    except Unreachable as reason:
-        return reason.say(obj)
-    if obj.json_out:
-        print_json(found)
-        return OK
-    print_lines(alarm_lines(found, obj.lang, width()))
-    return OK
-
-
-def alarm_lines(found: list[Mapping[str, Any]], lang: str, columns: int | None = None) -> list[str]:
-    """The table of alarms: the first fire pinned on top, then the newest first."""
-    if not found:
-        return [text("cli.no_alarms", lang)]
-    ordered = sorted(found, key=lambda alarm: alarm.get("since_wall_ns") or 0, reverse=True)
-    ordered.sort(key=lambda alarm: not alarm.get("first"))
-    times = [china_time(alarm.get("since_wall_ns"), alarm.get("clock", "synced")) for alarm in ordered]
-    rows = [
-        [
-            text("alarm.first_fire", lang) if alarm.get("first") else "",
-            word(f"alarm.kind_{alarm.get('kind')}", alarm.get("kind"), lang),
-            alarm.get("name") or alarm.get("point"),
-            alarm.get("grade"),
-            word(f"alarm.state_{alarm.get('state')}", alarm.get("state"), lang),
-            _delivered(alarm, lang),
-            when,
-            alarm.get("id"),
-        ]
-        for alarm, when in zip(ordered, times, strict=True)
-    ]
-    headers = [
-        text(f"cli.col_{name}", lang)
-        for name in ("first", "kind", "where", "grade", "state", "centre", "since", "alarm")
-    ]
-    lines = table(headers, rows)
-    if (
-        columns is not None and max(map(cells, lines)) > columns
-    ):  # an id cut short could not be acknowledged: a line of its own
-        lines = table(headers[:-1], [row[:-1] for row in rows], width=columns)
-        lines = [lines[0]] + [
-            line
-            for shown, row in zip(lines[1:], rows, strict=True)
-            for line in (shown, f"      {headers[-1]} {printable(str(row[-1]))}")
-        ]
-    return [*lines, *clock_note(times, lang)]
-
-
-@click.command()
-@click.argument("alarm_id", required=False)
-@_socket
-@click.pass_obj
-def ack(obj: CliContext, alarm_id: str | None, socket: Path | None) -> int:
-    """A person has seen it."""
-    return _tell(obj, socket, "ack", "acknowledged", {"alarm": alarm_id} if alarm_id else {})
-
-
-@click.command()
-@_socket
-@click.pass_obj
-def silence(obj: CliContext, socket: Path | None) -> int:
-    """Stop the sound; lamps stay, a new alarm sounds again."""
-    return _tell(obj, socket, "silence", "silenced", {})
-
-
-def _tell(obj: CliContext, socket: Path | None, do: str, counted: str, params: Mapping[str, object]) -> int:
-    try:
-        answer = ask(socket_path(obj, socket), do, **params)
-    except Unreachable as reason:
-        return reason.say(obj)
-    count = int(answer.get(counted) or 0)
-    if obj.json_out:
-        print_json(answer)
-    else:
-        print_lines([text(f"cli.{counted}" if count else f"cli.nothing_{counted}", obj.lang, count=count)])
-    return WARNINGS if params and not count else OK
