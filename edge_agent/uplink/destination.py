@@ -4,35 +4,30 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from buffer.records import Name, Priority
 from edge_agent.clock import TimeSource
 from edge_agent.commands import Refusal as CommandRefusal
 from edge_agent.config.uplinks import Uplink
+from edge_agent.model import event_id
 from edge_agent.uplink import history
 from edge_agent.uplink.backoff import BOOT_S, Backoff
-from edge_agent.uplink.budget import Burst
 from edge_agent.uplink.commands import AskCore, CommandDesk
 from edge_agent.uplink.contract import STREAMS, Ack, Batch, Refusal
 from edge_agent.uplink.intervals import Intervals
 from edge_agent.uplink.ledger import Ledger, Refused
 from edge_agent.uplink.link import Link, LinkError, Session
-from edge_agent.uplink.outbox import Outbox, Want
-from edge_agent.uplink.pace import Pace
-from edge_agent.uplink.source import MEMORY_PREFIX, RECORDS_MAX, Found, Source, SourceError
+from edge_agent.uplink.outbox import Outbox
+from edge_agent.uplink.sender import Sender
+from edge_agent.uplink.source import MEMORY_PREFIX, Source
 from edge_agent.uplink.standing import Reports, Standing
 from edge_agent.uplink.stream import Flight, Stream
 
 log = logging.getLogger("edge.uplink")
 
 TICK_S: Final = 1.0
-ASK_AGAIN_S: Final = 2.0  # a range the centre keeps asking for is sent again this often at first, then ever more seldom
-SPARING_BURST: Final = (20, 2.0)  # messages of alarms at once on a link that costs, then one in so many seconds
-BRIEF_BURST: Final = (8, 5.0)  # the same of packed frames
-BRIEF_READ_BYTES: Final = 512 * 1024  # of records that one packed frame may count
-SPREAD_S: Final = 20.0  # after an outage replay of the lower streams starts within this, at random
 SNAPSHOT_S: Final = 0.5  # the core's snapshot is worth this wait, an alarm is not worth more
 TOO_LARGE: Final = "larger than the broker's packets"
 DECLINES_MAX: Final = 3  # the centre said no to a record so often, while it took others: it is put aside
@@ -91,13 +86,7 @@ class Destination:
         self._wake = asyncio.Event()
         self._alarm = asyncio.Event()
         self._session: Session | None = None
-        self._pace = Pace(ceiling_bytes=0, batch_bytes=0)
-        self._reading: asyncio.Task[None] | None = None
-        self._bug: Exception | None = None
-        self._burst = Burst(*SPARING_BURST)
-        self._blocked: dict[Priority, float] = {}  # until when; streams whose topic the broker denies
         self._denied: dict[Priority, Backoff] = {}
-        self._spread_until_s = 0.0
         self._lost_s: float | None = None
         self._puback_s = 0.0  # when the broker last took a batch
         self.standing = Standing(self.id, parts.reports)
@@ -112,6 +101,16 @@ class Destination:
             "refused": 0,
             "denied": 0,
         }
+        self._sender = Sender(
+            settings,
+            self.outbox,
+            parts.source,
+            rng=parts.rng,
+            restamp=parts.restamp,
+            counters=self.counters,
+            wake=self._wake.set,
+            too_large=self._too_large,
+        )
 
     # --- told from outside ------------------------------------------------------------------------------------------------
 
@@ -217,7 +216,7 @@ class Destination:
                     why = await self._serve(session)
                 finally:
                     self._session = None
-                    await self._stop_reading()
+                    await self._sender.stop()
                     self.outbox.back_all()
                     await session.close()
                 self._lost_s = loop.time()
@@ -255,15 +254,10 @@ class Destination:
         loop = asyncio.get_running_loop()
         self._session = session
         self.counters["connections"] += 1
-        batch_bytes = min(self._settings.batch_bytes, session.max_bytes)
-        self._pace = Pace(ceiling_bytes=session.window * batch_bytes, batch_bytes=batch_bytes)
-        self._blocked.clear()
         self._denied.clear()
         self._puback_s = loop.time()
         self.outbox.connected(brief=session.brief)
-        self._burst = Burst(*(BRIEF_BURST if session.brief else SPARING_BURST))
-        outage_s = loop.time() - self._lost_s if self._lost_s is not None else 0.0
-        self._spread_until_s = loop.time() + self._parts.rng.uniform(0.0, min(SPREAD_S, outage_s / 10))
+        self._sender.begin(session, loop.time() - self._lost_s if self._lost_s is not None else 0.0)
         self.standing.connected()
         try:
             async with asyncio.timeout(SNAPSHOT_S):
@@ -276,10 +270,7 @@ class Destination:
         while not session.closed.done():
             self._turns += 1
             self._wake.clear()
-            if self._bug is not None:
-                bug, self._bug = self._bug, None
-                raise bug
-            self._fill(session)
+            self._sender.fill(session)
             if (fault := self._too_old(session, loop.time())) is not None:
                 session.end(fault)
                 break
@@ -298,78 +289,10 @@ class Destination:
         reason = "centre_silent" if self._puback_s >= oldest_s else "half_open"
         return LinkError(reason, f"unconfirmed for {now_s - oldest_s:.0f} s")
 
-    def _fill(self, session: Session) -> None:
-        """Put on the wire what may go: alarms at hand first, then whatever one read at a time brings."""
-        now_s = asyncio.get_running_loop().time()
-        self.outbox.send_lost_again(now_s, ask_again_s=ASK_AGAIN_S)
-        blocked = frozenset(p for p, until_s in self._blocked.items() if until_s > now_s) | session.withheld
-        max_bytes = BRIEF_READ_BYTES if session.brief else min(self._settings.batch_bytes, session.max_bytes)
-        while True:
-            if session.sparing and not self._burst.ready(now_s):
-                blocked |= {Priority.ALARM}  # a storm: what comes until the next turn shares a message
-            if (batch := self.outbox.take_fresh(session.window, blocked, max_bytes)) is None:
-                break
-            self._send(session, batch)
-        if self._reading is not None:
-            return
-        if now_s < self._spread_until_s:
-            blocked |= {Priority.STATUS, Priority.TELEMETRY, Priority.MEDIA}
-        want = self.outbox.pick(session.window, self._pace.budget_bytes, blocked)
-        if want is not None:
-            self._reading = asyncio.create_task(self._read(session, want), name=f"read:{self.id}")
-
-    async def _read(self, session: Session, want: Want) -> None:
-        stream = want.stream
-        limit = min(RECORDS_MAX, stream.limit or RECORDS_MAX)
-        max_bytes = BRIEF_READ_BYTES if session.brief else min(self._pace.batch_bytes, session.max_bytes)
-        try:
-            found = await self._parts.source.read(
-                stream.epoch, stream.priority, want.first, want.last, limit=limit, max_bytes=max_bytes
-            )
-            if self._session is session and not session.closed.done():
-                self._send_read(session, want, found)
-        except SourceError as fault:
-            log.error("dest=%s journal fault=%s", self.id, ascii(str(fault)))
-            self._blocked[stream.priority] = asyncio.get_running_loop().time() + TICK_S
-        except Exception as bug:  # noqa: BLE001 - raised again by the worker, which its supervisor restarts
-            self._bug = bug
-        self._reading = None
-        self._wake.set()
-
-    def _send_read(self, session: Session, want: Want, found: Found) -> None:
-        batch = self.outbox.compose(want, found)
-        if batch is not None:
-            self._send(session, batch)
-
-    def _send(self, session: Session, batch: Batch) -> None:
-        batch = replace(batch, records=[(n, self._parts.restamp(body)) for n, body in batch.records])
-        payload = session.encode(batch)
-        while len(payload) > session.max_bytes:  # the broker would hang up on it, every time
-            if len(batch.records) + len(batch.gaps) == 1:
-                self._too_large(batch)
-                return
-            batch = batch.half()
-            payload = session.encode(batch)
-        ids = tuple(i for _, body in batch.records if (i := event_id(body))) if batch.priority is Priority.ALARM else ()
-        if batch.priority is Priority.ALARM:
-            self._burst.take()
-        flight = self.outbox.sent(batch, len(payload), asyncio.get_running_loop().time(), ids)
-        self.counters["batches"] += 1
-        self.counters["records"] += len(batch.records)
-        self.counters["bytes"] += len(payload)
-        self.counters["again"] += len(batch.records) if batch.dup else 0
-        session.send(flight, payload)
-
     def _too_large(self, batch: Batch) -> None:
         stream = self.outbox.get(batch.epoch, batch.priority)
         if stream is not None and batch.records:
             self._put_aside(stream, batch.first, TOO_LARGE, batch.records[0][1])
-
-    async def _stop_reading(self) -> None:
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.cancel()
-            await asyncio.wait({reading})
 
     # --- told by the session (link.Receiver) ------------------------------------------------------------------------------------
 
@@ -388,7 +311,9 @@ class Destination:
         self.counters["denied"] += 1
         self.outbox.back(flight)
         backoff = self._denied.setdefault(priority, Backoff(self._parts.rng))
-        self._blocked[priority] = asyncio.get_running_loop().time() + backoff.next_s(alarm=priority is Priority.ALARM)
+        self._sender.blocked[priority] = asyncio.get_running_loop().time() + backoff.next_s(
+            alarm=priority is Priority.ALARM
+        )
         self.standing.say(False, "denied", code=f"0x{code:02x}", stream=priority.stream, detail=_ascii(detail))
         self._wake.set()
 
@@ -427,13 +352,13 @@ class Destination:
             if culprit is not None:
                 self._put_aside(flight.stream, culprit, why, body)
             elif not flight.batch.records:  # not even a declared gap is understood: no use to hurry
-                self._blocked[flight.batch.priority] = now_s + self._settings.unconfirmed_s
+                self._sender.blocked[flight.batch.priority] = now_s + self._settings.unconfirmed_s
         self._wake.set()
 
     def _confirmed(self, stream: Stream, flights: list[Flight], through_before: int) -> None:
         now_s = asyncio.get_running_loop().time()
         for flight in flights:
-            self._pace.confirmed(now_s - flight.sent_s, now_s)
+            self._sender.pace.confirmed(now_s - flight.sent_s, now_s)
             self.counters["confirmed"] += len(flight.batch.records)
         ids = [event_id for flight in flights for event_id in flight.event_ids]
         if ids:
@@ -490,7 +415,7 @@ class Destination:
         wait_s = Backoff(self._parts.rng).next_s(alarm=True) * 2.0 ** min(decline.count - 1, 4)
         loop.call_later(wait_s, self._unpark, stream, n)
         if len(self._declines) > DECLINED_MAX:
-            self._blocked[stream.priority] = loop.time() + DECLINED_PAUSE_S
+            self._sender.blocked[stream.priority] = loop.time() + DECLINED_PAUSE_S
 
     def _unpark(self, stream: Stream, n: int) -> None:
         self.outbox.unpark(stream, n)
@@ -538,14 +463,6 @@ def _unseen(known: Intervals, stream: Stream, confirmed: list[Flight]) -> bool:
     for first, last in (*known, *((f.batch.first, f.batch.last) for f in (*confirmed, *stream.flights))):
         fresh.discard(first, last)
     return len(fresh) > 0
-
-
-def event_id(body: bytes) -> str:
-    """The id of an event body without parsing it: encode_event puts it first."""
-    if body.startswith(b'{"id":"'):
-        end = body.find(b'"', 7)
-        return body[7:end].decode("utf-8", "replace") if end > 0 else ""
-    return ""
 
 
 def _ascii(text: str) -> str:

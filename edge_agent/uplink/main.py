@@ -14,6 +14,7 @@ from buffer.records import Priority
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config
 from edge_agent.config.uplinks import Uplink
+from edge_agent.model import event_id
 from edge_agent.supervise import Supervisor, notify
 from edge_agent.uplink.clock import UplinkClock
 from edge_agent.uplink.core_link import CoreLink
@@ -308,8 +309,6 @@ class UplinkProcess:
             head = first - 1
 
     async def _look_at(self, epoch: str, first: int, head: int, waiting: set[object]) -> None:
-        from edge_agent.uplink.destination import event_id
-
         while first <= head:
             found = await self.source.read(
                 epoch, Priority.ALARM, first, head, limit=ALARMS_A_LOOK, max_bytes=1024 * 1024

@@ -15,6 +15,7 @@ from edge_agent.alarm.machine import AlarmMachine
 from edge_agent.annunciator import Annunciator
 from edge_agent.core import Core
 from edge_agent.keeper import Keeper
+from edge_agent.neighbours import Neighbours
 from edge_agent.uplink import packed
 from edge_agent.uplink.choice import Choice
 from edge_agent.uplink.destination import Destination
@@ -115,7 +116,7 @@ def waits_for_the_journal(patch: pytest.MonkeyPatch) -> None:
 
 def shows_no_link_fault(patch: pytest.MonkeyPatch) -> None:
     """The uplink's word that a centre cannot be reached, and the overdue alarm's, go nowhere."""
-    patch.setattr(Core, "uplink_state", lambda self, destination, up, reason: None)
+    patch.setattr(Neighbours, "uplink_state", lambda self, destination, up, reason: None)
     patch.setattr(AlarmMachine, "_judge_unsent", lambda self, now_ns: [])
 
 
