@@ -78,7 +78,8 @@ class Recording:
             process.kill()
 
     def mark(self, note: bytes) -> None:
-        """Write down that something was promised."""
+        """Write down that something was promised. The note must not be empty: nobody would hear of it."""
+        assert note
         os.pwrite(self._mark, note, 0)
 
     def fail(self, *ops: str, error: str = "", stall_s: float = 0.0, after: int = 1, times: int = 0) -> None:

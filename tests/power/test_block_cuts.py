@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from buffer.dbfile import DbFile
 from buffer.records import Name
 from tests.power.agent import recorded_session
 from tests.power.block import Card, cuts, make_image, mounted
 from tests.power.judge import Found, Promised, Tally, judge
 from tests.power.recording import ROOT, Recording, workplace
 from tests.power.test_file_cuts import writers_promises
+from tests.power.writer import PLANTS
 from tests.proof.site import note
 
 CUTS = int(os.environ.get("EDGE_BLOCK_CUTS", "60"))
@@ -120,6 +122,23 @@ def test_a_cut_during_the_recovery_of_a_cut_costs_nothing_either() -> None:
     assert not tally.lost + tally.altered + tally.unsound, tally.examples
 
 
+def test_a_recovery_that_syncs_nothing_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted bug: what comes after a cut is written with synchronous = NORMAL."""
+    monkeypatch.setattr(DbFile, "_pragmas", DbFile._pragmas)  # undone afterwards
+    PLANTS["normal"]()
+    tally, chance = Tally(), random.Random(SEED)
+    with workplace() as place, Recording(place) as recording:
+        base = written(recording, place)
+        ops = list(recording.fetch())
+        promises = writers_promises(ops)
+        for number, (cut, how, image) in enumerate(cuts(ops, base, count=4, seed=SEED)):
+            promised = Promised(dict(promises.by(cut).acked), promises.now.known)
+            left = cut_recovery(recording, place, image, promised, f"{number}", chance, tally, at_the_word=True)
+            judge_image(left, place, promised, f"cut {cut} {how}", tally, boot=f"end-{number}")
+    note("power-nested-planted", {"cuts": 4, "found_in": tally.lost})
+    assert tally.lost > 0, tally.counts()
+
+
 def cut_recovery(  # noqa: PLR0917 - one caller
     recording: Recording,
     place: Path,
@@ -128,18 +147,22 @@ def cut_recovery(  # noqa: PLR0917 - one caller
     label: str,
     chance: random.Random,
     tally: Tally,
+    *,
+    at_the_word: bool = False,
 ) -> bytearray:
-    """Mount what a cut left and recover, recorded; cut that. What the recovery itself promised is promised from then on."""
+    """Mount what a cut left and recover, recorded; cut that, anywhere or when it gave its word. What the recovery itself
+    promised is promised from then on.
+    """
     path = recording.mount / f"{label}.img"
     path.write_bytes(image)
     recording.forget()
     with mounted(path, place / "again") as directory:
-        found = judge(directory, promised, boot=f"boot-{label}", on_durable=lambda: recording.mark(b""))
+        found = judge(directory, promised, boot=f"boot-{label}", on_durable=lambda: recording.mark(b"word"))
         tally.add(found, label, promised)
     ops = list(recording.fetch())
     path.unlink()
     card = Card(bytes(image), ops)
-    cut = chance.randint(1, len(ops))
+    cut = chance.randint(1, len(ops)) if not at_the_word else 1 + [op.kind for op in ops].index("mark")
     card.go_to(cut)
     known: dict[Name, bytes] = {**promised.known, **found.new}
     promised.known = known

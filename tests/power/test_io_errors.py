@@ -9,13 +9,15 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from buffer.faults import StoreFault
 from buffer.journal import Journal, JournalSettings
+from buffer.owner import Owner
 from buffer.reader import JournalReader
 from buffer.records import Name, Priority
 from buffer.recovery import bad_files, done_path
@@ -23,7 +25,7 @@ from buffer.store import is_gap
 from buffer.waiting import Ticket
 from simulators.process import Program
 from tests.power.recording import Recording, workplace
-from tests.proof.checker import compare, delays_s, read_given_up
+from tests.proof.checker import compare, delays_s, read_given_up, spread_s
 from tests.proof.site import BUZZER, ProofSite, note
 from tests.proof.test_full_disk import SMALL, fires_at_centre, no_store_fault, raise_fires, store_fault
 from tests.waiting import eventually
@@ -50,6 +52,7 @@ class Run:
         self.recording = recording
         self.faults: list[StoreFault] = []
         self.tickets: list[Ticket] = []
+        self.answered_s: list[float] = []  # from an append to its answer, a name or a refusal
         self.hits = 0
         self.set_aside = 0
 
@@ -63,8 +66,10 @@ class Run:
             end.callback(journal.close)
             for rank in (*Priority, *Priority):
                 state = {"k": b"v"} if rank is Priority.ALARM else None
+                began_s = time.perf_counter()
                 self.tickets.append(journal.append(rank, b"%d" % len(self.tickets) * 40, state))
                 assert journal.flush(60), "a writer hangs"
+                self.answered_s.append(time.perf_counter() - began_s)
         # What waited for the medium and was not written by the end is refused: nothing stays without an answer.
         assert all(ticket.settled for ticket in self.tickets)
 
@@ -110,6 +115,7 @@ def told_of(name: Name, there: Mapping[Name, bytes]) -> bool:
 @pytest.mark.parametrize("times", [1, 0], ids=["once", "from-then-on"])
 def test_every_operation_may_fail(times: int) -> None:
     runs = refused = aside = 0
+    answered_s: list[float] = []
     with workplace() as place, Recording(place) as recording:
         for error in ERRORS:
             for n in range(1, N_MAX, STRIDE):
@@ -120,6 +126,7 @@ def test_every_operation_may_fail(times: int) -> None:
                 except AssertionError as fault:
                     raise AssertionError(f"{error} at operation {n}: {fault} {run.faults}") from fault
                 runs += 1
+                answered_s += run.answered_s
                 aside += run.set_aside
                 failed = [ticket.error for ticket in run.tickets if ticket.name is None]
                 refused += len(failed)
@@ -130,9 +137,39 @@ def test_every_operation_may_fail(times: int) -> None:
                 raise AssertionError("no run passed untouched")
     note(
         f"io-errors-{'once' if times else 'lasting'}",
-        {"runs": runs, "stride": STRIDE, "records_refused": refused, "lost": 0, "doubled": 0},
+        {
+            "runs": runs,
+            "stride": STRIDE,
+            "records_refused": refused,
+            "lost": 0,  # `look` ends at the first that is
+            "doubled": 0,
+            "delay_s": spread_s(answered_s, "append to its answer"),
+        },
     )
     assert refused > 0, "nothing ever failed"
+
+
+def test_a_journal_that_takes_an_error_for_a_commit_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted bug: what the medium refused is named all the same."""
+
+    count = itertools.count(1)
+
+    def fail(self: Owner[Any], batch: Sequence[Ticket], code: str) -> None:
+        for ticket in batch:
+            if ticket.name is None:
+                ticket.give("planted", next(count))
+
+    monkeypatch.setattr(Owner, "_fail", fail)
+    with (
+        workplace() as place,
+        Recording(place) as recording,
+        pytest.raises(AssertionError, match="acknowledged falsely"),
+    ):
+        for n in range(1, N_MAX, 16):
+            run = Run(recording)
+            run.suffer("EIO", n, 0)
+            assert run.hits, "no run was touched"
+            run.look()
 
 
 @pytest.mark.asyncio
@@ -200,8 +237,10 @@ async def test_a_card_that_stalls_for_two_seconds_delays_no_buzzer_and_fires_no_
                     assert card.heal() == 1, "nothing stalled"
                     pings.append(await watchdog_alive(site, systemd))
             await site.all_delivered()
-            verdict = compare(site.witness.accepted, site.at_centre(), given_up=read_given_up(site.centre_db))
-    note("slow-card", {"stalls_of_2_s": STALLS, "buzzer_s_max": round(max(heard), 3), **verdict.counts()})
+            taken = site.at_centre()
+            verdict = compare(site.witness.accepted, taken, given_up=read_given_up(site.centre_db))
+    found = {"buzzer_s": spread_s(heard, "said to the buzzer"), "delay_s": delays_s(taken)}
+    note("slow-card", {"count": STALLS, **found, **verdict.counts()})
     assert max(heard) <= 1.0
     assert all(pings)
     assert verdict.sound, verdict
