@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proof.checker import compare, read_given_up, suspect
+from tests.proof.checker import compare, delays_s, read_given_up, suspect
 from tests.proof.site import BUZZER, ProofSite, note
 from tests.proof.test_full_disk import fires_at_centre, raise_fires
 
@@ -23,8 +23,16 @@ def header(path: Path) -> None:
 
 
 def middle(path: Path) -> None:
-    size = path.stat().st_size
-    _write(path, size // PAGE // 2 * PAGE, b"\xff" * PAGE * 4)
+    """Four pages that the -wal does not have anew: else the next checkpoint would heal them."""
+    count, anew = path.stat().st_size // PAGE, pages_in_wal(path.with_name(path.name + "-wal"))
+    runs = [first for first in range(1, count - 3) if not anew & set(range(first, first + 4))]
+    _write(path, min(runs, key=lambda first: abs(first - count // 2)) * PAGE, b"\xff" * PAGE * 4)
+
+
+def pages_in_wal(wal: Path) -> set[int]:
+    """Counted from 0. A frame of the -wal is 24 bytes of header, which begins with its page counted from 1, and the page."""
+    content = wal.read_bytes()
+    return {int.from_bytes(content[at : at + 4], "big") - 1 for at in range(32, len(content), 24 + PAGE)}
 
 
 def truncated(path: Path) -> None:
@@ -109,6 +117,7 @@ async def finish(site: ProofSite, proof: str, old: set[str], new: set[str], **me
             "old_fires_at_centre": len(old) - len(lost_fires),
             "new_fires": len(new),
             "new_fires_at_centre": len(new & fires_at_centre(site)),
+            "delay_s": delays_s(record for record in taken if record.body.get("point") in new),
             "declared_lost": len(given_up - site.names_at_centre()),
             "told_the_centre": sorted({str(body["fields"].get("code")) for body in told}),
             **{key: round(value, 2) for key, value in measured_s.items()},
@@ -136,9 +145,10 @@ async def test_vital_damaged_while_the_core_is_down(damage: Callable[[Path], Non
             new = await raise_fires(site, 5000, NEW)
             await board.wait_output(BUZZER, True, after_ns=began_ns)
         kept = {name.epoch for name, body in site.witness.accepted.items() if body["point"] in new}
-        assert kept and not kept & epochs, "a new epoch"
+        # pages in the middle are seen when somebody reads them, ten seconds after the start at the latest
+        assert kept and (damage is middle or not kept & epochs), "a new epoch"
+        await site.until(lambda: list(site.data_dir.glob("vital.db.bad-*")), "nothing is thrown away")
         result = await finish(site, f"vital-{damage.__name__}-at-rest", old, new, started_s=started_s)
-        assert list(site.data_dir.glob("vital.db.bad-*")), "nothing is thrown away"
         assert result["told"] > 0, "the centre hears of it"
         if damage is not emptied and damage is not removed:
             assert result["lost_fires"] < len(old), "what can be read arrives"
