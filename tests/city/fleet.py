@@ -12,6 +12,7 @@ import asyncio
 import json
 import random
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,6 +52,14 @@ def name(number: int) -> str:
     return f"ZG-CITY-{number:05d}"
 
 
+def event_of(priority: Priority, n: int) -> str:
+    return f"b-{priority.stream}-{n}"
+
+
+def number_of(event: str) -> int:
+    return int(event.rpartition("-")[2])
+
+
 def body(gateway: str, priority: Priority, n: int) -> bytes:
     """The record of a name."""
     at = {"boot": "b", "mono_ns": n, "wall_ns": 1_800_000_000_000_000_000 + n, "clock": "synced"}
@@ -58,13 +67,14 @@ def body(gateway: str, priority: Priority, n: int) -> bytes:
         return json.dumps({"at": at, "source": "meter1", "values": {"voltage_a_v": n + 0.5, "gw": gateway}}).encode()
     kind = {Priority.ALARM: "fire", Priority.FAULT: "fault", Priority.STATUS: "feedback"}[priority]
     event = {
-        "id": f"b-{priority.stream}-{n}",
+        "id": event_of(priority, n),
         "kind": kind,
         "point": f"panel1/1-{n % 250:03d}",
         "active": True,
         "at": at,
     }
-    return json.dumps({**event, "name": f"{gateway} 一层走道"}, ensure_ascii=False).encode()
+    told = {**event, "name": f"{gateway} 一层走道"}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()  # as the core writes it
 
 
 def expected(numbers: range, load: Load) -> Iterator[tuple[tuple[str, str, str, int], bytes]]:
@@ -76,10 +86,20 @@ def expected(numbers: range, load: Load) -> Iterator[tuple[tuple[str, str, str, 
 
 
 class Silence:
-    """Reports of an uplink that nobody hears."""
+    """Reports of an uplink that nobody hears; but for how long each fresh alarm waited for the centre's word."""
 
-    def confirm(self, destination: str, epoch: str, priority: Priority, through: int) -> None: ...
-    def delivered(self, destination: str, event_ids: list[str]) -> None: ...
+    def __init__(self) -> None:
+        self.raised_s: defaultdict[str, dict[str, float]] = defaultdict(dict)  # gateway -> event -> when
+        self.waits_s: list[float] = []
+
+    def confirm(self, destination: str, epoch: str, priority: Priority, through: int) -> None:
+        if priority is Priority.ALARM:  # also what the centre speaks of only after a new connection
+            self.delivered(destination, [event for event in self.raised_s[destination] if number_of(event) <= through])
+
+    def delivered(self, destination: str, event_ids: list[str]) -> None:
+        now_s, raised_s = asyncio.get_running_loop().time(), self.raised_s[destination]
+        self.waits_s += [round(now_s - raised_s.pop(event), 3) for event in event_ids if event in raised_s]
+
     def uplink_state(self, destination: str, up: bool, reason: str, **detail: object) -> None: ...
     def fault(self, destination: str, what: str, **params: object) -> None:
         print(json.dumps({"fault": what, "gateway": destination, **params}, default=str), file=sys.stderr)
@@ -95,7 +115,7 @@ class Fleet:
     def __init__(self, options: argparse.Namespace, load: Load) -> None:
         self.load, self.rng = load, random.Random(options.seed)
         self.numbers = range(options.first, options.first + options.gateways)
-        clock, readers = SystemClock(), ThreadPoolExecutor(1)
+        clock, readers, self.reports = SystemClock(), ThreadPoolExecutor(1), Silence()
         self.ledger = Ledger.open(Path(options.directory) / f"delivery-{options.first}.db", lambda *_: None)
         self.journals: dict[str, MemoryJournal] = {}
         self.destinations: dict[str, Destination] = {}
@@ -113,7 +133,7 @@ class Fleet:
                 link=MqttLink(settings, clock, RoutedPath().tcp),
                 source=Source(partial(_same, journal), executor=readers),
                 ledger=self.ledger,
-                reports=Silence(),
+                reports=self.reports,
                 clock=clock,
                 rng=random.Random(self.rng.getrandbits(64)),
                 snapshot=nothing,
@@ -137,6 +157,7 @@ class Fleet:
                 await asyncio.sleep(self.rng.uniform(0.2, 1.5))
                 alarm = body(gateway, Priority.ALARM, n)
                 journal.append(Priority.ALARM, alarm)
+                self.reports.raised_s[gateway][event_of(Priority.ALARM, n)] = asyncio.get_running_loop().time()
                 destination.alarm(EPOCH, n, alarm)
             while self.pending(destination):
                 await asyncio.sleep(0.1)
@@ -163,6 +184,8 @@ class Fleet:
         found: dict[str, object] = {"pending": sum(map(self.pending, self.destinations.values())), "done": done}
         for counter in ("connections", "records", "again", "confirmed"):
             found[counter] = sum(destination.counters[counter] for destination in self.destinations.values())
+        if done:
+            found["fresh_waits_s"] = self.reports.waits_s
         print(json.dumps(found), flush=True)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from tests.brokers import Broker
 from tests.city.distance import Distance
@@ -95,7 +96,7 @@ class Crowd:
                 ],
                 stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
-        self.last: dict[str, int] = {}
+        self.last: dict[str, Any] = {}
         self._log = directory / f"fleet-{first}.log"
         self._thread = threading.Thread(target=self._read)
         self._thread.start()

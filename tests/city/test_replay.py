@@ -15,6 +15,7 @@ from simulators.centre.query import look
 from tests.city.checker import compare
 from tests.city.fleet import Load, expected
 from tests.city.house import HURTS, City
+from tests.proof.checker import spread_s
 from tests.proof.site import note
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -41,13 +42,16 @@ def test_a_replay_through_kills_of_consumers_broker_and_database_is_there_once_a
             stats = asked.stats()
         sent = sum(crowd.last["records"] for crowd in crowds)
         had = GATEWAYS * sum(LOAD.heads().values())
+        waits_s = [wait_s for crowd in crowds for wait_s in crowd.last["fresh_waits_s"]]
         found = {
             "gateways": GATEWAYS, "consumers": CONSUMERS, "hurt": dict(hurt), "records": had, "sent": sent,
             "duplicates": stats["duplicates"], "connections": sum(crowd.last["connections"] for crowd in crowds),
+            "delay_s": spread_s(waits_s, "a fresh alarm to the centre's word, through all kills"),
             "seconds": round(took_s, 1), "lost": len(verdict.missing), "doubled": len(verdict.twice), **verdict.counts(),
         }  # fmt: skip
         note("city-replay", found)
         assert verdict.sound, verdict
         assert stats["records"] == had
+        assert len(waits_s) == GATEWAYS * LOAD.fresh
         assert sent > had, "nothing was ever sent twice: were the kills felt?"
         assert [consumer.bugs for consumer in city.consumers] == [0] * CONSUMERS

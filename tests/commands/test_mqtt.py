@@ -25,6 +25,8 @@ from edge_agent.uplink.command_contract import COMMAND_BYTES_MAX, decode_command
 from simulators.process import Program
 from tests.brokers import Broker
 from tests.core.house import CONTACT, Site, site
+from tests.proof.checker import spread_s
+from tests.proof.site import note
 from tests.uplink.site import running_uplink
 from tests.waiting import PATIENCE_S, until
 
@@ -211,6 +213,7 @@ async def test_one_act_though_core_and_uplink_are_killed_between_asking_and_answ
             config = with_centre(place, broker.port)
             directory = write_site(place, broker.port)
             with asker(broker, config.gateway.id) as centre:
+                answered_s: list[float] = []
                 for round_, (victim, wait_s) in enumerate(
                     (("run", 0.0), ("uplink", 0.05), ("run", 0.3), ("uplink", 0.0))
                 ):
@@ -218,21 +221,27 @@ async def test_one_act_though_core_and_uplink_are_killed_between_asking_and_answ
                     try:
                         for program in programs.values():
                             await program.start()
-                        await asked_until_answered(centre, programs[victim], f"test-{round_}", wait_s)
+                        answered_s.append(
+                            await asked_until_answered(centre, programs[victim], f"test-{round_}", wait_s)
+                        )
                     finally:
                         for program in programs.values():
                             await program.stop(PATIENCE_S)
             kept = statuses(place)
             done = [r["fields"]["command"] for r in kept if r["point"] == "command/test_buzzer"]
+            found = {"kills": 4, "lost": 4 - len(set(done)), "doubled": len(done) - len(set(done))}
+            note("commands-killed", {**found, "delay_s": spread_s(answered_s, "killed to the answer")})
             assert done == ["test-0", "test-1", "test-2", "test-3"], "each was carried out once"
             assert len([r for r in kept if r["point"] == "buzzer" and r["active"]]) <= 4
 
 
-async def asked_until_answered(centre: Asker, victim: Program, command: str, wait_s: float) -> None:
+async def asked_until_answered(centre: Asker, victim: Program, command: str, wait_s: float) -> float:
+    """Seconds from the kill to the answer."""
     ask = {"name": "test_buzzer", "command": command, "params": {"seconds": 1}}
     await until(lambda: ask_and_list(centre, command), "the site is up")
     centre.send(**ask)  # type: ignore[arg-type]
     await asyncio.sleep(wait_s)
+    killed_s = time.monotonic()
     await victim.kill()
     await victim.start()
     deadline_s = asyncio.get_running_loop().time() + PATIENCE_S
@@ -241,6 +250,7 @@ async def asked_until_answered(centre: Asker, victim: Program, command: str, wai
         centre.send(**ask)  # type: ignore[arg-type]
         await asyncio.sleep(1.0)
     assert (await centre.answer(command))["result"] == {"seconds": 1}
+    return time.monotonic() - killed_s
 
 
 _pings = 0

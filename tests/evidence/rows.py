@@ -35,11 +35,19 @@ def table(found: Mapping[str, Any]) -> Iterator[str]:
     """Lines: the step, the fault, how often, and what came of it."""
     yield f"{'fault':34} {'count':>16} {'lost':>6} {'doubled':>8}  delay p50 / max"
     for step, account in found.items():
-        for name, note in account["notes"].items():
-            if isinstance(note, dict) and "lost" in note:
+        for name, note in noted(account["notes"]):
+            if "lost" in note:
                 yield f"{name:34} {count(note):>16} {note['lost']:6} {note.get('doubled', '-'):>8}  {delay(note)}{wrong(note)}"
             elif name == "figures":
                 yield from (f"{step}: {row['what']}: {row['value']:g}, MISSES {row['bound']}" for row in missed(note))
+
+
+def noted(notes: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each note by its name; one that has rows of its own in it is followed by these."""
+    for name, note in notes.items():
+        if isinstance(note, dict):
+            yield name, note
+            yield from note.get("rows", {}).items()
 
 
 def count(note: Mapping[str, Any]) -> str:

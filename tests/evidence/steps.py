@@ -44,7 +44,7 @@ STEPS = (
     Step(
         "small-machine",
         2,
-        "a ninth of a CPU, 160 MB, 64 descriptors; by itself, because the time to the buzzer is judged",
+        "a ninth of a CPU, 160 MB, 64 descriptors; by itself: the time to the buzzer is judged",
         ("pytest", "tests/proof/test_small_machine.py"),
         {"EDGE_SMALL_FIRES": "100"},
     ),
@@ -59,7 +59,7 @@ STEPS = (
         4,
         "kills, disks, damaged files, cables, brokers, under the real programs",
         ("pytest", *BESIDE, "tests/proof", "--ignore=tests/proof/test_small_machine.py"),
-        {"EDGE_KILLS": "50"},
+        {"EDGE_KILLS": "50", "EDGE_UNPLUGS": "50"},
     ),
     Step(
         "simulation",
@@ -88,7 +88,7 @@ STEPS = (
             "tests/points",
             "tests/cameras",
         ),
-        {"EDGE_NODE_KILLS": "60"},
+        {"EDGE_NODE_KILLS": "60", "EDGE_BOUNCES": "1000"},
     ),
     Step(
         "centres",

@@ -47,7 +47,10 @@ class Link:
         self._free_s = {"up": 0.0, "down": 0.0}
         self.counts = dict.fromkeys(("up", "down", "lost"), 0)
 
-    def change(self, **settings: object) -> None:
+    def change(self, *, seed: int | None = None, **settings: object) -> None:
+        """`seed`: from now on the chance of another one."""
+        if seed is not None:
+            self._chance.seed(seed)
         self.set = dataclasses.replace(self.set, **settings)  # type: ignore[arg-type]
         self._up_bytes = 0
         if self.set.forget:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from buffer.records import Priority
 from edge_agent.local_api import LocalClient
 from tests.brokers import Broker
 from tests.node.bench import Node, powered
+from tests.proof.checker import spread_s
+from tests.proof.site import note
 from tests.waiting import until
 
 KILLS = int(os.environ.get("EDGE_NODE_KILLS", "4"))  # scripts/evidence asks for more
@@ -110,6 +113,7 @@ async def test_a_core_that_is_killed_again_and_again_has_each_change_once(tmp_pa
                         await asyncio.sleep(chance.uniform(0, 0.05))
                 await asyncio.to_thread(gateway.kill)
                 await asyncio.to_thread(gateway.start)
+            started_s = time.monotonic()
             if wanted[-1]:
                 wanted.append(False)
                 await see(node, False)
@@ -120,7 +124,11 @@ async def test_a_core_that_is_killed_again_and_again_has_each_change_once(tmp_pa
                 return isinstance(rows, list) and any(row["id"] == "n1/tamper" and row["active"] for row in rows)
 
             await until(tampered, f"all has come\n{node.said()}\n{gateway.log()}", within_s=90)
+            delay_s = spread_s([time.monotonic() - started_s], "core started to all of it kept")
         finally:
             await asyncio.to_thread(gateway.kill, signal.SIGTERM)
+    had = gateway.fires()
+    found = {"kills": KILLS, "lost": max(0, len(wanted) - len(had)), "doubled": max(0, len(had) - len(wanted))}
+    note("node-core-killed", {**found, "delay_s": delay_s})
     assert "Traceback" not in gateway.log()
     assert gateway.fires() == wanted, gateway.log()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from simulators.ports import free_port
 from tests.brokers import Broker, Certificates
 from tests.core.house import House, Site
 from tests.node.bench import Node, powered
+from tests.proof.checker import spread_s
+from tests.proof.site import note
 from tests.waiting import eventually, until
 
 ROUNDS = int(os.environ.get("EDGE_NODE_KILLS", "4"))  # scripts/evidence asks for more
@@ -115,10 +118,15 @@ async def test_nothing_is_lost_or_doubled_though_the_node_is_killed_and_the_link
                     await change(node, smoke)
                     wanted.append(smoke)
                 link.heal()
+            healed_s = time.monotonic()
             await all_confirmed(node, house)
+            delay_s = spread_s([time.monotonic() - healed_s], "healed to all of it confirmed to the node")
         finally:
             await asyncio.to_thread(node.kill)
-    assert await told(site) == wanted
+    had = await told(site)
+    found = {"count": ROUNDS, "lost": max(0, len(wanted) - len(had)), "doubled": max(0, len(had) - len(wanted))}
+    note("node-killed-and-cut", {**found, "delay_s": delay_s})
+    assert had == wanted
     site.remove()
 
 

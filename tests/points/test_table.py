@@ -1,6 +1,7 @@
 """From observations to events."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from tests.points.conftest import make_table
 
 MS, S = 1_000_000, 1_000_000_000
 Make = Callable[..., PointTable]
+BOUNCES = int(os.environ.get("EDGE_BOUNCES", "200"))  # examples of each; scripts/evidence: 1 000
 
 
 def contact(kind: str = "fire", **limits: float) -> PointSpec:
@@ -78,7 +80,7 @@ true_changes = st.lists(st.integers(2000, 5000), min_size=1, max_size=12)
 bounces = st.lists(st.integers(1, 49), max_size=12)
 
 
-@settings(max_examples=300)
+@settings(max_examples=BOUNCES)
 @given(true_changes, st.data())
 def test_bounce_of_1_to_50_ms_gives_exactly_one_event_a_true_change(changes_ms: list[int], data: st.DataObject) -> None:
     points = make_table([contact()])
@@ -98,7 +100,7 @@ def test_bounce_of_1_to_50_ms_gives_exactly_one_event_a_true_change(changes_ms: 
     assert all(len(event.fields["samples"]) >= 1 for event in events)  # type: ignore[arg-type]
 
 
-@settings(max_examples=100)
+@settings(max_examples=BOUNCES)
 @given(st.lists(st.tuples(st.integers(1, 49), st.integers(60, 2000)), max_size=40))
 def test_glitches_shorter_than_the_delay_are_no_event(glitches: list[tuple[int, int]]) -> None:
     points = make_table([contact()])

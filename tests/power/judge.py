@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from buffer.records import Name, Priority
 from buffer.reserve import Space
 from buffer.store import BulkStore, VitalStore, is_gap
 from buffer.waiting import Ticket
+from tests.proof.checker import spread_s
 
 BOOT = "after"
 NEW = b"the first alarm after the cut"
@@ -41,6 +43,7 @@ class Found:
     heads: Heads = ()
     new: dict[Name, bytes] = field(default_factory=dict)  # what was written after the cut
     faults: list[str] = field(default_factory=list)  # codes the journal reported
+    alarm_s: float | None = None  # from opening the files to a new alarm on flash
 
 
 def write_out(files: Mapping[str, bytes | bytearray], directory: Path) -> None:
@@ -85,13 +88,14 @@ def judge(
     new = {vital: Ticket(Priority.ALARM, NEW, 1, {"after": b"1"}), bulk: Ticket(Priority.TELEMETRY, NEW, 1)}
     before: dict[str, bytes] = {}
     try:
-        now_ns = 1
+        now_ns, began_s = 1, time.perf_counter()
         for owner in owners:
             owner.open(now_ns)
         before = dict(vital.state())
         for owner, ticket in new.items():
             if not owner.commit([ticket], {}, now_ns):
                 found.wrong.append(f"{owner.path.name} takes nothing: {ticket.error}")
+            found.alarm_s = found.alarm_s or time.perf_counter() - began_s  # vital.db is first
         on_durable()
         found.new = {ticket.name: NEW for ticket in new.values() if ticket.name is not None}
         for owner in owners:
@@ -159,6 +163,7 @@ class Tally:
         self.doubtful = 0
         self.reported: Counter[str] = Counter()
         self.examples: list[str] = []
+        self.alarms_s: list[float] = []
         self._states_of: dict[Heads, frozenset[tuple[str, bytes]]] = {}
 
     def add(self, found: Found, label: str, promised: Promised) -> None:
@@ -170,6 +175,8 @@ class Tally:
         self.acked_max = max(self.acked_max, len(promised.acked))
         self.doubtful += found.doubtful
         self.reported.update(found.faults)
+        if found.alarm_s is not None:
+            self.alarms_s.append(found.alarm_s)
         words = [text.split()[0] for text in found.wrong]
         self.lost += "lost" in words
         self.altered += "altered" in words
@@ -202,6 +209,7 @@ class Tally:
             "unsound": self.unsound,
             "state_neither_old_nor_new": self.wrong_state,
             "reported": dict(self.reported),
+            "delay_s": spread_s(self.alarms_s, "opened to a new alarm on flash"),
         }
 
 

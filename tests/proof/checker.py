@@ -147,9 +147,15 @@ def suspect(taken: Iterable[Taken], names: Iterable[Name]) -> set[Name]:
     }
 
 
-def delays_s(taken: Iterable[Taken]) -> dict[str, float]:
-    """From the moment an input settled to the centre's commit, wall clock of this one machine, in seconds."""
-    waits = sorted((r.received_ns - r.body["at"]["wall_ns"]) / 1e9 for r in taken if "at" in r.body)
-    if not waits:
+def delays_s(taken: Iterable[Taken]) -> dict[str, Any]:
+    """From the moment an input settled to the centre's commit, wall clock of this one machine."""
+    waits = ((r.received_ns - r.body["at"]["wall_ns"]) / 1e9 for r in taken if "at" in r.body)
+    return spread_s(waits, "settled to the centre's commit")
+
+
+def spread_s(waits: Iterable[float], of: str, clock: str = "real") -> dict[str, Any]:
+    """The delay of a row of the evidence: what was awaited, in seconds of which clock. Nothing if nothing was."""
+    ordered = sorted(waits)
+    if not ordered:
         return {}
-    return {"p50": round(waits[len(waits) // 2], 3), "max": round(waits[-1], 3)}
+    return {"p50": round(ordered[len(ordered) // 2], 3), "max": round(ordered[-1], 3), "of": of, "clock": clock}

@@ -47,7 +47,7 @@ class GbCounty:
         self.menu = FaultMenu(rng=rng)
         self._dialect = dialect_of(AGREED)
         self.centre = GbCentre(db=Path(":memory:"), faults=self.menu, wall_ns=wall_ns, dialect=self._dialect)
-        self.heard: set[Key] = set()
+        self.heard: dict[Key, float] = {}  # when it was first seen there: looked at once a second
         self.picture: dict[Address, int] = {}  # component -> the status it was last told
         self._places, _ = places_of(config)
         self._taken = 0
@@ -75,7 +75,8 @@ class GbCounty:
                     self.picture[address] = item.status
                     if item.status & FIRE_BIT:
                         burning.add(address)
-                self.heard |= {(upload.unit.type, address, at), (upload.unit.type, address, None)}
+                for key in ((upload.unit.type, address, at), (upload.unit.type, address, None)):
+                    self.heard.setdefault(key, self.world.now_s)
         return burning
 
     # -- what it must have heard ---------------------------------------------------------------------------------------

@@ -93,6 +93,14 @@ class Observer:
         self.fires: list[tuple[float, str]] = []  # settled while the core lives: each must arrive if it goes on living
         self.high_s: dict[int, float] = {}
         self.counts: collections.Counter[str] = collections.Counter()
+        self.told_s: dict[Name, float] = {}  # when it was promised; until every honest centre has it
+        self.waits_s: dict[str, list[float]] = {
+            "alarms": [],
+            "others": [],
+            "briefs": [],
+            "at GB centre": [],
+            "moves": [],
+        }
         self.lines = machine.config.board.outputs
         self.ignore = "\0"  # points that begin with this have a fault that never ends
         self.arrived: dict[str, dict[str, dict[str, None]]] = {centre.name: {} for centre in honest}
@@ -199,6 +207,7 @@ class Observer:
         self.accepted[name] = body
         why = body.get("fields", {}).get("reason") or body.get("fields", {}).get("code") or ""
         self.note(f"kept {name[1]}/{name[2]} {body['kind']} {body['point']} {body['active']:d} {why}")
+        self.told_s.setdefault(name, self.world.now_s)
         for taken in self.centres.values():
             if name not in taken:
                 self.owed[name] = None
@@ -228,6 +237,9 @@ class Observer:
                 self.fail("I1", f"{name} is another at the centre")
             if all(name in others for others in self.centres.values()):
                 self.owed.pop(name, None)
+                if promised is not None:
+                    rank = "alarms" if stream == "alarm" else "others"
+                    self.waits_s[rank].append(self.world.now_s - self.told_s.get(name, self.world.now_s))
             self._plausible(body, centre.name)
             if body["id"] not in known:  # under a second name it is a repetition, which the centre knows by its id
                 known[body["id"]] = None
@@ -246,6 +258,8 @@ class Observer:
             name = (brief.epoch, stream, entry.n)
             full = next((taken[name] for taken in self.centres.values() if name in taken), None)
             if full is None:
+                if name in self.told_s and name not in self.briefs:
+                    self.waits_s["briefs"].append(self.world.now_s - self.told_s[name])
                 self.briefs[name] = entry
                 self.note(f"brief {stream}/{entry.n} {entry.kind} {entry.point} {entry.active:d}")
             else:
@@ -334,6 +348,8 @@ class Observer:
         for key, (name, body) in owed.items():
             if key in gb.heard:
                 self.counts["at GB centre"] += 1
+                if key[2] is not None:  # without its second it may be an earlier one
+                    self.waits_s["at GB centre"].append(max(0.0, gb.heard[key] - self.told_s.get(name, gb.heard[key])))
             elif name[1] == "alarm" or not self.disk_was_full:
                 what = f"{name[1]}/{name[2]} ({body['kind']} {body['point']} {body['active']:d})"
                 self.fail("I1", f"{what} is done with and was never told to the GB centre as {key}")

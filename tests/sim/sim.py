@@ -62,6 +62,7 @@ class Result:
     turns: int
     operations: int
     counts: dict[str, int]
+    waits_s: dict[str, list[float]]  # from a promise to the centres, simulated
     trace: list[str] = field(default_factory=list)
     faults: dict[str, int] = field(default_factory=dict)
     cpu_s: float = 0.0
@@ -457,6 +458,7 @@ class Sim:
                 turns=world.turns,
                 operations=self.machine.disk.operations,
                 counts=dict(observer.counts),
+                waits_s=observer.waits_s,
                 trace=list(observer.trace),
                 faults=self.faults,
                 cpu_s=time.process_time() - cpu_s,

@@ -125,7 +125,9 @@ async def fail_over(sim: Sim, rng: random.Random) -> None:
         wan_mood(sim, rng, mood, rng.uniform(MOVED_S + TOLD_S + 20.0, 300.0), way="eth")
     )
     if alone:
+        lost_s = sim.world.now_s
         await sim.until(lambda: sim.path == "nb", MOVED_S, why="the session did not move to the path that works")
+        observer.waits_s["moves"].append(sim.world.now_s - lost_s)
         observer.counts["moves"] += 1
         before = set(observer.accepted)
 

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import errno
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.main import UplinkProcess
 from edge_agent.uplink.path import RoutedPath, resolve
 from tests.brokers import Broker
+from tests.proof.checker import spread_s
+from tests.proof.site import note
 from tests.uplink.netns import FarBroker, TwoWays, why_not
 from tests.uplink.site import GATEWAY, MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
 from tests.waiting import until
@@ -97,9 +100,11 @@ async def test_a_lost_path_is_left_and_taken_again_without_losing_an_alarm(
                 async with alarms_at(journal, uplink):
                     await until(lambda: using(uplink) == "eth" and len(stored(db)) > 10)
                     getattr(ways.eth, mood)()
+                    lost_s = time.monotonic()
                     await until(lambda: using(uplink) == "4g", "fail-over")
                     arrived = len(stored(db))
                     await until(lambda: len(stored(db)) > arrived + 20, "alarms over the other path")
+                    moved_s = time.monotonic() - lost_s
                     await until(lambda: ("eth", False) in told, "the loss is told")
                     ways.eth.heal()
                     await until(lambda: using(uplink) == "eth", "the way back")
@@ -107,6 +112,9 @@ async def test_a_lost_path_is_left_and_taken_again_without_losing_an_alarm(
                     await until(lambda: len(stored(db)) > arrived + 20, "alarms over the first path again")
                 head = journal.heads()[journal.epoch, Priority.ALARM]
                 await until(lambda: len(stored(db)) == head, "everything")
+                there, of = stored(db), "path lost to alarms over the other (probe_s 1, misses 2)"
+                found = {"alarms": head, "lost": head - len(set(there)), "doubled": len(there) - len(set(there))}
+                note(f"path-{mood}", {**found, "delay_s": spread_s([moved_s], of)})
                 assert stored(db) == list(range(1, head + 1))
                 assert told[-1] == ("eth", True) or ("eth", True) in told[told.index(("eth", False)) :]
                 assert uplink.paths._policies["county"].choice.switches == 2
