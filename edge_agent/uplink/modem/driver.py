@@ -1,13 +1,12 @@
-"""An AT modem as a path to the centre: start-up, SIM, registration, bearer, sockets, signal, time, and the ladder when it is stuck.
+"""An AT modem as a path to the centre: start-up, SIM, registration, bearer, sockets, and the ladder when it is stuck.
 
-Polled, because announcements are unreliable. Every state has an ASCII reason with words in edge_agent.texts.modem. Bars say
+Polled, because announcements are unreliable. Every state has an ASCII reason with words in edge_agent.texts.uplink. Bars say
 nothing: the path is judged by the centre's echo, which the policy tells with `echo_ok` and `echo_lost`.
 """
 
 import asyncio
 import contextlib
 import logging
-import re
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from drivers.codecs.at.fields import Reading
-from drivers.codecs.at.readings import REGISTRATIONS, is_registered, masked
+from drivers.codecs.at.readings import REGISTRATIONS, is_registered
 from drivers.serial_link import LinkDown, SerialLink
 from edge_agent.config.uplinks import Link
 from edge_agent.uplink.link import LinkError
@@ -23,11 +22,11 @@ from edge_agent.uplink.modem.families import FAMILIES, Family, family_of
 from edge_agent.uplink.modem.health import Health, in_time
 from edge_agent.uplink.modem.hooks import Hooks
 from edge_agent.uplink.modem.ladder import Ladder
-from edge_agent.uplink.modem.network_time import utc_ns
 from edge_agent.uplink.modem.pin import PinMemory, read_pin
-from edge_agent.uplink.modem.port import Answer, AtPort, AtTimeout
+from edge_agent.uplink.modem.port import AtPort, AtTimeout
 from edge_agent.uplink.modem.pump import Pace, pair
 from edge_agent.uplink.modem.pumps import MakePair, Pumps
+from edge_agent.uplink.modem.seen import Seen
 from edge_agent.uplink.modem.sockets.base import Events
 from edge_agent.uplink.path import is_metered
 
@@ -57,20 +56,6 @@ class Timing:
     pace: Pace = field(default_factory=Pace)
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What the modem last said of itself."""
-
-    model: str = ""
-    imei: str = ""
-    iccid: str = ""
-    operator: str = ""
-    registration: str = ""
-    rat: str = ""
-    address: str = ""
-    signal: dict[str, object] = field(default_factory=dict)
-
-
 class Modem:
     """One modem on `link.modem.port`; a `Path` (edge_agent.uplink.path). Run it for ever."""
 
@@ -95,7 +80,7 @@ class Modem:
         self.serial = open_port(str(self.settings.port), baud=baud)
         self.port = AtPort(self.serial, on_urc=self._urc)
         self.port.answer_s = self.timing.command_s
-        self.seen = _Seen()
+        self.seen = Seen(self.port, hooks, signal_s=self.timing.signal_s, clock_s=self.timing.clock_s)
         self.health = Health(link.id, hooks, ladder)
         self.counts: Counter[str] = Counter()
         self._pin = pin
@@ -104,7 +89,6 @@ class Modem:
         self._loops = 0
         self._started = False
         self._silent = 0  # commands in a row without an answer
-        self._signal_due_s = self._clock_due_s = 0.0
         self._searching_since_s: float | None = None
 
     # -- the path ------------------------------------------------------------------------------------------------
@@ -142,20 +126,8 @@ class Modem:
 
     def snapshot(self) -> dict[str, object]:
         """For people: what the modem is, sees and suffers. Numbers of SIM and modem are masked."""
-        seen = self.seen
-        return {
-            **self.health.snapshot(),
-            "family": self.family.name if self.family is not None else None,
-            "model": seen.model,
-            "imei": masked(seen.imei),
-            "iccid": masked(seen.iccid),
-            "operator": seen.operator,
-            "registration": seen.registration,
-            "rat": seen.rat,
-            "address": seen.address,
-            "signal": dict(seen.signal),
-            "counters": self.counters(),
-        }
+        family = self.family.name if self.family is not None else None
+        return {**self.health.snapshot(), "family": family, **self.seen.snapshot(), "counters": self.counters()}
 
     def counters(self) -> dict[str, int]:
         """Bytes up and down, sockets opened, failed and lost, timeouts, noise, and every step of the ladder."""
@@ -214,7 +186,8 @@ class Modem:
         if not await self._sim() or not await self._registered() or not await self._bearer():
             return
         self.health.healthy()
-        await self._look_around()
+        assert self.family is not None, "it has started"
+        await self.seen.look(self.family)
 
     async def _start(self) -> None:
         """AT until it answers, echo off, errors by number, which modem it is, what its family wants set."""
@@ -253,12 +226,11 @@ class Modem:
                 break
             if self.settings.family != "auto":
                 break
-        self.seen.model = " ".join(said)[:80]
+        model = self.seen.note_model(" ".join(said))
         if self.family is None:
-            raise LinkError("modem_unknown", masked(self.seen.model))
-        imei = await self.port.ask("+CGSN=1" if self.family.nb_only else "+CGSN")
-        self.seen.imei = _digits(imei)
-        log.info("modem=%s family=%s model=%s", self.id, self.family.name, ascii(masked(self.seen.model)))
+            raise LinkError("modem_unknown", model)
+        self.seen.note_imei(await self.port.ask("+CGSN=1" if self.family.nb_only else "+CGSN"))
+        log.info("modem=%s family=%s model=%s", self.id, self.family.name, ascii(model))
 
     async def _sim(self) -> bool:
         """Whether the SIM is there and unlocked. The PIN is tried once for each content of its file: a third miss locks the SIM."""
@@ -302,7 +274,7 @@ class Modem:
         if not self.family.nb_only and not is_registered(readings):
             readings += [*(await self.port.ask("+CGREG?")).readings]
         states = [one for one in readings if one.command in REGISTRATIONS]
-        self._note_registration(states)
+        self.seen.note_registration(states)
         if is_registered(readings):
             self._searching_since_s = None
             self.health.clear("modem_denied", "modem_no_network", "modem_emergency_only")
@@ -344,31 +316,6 @@ class Modem:
             self.health.trouble("modem_no_address")
             return False
         return True
-
-    async def _look_around(self) -> None:
-        now_s = self._now_s()
-        assert self.family is not None
-        if now_s >= self._signal_due_s:
-            self._signal_due_s = now_s + self.timing.signal_s
-            for command in self.family.signal:
-                for one in (await self.port.ask(command)).readings:
-                    self.seen.signal |= {k: v for k, v in one.fields.items() if k in SIGNAL_FIELDS and v is not None}
-            await self._operator()
-        if now_s >= self._clock_due_s:
-            self._clock_due_s = now_s + self.timing.clock_s
-            told = (await self.port.ask(self.family.clock)).first(
-                self.family.clock.lstrip("+").partition("=")[0].rstrip("?") + "?"
-            )
-            wall_ns = utc_ns(told, self.family.clock_utc, self.hooks.wall_ns())
-            if wall_ns is not None:
-                await self.hooks.offer_time(wall_ns)
-            else:
-                self._clock_due_s = now_s + self.timing.signal_s  # no NITZ yet
-
-    async def _operator(self) -> None:
-        await self.port.ask("+COPS=3,2", timeout_s=10)
-        found = (await self.port.ask("+COPS?", timeout_s=10)).first("COPS?")
-        self.seen.operator = found.text("operator") if found is not None else ""
 
     # -- the ladder ----------------------------------------------------------------------------------------------
     async def _act(self, action: str) -> None:
@@ -427,11 +374,6 @@ class Modem:
         self._wake.set()
 
     # -- what it sees ----------------------------------------------------------------------------------------------
-    def _note_registration(self, states: list[Reading]) -> None:
-        best = next((one for one in states if is_registered([one])), states[0] if states else None)
-        self.seen.registration = best.text("state") if best is not None else ""
-        self.seen.rat = best.text("rat") if best is not None else ""
-
     def _port_state(self, up: bool, reason: str, detail: str, at_ns: int) -> None:
         log.log(logging.INFO if up else logging.WARNING, "modem=%s port %s %s", self.id, reason, detail)
         if not up:
@@ -462,24 +404,6 @@ class Modem:
         return asyncio.get_running_loop().time()
 
 
-SIGNAL_FIELDS: Final = frozenset(
-    {
-        "rssi_dBm",
-        "rsrp_dBm",
-        "rsrq_dB",
-        "sinr",
-        "sinr_dB",
-        "snr_dB",
-        "ecl",
-        "tx_dBm",
-        "rsrp",
-        "rsrq",
-        "snr",
-        "band",
-        "pci",
-        "earfcn",
-    }
-)
 _REFUSALS: Final = {
     "modem_no_context": "modem_no_address",
     "modem_unknown": "modem_unknown",
@@ -493,10 +417,3 @@ def _sim_reason(lock: str, code: str) -> str:
     if not lock:
         return "modem_sim_error"
     return "modem_sim_puk" if "puk" in lock else "modem_sim_pin"
-
-
-def _digits(answer: Answer) -> str:
-    for line in answer.lines:
-        if found := re.search(r"\d{14,17}", line.text):
-            return found[0]
-    return ""
