@@ -12,7 +12,7 @@ import time
 import pytest
 
 from drivers.codecs.base import HELD_BYTES_MAX, Codec, Frame
-from tests.codecs.test_panel_codecs import FIRES, FRAMES, PANELS, codec
+from tests.codecs.panels import FIRES, FRAMES, PANELS, codec
 from tests.proof.site import note
 
 FRAMES_OF_NOISE = int(os.environ.get("EDGE_NOISE", "10000"))

@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from buffer.journal import Journal
 from buffer.reader import JournalReader
 from buffer.records import Priority
 from drivers.gpio.fake import FakeGpio
+from drivers.messages import PanelEvent
 from edge_agent.clock import SystemClock, TimeSource
 from edge_agent.config.model import Board, Config, Contact, Gateway, Panel
 from edge_agent.config.uplinks import Uplink
@@ -142,3 +143,13 @@ async def site() -> AsyncIterator[Site]:
         yield made
     finally:
         made.remove()
+
+
+def fire(point: str, core: Core, event: str = "fire") -> PanelEvent:
+    """What a panel says of a point now."""
+    return PanelEvent(point, event, core.now_ns(), {}, event.encode())
+
+
+def of(found: Sequence[Mapping[str, Any]], **wanted: object) -> list[Mapping[str, Any]]:
+    """The events in which all of `wanted` is so."""
+    return [event for event in found if all(event.get(key) == value for key, value in wanted.items())]
