@@ -51,8 +51,16 @@ STEPS = (
     Step(
         "planted",
         3,
-        "bugs planted in the simulated agent, and thirty simulated days",
-        ("pytest", *BESIDE, "tests/sim/test_planted.py", "tests/sim/test_month.py"),
+        "bugs planted in each row and in the simulated agent; thirty simulated days; fires through a backlog",
+        (
+            "pytest",
+            *BESIDE,
+            "tests/evidence",
+            "tests/sim/test_planted.py",
+            "tests/sim/test_month.py",
+            "tests/sim/test_backlog.py",
+        ),
+        {"EDGE_BACKLOG": "100000"},
     ),
     Step(
         "proof",
