@@ -60,7 +60,7 @@ STEPS = (
             "tests/sim/test_month.py",
             "tests/sim/test_backlog.py",
         ),
-        {"EDGE_BACKLOG": "100000"},
+        {"EDGE_BACKLOG": "100000", "EDGE_PLANTED": "1"},
     ),
     Step(
         "proof",
@@ -130,7 +130,7 @@ STEPS = (
         20,
         "the n-th operation of the card fails, for every n; syncs that stall",
         ("pytest", *BESIDE, "tests/power/test_io_errors.py"),
-        {"EDGE_IO_STRIDE": "1", "EDGE_STALLS": "20"},
+        {"EDGE_IO_STRIDE": "1", "EDGE_STALLS": "20", "EDGE_PLANTED": "1"},
     ),
     Step(
         "fuzz",

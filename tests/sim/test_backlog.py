@@ -1,4 +1,4 @@
-"""Matrix row A1: twenty fires while the readings of a long outage are sent over a slow way: each is at the centre within two seconds.
+"""Matrix row A1: twenty fires while the readings of a long outage are sent over a slow way: each is there within two seconds.
 
 EDGE_BACKLOG: how many records are waiting (scripts/evidence: 100 000).
 """
