@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -132,3 +133,17 @@ def test_the_table_shows_what_was_lost_and_every_other_wrong() -> None:
     assert "5 fires" in good and "0.1 / 2 s  start to centre" in good and "{" not in good
     assert "9 kills" in bad and bad.endswith("-  {'altered': 2}")
     assert "CPU: 2, MISSES <= 1" in missed
+
+
+@pytest.mark.parametrize("page", ["evidence", "matrix", "power", "simulation"])
+def test_the_pages_name_files_counts_and_steps_that_are_there(page: str) -> None:
+    text = (evidence.ROOT / "docs" / f"{page}.md").read_text("utf-8")
+    for path in set(re.findall(r"(?<![\w-])tests/[\w/.-]+\w", text)):
+        assert (evidence.ROOT / path).exists(), path
+    rooms = (evidence.ROOT / "tests", evidence.ROOT / "benchmarks")
+    used = "".join(file.read_text("utf-8") for room in rooms for file in room.rglob("*.py"))
+    for variable in set(re.findall(r"\bEDGE_[A-Z_]+\b", text)):
+        assert variable in used, variable
+    steps = {step.name for step in STEPS}
+    for named in re.findall(r"scripts/evidence DIR ([\w -]+)", text):
+        assert set(named.split()) <= steps, named
