@@ -10,11 +10,12 @@ import re
 import stat
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from drivers.messages import PointSpec
 from drivers.vocabulary import EVENTS, Meaning
 
 SHIPPED_DIR: Final = Path(__file__).with_name("profiles")
@@ -197,6 +198,15 @@ def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
     """What `profile` makes of captured bytes, one object a frame. Raises ProfileError for a profile that cannot be used."""
     found: list[dict[str, object]] = _kind(profile).try_capture(profile, data)
     return found
+
+
+def specs(profile: Profile) -> list[PointSpec]:
+    """The values `profile` reads, by their names; none of a panel, whose points have no names of ours. Raises ProfileError."""
+    from drivers.profile_examples import compiled  # which imports this module
+
+    compile_profile = getattr(_kind(profile), "compile_profile", None)
+    made = compiled(profile, compile_profile) if compile_profile is not None else None
+    return [replace(spec, id=spec.id.removeprefix("/")) for spec in made.specs("")] if made is not None else []
 
 
 def check(profile: Profile) -> list[ProfileFinding]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_agent.cli_base import language_of
-from edge_agent.cli_words import lookup, refusal_words
+from edge_agent.frame_words import Names, frame_lines
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable
 from edge_agent.texts import text
 
@@ -22,20 +22,6 @@ INPUT_BYTES_MAX = (
 _SEPARATORS = re.compile(r"[\s:,;|_-]+")
 _PREFIX = re.compile(r"0x|\\x", re.IGNORECASE)
 _COMMENT = re.compile(r"#.*")
-# Fields in the order a duty officer asks for them; what the protocol adds comes behind, under its own name.
-_ORDER = (
-    "panel",
-    "loop",
-    "zone",
-    "point",
-    "unit",
-    "user_code",
-    "device_type_text",
-    "device_type",
-    "location_text",
-    "date",
-    "time",
-)
 
 
 class BadInput(Exception):
@@ -146,9 +132,19 @@ def decode(obj: CliContext, protocol: str, data: str | None, raw: bool, json_out
     from drivers.profile import load_profiles
 
     profiles = load_profiles(())
+    names: Names = {}
     if protocol in profiles.names():
         note_template(profiles.get(protocol), obj.lang)
-    return report(PROTOCOLS[protocol], protocol, data, raw=raw, as_json=json_out or obj.json_out, lang=obj.lang)
+        names = names_of(profiles.get(protocol), obj.lang)
+    as_json = json_out or obj.json_out
+    return report(PROTOCOLS[protocol], protocol, data, raw=raw, as_json=as_json, lang=obj.lang, names=names)
+
+
+def names_of(profile: "Profile", lang: str) -> Names:
+    """What a profile calls the values it reads: name -> (words, unit). Raise ProfileError for one that cannot be used."""
+    from drivers.profile import specs
+
+    return {spec.id: (spec.name_zh if lang == "zh" else spec.name_en, spec.unit) for spec in specs(profile)}
 
 
 def note_template(profile: "Profile", lang: str) -> None:
@@ -167,8 +163,12 @@ def report(
     raw: bool,
     as_json: bool,
     lang: str,
+    names: Names,
 ) -> int:
-    """Read `data` (hex, file or stdin), show what `decoder` makes of it, and return the exit code. `name` is for the reader."""
+    """Read `data` (hex, file or stdin), show what `decoder` makes of it, and return the exit code.
+
+    `name` is for the reader, `names` are those of the profile.
+    """
     if data is None and sys.stdin.isatty():
         print_lines([text("decode.waits", lang)], err=True)
     try:
@@ -186,7 +186,9 @@ def report(
     if as_json:
         print_json(_plain(frames))
     else:
-        print_lines(line for number, frame in enumerate(frames, start=1) for line in frame_lines(number, frame, lang))
+        print_lines(
+            line for number, frame in enumerate(frames, start=1) for line in frame_lines(number, frame, lang, names)
+        )
     if not frames:
         print_lines([text("decode.no_frame", lang, count=len(content), protocol=name)], err=True)
     elif refused:
@@ -203,58 +205,3 @@ def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def frame_lines(number: int, frame: Mapping[str, object], lang: str) -> list[str]:
-    """One frame for a person: its number, what it says in the fixed words, then its fields, the bytes last.
-
-    A packet of GB/T 26875.3 holds many objects, and takes a line for each.
-    """
-    if "adu" not in frame and "object_count" not in frame:
-        return [frame_line(number, frame, lang)]
-    from edge_agent.gb_words import head_line, unit_lines
-
-    said = [head_line(frame, lang)] if "serial" in frame else []
-    first = "  ".join(
-        [f"{number:>4}  {printable(_head(frame, lang))}", *said, f"{text('decode.field_raw', lang)}={frame['raw']}"]
-    )
-    return [
-        first,
-        *(f"      {printable(line)}" for line in unit_lines(frame.get("adu") if "adu" in frame else frame, lang)),
-    ]
-
-
-def frame_line(number: int, frame: Mapping[str, object], lang: str) -> str:
-    """A frame on one line."""
-    said_already = {"event", "kind", "reject", "why", "repeat"}
-    keys = [*(key for key in _ORDER if key in frame), *(key for key in frame if key not in (*_ORDER, "raw")), "raw"]
-    fields = [
-        f"{lookup(f'decode.field_{key}', lang) or key}={_shown(frame[key], lang)}"
-        for key in keys
-        if key not in said_already and frame.get(key) not in (None, "")
-    ]
-    return f"{number:>4}  " + "  ".join([printable(_head(frame, lang)), *fields])
-
-
-def _head(frame: Mapping[str, object], lang: str) -> str:
-    kind = frame.get("kind")
-    if frame.get("reject"):
-        return text("decode.frame_refused", lang, why=refusal_words(str(frame.get("why") or ""), lang))
-    if event := frame.get("event"):
-        return lookup(f"decode.event_{event}", lang) or str(event)
-    if frame.get("repeat"):
-        return text("decode.frame_repeat", lang)
-    if kind:
-        what = lookup(f"decode.what_{kind}", lang) or str(kind)
-        return lookup(f"decode.kind_{kind}", lang) or text("decode.frame_no_event", lang, kind=what)
-    return text("decode.frame_plain", lang)
-
-
-def _shown(value: object, lang: str) -> str:
-    if isinstance(value, bool):
-        return text("decode.yes" if value else "decode.no", lang)
-    if isinstance(value, Mapping | list | tuple):
-        import json
-
-        return printable(json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":")))
-    return printable(value.hex(" ").upper() if isinstance(value, bytes) else str(value))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_agent.cli_base import FilePath
-from edge_agent.cli_decode import note_template, report
+from edge_agent.cli_decode import names_of, note_template, report
 from edge_agent.cli_words import lookup, refusal_words, word
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable, table
 from edge_agent.texts import text
@@ -179,7 +179,8 @@ def try_(obj: CliContext, profile: str, capture: str, raw: bool) -> int:
         found = _open(obj, profile)
         decoder: Callable[[bytes], list[dict[str, object]]] = lambda data: try_capture(found, data)  # noqa: E731 - typed
         note_template(found, obj.lang)
-        return report(decoder, found.name, capture, raw=raw, as_json=obj.json_out, lang=obj.lang)
+        names = names_of(found, obj.lang)
+        return report(decoder, found.name, capture, raw=raw, as_json=obj.json_out, lang=obj.lang, names=names)
     except ProfileError as error:
         return _complain(error, obj, obj.json_out)
 

@@ -78,6 +78,10 @@ def look(path: Path, asked: Asked, wrappers: set[str]) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             asked.words.add(node.value)
+            if re.fullmatch("[A-Z]{2,}( [A-Z]+)*", node.value):  # a device's word, of which a codec makes its code
+                asked.words.add(node.value.lower().replace(" ", "_"))
+            if "|" in node.value:  # codes told by an expression
+                asked.words |= set(re.findall("[a-z0-9_]+", node.value))
             if node.value.startswith("--"):  # an option of click is a name in the code
                 asked.words.add(node.value.lstrip("-").replace("-", "_"))
         elif isinstance(node, ast.arg | ast.Name | ast.Attribute | ast.keyword):
@@ -171,6 +175,9 @@ def _is_asked(key: str, asked: Asked) -> bool:
             ):
                 return True
             if all(part in asked.words for part in rest.split("_") if part):
+                return True
+            # "value.direction_host_to_panel" is asked for as {field}_{code}.
+            if any(rest[:at] in asked.words and rest[at + 1 :] in asked.words for at, c in enumerate(rest) if c == "_"):
                 return True
     return False
 

@@ -336,7 +336,7 @@ def _fields(frame: Frame, before: Frame | None) -> dict[str, object]:
     if function & 0x80:
         fields["exception"] = pdu[1]
         if function == _BARE_EXCEPTION:
-            fields["note"] = "exception with bare function 0x80"
+            fields["note"] = "bare_exception"
     elif function in _READS and request:
         fields["start"], fields["count"] = struct.unpack_from(">HH", pdu, 1)
     elif function in _READS:

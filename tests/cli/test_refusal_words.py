@@ -1,16 +1,21 @@
-"""What a decoder says of bytes is said in words, in both languages: why they are refused, what a frame without an event is."""
+"""What a decoder says of bytes is said in words, in both languages: why they are refused, what a frame
+without an event is, what its fields are called and what the codes in them mean.
+"""
 
 import ast
 import functools
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from drivers.codecs.at.decode import decode as decode_at
 from drivers.codecs.registry import PROTOCOLS
 from drivers.profile import load_profiles, try_capture
+from edge_agent.cli_decode import names_of
 from edge_agent.cli_words import lookup
+from edge_agent.frame_words import frame_lines
 from edge_agent.texts import LANGUAGES
 
 ROOT = Path(__file__).parents[2]
@@ -137,3 +142,155 @@ def test_every_reason_written_in_the_drivers_has_words() -> None:
     assert without_words(found) == []
     assert len(found) >= 40
     assert all(re.fullmatch(r"[a-z0-9_]+( .*)?", code) for code in found)
+
+
+# -- fields and their values -------------------------------------------------------------------------------------------
+A_CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+# What the device or its owner wrote: no code of ours, however it looks.
+WRITTEN = frozenset(
+    (
+        *("text", "event_text", "text_raw", "raw_text", "label", "detail", "location_text", "display_text", "layout"),
+        *("device", "device_text", "point_name", "account", "user_code", "user_code_ends", "node_tag", "epoch"),
+        *("data", "xdata", "cipher", "bcd", "reply_hex"),
+    )
+)
+# Fields of GB/T 26875.3 are said by edge_agent.gb_words, which tests/cli/test_decode_gb26875.py holds to its tables.
+STANDARD = re.compile(r"gb26875\.3.*")
+
+
+def leaves(fields: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """Every field, also of fields that are tables or lists of them, with one value."""
+    for key, value in fields.items():
+        yield from _leaves(key, value)
+
+
+def _leaves(key: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        yield from leaves({str(name): one for name, one in value.items()})
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _leaves(key, one)
+    else:
+        yield key, value
+
+
+def raw_in(line: str) -> list[str]:
+    """Codes a Chinese reader would meet as such: `key=` or `=value` in the letters of the codecs."""
+    told = line.partition("原始字节=")[0]
+    keys = re.findall(r"(?:\s\s|\{|, )([A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+|[a-z]{2,})=", told)
+    return [*keys, *re.findall(r"=([a-z][a-z0-9]*(?:_[a-z0-9]+)*)(?=[\s,}\]]|$)", told)]
+
+
+def of_the_captures() -> Iterator[tuple[str, dict[str, object]]]:
+    """Every frame of every capture: the decoder's name and what it makes of it."""
+    profiles = load_profiles(())
+    for name, data, _ in captures():
+        if name.startswith("at-"):
+            yield from (("at", frame) for frame in decode_at(data))
+        elif name in profiles.names():
+            yield from ((name, frame) for frame in try_capture(profiles.get(name), data))
+        elif name in PROTOCOLS:
+            yield from ((name, frame) for frame in PROTOCOLS[name](data))
+
+
+def test_no_field_of_a_frame_and_no_code_in_it_is_shown_raw_to_a_chinese_reader() -> None:
+    profiles, raw, seen = load_profiles(()), dict[str, str](), 0
+    names = {name: names_of(profiles.get(name), "zh") for name in profiles.names()}
+    for name, frame in [*of_the_captures(), *shown()]:
+        if not STANDARD.fullmatch(name):
+            told = {key: value for key, value in frame.items() if key not in WRITTEN}
+            for line in frame_lines(1, told, "zh", names.get(name, {})):
+                raw |= dict.fromkeys(raw_in(line), name)
+            seen += len(list(leaves(frame)))
+    assert raw == {}
+    assert seen > 5000
+    assert raw_in("   1  火警  sum_ok=是  方向=host_to_panel  类型={kind=poll}  shift=7") == [
+        "sum_ok",
+        "kind",
+        "shift",
+        "host_to_panel",
+        "poll",
+    ]
+
+
+def fields_in(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """(field, code) as a codec writes them: `"field": code` and `["field"] = code`, code also from a table of the module."""
+    tables = {  # of the module: no frames
+        node.targets[0].id if isinstance(node, ast.Assign) else node.target.id: node.value
+        for node in getattr(tree, "body", ())
+        if (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name))
+        or (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None)
+    }
+
+    def codes(node: ast.expr) -> Iterator[str]:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.IfExp):
+            yield from (*codes(node.body), *codes(node.orelse))
+        elif isinstance(node, ast.BoolOp):
+            for value in node.values:
+                yield from codes(value)
+        elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            yield from table(node.value.id)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            yield from table(getattr(node.func.value, "id", ""))
+
+    def table(name: str) -> Iterator[str]:
+        held = tables.get(name)
+        values = held.values if isinstance(held, ast.Dict) else held.elts if isinstance(held, ast.Tuple) else []
+        for value in values:
+            first = value.elts[0] if isinstance(value, ast.Tuple) and value.elts else value
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield first.value
+
+    named = {id(held) for held in tables.values()}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict) and id(node) not in named:
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    yield from ((key.value, code) for code in codes(value))
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+            place = node.targets[0].slice
+            if isinstance(place, ast.Constant) and isinstance(place.value, str):
+                yield from ((place.value, code) for code in codes(node.value))
+
+
+def codes_without_words(found: Iterable[tuple[str, str]]) -> list[str]:
+    """Those that `edge-agent decode` would show as they are."""
+    return sorted(
+        {
+            f"{field}={code}"
+            for field, code in found
+            if lookup(f"field.{field}", "zh") and A_CODE.fullmatch(code) and field not in WRITTEN
+            if f"={code}" in frame_lines(1, {field: code, "raw": ""}, "zh", {})[0]
+        }
+    )
+
+
+def test_every_code_a_codec_can_put_in_a_field_has_words() -> None:
+    found = [
+        pair
+        for path in sorted((ROOT / "drivers" / "codecs").rglob("*.py"))
+        for pair in fields_in(ast.parse(path.read_text("utf-8")))
+    ]
+    assert codes_without_words(found) == []
+    assert len({pair for pair in found if lookup(f"value.{pair[0]}_{pair[1]}", "zh")}) > 40
+    planted = ast.parse('T = {1: "host_to_moon"}\nfields["direction"] = T.get(x, "y")\ng({"state": "odd" if a else b})')
+    assert codes_without_words(fields_in(planted)) == ["direction=host_to_moon", "state=odd"]
+
+
+def test_every_group_and_field_a_shipped_profile_names_has_words() -> None:
+    named: dict[str, str] = {}
+    for profile in load_profiles(()).list():
+        meaning = profile.data.get("meaning")
+        tables = meaning if isinstance(meaning, dict) else {}
+        for pattern in tables.get("pattern", ()):
+            named |= dict.fromkeys(re.findall(r"\(\?P<(\w+)>", str(pattern.get("regex"))), profile.name)
+            named |= dict.fromkeys(pattern.get("fixed", {}), profile.name)
+        for field in tables.get("field", ()):
+            named |= {str(field.get("name")): profile.name}
+    made_into_a_time = {"year", "hour", "minute", "second", "half"}
+    asked = named.keys() - made_into_a_time
+    missing = [f"{named[name]}: {name}" for name in sorted(asked) if not lookup(f"field.{name}", "zh")]
+    assert missing == []
+    assert len(named) > 10

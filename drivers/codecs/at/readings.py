@@ -158,7 +158,8 @@ _CGEV: Final = (
 def _cpin(name: str, rest: str, asked: str) -> Reading | Broken:
     lock = {"READY": "none"}.get(rest.strip('"'), rest.strip('"').lower().replace(" ", "_").replace("-", "_"))
     if not re.fullmatch(
-        r"none|not_inserted|not_ready|(?:sim|ph_(?:sim|net|netsub|sp|corp|fsim))_?(?:pin|puk)?2?", lock
+        r"none|not_inserted|not_ready|sim_pin2|sim_puk2|(?:sim|ph_(?:sim|net|netsub|sp|corp|fsim))_?(?:pin|puk)?2?",
+        lock,
     ):
         return Broken("CPIN?", "unknown_lock")
     return Reading("CPIN?", {"lock": lock}, urc=not asked.startswith("CPIN?"))

@@ -115,7 +115,7 @@ def _cmqttstart(name: str, rest: str, asked: str) -> Reading:
     code = int(rest)
     said: dict[str, object] = {"error": code, "ok": code == 0}
     if code == 23:
-        said["note"] = "service already started: release/stop, then start"
+        said["note"] = "already_started"
     return Reading("CMQTTSTART", said, urc=True)
 
 
