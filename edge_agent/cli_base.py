@@ -88,7 +88,8 @@ class Formatter(click.HelpFormatter):
         first = min(max((cells(term) for term, _ in rows), default=0), col_max) + col_spacing
         indent = " " * self.current_indent
         for term, meaning in rows:
-            parts = wrap(meaning, max(self.width - self.current_indent - first, 20)) or [""]
+            told = meaning.replace("[required]", text("cli.required", self.lang))
+            parts = wrap(told, max(self.width - self.current_indent - first, 20)) or [""]
             if cells(term) > first - col_spacing:
                 self.write(f"{indent}{term}\n")
             else:
@@ -111,24 +112,33 @@ class _ContextZh(click.Context):
 
 def dress(command: click.Command, path: Sequence[str], lang: str) -> click.Command:
     """Give `command`, and all below it that is loaded, the words of `lang`. Texts the catalogue lacks stay as they were."""
-    command.context_class = _ContextZh if lang == "zh" else _ContextEn
+    speak(command, lang)
     name = "_".join(path).replace("-", "_") or "root"
     command.help = lookup(f"help.{name}", lang) or command.help
     command.short_help = (command.help or "").splitlines()[0] if command.help else command.short_help
-    command.options_metavar = text("cli.metavar_options", lang)
     if isinstance(command, click.Group):
-        command.subcommand_metavar = text("cli.metavar_command", lang)
         for key, below in command.commands.items():
             dress(below, [*path, key], lang)
     if command.add_help_option:  # dressed for the first time
         command.add_help_option = False
-        command.params += [*_common_options(command, path), _help_option()]
+        command.params += [*_common_options(command, path), help_option(lang)]
     for param in command.params:
         if isinstance(param, click.Option):
             option = max(param.opts, key=len).lstrip("-").replace("-", "_")
             own = lookup(f"help.opt_{name}_{option}", lang) or lookup(f"help.opt_{option}", lang)
             param.help = own or param.help
+        elif isinstance(param, click.Argument):
+            own = lookup(f"help.arg_{name}_{param.name}", lang) or lookup(f"help.arg_{param.name}", lang)
+            param.metavar = own or param.metavar
     return command
+
+
+def speak(command: click.Command, lang: str) -> None:
+    """Give `command` our headings and usage line, in the words of `lang`."""
+    command.context_class = _ContextZh if lang == "zh" else _ContextEn
+    command.options_metavar = text("cli.metavar_options", lang)
+    if isinstance(command, click.Group):
+        command.subcommand_metavar = text("cli.metavar_command", lang)
 
 
 def _common_options(command: click.Command, path: Sequence[str]) -> list[click.Option]:
@@ -161,13 +171,16 @@ def _set_lang(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         ctx.obj = dataclasses.replace(ctx.obj, lang=usable_language(value))
 
 
-def _help_option() -> click.Option:
+def help_option(lang: str) -> click.Option:
+    """-h and --help; click's own speaks English."""
+
     def show(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         if value and not ctx.resilient_parsing:
             click.echo(ctx.get_help(), color=ctx.color)
             ctx.exit()
 
-    return click.Option(["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=show)
+    words = text("help.opt_help", lang)
+    return click.Option(["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=show, help=words)
 
 
 class LazyGroup(click.Group):

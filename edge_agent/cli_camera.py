@@ -9,6 +9,7 @@ import click
 from edge_agent.cli_base import FilePath
 from edge_agent.config.model import Camera as Settings
 from edge_agent.config.model import Config
+from edge_agent.system_words import system_words
 from edge_agent.terminal import CONFIG, FAILURES, OK, USAGE, WARNINGS, CliContext, print_json, print_lines
 from edge_agent.texts import text
 
@@ -101,7 +102,7 @@ def _write(out: Path, jpeg: bytes, lang: str) -> tuple[bool, str]:
     try:
         out.write_bytes(jpeg)
     except OSError as fault:
-        return False, text("camera.not_written", lang, path=out, why=fault.strerror)
+        return False, text("camera.not_written", lang, path=out, why=system_words(fault, lang))
     return True, text("camera.written", lang, path=out)
 
 

@@ -10,6 +10,7 @@ import click
 
 from edge_agent.cli_base import language_of
 from edge_agent.frame_words import Names, frame_lines
+from edge_agent.system_words import system_words
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable
 from edge_agent.texts import text
 
@@ -30,6 +31,11 @@ class BadInput(Exception):
     def __init__(self, code: str, **params: object) -> None:
         super().__init__(code)
         self.code, self.params = code, params
+
+    def say(self, lang: str) -> str:
+        """In words."""
+        params = {key: system_words(value, lang) if key == "detail" else value for key, value in self.params.items()}
+        return text(f"decode.input_{self.code}", lang, **params)
 
 
 def parse_hex(written: str) -> bytes:
@@ -174,7 +180,7 @@ def report(
     try:
         content = read_input(data, raw=raw)
     except BadInput as bad:
-        said = text(f"decode.input_{bad.code}", lang, **bad.params)
+        said = bad.say(lang)
         if bad.code != "empty":
             raise click.UsageError(said, click.get_current_context()) from None
         if as_json:

@@ -14,6 +14,7 @@ from edge_agent.cli_base import Choice, FilePath, Seconds, Whole
 from edge_agent.cli_events import event_lines
 from edge_agent.journal_export import write_csv, write_json_lines, write_sqlite
 from edge_agent.journal_view import Unreadable, in_order, journal_dir, opened, priorities, within
+from edge_agent.system_words import system_words
 from edge_agent.terminal import FAILURES, OK, CliContext, print_json, print_lines, printable, table
 from edge_agent.texts import text
 
@@ -178,7 +179,9 @@ def export(
         except OSError as fault:
             if target is None or isinstance(fault, BrokenPipeError):
                 raise
-            print_lines([text("journal.cannot_write", obj.lang, path=target, detail=fault.strerror)], err=True)
+            print_lines(
+                [text("journal.cannot_write", obj.lang, path=target, detail=system_words(fault, obj.lang))], err=True
+            )
             return FAILURES
     if target is not None:
         print_lines([text("journal.exported", obj.lang, count=count, path=printable(str(target)))], err=True)

@@ -10,6 +10,7 @@ import click
 from edge_agent.cli_base import FilePath
 from edge_agent.cli_core import Unreachable, ask, socket_option, socket_path
 from edge_agent.cli_words import word
+from edge_agent.system_words import system_words
 from edge_agent.terminal import (
     FAILURES,
     OK,
@@ -66,7 +67,9 @@ def offer(obj: CliContext, file: Path, devices: tuple[str, ...], every: bool, so
             _put(Path(found["directory"]), device, data, [row["device"] for row in found["nodes"]])
             answers[device] = ask(path, "node_offer", device=device)
     except OSError as fault:
-        print_lines([text("node.unwritable", obj.lang, file=fault.filename, why=fault.strerror)], err=True)
+        print_lines(
+            [text("node.unwritable", obj.lang, file=fault.filename, why=system_words(fault, obj.lang))], err=True
+        )
         return FAILURES
     except Unreachable as reason:
         return reason.say(obj)
@@ -110,7 +113,12 @@ def _put(directory: Path, device: str, data: bytes, known: Sequence[str]) -> Non
 
 def _answer(device: str, answer: Mapping[str, Any], lang: str) -> str:
     if why := answer.get("refused"):
-        return text("node.not_offered", lang, device=printable(device), why=word(f"node.why_{why}", why, lang))
+        return text(
+            "node.not_offered",
+            lang,
+            device=printable(device),
+            why=word(f"node.why_{why}", system_words(why, lang), lang),
+        )
     return text("node.offered", lang, device=printable(device), version=answer["version"])
 
 
@@ -132,4 +140,9 @@ def _lines(found: Sequence[Mapping[str, Any]], lang: str) -> list[str]:
 def _state(row: Mapping[str, Any], lang: str) -> str:
     why = row.get("why")
     percent = 100 * row.get("have", 0) // (row.get("size") or 1)
-    return text(f"node.is_{row['state']}", lang, percent=percent, why=word(f"node.why_{why}", why, lang) if why else "")
+    return text(
+        f"node.is_{row['state']}",
+        lang,
+        percent=percent,
+        why=word(f"node.why_{why}", system_words(why, lang), lang) if why else "",
+    )

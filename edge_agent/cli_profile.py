@@ -10,6 +10,7 @@ import click
 from edge_agent.cli_base import FilePath
 from edge_agent.cli_decode import names_of, note_template, report
 from edge_agent.cli_words import lookup, refusal_words, word
+from edge_agent.system_words import system_words
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable, table
 from edge_agent.texts import text
 
@@ -33,7 +34,7 @@ def say(code: str, params: Mapping[str, object], lang: str) -> str:
     """A finding or error of a profile in words; its code and parameters where the catalogue has none."""
     shown = {key: printable(str(value)) for key, value in params.items()}
     if "detail" in shown:  # a code where the drivers say what is wrong with a table
-        shown["detail"] = lookup(f"profile.fault_{shown['detail']}", lang) or shown["detail"]
+        shown["detail"] = lookup(f"profile.fault_{shown['detail']}", lang) or system_words(shown["detail"], lang)
     if code == "example_refused":  # by a codec, whose reasons have words of their own
         shown["why"] = refusal_words(str(params["why"]), lang)
     known = lookup(f"profile.{code}", lang, **shown)
@@ -311,9 +312,7 @@ def bundle(obj: CliContext, profile: str, captures: tuple[str, ...], out: Path |
     try:
         data = [read_input(capture, raw=raw) for capture in captures]
     except BadInput as bad:
-        raise click.UsageError(
-            text(f"decode.input_{bad.code}", obj.lang, **bad.params), click.get_current_context()
-        ) from None
+        raise click.UsageError(bad.say(obj.lang), click.get_current_context()) from None
     try:
         found = _open(obj, profile)
         target = out or Path(f"{found.name}.zip")
@@ -337,12 +336,17 @@ def bundle(obj: CliContext, profile: str, captures: tuple[str, ...], out: Path |
             bytes=one["bytes"],
             replaced=one["replaced"],
             dropped=one["frames_left_out"],
-            read=", ".join(f"{event} {count}" for event, count in one["read"].items()),
+            read=", ".join(f"{_read_as(event, obj.lang)} {count}" for event, count in one["read"].items()),
         )
         for one in read
     ]
     print_lines([*lines, text("cli.profile_bundle_look", obj.lang)])
     return OK
+
+
+def _read_as(event: str, lang: str) -> str:
+    """What frames of a bundle were read as: an event, nothing, or refused."""
+    return lookup(f"decode.event_{event}", lang) or lookup(f"cli.bundle_{event}", lang) or event
 
 
 def _shipped(name: str) -> "Profile":

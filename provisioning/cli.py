@@ -8,11 +8,13 @@ from typing import Any, NoReturn
 
 import click
 
+from edge_agent.cli_base import Choice, help_option, say_usage_error, speak
 from edge_agent.terminal import (
     FAILURES,
     OK,
     USAGE,
     WARNINGS,
+    CliContext,
     prepare_stdio,
     print_json,
     print_lines,
@@ -32,7 +34,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if args is None else args)
     lang = language_asked(given)
     try:
-        code = commands(lang).main(given, PROG, standalone_mode=False)
+        code = commands(lang).main(given, PROG, standalone_mode=False, obj=CliContext(lang=lang))
     except ProvisionError as error:
         print_lines([error.say(lang)], err=True)
         code = error.exit_code
@@ -40,10 +42,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         print_lines([asked.ctx.get_help()], err=True)
         code = USAGE
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else PROG
-        print_lines([text("provision.usage", lang, message=_usage(error, lang))], err=True)
-        print_lines([text("provision.try_help", lang, command=where)], err=True)
+        print_lines([say_usage_error(error, lang)], err=True)
         code = USAGE
+    except click.exceptions.Exit as done:  # --help
+        code = done.exit_code
     except (click.Abort, KeyboardInterrupt):
         code = 130
     sys.exit(code if isinstance(code, int) else OK)
@@ -59,21 +61,6 @@ def language_asked(args: Sequence[str]) -> str:
     return usable_language(asked if asked in LANGUAGES else language_of_locale())
 
 
-def _usage(error: click.UsageError, lang: str) -> str:
-    name = ""
-    if isinstance(error, click.MissingParameter):
-        code, name = "missing", error.param.opts[0] if error.param else ""
-    elif isinstance(error, click.NoSuchOption):
-        code, name = "no_option", error.option_name
-    elif isinstance(error, click.NoSuchCommand):
-        code, name = "no_command", error.command_name
-    elif "extra argument" in error.message:
-        code = "extra_argument"
-    else:
-        return printable(error.format_message())
-    return text(f"provision.usage_{code}", lang, name=printable(name))
-
-
 def commands(lang: str) -> click.Group:
     """The whole command, its help in `lang`."""
 
@@ -81,8 +68,11 @@ def commands(lang: str) -> click.Group:
         return text(f"provision.{key}", lang)
 
     def options(command: click.Command) -> click.Command:
+        speak(command, lang)
+        command.add_help_option = False
         command.params += [
-            click.Option(["--lang"], type=click.Choice(LANGUAGES), expose_value=False, help=words("opt_lang")),
+            click.Option(["--lang"], type=Choice(LANGUAGES), expose_value=False, help=words("opt_lang")),
+            help_option(lang),
         ]
         return command
 
@@ -91,8 +81,7 @@ def commands(lang: str) -> click.Group:
     out_option = click.option(
         "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help=words("opt_out")
     )
-    settings = {"help_option_names": ["-h", "--help"]}
-    root = click.Group(PROG, help=words("help_root"), context_settings=settings)
+    root = click.Group(PROG, help=words("help_root"))
     groups = {name: click.Group(name, help=words(f"help_{name}")) for name in ("identity", "site", "batch", "node")}
 
     @groups["identity"].command("new", help=words("help_identity_new"))
@@ -103,7 +92,7 @@ def commands(lang: str) -> click.Group:
         return _identity_new(gateway, out, as_json, lang)
 
     @groups["identity"].command("show", help=words("help_identity_show"))
-    @click.argument("path", type=click.Path(path_type=Path), default=Path())
+    @click.argument("path", type=click.Path(path_type=Path), default=Path(), metavar=words("arg_path"))
     @json_option
     def identity_show(path: Path, as_json: bool) -> int:
         return _identity_show(path, as_json, lang)
@@ -118,13 +107,13 @@ def commands(lang: str) -> click.Group:
         return _site_new(gateway, name, centre, out, as_json=as_json, lang=lang)
 
     @groups["batch"].command("check", help=words("help_batch_check"))
-    @click.argument("sheet", type=click.Path(path_type=Path))
+    @click.argument("sheet", type=click.Path(path_type=Path), metavar=words("arg_sheet"))
     @json_option
     def batch_check(sheet: Path, as_json: bool) -> int:
         return _batch_check(sheet, as_json, lang)
 
     @groups["node"].command("image", help=words("help_node_image"))
-    @click.argument("source", type=click.Path(path_type=Path), metavar="DIR")
+    @click.argument("source", type=click.Path(path_type=Path), metavar=words("arg_dir"))
     @click.option("--model", required=True, metavar="MODEL", help=words("opt_model"))
     @click.option("--key", required=True, type=click.Path(path_type=Path), metavar="FILE", help=words("opt_node_key"))
     @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help=words("opt_image"))

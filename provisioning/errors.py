@@ -1,5 +1,6 @@
 """How the tool fails: with a code the catalogue has words for."""
 
+from edge_agent.system_words import system_words
 from edge_agent.texts import text
 
 
@@ -12,4 +13,5 @@ class ProvisionError(Exception):
 
     def say(self, lang: str) -> str:
         """What is wrong and what to do, in words."""
-        return text(f"provision.{self.code}", lang, **self.params)
+        params = {key: system_words(value, lang) if key == "why" else value for key, value in self.params.items()}
+        return text(f"provision.{self.code}", lang, **params)

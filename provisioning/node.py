@@ -41,6 +41,10 @@ def make(source: Path, model: str, key: Path, out: Path) -> Image:
     """
     if not _MODEL.fullmatch(model):
         raise ProvisionError("bad_model", USAGE, value=printable(model[:60]))
+    try:
+        key.open("rb").close()  # openssl would say so in its own words
+    except OSError as fault:
+        raise ProvisionError("cannot_read", FAILURES, path=key, why=fault.strerror) from fault
     modulus = openssl("rsa", "-in", str(key), "-noout", "-modulus", "-passin", "pass:").partition("=")[2].strip()
     if len(modulus) != 2 * SIGNATURE_BYTES:
         raise ProvisionError("bad_node_key", FAILURES, path=key)

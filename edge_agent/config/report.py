@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.config.findings import Finding
 from edge_agent.config.keys import Key, Section
 from edge_agent.config.schema import BY_NAME, shapes
+from edge_agent.system_words import system_words
 from edge_agent.terminal import printable
 from edge_agent.texts import text
 
@@ -44,6 +45,8 @@ def render(finding: Finding, lang: str) -> str:
 def message(finding: Finding, lang: str) -> str:
     """Only what is wrong, without the place and the hints."""
     params: dict[str, Any] = {name: printable(str(value)) for name, value in finding.params.items()}
+    if "why" in params:
+        params["why"] = system_words(params["why"], lang)
     return text(f"config.{finding.code}", lang, **params)
 
 

@@ -16,6 +16,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "or": (" 或 ", " or "),
     "missing_parameter": ("缺少 {name}。", "{name} is missing."),
     "missing_command": ("缺少命令。", "A command is missing."),
+    "required": ("[必填]", "[required]"),
+    "bad_value": ("{name}: {value} 不是可用的值。", "{name}: {value} is not a value for it."),
     "bad_parameter": ("{name}: {why}", "{name}: {why}"),
     "option_no_value": ("选项 {name} 不带值。", "Option {name} takes no value."),
     "option_needs_value": ("选项 {name} 后面要有一个值。", "Option {name} needs a value."),
@@ -403,6 +405,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "    {file}: {bytes} 字节, 抹掉 {replaced} 处, 去掉 {dropped} 帧; 识读: {read}",
         "    {file}: {bytes} bytes, {replaced} blotted out, {dropped} frames left out; read: {read}",
     ),
+    "bundle_refused": ("拒收", "refused"),
+    "bundle_nothing": ("无事件", "no event"),
     "profile_bundle_look": (
         "profile.toml 未改动。寄出前请打开看一遍, 确认没有人名、地名、电话",
         "profile.toml is as you wrote it. Look through the archive for names, places and numbers before you send it",

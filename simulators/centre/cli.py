@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final, NoReturn
 
+from edge_agent.system_words import system_words
 from edge_agent.terminal import (
     FAILURES,
     OK,
@@ -45,11 +46,29 @@ class _Parser(argparse.ArgumentParser):
     lang = "en"
 
     def error(self, message: str) -> NoReturn:
-        print(text("centre.usage_error", self.lang, message=message), file=sys.stderr)
+        print(text("centre.usage_error", self.lang, message=_in_words(message, self.lang)), file=sys.stderr)
         sys.exit(USAGE)
 
     def format_help(self) -> str:
         return super().format_help().replace("usage: ", text("centre.usage", self.lang), 1)
+
+
+# What argparse says, and the text that says it in both languages.
+_COMPLAINTS = (
+    (r"the following arguments are required: (?P<name>.*)", "cli.missing_parameter"),
+    (r"argument (?P<name>\S+): invalid choice: '(?P<value>.*)' \(choose from (?P<known>.*)\)", "cli.bad_choice"),
+    (r"argument (?P<name>.+?): (?:invalid \w+ value: )?'?(?P<value>.*?)'?", "cli.bad_value"),
+    (r"unrecognized arguments: (?P<args>.*)", "cli.extra_arguments"),
+)
+
+
+def _in_words(message: str, lang: str) -> str:
+    if found := re.fullmatch(r"argument (.+?): expected .* arguments?", message):
+        return text("cli.option_needs_value", lang, name=found[1])
+    for complaint, key in _COMPLAINTS:
+        if (found := re.fullmatch(complaint, message)) is not None:
+            return text(key, lang, **{name: value.replace("'", "") for name, value in found.groupdict().items()})
+    return message  # our own, in words already
 
 
 def _parser(lang: str) -> argparse.ArgumentParser:
@@ -146,7 +165,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except FileNotFoundError:
         print_lines([text("centre.no_db", lang, db=options.db)], err=True)
     except StoreFault as fault:
-        print_lines([text("centre.bad_db", lang, db=_shown(options.db), why=fault)], err=True)
+        print_lines([text("centre.bad_db", lang, db=_shown(options.db), why=system_words(fault, lang))], err=True)
     except ImportError as fault:
         if fault.name != "psycopg":
             raise
@@ -189,7 +208,9 @@ def _run(options: argparse.Namespace, lang: str) -> int:
         try:
             ear = PackedListener(options.packed_host, options.packed_port, options.packed_keys, options.db)
         except OSError as fault:
-            print_lines([text("centre.bad_packed", lang, port=options.packed_port, why=fault.strerror)], err=True)
+            print_lines(
+                [text("centre.bad_packed", lang, port=options.packed_port, why=system_words(fault, lang))], err=True
+            )
             return FAILURES
         ear.start()
     try:
@@ -197,7 +218,7 @@ def _run(options: argparse.Namespace, lang: str) -> int:
     except (OSError, ssl.SSLError) as fault:
         if ear is not None:
             ear.stop()
-        print_lines([text("centre.bad_tls", lang, why=fault)], err=True)
+        print_lines([text("centre.bad_tls", lang, why=system_words(fault, lang))], err=True)
         return FAILURES
     stop.wait()
     if ear is not None:

@@ -95,7 +95,7 @@ def test_the_language_is_known_wherever_it_stands(args: list[str], asked: str, m
         (["ack", "a", "b"], "多余的参数: b。", "Too many arguments: b."),
         (["status", "--socket"], "选项 --socket 后面要有一个值。", "Option --socket needs a value."),
         (["status", "--json=1"], "选项 --json 不带值。", "Option --json takes no value."),
-        (["decode"], "缺少 PROTOCOL", "PROTOCOL is missing."),
+        (["decode"], "缺少 协议。", "PROTOCOL is missing."),
         (["events", "--stream", "alarms"], "是不是想用 alarm?", "Did you mean alarm?"),
         (["events", "--since", "soon"], "不是时长", "is not a stretch of time"),
         (["events", "--limit", "0"], "不是 1 到", "is not a whole number from 1"),

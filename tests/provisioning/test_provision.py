@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -281,6 +282,10 @@ def test_no_bytes_crash_the_sheet_check(tmp_path: Path, data: bytes) -> None:
 
 
 def test_help_and_usage_errors_speak_both_languages() -> None:
+    for path in ((), ("identity",), ("identity", "new"), ("site", "new"), ("batch", "check"), ("node", "image")):
+        helped = run(*path, "--help", "--lang", "zh")[1]
+        assert "用法: edge-provision" in helped, path
+        assert not re.search("Usage|Options|Commands|Show this|OPTIONS|COMMAND", helped), path
     assert "安装人员的工具" in run("--help", "--lang", "zh")[1]
     assert "installer's tool" in run("--lang", "en", "--help")[1]
     assert run("identity", "--lang", "zh")[0] == 64
@@ -289,4 +294,4 @@ def test_help_and_usage_errors_speak_both_languages() -> None:
     assert "没有命令 chek" in err
     assert "缺少 --out" in run("identity", "new", "--gateway", "ZG-0001", "--lang", "zh")[2]
     assert "没有选项 --ot" in run("identity", "new", "--ot", "x", "--lang", "zh")[2]
-    assert "多出参数" in run("batch", "check", "a", "b", "--lang", "zh")[2]
+    assert "多余的参数: b" in run("batch", "check", "a", "b", "--lang", "zh")[2]
