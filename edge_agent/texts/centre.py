@@ -46,6 +46,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "arg_config": ("全部配置, 一个 TOML 文件", "the whole configuration, one TOML file"),
     "opt_sign_key": ("签名用的私钥 (Ed25519, PEM)", "private key to sign with (Ed25519, PEM)"),
     "opt_serial": ("编号, 须大于以前下发的", "its number, above every one sent before"),
+    "no_pair": ("参数要写成 键=值: {pair}", "a parameter is KEY=VALUE: {pair}"),
     "cannot_sign": ("不能签名: {why}", "Cannot sign: {why}"),
     "arg_gateway": ("网关编号", "the gateway's id"),
     "arg_name": ("命令,如 read_state、duty_check", "the command, such as read_state or duty_check"),

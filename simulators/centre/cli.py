@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final, NoReturn
 
+from edge_agent.cli_base import word
 from edge_agent.system_words import system_words
 from edge_agent.terminal import (
     FAILURES,
@@ -259,20 +260,21 @@ def _command(options: argparse.Namespace, lang: str) -> int:
             wait_s=options.wait,
         )
     except ValueError as fault:
-        print_lines([text("centre.usage_error", lang, message=fault)], err=True)
+        print_lines([text("centre.usage_error", lang, message=text("centre.no_pair", lang, pair=fault))], err=True)
         return USAGE
     except CannotSign as fault:
         print_lines([text("centre.cannot_sign", lang, why=fault)], err=True)
         return FAILURES
     except (NoAnswer, OSError) as fault:
-        print_lines([text("centre.no_answer", lang, gateway=options.gateway, why=fault)], err=True)
+        print_lines([text("centre.no_answer", lang, gateway=options.gateway, why=system_words(fault, lang))], err=True)
         return FAILURES
     status = str(answer.get("status"))
     if options.json:
         print_json(answer)
     else:
         known = status if status in ("done", "refused", "failed") else "failed"
-        print_lines([text(f"centre.command_{known}", lang, id=answer.get("id"), why=answer.get("code") or "")])
+        code = answer.get("code") or ""
+        print_lines([text(f"centre.command_{known}", lang, id=answer.get("id"), why=word(f"cli.command_{code}", code, lang))])
         result = answer.get("result")
         rows = [(key, encode(value)) for key, value in result.items()] if isinstance(result, dict) else []
         print_lines(table((), rows) if rows else [])
