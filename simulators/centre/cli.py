@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final, NoReturn
 
-from edge_agent.cli_base import word
+from edge_agent.cli_words import word
 from edge_agent.system_words import system_words
 from edge_agent.terminal import (
     FAILURES,
@@ -274,7 +274,9 @@ def _command(options: argparse.Namespace, lang: str) -> int:
     else:
         known = status if status in ("done", "refused", "failed") else "failed"
         code = answer.get("code") or ""
-        print_lines([text(f"centre.command_{known}", lang, id=answer.get("id"), why=word(f"cli.command_{code}", code, lang))])
+        print_lines(
+            [text(f"centre.command_{known}", lang, id=answer.get("id"), why=word(f"cli.command_{code}", code, lang))]
+        )
         result = answer.get("result")
         rows = [(key, encode(value)) for key, value in result.items()] if isinstance(result, dict) else []
         print_lines(table((), rows) if rows else [])
