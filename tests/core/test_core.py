@@ -194,10 +194,10 @@ async def test_acknowledge_by_button_and_by_command_is_an_event_that_says_who() 
 async def test_a_button_that_bounces_when_let_go_does_not_silence_a_fire_that_came_meanwhile() -> None:
     async with site() as place, place.running() as house:
         house.core.take([fire("panel1/1-1", house.core)])
-        await asyncio.sleep(0.12)
+        await asyncio.sleep(0.12)  # the rest that makes a push one of its own
         house.gpio.wire({SILENCE: True})
         assert not house.sounding()
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.4)  # held down: no condition says so
         house.core.take([fire("panel1/1-2", house.core)])
         for level in (False, True, False, True, False):
             house.gpio.wire({SILENCE: level})

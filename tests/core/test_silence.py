@@ -30,7 +30,7 @@ async def test_a_pulled_panel_is_a_link_fault_that_sounds_and_ends_when_it_is_ba
             assert house.sounding()
             assert house.output(LINK_LAMP)
             began_s = time.process_time()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.0)  # what is measured is how much a lost port costs in this time
             assert time.process_time() - began_s < 0.5
             await panel.come_back()
             await house.until(lambda: house.source("panel1")["up"], "the panel is back")

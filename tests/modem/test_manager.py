@@ -110,7 +110,8 @@ async def test_no_bus_no_manager_and_no_modem_are_waited_for(short: Path) -> Non
     async with bench(address, short) as on:
         await on.reason("modem_no_manager")
         async with private_bus(short):
-            await asyncio.sleep(0.2)
+            turns = on.modem.progress()
+            await until(lambda: on.modem.progress() > turns + 1, "it has looked again")
             assert on.modem.health.reason == "modem_no_manager"  # a bus, and nobody of that name on it
             async with fake_manager(address) as manager:
                 await on.reason("modem_no_port")

@@ -170,7 +170,7 @@ async def test_a_reader_that_stops_holds_the_far_end_back_and_loses_nothing(tmp_
         before = -1
         while before != on.modem.counts["down_bytes"]:
             before = on.modem.counts["down_bytes"]
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # until nothing more comes: a stalled machine only makes it stop earlier
         assert before < 80_000  # what the pair and one chunk hold, not what there is
         got = await receive(sock, total)
         assert got == b"".join(bytes([n & 255]) * 1000 for n in range(total // 1000))

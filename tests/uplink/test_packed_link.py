@@ -15,7 +15,7 @@ from buffer.records import Priority
 from edge_agent.config.model import Config
 from edge_agent.config.uplinks import Link
 from edge_agent.model import Kind
-from edge_agent.uplink import packed
+from edge_agent.uplink import packed, packed_link
 from edge_agent.uplink.main import UplinkProcess
 from edge_agent.uplink.modem.pump import pair
 from edge_agent.uplink.packed import BriefAck, Echo, seal, tag_of
@@ -241,7 +241,11 @@ async def test_a_centre_that_restarts_reads_the_next_frame_and_forgets_nothing_i
             await asyncio.to_thread(again.stop)
 
 
-async def test_nobody_without_the_key_confirms_an_alarm_or_stores_one(tmp_path: Path) -> None:
+async def test_nobody_without_the_key_confirms_an_alarm_or_stores_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed_link, "WAIT_FLOOR_S", 0.5)
+    monkeypatch.setattr(packed_link, "FIRST_WAIT_S", 0.5)
     journal = MemoryJournal()
     rng = random.Random(5)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as liar:
@@ -264,7 +268,7 @@ async def test_nobody_without_the_key_confirms_an_alarm_or_stores_one(tmp_path: 
                     rng.randbytes(60),
                 ):
                     liar.sendto(forged, sender)
-                await asyncio.sleep(0.3)
+            await asyncio.to_thread(liar.recvfrom, 600)  # it asks again: none of them was believed
             assert uplink.paths._policies["county"].choice.current is None
             assert uplink.destinations[0].outbox.alarm_pending
     async with narrow(tmp_path, Mood()) as (_, ear, db):

@@ -160,8 +160,9 @@ async def test_an_alarm_waits_for_no_more_than_the_one_open_exchange(tmp_path: P
         peer.answer(await peer.frame())
         open_exchange = await peer.frame()
         journal.append(Priority.ALARM, body(1))
+        turns = process.destinations[0].progress()
         process._on_record("e1", Priority.ALARM, 1, body(1))
-        await asyncio.sleep(0.1)
+        await until(lambda: process.destinations[0].progress() > turns, "it has had its turn")
         assert peer.empty(), "one open exchange"
         peer.answer(open_exchange)
         fire = await peer.frame()
@@ -195,7 +196,7 @@ async def test_a_centre_that_takes_no_two_objects_in_a_frame_gets_them_one_by_on
             many = frame.adu[0] == 2 and frame.adu[1] > 1
             singles += frame.adu[0] == 2 and not many
             peer.answer(frame, Command.DENY if many else Command.CONFIRM)
-            await asyncio.sleep(0.01)
+            await until(lambda: done(process)() or not peer.empty())
         assert singles == 5
         assert process.destinations[0].counters["refused"] == 0
 
@@ -205,14 +206,17 @@ async def test_one_record_the_centre_denies_holds_up_nothing(tmp_path: Path) -> 
         scripted() as (peer, port),
         running_uplink(gb_config(tmp_path, gb_uplink(port, objects_max=1)), journal_of(4)) as process,
     ):
-        stream = None
-        while stream is None or stream.done.count() < 3:
+
+        def taken() -> set[int]:
+            stream = process.destinations[0].outbox.get("e1", Priority.ALARM)
+            return {n for n in range(1, 5) if stream is not None and n in stream.done}
+
+        while len(taken()) < 3:
             frame = await peer.frame()
             is_second = frame.adu[0] == 2 and frame.adu[7:9] == b"\x02\x00"
             peer.answer(frame, Command.DENY if is_second else Command.CONFIRM)
-            await asyncio.sleep(0.005)
-            stream = process.destinations[0].outbox.get("e1", Priority.ALARM)
-        assert 2 not in stream.done
+            await until(lambda: len(taken()) == 3 or not peer.empty())
+        assert taken() == {1, 3, 4}
         assert process.destinations[0].counters["refused"] == 0
 
 
