@@ -108,6 +108,11 @@ class Broker:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not ended by us."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it on its port, and wait until it listens."""
         for _ in range(5):

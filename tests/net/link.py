@@ -60,10 +60,14 @@ class BadLink:
         subprocess.run(["ip", "netns", "del", self.namespace], check=False)
 
     def shape(self, **settings: object) -> dict[str, int]:
-        """Change the link now. Returns the bytes so far: up, down, lost."""
+        """Change the link now. Returns the counts so far: bytes up, down, lost; resets; fell_ms, when what was armed fell."""
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None
         process.stdin.write(json.dumps(settings) + "\n")
         process.stdin.flush()
         counts: dict[str, int] = json.loads(process.stdout.readline())
         return counts
+
+    def arm(self, settings: dict[str, object], *, way: str, after: int, within_s: float) -> None:
+        """`settings` come by themselves, with the packet that makes it `after` bytes `way` from now; `within_s` at the latest."""
+        self.shape(fall={"way": way, "after": after, "within_s": within_s, "settings": settings})

@@ -2,7 +2,8 @@
 
     python -m tests.net.shaper NAMESPACE HERE THERE SEED        (addresses as 10.1.2.1 10.1.2.2)
 
-JSON lines on stdin set the link while it is up, each is answered; when stdin ends the devices go. Keys: see Settings.
+JSON lines on stdin set the link while it is up, each is answered with the counts; when stdin ends the devices go. Keys: see
+Settings, or one key "fall": settings that come by themselves, see Link.arm.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ import random
 import struct
 import subprocess
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 1, 0x1000
 READ_MAX, PACKET_BYTES = 64, 65535
@@ -45,10 +48,38 @@ class Link:
         self._open: set[bytes] = set()  # ports of the connections there were
         self._forgotten: set[bytes] = set()
         self._free_s = {"up": 0.0, "down": 0.0}
-        self.counts = dict.fromkeys(("up", "down", "lost"), 0)
+        self._armed: tuple[str, int, Mapping[str, object], asyncio.TimerHandle] | None = None
+        # fell_ms: when what was armed fell, on the clock of time.monotonic
+        self.counts = dict.fromkeys(("up", "down", "lost", "resets", "fell_ms"), 0)
+
+    def ask(self, asked: Mapping[str, Any]) -> None:
+        """One line of stdin."""
+        if "fall" in asked:
+            self.arm(**asked["fall"])
+        elif asked:
+            self.change(**asked)
+
+    def arm(self, way: str, after: int, within_s: float, settings: Mapping[str, object]) -> None:
+        """`settings` come with the packet that makes it `after` bytes `way`, whatever it carries; `within_s` at the latest."""
+        self._disarm()
+        self.counts["fell_ms"] = 0
+        late = asyncio.get_running_loop().call_later(within_s, self._fall)
+        self._armed = way, self.counts[way] + after, settings, late
+
+    def _disarm(self) -> None:
+        armed, self._armed = self._armed, None
+        if armed is not None:
+            armed[3].cancel()
+
+    def _fall(self) -> None:
+        assert self._armed is not None
+        settings = self._armed[2]
+        self.change(**settings)
+        self.counts["fell_ms"] = int(asyncio.get_running_loop().time() * 1000)
 
     def change(self, *, seed: int | None = None, **settings: object) -> None:
         """`seed`: from now on the chance of another one."""
+        self._disarm()
         if seed is not None:
             self._chance.seed(seed)
         self.set = dataclasses.replace(self.set, **settings)  # type: ignore[arg-type]
@@ -68,16 +99,21 @@ class Link:
                 packet = os.read(source, PACKET_BYTES)
             except BlockingIOError:
                 return
+            fates = self._fates(packet, way)
             if way == "up" and self.set.reset and packet[9] == TCP:
                 self.set.reset = False
+                self.counts["resets"] += 1
                 os.write(source, reset_of(packet))
-            for at_s in self._fates(packet, way):
+            for at_s in fates:
                 asyncio.get_running_loop().call_at(at_s, _write, target, packet)
 
     def _fates(self, packet: bytes, way: str) -> list[float]:
         """When copies of it arrive."""
-        link, size, now_s = self.set, len(packet), asyncio.get_running_loop().time()
+        size, now_s = len(packet), asyncio.get_running_loop().time()
         self.counts[way] += size
+        if self._armed is not None and self._armed[0] == way and self.counts[way] >= self._armed[1]:
+            self._fall()
+        link = self.set
         if way == "up":
             self._up_bytes += size
         port = port_of(packet, way)
@@ -161,7 +197,7 @@ async def main() -> None:
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
-        link.change(**json.loads(line))
+        link.ask(json.loads(line))
         print(json.dumps(link.counts), flush=True)
 
 

@@ -1,7 +1,7 @@
-"""The real programs with TLS over bad links: alarms are confirmed in time, dead links noticed in time, nothing lost or doubled.
+"""The real programs over bad links: alarms are confirmed in time, a dead NB-IoT link is noticed in time, nothing lost or doubled.
 
-EDGE_NET_ALARMS (scripts/evidence: 200) alarms over each profile; EDGE_NET_FAULTS ("all") of the faults, EDGE_NET_ROUNDS (10) times,
-each round with a seed of its own.
+EDGE_NET_ALARMS (scripts/evidence: 200) alarms over each profile; EDGE_NET_FAULTS=all: NB-IoT is cut EDGE_NET_ROUNDS (10) times.
+Other dead links: test_dead_links.py.
 """
 
 import asyncio
@@ -9,94 +9,29 @@ import contextlib
 import json
 import math
 import os
-import socket
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from simulators.ports import free_port
-from simulators.process import Program
-from tests.brokers import Broker, Certificates
 from tests.net.link import G4, HEALED, NBIOT, BadLink
+from tests.net.sites import SMALL, down, far_site, narrow_site
 from tests.proof.checker import Name, compare, read_given_up, spread_s
-from tests.proof.site import GATEWAY, ProofSite, note
-from tests.proof.test_full_disk import fires_at_centre, raise_fires
+from tests.proof.site import ProofSite, note
+from tests.proof.test_full_disk import raise_fires
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow, pytest.mark.timeout(7200)]
 
 ALARMS = int(os.environ.get("EDGE_NET_ALARMS", "8"))
 ROUNDS = int(os.environ.get("EDGE_NET_ROUNDS", "1"))
 SEED = int(os.environ.get("EDGE_NET_SEED", "20261125"))
-NOTICED_S, NARROW_NOTICED_S = 90.0, 180.0
+ALL = os.environ.get("EDGE_NET_FAULTS") == "all"
+NARROW_NOTICED_S = 180.0
 NARROW_EVERY_S = 3.0  # the load: one alarm on a quiet link
-FAULTS: dict[str, dict[str, object]] = {
-    "reset": {"reset": True},
-    "one-way-down": {"cut": "down"},
-    "mtu-hole": {"mtu_hole": 300},
-    "cut": {"cut": "both"},
-    "one-way-up": {"cut": "up"},
-    "black-hole": {"hole_after": 2000},
-    "half-open": {"forget": True},
-}
-CHOSEN = FAULTS if os.environ.get("EDGE_NET_FAULTS") == "all" else list(FAULTS)[:3]
-
-
-@asynccontextmanager
-async def far_site(link: BadLink, directory: Path) -> AsyncIterator[ProofSite]:
-    """The uplink in the namespace, the broker at our end of the link, TLS with certificates between them."""
-    certificates = Certificates(directory / "tls", host=link.here)
-    cert, key = certificates.client("gateway")
-    port = free_port()
-    site = ProofSite()
-    listener = (
-        f"listener {port} {link.here}\ncafile {certificates.ca_file}\ncertfile {certificates.server_cert}\n"
-        f"keyfile {certificates.server_key}\nrequire_certificate true"
-    )
-    site.broker = Broker(site.directory, config=listener)
-    site.towards = (
-        f'host = "{link.here}"\nport = {port}\nca_file = "{certificates.ca_file}"\n'
-        f'cert_file = "{cert}"\nkey_file = "{key}"\n'
-    )
-    behind(link, site)
-    async with site:
-        yield site
-
-
-def behind(link: BadLink, site: ProofSite) -> None:
-    """The uplink's way out is the link."""
-    words = ("ip", "netns", "exec", link.namespace, *site.uplink.arguments)
-    site.uplink = Program("uplink", words, site.uplink.log)
-
-
-@asynccontextmanager
-async def narrow_site(link: BadLink, directory: Path) -> AsyncIterator[ProofSite]:
-    """NB-IoT is the only way out: packed frames over UDP to the centre's ear at our end of the link, and nothing else."""
-    port, keys = free_udp_port(link.here), directory / "keys"
-    keys.mkdir()
-    key_file = keys / f"{GATEWAY}.key"
-    key_file.write_text(bytes(range(32)).hex())
-    site = ProofSite(more='[[link]]\nid = "nb"\nkind = "nbiot"')
-    site.towards = (
-        f'host = "127.0.0.1"\nport = 1\npacked_host = "{link.here}"\npacked_port = {port}\n'
-        f'packed_key_file = "{key_file}"\n'
-    )
-    site.centre_options = ("--packed-host", link.here, "--packed-port", str(port), "--packed-keys", str(keys))
-    behind(link, site)
-    async with site:
-        yield site
-
-
-def free_udp_port(host: str) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def delays_s(site: ProofSite, points: set[str]) -> list[float]:
@@ -119,7 +54,7 @@ PROFILES: dict[str, tuple[dict[str, float], float, float]] = {
 }
 
 
-@pytest.mark.parametrize("name", PROFILES if CHOSEN is FAULTS else list(PROFILES)[:2])
+@pytest.mark.parametrize("name", PROFILES if ALL else list(PROFILES)[:2])
 async def test_alarms_are_confirmed_in_time(name: str, tmp_path: Path) -> None:
     profile, every_s, limit_s = PROFILES[name]
     with BadLink(SEED) as link:
@@ -144,7 +79,17 @@ async def test_alarms_are_confirmed_in_time(name: str, tmp_path: Path) -> None:
         "delay_s": spread_s(waits, "settled to the centre's commit"),
     }
     bytes_each = {way: (counts[way] - before[way]) // ALARMS for way in ("up", "down")}
-    note(f"net-{name}", {"profile": profile, "seed": SEED, **found, "bytes_an_alarm": bytes_each, **verdict.counts()})
+    note(
+        f"net-{name}",
+        {
+            "profile": profile,
+            "seed": SEED,
+            "small_machine": SMALL,
+            **found,
+            "bytes_an_alarm": bytes_each,
+            **verdict.counts(),
+        },
+    )
     assert verdict.sound, verdict
     assert len(waits) == ALARMS
     assert p99 <= limit_s
@@ -177,6 +122,7 @@ async def test_alarms_told_in_packed_frames_are_confirmed_in_time(tmp_path: Path
         {
             "profile": NBIOT,
             "seed": SEED,
+            "small_machine": SMALL,
             "alarms": len(waits),
             "records": len(alarms),
             "p99_s": round(p99, 2),
@@ -189,7 +135,7 @@ async def test_alarms_told_in_packed_frames_are_confirmed_in_time(tmp_path: Path
     assert p99 <= 30.0
 
 
-@pytest.mark.skipif(CHOSEN is not FAULTS, reason="minutes of waiting: EDGE_NET_FAULTS=all")
+@pytest.mark.skipif(not ALL, reason="minutes of waiting: EDGE_NET_FAULTS=all")
 async def test_a_dead_narrow_link_is_noticed_and_costs_nothing(tmp_path: Path) -> None:
     noticed: list[float] = []
     recovered: list[float] = []
@@ -216,6 +162,7 @@ async def test_a_dead_narrow_link_is_noticed_and_costs_nothing(tmp_path: Path) -
         "net-nbiot-packed-cut",
         {
             "rounds": ROUNDS,
+            "small_machine": SMALL,
             "noticed_s": spread_s(noticed, "cut to told on site"),
             "delay_s": spread_s(recovered, "healed to all of it at the centre"),
             **wrong,
@@ -287,54 +234,3 @@ def all_told(site: ProofSite) -> bool:
 async def no_lamp_waits(site: ProofSite) -> bool:
     """Whether everything is confirmed, as the lamp has it."""
     return await site.ask("undelivered") == []
-
-
-@pytest.mark.parametrize("fault", CHOSEN)
-async def test_a_dead_link_is_noticed_and_costs_nothing(fault: str, tmp_path: Path) -> None:
-    noticed: list[float] = []
-    recovered: list[float] = []
-    with BadLink(SEED) as link:
-        async with far_site(link, tmp_path) as site:
-            link.shape(**G4)
-            await site.start()
-            fires = await raise_fires(site, 1, 3)
-            await site.all_delivered()
-            for turn in range(1, ROUNDS + 1):
-                started_s = time.monotonic()
-                link.shape(seed=SEED + turn, **FAULTS[fault])
-                fires |= await raise_fires(site, turn * 1000, 5)
-                if fault == "half-open":  # a new connection works at once: what shows is that it is made
-                    await site.until(partial(all_arrived, site, fires), "a new connection", NOTICED_S, pause_s=0.2)
-                else:
-                    await site.until(partial(down, site), f"{fault}: the lost link is told on site", NOTICED_S)
-                noticed.append(time.monotonic() - started_s)
-                link.shape(**HEALED)
-                healed_s = time.monotonic()
-                await site.until(partial(all_arrived, site, fires), f"{fault}: everything arrives", 120.0, pause_s=0.2)
-                await site.until(site.centre_reached, "the link is up again", 120.0)
-                recovered.append(time.monotonic() - healed_s)
-            await site.all_delivered()
-            verdict = compare(site.witness.accepted, site.at_centre(), given_up=read_given_up(site.centre_db))
-    note(
-        f"net-{fault}",
-        {
-            "rounds": ROUNDS,
-            "fires": len(fires),
-            "noticed_s": spread_s(noticed, "cut to told on site"),
-            "delay_s": spread_s(recovered, "healed to all of it at the centre"),
-            **verdict.counts(),
-        },
-    )
-    assert verdict.sound, verdict
-    assert max(noticed) <= NOTICED_S
-
-
-async def down(site: ProofSite) -> bool:
-    """Whether the core says that the centre is not reached."""
-    status = await site.status()
-    return bool(status) and not any(uplink["up"] for uplink in status["uplinks"])
-
-
-def all_arrived(site: ProofSite, fires: set[str]) -> bool:
-    """Whether the centre has a fire of each of these points."""
-    return fires <= fires_at_centre(site)

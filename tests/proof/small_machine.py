@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.tasks import end
+from tests.proof.site import ProofSite
 
 DESCRIPTORS: Final = 64
 MEMORY_BYTES: Final = 160_000_000
@@ -58,6 +59,23 @@ def _group(parent: Path) -> Path | None:
         group.rmdir()
         return None
     return group
+
+
+@contextlib.asynccontextmanager
+async def small_machine(site: ProofSite) -> AsyncIterator[Path | None]:
+    """Core, uplink and broker of a site that is not entered yet share the CPU's ninth, each with its limits. The control group."""
+    with ninth_of_a_cpu() as group:
+        for program in (site.core, site.uplink):
+            program.arguments = limited(program.arguments, group)
+        site.broker.command = limited(site.broker.command, group)
+        async with contextlib.nullcontext() if group is not None else duty_cycle(lambda: pids(site)):
+            yield group
+
+
+def pids(site: ProofSite) -> list[int]:
+    """Of those that run."""
+    broker = [site.broker.pid] if site.broker.running else []
+    return [program.pid for program in (site.core, site.uplink) if program.running] + broker
 
 
 def throttled(group: Path) -> int:

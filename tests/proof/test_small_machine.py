@@ -9,7 +9,7 @@ import pytest
 
 from tests.proof.checker import compare, delays_s, read_given_up
 from tests.proof.site import BUZZER, ProofSite, note
-from tests.proof.small_machine import DESCRIPTORS, MEMORY_BYTES, duty_cycle, limited, ninth_of_a_cpu, throttled
+from tests.proof.small_machine import DESCRIPTORS, MEMORY_BYTES, pids, small_machine, throttled
 from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
@@ -19,10 +19,6 @@ FIRES = int(os.environ.get("EDGE_SMALL_FIRES", "10"))
 NO_DESCRIPTOR = ("Too many open files", "EMFILE")
 NO_MEMORY = ("MemoryError", "Cannot allocate")
 SOUNDS_S = 1.0  # also on a machine this slow
-
-
-def pids(site: ProofSite) -> list[int]:
-    return [site.core.pid, site.uplink.pid, site.broker.pid]
 
 
 def memory_bytes(pid: int) -> int:
@@ -62,15 +58,10 @@ def accepted(site: ProofSite) -> set[str]:
 @pytest.mark.timeout(1500)
 async def test_a_small_machine_silences_no_fire_and_loses_none() -> None:
     async with contextlib.AsyncExitStack() as stack:
-        group = stack.enter_context(ninth_of_a_cpu())
-        site = await stack.enter_async_context(ProofSite())
-        for program in (site.core, site.uplink):
-            program.arguments = limited(program.arguments, group)
-        site.broker.command = limited(site.broker.command, group)
-        site.broker.restart()
+        site = ProofSite()
+        group = await stack.enter_async_context(small_machine(site))
+        await stack.enter_async_context(site)
         await site.start()
-        if group is None:
-            await stack.enter_async_context(duty_cycle(lambda: pids(site)))
         assert [limits(pid) for pid in pids(site)] == [(DESCRIPTORS, MEMORY_BYTES)] * 3
         sounded_s: list[float] = []
         async with await site.board() as board:
