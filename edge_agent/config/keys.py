@@ -58,6 +58,7 @@ FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "host": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"),
     "ip": re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*"),
     "network": re.compile(r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)(?:/[0-9]{1,3})?"),
+    "serial_number": re.compile(r"[0-9A-Fa-f]{1,2}(?::?[0-9A-Fa-f]{2}){0,19}"),
     "station": re.compile(r"[0-9A-Za-z]"),
     "wire_address": re.compile(r"[0-9A-Za-z_.:-]{0,32}"),
     "absolute_path": re.compile(r"/[^\x00-\x1f]{0,400}"),

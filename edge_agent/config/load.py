@@ -6,6 +6,7 @@ Tables merge, arrays of tables append, any other value of a later file replaces 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ _IGNORED_QUIETLY: Final = (
     ".md",
     "README",
 )
-_CREDENTIALS: Final = ("ca_file", "cert_file", "key_file", "packed_key_file")
+_CREDENTIALS: Final = ("ca_file", "cert_file", "key_file", "crl_file", "packed_key_file")
 _CAMERA_CREDENTIALS: Final = ("ca_file", "credentials_file")
 
 
@@ -60,7 +61,18 @@ def load(
     if check_tls:
         machine.check_tls_files(site)
         machine.check_receiver_keys(site)
+        _check_crl(site)
     return _loaded(site, sources, findings, directory_or_file)
+
+
+def _check_crl(site: Site) -> None:
+    from edge_agent.china_time import EPOCH  # what a core that starts need not have
+    from edge_agent.clock import SystemClock
+    from edge_agent.config.check.crl import check_crl
+    from edge_agent.model import Clock
+
+    now = SystemClock().now()
+    check_crl(site, None if now.clock is Clock.UNSET else EPOCH + timedelta(microseconds=now.wall_ns // 1000))
 
 
 def load_contents(contents: Iterable[Content]) -> Loaded:

@@ -95,6 +95,8 @@ class Uplink:
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    crl_file: Path | None = None  # what the CA has taken back
+    revoked: tuple[str, ...] = ()  # serial numbers in hex, refused whatever a list says
     ack: str = "centre"  # centre | broker
     mandatory: bool = True
     keepalive_s: int = 30

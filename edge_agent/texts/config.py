@@ -43,6 +43,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "form_host": ("主机名或 IP 地址, 不带 mqtt:// 和端口", "a host name or IP address, without mqtt:// or port"),
     "form_ip": ("IP 地址, 如 192.168.1.10", "an IP address such as 192.168.1.10"),
     "form_network": ("IP 地址或网段, 如 192.168.1.0/24", "an IP address, or a network such as 192.168.1.0/24"),
+    "form_serial_number": (
+        "十六进制序列号, 字节之间可有冒号, 至多 20 字节",
+        "a serial number in hex, with or without colons between its bytes, at most 20 bytes",
+    ),
     "form_station": ("一个字母或数字", "one letter or digit"),
     "form_wire_address": (
         "报文中的地址: 至多 32 个字母、数字、_ . : -",
@@ -337,6 +341,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "允许 apply_config 须写 config_key_file: 没有公钥就无从验证是谁下发的配置",
         "apply_config needs config_key_file: without a key nobody could tell who sent a configuration",
     ),
+    "noticed_late": (
+        "{name} = {value}: 链路断了最迟 {worst_s} 秒才发现, 而承诺是 {bound_s} 秒。请写不大于 {most} 的值",
+        "{name} = {value}: a lost link may go unnoticed for {worst_s} s, and the promise is {bound_s} s. Write {most} or less",
+    ),
+    "crl_place": (
+        "{path}: tls/ 里的文件只在服务启动时交给它, 换了列表要重启才生效。列表不是秘密, 请放到 /etc/edge-agent/ca.crl, 权限 0644",
+        "{path}: what is in tls/ is handed to the service once, as it starts, so a new list would count after a restart only. A "
+        "list is no secret: put it at /etc/edge-agent/ca.crl, mode 0644",
+    ),
     "gb_udp_tls": (
         'UDP 不能用 TLS: 改用 transport = "tcp", 或在专网里去掉 ca_file 并写 plain = true',
         'There is no TLS over UDP: write transport = "tcp", or in a private network plain = true and no ca_file',
@@ -428,6 +441,24 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tls_not_pem": (
         "{path} 里没有 {mark}: 不是应有的文件",
         "{path} has no {mark} in it: it is not the file it should be",
+    ),
+    "crl_damaged": (
+        "{path} 不是 PEM 格式的吊销列表, 或里面还有别的内容。DER 格式请先转换: openssl crl -inform DER -in {path} -out ca.crl",
+        "{path} is no revocation list in PEM, or holds something else beside it. One in DER is converted by: openssl crl -inform "
+        "DER -in {path} -out ca.crl",
+    ),
+    "crl_wrong_ca": (
+        "{path} 不是 {ca} 里的 CA 出的吊销列表: 它查不出任何被吊销的证书",
+        "{path} is no list of a CA in {ca}: no revoked certificate would be noticed by it",
+    ),
+    "crl_expired": (
+        "吊销列表 {path} 已于 {date} 过期: 照常连接, 但此后吊销的证书查不出。请换上新的",
+        "The revocation list {path} was good until {date}: it keeps nobody from connecting, but what was revoked since is not "
+        "noticed. Put a new one in place",
+    ),
+    "crl_future": (
+        "吊销列表 {path} 从 {date} 起才有效: 本机时钟可能不对",
+        "The revocation list {path} is valid from {date} only: this machine's clock may be wrong",
     ),
     "tls_key_open": (
         "私钥 {path} 的权限是 {mode}, 别人也能读。请执行: chmod 0600 {path}",

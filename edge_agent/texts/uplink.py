@@ -100,6 +100,34 @@ TEXTS: dict[str, tuple[str, str]] = {
         "服务器证书不是本 CA 签发:检查 ca_file",
         "the broker's certificate is not of our CA: check ca_file",
     ),
+    "cert_revoked": (
+        "服务器证书已被吊销,拒绝连接:可能有人冒充中心,请立即电话联系中心",
+        "the broker's certificate has been revoked and is refused: somebody may pose as the centre, telephone it now",
+    ),
+    "crl_missing": (
+        "吊销列表文件无法读取:照常连接,但查不出被吊销的证书。检查 crl_file",
+        "the revocation list cannot be read: connected all the same, and revoked certificates go unnoticed. Check crl_file",
+    ),
+    "crl_damaged": (
+        "吊销列表文件损坏或不是 PEM 格式的 CRL:照常连接,但查不出被吊销的证书。检查 crl_file",
+        "the revocation list is damaged or no CRL in PEM: connected all the same, and revoked certificates go unnoticed. Check "
+        "crl_file",
+    ),
+    "crl_wrong_ca": (
+        "吊销列表不是签发该证书的 CA 出的:照常连接,但查不出被吊销的证书。检查 crl_file",
+        "the revocation list is not of the CA that issued the certificate: connected all the same, and revoked certificates go "
+        "unnoticed. Check crl_file",
+    ),
+    "crl_expired": (
+        "吊销列表已过期(或本机时钟过快):照常连接,列表里已有的证书仍被拒绝。请换上新的 crl_file",
+        "the revocation list is outdated (or this gateway's clock is fast): connected all the same, what it names is still "
+        "refused. Put a new crl_file in place",
+    ),
+    "crl_not_yet_valid": (
+        "吊销列表尚未生效:本机时钟可能不对。照常连接,列表里已有的证书仍被拒绝",
+        "the revocation list is not yet valid: this gateway's clock may be wrong. Connected all the same, what it names is "
+        "still refused",
+    ),
     "client_cert_rejected": (
         "中心不接受本机证书:检查 cert_file、key_file 及有效期",
         "the centre rejects this gateway's certificate: check cert_file, key_file and their dates",

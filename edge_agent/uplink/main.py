@@ -49,6 +49,7 @@ def link_of(config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> Wi
 
         return GbLink(config, uplink, clock, dial)
     from edge_agent.uplink.mqtt import MqttLink, MqttSettings
+    from edge_agent.uplink.trust import trust_of
 
     settings = MqttSettings(
         gateway=config.gateway.id,
@@ -56,9 +57,7 @@ def link_of(config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> Wi
         port=uplink.port,
         keepalive_s=uplink.keepalive_s,
         expiry_s=max(10, int(2 * uplink.unconfirmed_s)),
-        ca_file=uplink.ca_file,
-        cert_file=uplink.cert_file,
-        key_file=uplink.key_file,
+        trust=trust_of(uplink),
         centre_acks=uplink.ack == "centre",
         window=uplink.window,
         unconfirmed_s=uplink.unconfirmed_s,

@@ -13,7 +13,6 @@ import logging
 import socket
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -33,7 +32,8 @@ from edge_agent.uplink.link import LinkError, Receiver, Session
 from edge_agent.uplink.mqtt_commands import MqttCommands
 from edge_agent.uplink.path import Dial, in_thread
 from edge_agent.uplink.stream import Flight
-from edge_agent.uplink.tls import explain, explain_alert, is_this_machine, tls_context
+from edge_agent.uplink.tls import explain, explain_alert, is_this_machine
+from edge_agent.uplink.trust import Meeting, Trust
 
 log = logging.getLogger("edge.mqtt")
 
@@ -51,16 +51,14 @@ KEEP_ALIVE_TIMEOUT: Final = 0x8D
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MqttSettings:
-    """Where and how to connect. Without `ca_file` only this machine itself may be the broker."""
+    """Where and how to connect. Without `trust` only this machine itself may be the broker."""
 
     gateway: str
     host: str
     port: int
     keepalive_s: int
     expiry_s: int  # a batch the centre has not seen by then is dropped by the broker; we send it again
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    trust: Trust | None = None  # None: no TLS
     centre_acks: bool = True
     window: int = 8
     unconfirmed_s: float = 20.0
@@ -81,7 +79,13 @@ class MqttLink:
 
     async def open(self, receiver: Receiver) -> Session:
         """Connect, subscribe to `ack`, and return once both are granted. Raise LinkError."""
-        session = _MqttSession(self._settings, self._clock, receiver, self._dial)
+        trust = self._settings.trust
+        if trust is None:
+            return await self._open(receiver, None)
+        return await trust.open(partial(self._open, receiver), receiver)
+
+    async def _open(self, receiver: Receiver, meeting: Meeting | None) -> Session:
+        session = _MqttSession(self._settings, self._clock, receiver, self._dial, meeting)
         try:
             async with asyncio.timeout(OPEN_S):
                 await session.connect()
@@ -118,8 +122,11 @@ class _MqttSession:
     brief = sparing = False
     withheld = frozenset[Priority]()
 
-    def __init__(self, settings: MqttSettings, clock: TimeSource, receiver: Receiver, dial: Dial) -> None:
+    def __init__(
+        self, settings: MqttSettings, clock: TimeSource, receiver: Receiver, dial: Dial, meeting: Meeting | None
+    ) -> None:
         self._settings, self._clock, self._receiver, self._dial = settings, clock, receiver, dial
+        self._meeting = meeting
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[LinkError] = self._loop.create_future()
         self.max_bytes = 0
@@ -178,10 +185,9 @@ class _MqttSession:
         self._granted.result()
 
     def _read_certificates(self) -> None:
-        settings = self._settings
-        if settings.ca_file is not None:
-            self._client.tls_set_context(tls_context(settings.ca_file, settings.cert_file, settings.key_file))
-        elif not is_this_machine(settings.host):
+        if self._meeting is not None:
+            self._client.tls_set_context(self._meeting.context())
+        elif not is_this_machine(self._settings.host):
             raise LinkError("tls_required")
 
     def _connect_blocking(self, wire: socket.socket) -> None:
@@ -368,7 +374,7 @@ class _MqttSession:
 
     def _why_lost(self) -> LinkError:
         said = self._last_error.text
-        if self._connected or self._settings.ca_file is None:
+        if self._connected or self._meeting is None:
             return LinkError("lost", said or "closed by the far end")
         # TLS was agreed and then dropped before CONNACK: with TLS 1.3 a verdict on our certificate looks like this
         return LinkError(

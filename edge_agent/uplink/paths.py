@@ -16,12 +16,11 @@ from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.link import Link, LinkError
 from edge_agent.uplink.modem.build import ModemPath, modem_path
+from edge_agent.uplink.noticing import PROBE_GB_S, PROBE_PACKED_S
 from edge_agent.uplink.packed import read_key
 from edge_agent.uplink.packed_link import PackedLink, PackedSettings
 from edge_agent.uplink.path import Dial, Path, RoutedPath
 from edge_agent.uplink.policy import (
-    PROBE_GB_S,
-    PROBE_PACKED_S,
     PolicyLink,
     Probe,
     Way,

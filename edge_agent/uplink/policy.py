@@ -15,15 +15,13 @@ from edge_agent.config import uplinks
 from edge_agent.uplink.choice import Choice, Rule
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.link import Link, LinkError, Receiver, Session
+from edge_agent.uplink.noticing import PROBE_NBIOT_S, PROBE_TCP_S, PROBE_WIDE_S, TICK_S
 from edge_agent.uplink.path import Path
 from edge_agent.uplink.stream import Flight
 from edge_agent.uplink.traffic import Traffic
 
 log = logging.getLogger("edge.policy")
 
-PROBE_TCP_S: Final = 8.0
-PROBE_PACKED_S: Final = 20.0
-PROBE_GB_S: Final = 12.0  # a frame, and once more if nobody confirmed it
 PROBE_BYTES: Final = 320  # a TCP handshake and its end
 SESSION_BYTES: Final = 6000  # TLS with two certificates, MQTT's greeting
 MESSAGE_BYTES: Final = (
@@ -31,9 +29,6 @@ MESSAGE_BYTES: Final = (
 )
 FRAME_BYTES: Final = 110  # the same of a packed frame: IP, UDP and its ACK; also all of an echo
 IDLE_BYTES: Final = 500  # a minute of keep-alive
-TICK_S: Final = 1.0
-PROBE_WIDE_S: Final = 60.0
-PROBE_NBIOT_S: Final = 100.0
 # Reasons of a path. "unconfirmed" and "no_keepalive" are those of GB/T 26875.3: there the confirms come from the centre itself.
 SILENT: Final = frozenset(
     {
@@ -41,7 +36,11 @@ SILENT: Final = frozenset(
         *("unconfirmed", "no_keepalive"),
     }
 )
-CUT_SHORT: Final = frozenset({"refused", "lost", "disconnected"})  # a centre that is down, or somebody on the way
+# A centre that is down, or somebody on the way: one who hangs up, or shows a certificate that is not the centre's (a portal that
+# wants a log-in, a firewall that looks into TLS, an impostor). Another path may lead past them, so it is tried next.
+CUT_SHORT: Final = frozenset(
+    {"refused", "lost", "disconnected", "tls", "cert_wrong_ca", "cert_wrong_host", "cert_expired", "cert_revoked"}
+)
 ORDER: Final = {"ethernet": 10, "wifi": 20, "cellular": 30, "nbiot": 40}
 
 Probe = Callable[[], Awaitable[bool]]

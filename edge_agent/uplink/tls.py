@@ -1,20 +1,11 @@
-"""TLS towards a centre, and why a connection failed, in our codes: for whatever protocol is spoken over it."""
+"""Why a connection to a centre failed, in our codes: for whatever protocol is spoken over it."""
 
 import ipaddress
 import socket
 import ssl
-from pathlib import Path
 
 from edge_agent.uplink.link import LinkError
-
-
-def tls_context(ca_file: Path, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
-    """Verify always, TLS 1.2 at least, only the given CA. Read anew for each connection, so renewed files count at once."""
-    context = ssl.create_default_context(cafile=str(ca_file))
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if cert_file is not None:
-        context.load_cert_chain(str(cert_file), str(key_file) if key_file is not None else None)
-    return context
+from edge_agent.uplink.trust import explain_verify
 
 
 def explain(fault: BaseException) -> LinkError:
@@ -24,7 +15,8 @@ def explain(fault: BaseException) -> LinkError:
     if isinstance(fault, ssl.SSLCertVerificationError):
         # X509_V_ERR_*: 9 not yet valid, 10 expired, 62 host, 64 address mismatch
         reasons = {9: "cert_not_yet_valid", 10: "cert_expired", 62: "cert_wrong_host", 64: "cert_wrong_host"}
-        return LinkError(reasons.get(fault.verify_code, "cert_wrong_ca"), fault.verify_message)
+        reason = explain_verify(fault.verify_code) or reasons.get(fault.verify_code, "cert_wrong_ca")
+        return LinkError(reason, fault.verify_message)
     if isinstance(fault, ssl.SSLError):
         return LinkError(explain_alert(str(fault)), str(fault))
     if isinstance(fault, socket.gaierror):

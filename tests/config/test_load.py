@@ -15,11 +15,15 @@ from edge_agent.config.loaded import Loaded
 from edge_agent.config.model import Bus, Config, Device, Limits
 from edge_agent.config.reference import sample
 from edge_agent.config.report import as_json, render
+from tests.openssl_ca import WEEK, RealCa
 
 GATEWAY = '[gateway]\nid = "ZG-0001"\n'
 PANEL = '[[panel]]\nid = "hall"\nprofile = "gst9000-printer"\nport = "/dev/ttyUSB0"\n'
 BUS = '[[bus]]\nid = "rtu1"\nport = "/dev/ttyUSB1"\n'
 DEVICE = '[[bus.device]]\nid = "m1"\nprofile = "meter"\n'
+UPLINK = "[[uplink]]\nid='u'\nhost='a.b'\nca_file='c'\ncert_file='d'\nkey_file='k'\n"
+GB = "[[uplink]]\nid='u'\nhost='::1'\nport=5200\nprotocol='gb26875'\n[uplink.gb26875]\nsource='1'\n"
+LINK = "[[link]]\nid='l'\nkind='wifi'\n"
 SOUND = GATEWAY + PANEL
 
 
@@ -225,13 +229,44 @@ DOUBTFUL: list[tuple[str, str, int, str]] = [
     (SOUND + BUS, "no_devices", 7, "bus[rtu1]"),
     (SOUND + "[[bus]]\nid='b'\nhost='h'\nbaud=9600\n" + DEVICE, "not_used", 10, "bus[b].baud"),
     (SOUND + "[[uplink]]\nid='u'\nhost='a.b'\nca_file='c'\n", "no_client_cert", 7, "uplink[u]"),
+    (SOUND + UPLINK + "crl_file='/etc/edge-agent/tls/ca.crl'\n", "crl_place", 13, "uplink[u].crl_file"),
+    (SOUND + "[[uplink]]\nid='u'\nhost='::1'\nrevoked=['5C:11']\n", "not_used", 10, "uplink[u].revoked"),
+    (SOUND + UPLINK + "keepalive_s=45\n", "noticed_late", 13, "uplink[u].keepalive_s"),
+    (SOUND + UPLINK + "unconfirmed_s=90\n", "noticed_late", 13, "uplink[u].unconfirmed_s"),
+    (SOUND + GB + "keepalive_s=60\n", "noticed_late", 14, "uplink[u].gb26875.keepalive_s"),
+    (SOUND + GB + "timeout_s=23\n", "noticed_late", 14, "uplink[u].gb26875.timeout_s"),
+    (SOUND + GB + "resends=9\n", "noticed_late", 14, "uplink[u].gb26875.resends"),
+    (SOUND + LINK + "probe_s=61\n", "noticed_late", 10, "link[l].probe_s"),
+    (SOUND + LINK + "misses=4\n", "noticed_late", 10, "link[l].misses"),
+    (SOUND + LINK + "probe_s=5\nmisses=20\n", "noticed_late", 11, "link[l].misses"),
+    (SOUND + LINK.replace("wifi", "nbiot") + "probe_s=114\n", "noticed_late", 10, "link[l].probe_s"),
 ]
 
 
-@pytest.mark.parametrize(("text", "code", "line", "key"), DOUBTFUL, ids=[w[1] for w in DOUBTFUL])
+@pytest.mark.parametrize(("text", "code", "line", "key"), DOUBTFUL, ids=[f"{w[1]}-{n}" for n, w in enumerate(DOUBTFUL)])
 def test_a_doubt_is_a_warning(tmp_path: Path, text: str, code: str, line: int, key: str) -> None:
     finding = one(load(write(tmp_path, text)), code)
     assert (finding.severity, finding.line, finding.key) == ("warning", line, key)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        UPLINK + "keepalive_s=44\nunconfirmed_s=89\n",
+        GB + "keepalive_s=59\n" + LINK,
+        GB + "timeout_s=5\nresends=10\nkeepalive_s=70\n",
+        LINK + "probe_s=60\nmisses=3\n" + LINK.replace("wifi", "nbiot").replace("'l'", "'n'") + "probe_s=113\n",
+    ],
+)
+def test_what_keeps_the_promise_of_90_s_and_180_s_is_no_doubt(tmp_path: Path, text: str) -> None:
+    assert "noticed_late" not in codes(load(write(tmp_path, SOUND + text)))
+
+
+def test_what_is_noticed_too_late_is_told_with_the_bound_and_what_would_do(tmp_path: Path) -> None:
+    loaded = load(write(tmp_path, SOUND + LINK + "probe_s=300\n"))
+    assert "330 s" in render(one(loaded, "noticed_late"), "en")
+    assert "60 or less" in render(one(loaded, "noticed_late"), "en")
+    assert "90 秒" in render(one(loaded, "noticed_late"), "zh")
 
 
 def test_a_warning_does_not_stop_the_agent(tmp_path: Path) -> None:
@@ -386,6 +421,28 @@ def test_certificates_and_keys_are_looked_at_only_when_asked(tmp_path: Path) -> 
     (tmp_path / "crt").unlink()
     assert codes(load(tmp_path, check_tls=True)) == {"tls_not_pem", "tls_missing", "tls_key_open"}
     assert load(tmp_path).findings == ()
+
+
+def test_a_revocation_list_must_be_one_be_current_and_be_of_the_centres_ca(tmp_path: Path) -> None:
+    ours, other = RealCa(tmp_path / "ours"), RealCa(tmp_path / "other")
+    crl = tmp_path / "ca.crl"
+    write(tmp_path, f"{SOUND}[[uplink]]\nid='u'\nhost='a.b'\nca_file='{ours.ca_file}'\ncrl_file='{crl}'\n")
+
+    def found() -> set[str]:
+        return codes(load(tmp_path, check_tls=True)) - {"no_client_cert"}
+
+    assert found() == {"tls_missing"}
+    ours.write_crl(crl)
+    assert found() == set()
+    other.write_crl(crl)
+    assert found() == {"crl_wrong_ca"}
+    ours.write_crl(crl, since=-2 * WEEK, until=-WEEK)
+    assert found() == {"crl_expired"}
+    ours.write_crl(crl, since=WEEK, until=2 * WEEK)
+    assert found() == {"crl_future"}
+    crl.write_bytes(ours.ca_file.read_bytes())
+    assert found() == {"crl_damaged"}
+    assert codes(load(tmp_path)) == {"no_client_cert"}, "only when asked"
 
 
 # --- whatever the bytes

@@ -57,21 +57,19 @@ def test_the_way_back_from_a_good_connection_is_spread_for_the_whole_county_may_
 
 
 @pytest.mark.parametrize("outage", [o for o in OUTAGES if o.seconds <= 120], ids=lambda outage: outage.name)
-def test_ten_thousand_gateways_are_back_within_two_minutes_and_never_twice_what_the_broker_takes(
+def test_two_thousand_gateways_are_back_within_two_minutes_and_never_twice_what_the_broker_takes(
     outage: Outage,
 ) -> None:
-    """The rest, and five seeds of each: python -m benchmarks.herd."""
-    rate = 200.0
-    result = simulate(outage, 1, gateways=10_000, rate=rate)
-    assert result.back_s <= 120
-    assert result.peak_per_s <= 2 * rate
+    """Ten thousand, and outages of ten minutes: python -m benchmarks.herd."""
+    runs = {seed: simulate(outage, seed, gateways=2000, rate=40.0) for seed in range(1, 6)}
+    assert all(run.back_s <= 120 and run.peak_per_s <= 2 * 40 for run in runs.values()), runs
 
 
 @pytest.mark.parametrize("name", NAIVE)
 def test_a_naive_policy_fails_the_same_check(name: str) -> None:
     restart, outage = OUTAGES[0], next(o for o in OUTAGES if o.name == "120 s")
-    results = [simulate(o, 1, gateways=2000, rate=40.0, naive=NAIVE[name]) for o in (restart, outage)]
-    assert not all(result.holds(40.0) for result in results)
+    results = [simulate(o, 1, gateways=1000, rate=20.0, naive=NAIVE[name]) for o in (restart, outage)]
+    assert not all(result.holds(20.0) for result in results)
 
 
 def test_the_budget_on_the_wire_grows_while_confirms_are_quick_and_gives_way_when_they_queue() -> None:

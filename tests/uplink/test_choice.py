@@ -1,10 +1,15 @@
 """Which path, by what the centre answered: hysteresis, fail-over, return, and how soon a loss is known. A virtual clock."""
 
+import math
 import random
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_agent.uplink import noticing
 from edge_agent.uplink.choice import Choice, Rule
 
-PROBE_LASTS_S = 8.0
+PROBE_LASTS_S = noticing.PROBE_TCP_S
 
 
 def three(**changed: float) -> Choice:
@@ -13,11 +18,18 @@ def three(**changed: float) -> Choice:
 
 
 def run(
-    choice: Choice, start_s: float, until_s: float, alive: set[str], lasts_s: float = PROBE_LASTS_S
+    choice: Choice,
+    start_s: float,
+    until_s: float,
+    alive: set[str],
+    lasts_s: float = PROBE_LASTS_S,
+    *,
+    die_s: float = math.inf,
 ) -> list[tuple[float, str, bool]]:
     """Probe as the shell does; what is not alive costs a whole timeout. Return when which path changed."""
     changes, waiting, now_s = list[tuple[float, str, bool]](), list[tuple[float, str]](), start_s
     while now_s < until_s:
+        alive = alive if now_s < die_s else set()
         for name in choice.due(now_s):
             waiting.append((now_s + (0.1 if name in alive else lasts_s), name))
         for probe in [probe for probe in waiting if probe[0] <= now_s]:
@@ -41,7 +53,7 @@ def test_the_loss_of_a_path_that_stands_by_is_known_within_90_seconds_and_nbiot_
     choice = three()
     choice.opened("eth", 0.0)
     run(choice, 0.0, 200.0, {"4g", "nb"})
-    lost = run(choice, 200.0, 400.0, set(), 8.0)
+    lost = run(choice, 200.0, 400.0, set())
     when = {name: at_s - 200.0 for at_s, name, up in lost if not up}
     assert when["4g"] <= 90.0
     choice = three()
@@ -49,6 +61,36 @@ def test_the_loss_of_a_path_that_stands_by_is_known_within_90_seconds_and_nbiot_
     run(choice, 0.0, 200.0, {"4g", "nb"}, 20.0)
     lost = run(choice, 200.0, 400.0, {"4g"}, 20.0)
     assert {name: at_s - 200.0 <= 180.0 for at_s, name, up in lost} == {"nb": True}
+
+
+def known_after_s(probe_s: float, misses: int, narrow: bool, died_s: float, seed: int) -> float:
+    """How long after a path that stands by died it is told as lost."""
+    choice = Choice([Rule(id="eth"), Rule(id="by", probe_s=probe_s, misses=misses)], random.Random(seed))
+    choice.opened("eth", 0.0)
+    lasts_s = noticing.PROBE_PACKED_S if narrow else noticing.PROBE_TCP_S
+    changes = run(choice, 0.0, died_s + 600.0, {"by"}, lasts_s, die_s=died_s)
+    return next(at_s for at_s, name, up in changes if name == "by" and not up) - died_s
+
+
+@settings(max_examples=40)
+@given(st.floats(5.0, 300.0), st.integers(1, 8), st.booleans(), st.floats(200.0, 400.0), st.integers(0, 99))
+def test_no_path_is_told_as_lost_later_than_config_check_reckons(
+    probe_s: float, misses: int, narrow: bool, died_s: float, seed: int
+) -> None:
+    assert known_after_s(probe_s, misses, narrow, died_s, seed) <= noticing.standing_by_s(
+        probe_s, misses, narrow=narrow
+    )
+
+
+def test_what_config_check_reckons_can_nearly_happen() -> None:
+    for narrow, probe_s in ((False, noticing.PROBE_WIDE_S), (True, noticing.PROBE_NBIOT_S)):
+        worst_s = max(known_after_s(probe_s, 3, narrow, died_s, 1) for died_s in range(300, 420, 3))
+        assert worst_s > noticing.standing_by_s(probe_s, 3, narrow=narrow) - 10.0
+
+
+def test_the_defaults_keep_the_promise() -> None:
+    assert noticing.standing_by_s(noticing.PROBE_WIDE_S, 3, narrow=False) <= noticing.WIDE_S
+    assert noticing.standing_by_s(noticing.PROBE_NBIOT_S, 3, narrow=True) <= noticing.NARROW_S
 
 
 def test_a_session_that_fell_silent_moves_on_at_once_and_its_path_is_down_soon() -> None:

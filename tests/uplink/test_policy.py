@@ -82,13 +82,27 @@ async def test_the_next_path_is_tried_in_the_same_attempt_when_the_first_leads_n
 
 
 async def test_a_centre_that_says_no_is_not_asked_over_the_other_path_and_no_modem_is_blamed(tmp_path: Path) -> None:
-    for reason, echoes in (("cert_expired", [True]), ("connack", [True]), ("refused", [])):
+    for reason, echoes in (("cert_not_yet_valid", [True]), ("connack", [True]), ("refused", []), ("cert_expired", [])):
         policy, eth, cell, _ = roads(tmp_path)
         eth.refuses = reason
         with pytest.raises(LinkError) as caught:
             await policy.open(NOBODY)
         assert caught.value.reason == reason
         assert (cell.sessions, eth.echoes) == ([], echoes)
+
+
+@pytest.mark.parametrize("reason", ["cert_wrong_ca", "cert_wrong_host", "cert_revoked", "tls"])
+async def test_behind_a_portal_or_an_impostor_the_next_attempt_takes_the_other_path(
+    reason: str, tmp_path: Path
+) -> None:
+    """A school's firewall that looks into TLS, a portal that wants a log-in: the centre itself answers over 4G."""
+    policy, eth, cell, _ = roads(tmp_path)
+    eth.refuses = reason
+    with pytest.raises(LinkError, match=reason):
+        await policy.open(NOBODY)
+    await policy.open(NOBODY)
+    assert (policy.choice.current, len(cell.sessions)) == ("4g", 1)
+    assert eth.echoes == [], "no modem is power-cycled for it"
 
 
 async def test_a_better_path_is_opened_before_the_worse_one_is_let_go(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from edge_agent.config.uplinks import Uplink
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.mqtt import MqttLink, MqttSettings
 from edge_agent.uplink.path import RoutedPath
+from edge_agent.uplink.trust import Trust
 from tests.brokers import Broker, Certificates
 from tests.time.test_faked import REPO, faketime
 from tests.uplink.site import GATEWAY, MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
@@ -44,9 +45,7 @@ async def refusal(
         port=broker.port,
         keepalive_s=30,
         expiry_s=40,
-        ca_file=ca,
-        cert_file=cert,
-        key_file=key,
+        trust=Trust(ca, cert, key) if ca is not None else None,
     )
     with pytest.raises(LinkError) as caught:
         async with asyncio.timeout(PATIENCE_S):
@@ -109,10 +108,10 @@ from edge_agent.clock import SystemClock
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.mqtt import MqttLink, MqttSettings
 from edge_agent.uplink.path import RoutedPath
+from edge_agent.uplink.trust import Trust
 
-port, ca, cert, key = sys.argv[1], *map(Path, sys.argv[2:])
-files = {"ca_file": ca, "cert_file": cert, "key_file": key}
-settings = MqttSettings(gateway="g", host="127.0.0.1", port=int(port), keepalive_s=30, expiry_s=40, **files)
+trust = Trust(*map(Path, sys.argv[2:]))
+settings = MqttSettings(gateway="g", host="127.0.0.1", port=int(sys.argv[1]), keepalive_s=30, expiry_s=40, trust=trust)
 try:
     asyncio.run(MqttLink(settings, SystemClock(), RoutedPath().tcp).open(SimpleNamespace(desk=None)))
 except LinkError as fault:

@@ -3,7 +3,19 @@
 Each file of this package has the checks of one subject; `machine` alone looks beyond the files, at this machine.
 """
 
-from edge_agent.config.check import board, cameras, linkage, mqtt, patrol, points, receivers, repeats, uplinks, wired
+from edge_agent.config.check import (
+    board,
+    cameras,
+    linkage,
+    mqtt,
+    noticing,
+    patrol,
+    points,
+    receivers,
+    repeats,
+    uplinks,
+    wired,
+)
 from edge_agent.config.site import Site
 
 
@@ -22,5 +34,6 @@ def check_all(site: Site) -> None:
     cameras.check_cameras(site)
     uplinks.check_uplinks(site)
     uplinks.check_links(site)
+    noticing.check_noticing(site)
     if not any(site.items(name) for name in ("panel", "bus", "contact", "mqtt", "receiver")):
         site.warning("no_sources", site.top)

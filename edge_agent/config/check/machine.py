@@ -86,7 +86,7 @@ def check_tls_files(site: Site) -> None:
     """Certificates, keys and passwords must be there and be what their name says; nobody else may read a secret."""
     for item in [*site.items("uplink"), *site.items("camera"), *site.items("mqtt")]:
         for key in (*_MARKS, "packed_key_file", "credentials_file", "password_file"):
-            if (read := _read(site, item, key)) is None:
+            if (read := read_named(site, item, key)) is None:
                 continue
             path, mark = item.values[key], _MARKS.get(key, b"")
             data, mode = read
@@ -103,7 +103,7 @@ def check_tls_files(site: Site) -> None:
 def check_receiver_keys(site: Site) -> None:
     """Keys must be there, be keys, and be read by nobody else."""
     for device in site.items("receiver.device"):
-        if (read := _read(site, device, "key_file")) is None:
+        if (read := read_named(site, device, "key_file")) is None:
             continue
         data, mode = read
         if not _DC09_KEY.fullmatch(data):
@@ -112,7 +112,7 @@ def check_receiver_keys(site: Site) -> None:
             _check_mode(site, device, "key_file", mode)
 
 
-def _read(site: Site, item: Item, key: str) -> tuple[bytes, int] | None:
+def read_named(site: Site, item: Item, key: str, bytes_max: int = _FILE_BYTES_MAX) -> tuple[bytes, int] | None:
     """What the file that `key` names holds, and its mode; None if none is named, or after telling why it cannot be read."""
     path = item.values.get(key)
     if path is None:
@@ -122,7 +122,7 @@ def _read(site: Site, item: Item, key: str) -> tuple[bytes, int] | None:
         if not stat.S_ISREG(mode):  # opening a FIFO would wait for ever
             return b"", mode
         with path.open("rb") as stream:
-            return stream.read(_FILE_BYTES_MAX), mode
+            return stream.read(bytes_max), mode
     except PermissionError:
         site.warning("tls_not_checked", item, key, path=path)  # root's own, handed over by systemd
     except (OSError, ValueError) as fault:

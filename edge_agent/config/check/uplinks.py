@@ -28,6 +28,11 @@ def check_uplinks(site: Site) -> None:
                 site.error("half_pair", uplink, one, name=one, other=other)
             if one in table and "ca_file" not in table and host and is_loopback(host):
                 site.warning("not_used", uplink, one, name=one, why="ca_file")
+        for key in ("crl_file", "revoked"):
+            if key in uplink.values and "ca_file" not in table:
+                site.warning("not_used", uplink, key, name=key, why="ca_file")
+        if (crl := uplink.values.get("crl_file")) is not None and crl.parent.name == "tls":
+            site.warning("crl_place", uplink, "crl_file", path=crl)
         if "ca_file" in table and "cert_file" not in table and "key_file" not in table and not is_gb:
             site.warning("no_client_cert", uplink)
     for rule in site.items("gb26875_point"):

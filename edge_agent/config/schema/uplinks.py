@@ -65,6 +65,19 @@ UPLINK: Final = Section(
             example='"/etc/edge-agent/tls/gateway.key"',
             sample=True,
         ),
+        "crl_file": Key(
+            zh="CA 的吊销列表 (CRL, PEM): 每次连接时重读, 不必重启; 不是秘密, 不要放在 tls/ 里 (docs/uplinks.zh.md)",
+            en="What the CA has taken back (CRL, PEM): read anew for each connection, no restart. It is no secret and does not lie "
+            "in tls/ (docs/uplinks.md)",
+            example='"/etc/edge-agent/ca.crl"',
+        ),
+        "revoked": Key(
+            zh="中心证书中一律拒绝的序列号 (十六进制): 可由另一个中心用 apply_config 下发",
+            en="Serial numbers (hex) of the centre's certificates that are refused in any case: may come by apply_config from "
+            "another centre",
+            example='["5C:11:A0:07"]',
+            form="serial_number",
+        ),
         "ack": Key(
             zh="何时算送达: centre 中心答复已存, broker 消息服务器收到",
             en="When a record counts as delivered: the centre said it stored it, or the broker took it",

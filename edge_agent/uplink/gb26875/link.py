@@ -5,6 +5,7 @@ import contextlib
 import copy
 import socket
 import struct
+from functools import partial
 from typing import Any, Final
 
 from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, device_address
@@ -18,7 +19,8 @@ from edge_agent.uplink.gb26875.session import GbSession, GbSettings, Shared, fra
 from edge_agent.uplink.gb26875.survey import places_of
 from edge_agent.uplink.link import LinkError, Receiver, Session
 from edge_agent.uplink.path import Dial, in_thread
-from edge_agent.uplink.tls import explain, is_this_machine, tls_context
+from edge_agent.uplink.tls import explain, is_this_machine
+from edge_agent.uplink.trust import Meeting, trust_of
 
 OPEN_S: Final = 40.0
 TLS_S: Final = 10.0
@@ -35,6 +37,7 @@ class GbLink:
         agreed = uplink.gb26875
         assert agreed is not None, "the configuration was checked"
         self._uplink, self._dial, self._datagrams = uplink, dial, agreed.transport == "udp"
+        self._trust = trust_of(uplink)
         style: Any = agreed.address_style
         settings = GbSettings(
             source=device_address(agreed.source, style),
@@ -63,10 +66,15 @@ class GbLink:
         uplink = self._uplink
         if uplink.ca_file is None and not uplink.plain and not is_this_machine(uplink.host):
             raise LinkError("tls_required")
+        if self._trust is None:
+            return await self._open(receiver, None)
+        return await self._trust.open(partial(self._open, receiver), receiver)
+
+    async def _open(self, receiver: Receiver, meeting: Meeting | None) -> Session:
         session = GbSession(self._shared, receiver)
         try:
             async with asyncio.timeout(OPEN_S):
-                await self._connect(session)
+                await self._connect(session, meeting)
         except TimeoutError:
             await session.close()
             raise LinkError("connect_timeout") from None
@@ -78,11 +86,9 @@ class GbLink:
             raise explain(fault) from fault
         return session
 
-    async def _connect(self, session: GbSession) -> None:
+    async def _connect(self, session: GbSession, meeting: Meeting | None) -> None:
         uplink, loop = self._uplink, asyncio.get_running_loop()
-        context = None
-        if (ca_file := uplink.ca_file) is not None:
-            context = await in_thread(lambda: tls_context(ca_file, uplink.cert_file, uplink.key_file))
+        context = await in_thread(meeting.context) if meeting is not None else None
         wire = await self._dial(uplink.host, uplink.port)
         if self._datagrams:
             await loop.create_datagram_endpoint(lambda: Datagrams(session), sock=wire)

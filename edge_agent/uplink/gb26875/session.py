@@ -16,13 +16,13 @@ from edge_agent.uplink.gb26875.exchange import Exchange, Exchanges, Seen, Serial
 from edge_agent.uplink.gb26875.moments import time_of_instant
 from edge_agent.uplink.gb26875.plan import Plan, Shown, Told, Unit, Writer, split
 from edge_agent.uplink.link import LinkError, Receiver
+from edge_agent.uplink.noticing import KEEPALIVE_MISSES
 from edge_agent.uplink.stream import Flight
 
 log = logging.getLogger("edge.gb26875")
 
 # What goes first. An alarm of this moment overtakes all but the frame that tells the centre who speaks.
 HELLO, FRESH, SNAPSHOT, RECORDS, KEEPALIVE = -3.0, -2.0, -1.0, 0.0, 9.0
-KEEPALIVE_MISSES: Final = 3
 PLAN_BYTES_MAX: Final = 1 << 20
 REQUESTS_MAX: Final = 8  # of the centre, worked on at once
 DECLINED: Final = "denied by the centre"
