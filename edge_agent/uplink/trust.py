@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from edge_agent.config.model import Uplink
+from edge_agent.config.uplinks import Uplink
 from edge_agent.crl import BYTES_MAX, Certificate, Crl, read_certificate, read_crls
 from edge_agent.uplink.link import LinkError, Receiver, Session
 from edge_agent.uplink.path import in_thread

@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from buffer.records import Priority
-from edge_agent.config.model import Uplink
+from edge_agent.config.uplinks import Uplink
 from edge_agent.uplink import trust
 from edge_agent.uplink.main import UplinkProcess
 from simulators.centre.gb26875 import GbCentre

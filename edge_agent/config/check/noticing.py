@@ -5,13 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from edge_agent.config import model
 from edge_agent.config.keys import shapes_of
 from edge_agent.config.site import Item, Site
+from edge_agent.config.uplinks import Gb26875, Link
 from edge_agent.uplink import noticing
 
-_GB: Final = {key: shape.default for key, shape in shapes_of(model.Gb26875).items()}
-_LINK: Final = {key: shape.default for key, shape in shapes_of(model.Link).items()}
+_GB: Final = {key: shape.default for key, shape in shapes_of(Gb26875).items()}
+_LINK: Final = {key: shape.default for key, shape in shapes_of(Link).items()}
 
 
 def check_noticing(site: Site) -> None:
