@@ -15,31 +15,14 @@ from typing import Final
 
 from drivers.messages import Observation, PanelEvent
 from drivers.modbus_tables import ProfileFault, codes_of, integer
-from drivers.vocabulary import EVENTS
+from drivers.vocabulary import ENDS, EVENTS
 
 NONE: Final = "none"
 _ABSENT: Final = "absent"
 ALONE_READINGS: Final = 3
 _ACTIVE: Final = "active"  # the flag whose meaning the class byte tells
 _LATCHED: Final = frozenset(("fire", "fire_manual", "unknown", "gas_alarm", "electrical_alarm"))
-_ENDS: Final[Mapping[str, str]] = {
-    "fire": "fire_restore",
-    "fire_manual": "fire_restore",
-    "unknown": "fire_restore",
-    "prealarm": "prealarm_restore",
-    "supervisory": "supervisory_restore",
-    "gas_alarm": "gas_restore",
-    "electrical_alarm": "electrical_restore",
-    "fault": "fault_restore",
-    "isolate": "isolate_restore",
-    "mains_fault": "mains_ok",
-    "battery_fault": "battery_ok",
-    "start": "stop",
-    "feedback": "feedback_restore",
-    "delay": "delay_restore",
-    "test": "test_restore",
-}
-_BEGINS: Final = {end: begin for begin, end in reversed(list(_ENDS.items()))}  # fire_restore is of a fire
+_BEGINS: Final = {end: begin for begin, end in reversed(list(ENDS.items()))}  # fire_restore is of a fire
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +168,13 @@ class PanelMemory:
         if self._alone[point.id] < ALONE_READINGS:
             begun = frozenset()
         self._facts[point.id] = held & said | begun
-        return gravest_first(begun) + [_ENDS[event] for event in sorted(held - said) if event in _ENDS]
+        return gravest_first(begun) + [ENDS[event] for event in sorted(held - said) if event in ENDS]
 
     def _last_event(self, point: PanelPoint, word: int, *, first: bool) -> list[str]:
         said, held = point.facts(word), self._facts.get(point.id, frozenset())
         if not said:
             self._facts[point.id] = held & _LATCHED
-            return [_ENDS[event] for event in sorted(held - _LATCHED) if event in _ENDS]
+            return [ENDS[event] for event in sorted(held - _LATCHED) if event in ENDS]
         (event,) = said
         if not EVENTS[event].active:
             self._facts[point.id] = held - {_BEGINS.get(event, "")}
@@ -207,7 +190,7 @@ class PanelMemory:
             parts[where] = facts
             facts = frozenset().union(*parts.values())
         self._facts[point.id] = facts
-        return gravest_first(facts - held) + [_ENDS[event] for event in sorted(held - facts) if event in _ENDS]
+        return gravest_first(facts - held) + [ENDS[event] for event in sorted(held - facts) if event in ENDS]
 
     def _reset(self, at_ns: int) -> list[Observation]:
         """The panel was reset: everything a reset clears is gone. At the first whole read too, for those who remember."""
@@ -239,4 +222,4 @@ def gravest_first(events: Iterable[str]) -> list[str]:
 
 def ends_of(event: str) -> str:
     """The event that ends `event`, "" for a moment."""
-    return _ENDS.get(event, "")
+    return ENDS.get(event, "")

@@ -150,6 +150,15 @@ def test_clss_packs_points_as_notifier_does_and_troubles_as_bits() -> None:
     ]  # fmt: skip
 
 
+def test_what_the_vocabulary_says_ends_is_told_as_over_when_the_bits_take_it_back() -> None:
+    gateway = Unit("honeywell-clss")
+    gateway.events()
+    gateway.put(3, a0=0x0C11)
+    assert gateway.events() == [("1D001", "burglar")]
+    gateway.put(3, a0=0x0000)
+    assert gateway.events() == [("1D001", "tamper_restore")]
+
+
 def test_clss_analogue_first_answer_after_a_silence_is_no_value() -> None:
     gateway = Unit("honeywell-clss-analogue")
     [at] = [n for n, question in enumerate(gateway.profile.questions) if question.function == 4]
