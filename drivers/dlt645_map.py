@@ -22,7 +22,7 @@ from drivers.modbus_tables import (
     tables_of,
 )
 from drivers.profile import Profile, ProfileFinding
-from drivers.profile_examples import bytes_of, check_tables, compiled, differing, not_readable, raised
+from drivers.profile_examples import check_readings, compiled
 
 EDITIONS: Final = (1997, 2007)
 VALUES_MAX: Final = 200
@@ -209,20 +209,7 @@ def _value(table: Mapping[str, object], where: str, question: int) -> Value:
 
 def check(profile: Profile) -> Sequence[ProfileFinding]:
     """What is wrong with a profile of this kind, beyond its head: tables, then examples and counter-examples."""
-    return check_tables(profile, compile_profile, _check_example)
-
-
-def _check_example(profile: MeterProfile, key: str, number: int, table: object) -> list[ProfileFinding]:
-    data = bytes_of(table)
-    if data is None:
-        return not_readable(key, number)
-    read = readings(profile, data)
-    if key == "counter_example":
-        return raised(number, next(iter(read), None))
-    if not read:
-        return [ProfileFinding("example_refused", {"number": number, "why": "no_value"})]
-    expected = table.get("expect") if isinstance(table, dict) else None
-    return differing(number, expected if isinstance(expected, dict) else {}, read)
+    return check_readings(profile, compile_profile, readings)
 
 
 def readings(profile: MeterProfile, data: bytes) -> dict[str, object]:

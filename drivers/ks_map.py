@@ -25,7 +25,7 @@ from drivers.modbus_tables import (
     tables_of,
 )
 from drivers.profile import Profile, ProfileFinding
-from drivers.profile_examples import bytes_of, check_tables, compiled, differing, not_readable, raised
+from drivers.profile_examples import check_readings, compiled
 
 STATE, MEASURE = 0, 1  # the two questions there are
 _KEYS: Final[Mapping[str, frozenset[str]]] = {
@@ -194,19 +194,4 @@ def try_capture(profile: Profile, data: bytes) -> list[dict[str, object]]:
 
 def check(profile: Profile) -> Sequence[ProfileFinding]:
     """What is wrong with a profile of this kind: tables, then examples and counter-examples."""
-    return check_tables(profile, compile_profile, _check_example)
-
-
-def _check_example(profile: BreakerProfile, key: str, place: int, table: object) -> list[ProfileFinding]:
-    data = bytes_of(table)
-    if data is None:
-        return not_readable(key, place)
-    said = readings(profile, data)
-    if key == "counter_example":
-        return raised(place, next(iter(said), None))
-    expected = table.get("expect") if isinstance(table, Mapping) else None
-    if not isinstance(expected, Mapping) or not expected:
-        return not_readable(key, place)
-    if not said:
-        return [ProfileFinding("example_refused", {"number": place, "why": "no_value"})]
-    return differing(place, expected, said)
+    return check_readings(profile, compile_profile, readings)

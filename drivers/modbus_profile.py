@@ -12,7 +12,7 @@ from drivers.codecs.modbus import decode_frames
 from drivers.modbus_map import ModbusProfile, Placed, compile_profile
 from drivers.modbus_panel import gravest_first
 from drivers.profile import ALARM_KINDS, Profile, ProfileError, ProfileFinding
-from drivers.profile_examples import bytes_of, check_examples, compiled, differing, not_readable, raised
+from drivers.profile_examples import bytes_of, check_examples, compiled, differing, expected_of, not_readable, raised
 from drivers.vocabulary import EVENTS
 
 # What a switch that is on is called, by the kind it is of.
@@ -54,8 +54,8 @@ def _check_example(profile: ModbusProfile, key: str, number: int, table: object)
         said |= one.get("says", {})  # type: ignore[call-overload]  # _read put a dict there
     if key == "counter_example":
         return raised(number, next(iter(said), None))
-    expected = table.get("expect") if isinstance(table, Mapping) else None
-    if not isinstance(expected, Mapping) or not expected:
+    expected = expected_of(table)
+    if not expected:
         return not_readable(key, number)
     if any(one.get("reject") for one in shown) or not said:
         why = next((one["why"] for one in shown if one.get("reject")), "no_value")

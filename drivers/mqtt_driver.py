@@ -24,6 +24,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from drivers.codecs.base import Refused
 from drivers.codecs.node_update import NodeUpdate
 from drivers.codecs.text import Smell
+from drivers.heart import Heart
 from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Sink, WhenKept
 from drivers.mqtt_client import LoopClient, topic_of
 from drivers.mqtt_devices import Confirm, MqttDevice, MqttDevices
@@ -35,7 +36,6 @@ CONNECT_S: Final = 5.0
 REOPEN_FIRST_S: Final = 0.25
 REOPEN_MAX_S: Final = 4.0
 LASTED_S: Final = 10.0  # a connection that lasted so long was a good one
-BEAT_S: Final = 0.5
 KEEPALIVE_S: Final = 15
 SESSION_EXPIRY_S: Final = 3 * 86_400  # how long the broker keeps for us what came with QoS 1
 PACKET_BYTES_MAX: Final = PAYLOAD_BYTES_MAX + 4096
@@ -77,39 +77,29 @@ class MqttDriver:
         self._smell = Smell()
         self._sink: Sink | None = None
         self._closed: asyncio.Future[str] | None = None
-        self._bug: asyncio.Future[None] | None = None
         self._reason = "starting"  # "" while everything is there
         self._connected = False
-        self._beats = self._opened = self._lost = 0
+        self._heart = Heart()
+        self._opened = self._lost = 0
 
     # -- the seam ----------------------------------------------------------------------------------------------------
 
     async def run(self, sink: Sink) -> None:
         """Listen until cancelled. A broker that goes away is handled inside; any other exception is a bug."""
-        loop = asyncio.get_running_loop()
         self._sink, self._reason = sink, "starting"
-        self._bug = loop.create_future()
         self._devices.connected(self._now_ns())
-        tasks: set[asyncio.Future[None]] = {
-            self._bug,
-            loop.create_task(self._keep_connected(), name=f"{self.id}: broker"),
-        }
+        broker = asyncio.create_task(self._keep_connected(), name=f"{self.id}: broker")
         try:
-            while True:
-                done, _ = await asyncio.wait(tasks, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                self._beats += 1
-                self._tell(self._devices.tick(self._now_ns(), broker_up=self._connected))
+            await self._heart.run([broker], self._tick)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             self._sink = None
+
+    def _tick(self) -> None:
+        self._tell(self._devices.tick(self._now_ns(), broker_up=self._connected))
 
     def progress(self) -> int:
         """Grows twice a second while run() lives, broker or no broker."""
-        return self._beats
+        return self._heart.beats
 
     def counters(self) -> dict[str, int]:
         """Connections made and lost, messages; `device.kind` of each device."""
@@ -269,8 +259,8 @@ class MqttDriver:
             for confirm in self._devices.take_confirms():
                 self._when_kept(partial(self._confirm, confirm))
             self._settle()
-        except Exception as bug:  # noqa: BLE001 - see _stop
-            self._stop(bug)
+        except Exception as bug:  # noqa: BLE001 - see Heart.stop
+            self._heart.stop(bug)
             said = "unknown" if self._smell.of(payload) or b":true" in payload.replace(b" ", b"") else "fault"
             fields = {"reason": "bug"}
             self._tell([PanelEvent(f"{self.id}/message", said, now_ns, fields, payload[:BYTES_SHOWN])])
@@ -316,11 +306,6 @@ class MqttDriver:
         self._lost += reason == "no_broker" and self._reason in ("", "bridge_offline")
         self._reason = reason
         self._tell([LinkState(self.id, not reason, self._now_ns(), reason or "answering", detail)])
-
-    def _stop(self, bug: Exception) -> None:
-        """Hand a bug to run(), whose supervisor reports it and starts it again."""
-        if self._bug is not None and not self._bug.done():
-            self._bug.set_exception(bug)
 
     def _tell(self, seen: Sequence[Observation]) -> None:
         if seen and self._sink is not None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.messages import LIMIT_KEYS, PointSpec
-from drivers.modbus_tables import ProfileFault, known
+from drivers.modbus_tables import ProfileFault, known, number
 from drivers.profile import ALARM_KINDS, Profile, ProfileFinding
-from drivers.profile_examples import check_tables, compiled, differing, not_readable, raised
+from drivers.profile_examples import check_tables, compiled, differing, expected_of, not_readable, raised
 
 PAYLOAD_BYTES_MAX: Final = 16 * 1024
 TOPICS_MAX: Final = 32
@@ -289,14 +289,15 @@ def _check_example(profile: MqttProfile, key: str, number: int, table: object) -
     message = table.get("message") if isinstance(table, dict) else None
     if not isinstance(message, str):
         return not_readable(key, number)
-    assert isinstance(table, dict)
     shown = decode(profile, message.encode())
     if key == "counter_example":
         return raised(number, next((name for one in shown for name in _raised(profile, one)), None))
+    expected = expected_of(table)
+    if not expected:
+        return not_readable(key, number)
     if not shown or shown[0].get("reject"):
         return [ProfileFinding("example_refused", {"number": number, "why": shown[0]["why"] if shown else "no_frame"})]
-    expected = table.get("expect")
-    return differing(number, expected if isinstance(expected, dict) else {}, shown[0])
+    return differing(number, expected, shown[0])
 
 
 def _raised(profile: MqttProfile, shown: Mapping[str, object]) -> list[str]:
@@ -420,7 +421,4 @@ def _words(table: Mapping[str, object], key: str, where: str) -> tuple[object, .
 
 
 def _float(table: Mapping[str, object], key: str, where: str, default: float) -> float:
-    value = table.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ProfileFault("bad_number", f"{where}.{key}", value)
-    return float(value)
+    return float(number(table.get(key, default), f"{where}.{key}"))

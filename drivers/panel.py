@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from drivers import panel_clock
 from drivers.codecs.base import Frame, Refused
 from drivers.codecs.registry import build_codec
+from drivers.heart import Heart
 from drivers.messages import LinkState, Observation, PanelEvent, PointSpec, Reading, Sink
 from drivers.panel_poll import make_poller
 from drivers.serial_link import LinkDown, SerialLink
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 REFUSED_KEPT: Final = 64
 REFUSED_BYTES_KEPT: Final = 256  # of each
 HELD_MAX: Final = 1024  # points whose event has to last; past that it is told at once
-BEAT_S: Final = 0.5
 ECHO_NS: Final = 300_000_000
 _PORT_GONE: Final = ("no_port", "hang_up")
 _FIRE_KINDS: Final = ("fire", "fire_manual", "unknown", "gas", "electrical")
@@ -64,7 +64,7 @@ class PanelDriver:
         self._counts = dict.fromkeys(("ok", "event", "repeat", "answered", "refused", "unparsed", "noise_bytes"), 0)
         self._refused: deque[Refused] = deque(maxlen=REFUSED_KEPT)
         self._refusals_ns: deque[int] = deque(maxlen=settings.garbage_burst)
-        self._beats = 0
+        self._heart = Heart()
         self._state = ""  # "" not known yet, "up", or the reason it is down
         self._heard_ns: int | None = None  # of the last sound frame, or of the port's opening; None while it is closed
         self._refused_since_heard = 0
@@ -73,7 +73,6 @@ class PanelDriver:
         self._held: dict[tuple[str, str], tuple[int, PanelEvent]] = {}  # point, event: when it has lasted long enough
         self._held_told: set[tuple[str, str]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._bug: asyncio.Future[None] | None = None
         self._answered = 0, b""  # when and what
         self._timed: deque[panel_clock.Timed] = deque(maxlen=panel_clock.KEPT)
 
@@ -82,29 +81,20 @@ class PanelDriver:
         """Read the panel until cancelled. A vanished port is handled inside; any other exception is a bug."""
         loop = asyncio.get_running_loop()
         self._sink = sink
-        self._bug = loop.create_future()
         self._link.on_bytes = self._bytes
         self._link.on_state = self._port
-        tasks: set[asyncio.Future[None]] = {self._bug, loop.create_task(self._link.run(), name=f"{self.id}: port")}
+        tasks = [loop.create_task(self._link.run(), name=f"{self.id}: port")]
         if self._poller is not None:
-            tasks.add(loop.create_task(self._poller.run(), name=f"{self.id}: poll"))
+            tasks.append(loop.create_task(self._poller.run(), name=f"{self.id}: poll"))
         try:
-            while True:
-                done, _ = await asyncio.wait(tasks, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                self._beats += 1
-                self._guarded(self._now_ns())
+            await self._heart.run(tasks, lambda: self._guarded(self._now_ns()))
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             if self._timer is not None:
                 self._timer.cancel()
 
     def progress(self) -> int:
         """Grows twice a second while run() and its tasks live."""
-        return self._beats
+        return self._heart.beats
 
     def counters(self) -> dict[str, int]:
         """Frames, events, repeats, refusals, polls and bytes since the start."""
@@ -148,24 +138,19 @@ class PanelDriver:
             for item in found:
                 try:
                     out += self._frame(item, at_ns) if isinstance(item, Frame) else self._refusal(item, at_ns)
-                except Exception as bug:  # noqa: BLE001 - see _stop
-                    self._stop(bug)
+                except Exception as bug:  # noqa: BLE001 - see Heart.stop
+                    self._heart.stop(bug)
                     out.append(self._unhandled(item, at_ns))
             self._tell(out + self._due(at_ns))
             self._arm(at_ns)
-        except Exception as bug:  # noqa: BLE001 - see _stop
-            self._stop(bug)
+        except Exception as bug:  # noqa: BLE001 - see Heart.stop
+            self._heart.stop(bug)
 
     def _unhandled(self, item: Frame | Refused, at_ns: int) -> PanelEvent:
         """What a bug of ours kept from being understood: a fire is still an alarm, anything else a fault of the panel."""
         event = item.event if isinstance(item, Frame) else None
         said = "unknown" if EVENTS.get(event or "", _UNLISTED).kind in _FIRE_KINDS else "fault"
         return PanelEvent(f"{self.id}/panel", said, at_ns, {"reason": "bug", "said": event or ""}, item.raw)
-
-    def _stop(self, bug: Exception) -> None:
-        """Hand a bug to run(), whose supervisor reports it and starts it again."""
-        if self._bug is not None and not self._bug.done():
-            self._bug.set_exception(bug)
 
     # -- frames --------------------------------------------------------------------------------------------------
     def _frame(self, frame: Frame, at_ns: int) -> list[Observation | None]:

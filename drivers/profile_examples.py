@@ -47,6 +47,28 @@ def check_tables(
     return check_examples(profile.data, partial(check_one, made))
 
 
+def check_readings(
+    profile: Profile, compile_profile: Compile[Compiled], readings: Callable[[Compiled, bytes], Mapping[str, object]]
+) -> list[ProfileFinding]:
+    """The same for a kind whose examples give bytes in hex, and what is read out of them by name."""
+
+    def check_one(made: Compiled, key: str, number: int, table: object) -> list[ProfileFinding]:
+        data = bytes_of(table)
+        if data is None:
+            return not_readable(key, number)
+        said = readings(made, data)
+        if key == "counter_example":
+            return raised(number, next(iter(said), None))
+        expected = expected_of(table)
+        if not expected:
+            return not_readable(key, number)
+        if not said:
+            return [ProfileFinding("example_refused", {"number": number, "why": "no_value"})]
+        return differing(number, expected, said)
+
+    return check_tables(profile, compile_profile, check_one)
+
+
 def check_examples(data: Mapping[str, object], check_one: CheckOne) -> list[ProfileFinding]:
     """What the examples and counter-examples of a profile show to be wrong; there must be some of both."""
     findings: list[ProfileFinding] = []
@@ -68,6 +90,12 @@ def bytes_of(table: object) -> bytes | None:
         return bytes.fromhex(str(table["hex"])) if isinstance(table, Mapping) else None
     except (KeyError, ValueError):
         return None
+
+
+def expected_of(table: object) -> Mapping[str, object]:
+    """What an example expects. One that expects nothing shows nothing: it is as good as unreadable."""
+    expected = table.get("expect") if isinstance(table, Mapping) else None
+    return expected if isinstance(expected, Mapping) else {}
 
 
 def not_readable(key: str, number: int) -> list[ProfileFinding]:

@@ -14,12 +14,12 @@ from typing import Final
 
 from drivers.codecs import pn532, rdm6300
 from drivers.codecs.keyboard_wedge import EVENT, Typing
+from drivers.heart import Heart
 from drivers.messages import LinkState, TagRead, TagSink
 from drivers.serial_link import REOPEN_FIRST_S, REOPEN_MAX_S, LinkDown, SerialLink
 
 REST_S: Final = 3.0  # a tag that was away for so long is held to the reader anew
 AGREE_S: Final = 1.0  # two equal reads within this are one tag
-BEAT_S: Final = 0.5
 ANSWER_S: Final = 0.5  # a PN532 acknowledges a command within 15 ms
 LISTEN_S: Final = 1.0  # it waits for a tag this long before it is asked anew
 PAUSE_S: Final = 0.15
@@ -59,7 +59,7 @@ class TagReader(ABC):
         self.id = id
         self._gate = Gate(self.agree)
         self._sink: TagSink = lambda told: None
-        self._beats = 0
+        self._heart = Heart()
         self._state = ""
         self._counts = dict.fromkeys(("reads", "told", "refused", "reopened"), 0)
 
@@ -70,20 +70,11 @@ class TagReader(ABC):
     async def run(self, sink: TagSink) -> None:
         """Tell tags and the port's fate until cancelled. Any exception is a bug."""
         self._sink, self._state = sink, ""
-        working = asyncio.create_task(self.work(), name=f"{self.id}: reader")
-        try:
-            while True:
-                done, _ = await asyncio.wait({working}, timeout=BEAT_S)
-                if done:
-                    working.result()
-                self._beats += 1
-        finally:
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
+        await self._heart.run([asyncio.create_task(self.work(), name=f"{self.id}: reader")])
 
     def progress(self) -> int:
         """Grows twice a second while run() lives."""
-        return self._beats
+        return self._heart.beats
 
     def counters(self) -> Mapping[str, int]:
         """`reads` that made sense, `told` tags, `refused` ones, `reopened` ports."""

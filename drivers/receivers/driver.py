@@ -2,15 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from drivers.codecs.base import Refused
+from drivers.heart import Heart
 from drivers.messages import PointSpec, Sink
 from drivers.panel_clock import About
 from drivers.receivers.desk import Desk, now_ns
 from drivers.receivers.net import Door
-
-BEAT_S: Final = 0.5
 
 
 class ReceiverDriver:
@@ -20,38 +18,22 @@ class ReceiverDriver:
         """`about`: what the devices said of themselves."""
         self.id, self.about = desk.id, about
         self._desk, self.door = desk, door
-        self._beats = 0
-        self._bug: asyncio.Future[None] | None = None
+        self._heart = Heart()
 
     async def run(self, sink: Sink) -> None:
         """Receive until cancelled. A port or address that is gone is handled inside; any exception is a bug."""
-        loop = asyncio.get_running_loop()
-        self._bug = bug = loop.create_future()
-        self._desk.sink, self._desk.on_bug = sink, self._stop
-        door = loop.create_task(self.door.run(), name=f"{self.id}: door")
-        tasks: set[asyncio.Future[None]] = {bug, door}
-        try:
-            while True:
-                done, _ = await asyncio.wait(tasks, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                self._beats += 1
-                at_ns = now_ns()
-                self.door.tick(at_ns)
-                self._desk.tick(at_ns)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        self._desk.sink, self._desk.on_bug = sink, self._heart.stop
+        door = asyncio.create_task(self.door.run(), name=f"{self.id}: door")
+        await self._heart.run([door], self._tick)
 
-    def _stop(self, bug: Exception) -> None:
-        """Hand a bug to run(), whose supervisor reports it and starts it again."""
-        if self._bug is not None and not self._bug.done():
-            self._bug.set_exception(bug)
+    def _tick(self) -> None:
+        at_ns = now_ns()
+        self.door.tick(at_ns)
+        self._desk.tick(at_ns)
 
     def progress(self) -> int:
         """Grows twice a second while run() and its tasks live."""
-        return self._beats
+        return self._heart.beats
 
     def counters(self) -> dict[str, int]:
         """Messages, events, copies, refusals and bytes since the start."""

@@ -25,9 +25,9 @@ from simulators.centre import query
 from tests.brokers import Broker
 from tests.cameras.test_service import ask as bring
 from tests.cameras.test_service import asked, fire, media_of, pictures, watching, with_camera
+from tests.commands.programs import asker
 from tests.commands.test_centre import centre
 from tests.commands.test_core import ask, talking
-from tests.commands.test_mqtt import asker
 from tests.core.house import House, Site, site
 from tests.uplink.site import running_centre, running_uplink
 from tests.waiting import until

@@ -15,7 +15,7 @@ from edge_agent.local_api import LocalClient
 from edge_agent.sent_config import State, read
 from edge_agent.tasks import end
 from tests.brokers import Broker
-from tests.commands.test_mqtt import Asker, asker, program_of, statuses
+from tests.commands.programs import Asker, asker, program_of, statuses
 from tests.config.sent import Signer, site_text
 from tests.core.house import Site, site
 from tests.uplink.site import running_centre

@@ -12,7 +12,7 @@ import pytest
 from simulators.centre.command import read_params
 from simulators.ports import free_port
 from tests.brokers import Broker
-from tests.commands.test_mqtt import with_centre
+from tests.commands.programs import with_centre
 from tests.core.house import site
 from tests.uplink.site import running_uplink
 from tests.waiting import until

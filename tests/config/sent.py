@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.small_site import small_site
+
 
 class Signer:
     """A key pair in `directory`."""
@@ -46,24 +48,12 @@ def site_text(
     directory: Path, key: Path, *, port: int = 1883, more: str = "", name: str = "厂房", run: Path | None = None
 ) -> str:
     """A small site that keeps everything in `directory`, its sockets in `run` if that is given."""
-    run = run or directory / "run"
-    return f"""
-[gateway]
-id = "ZG-SENT-0001"
-name = "{name}"
-data_dir = "{directory / "data"}"
-run_dir = "{run}"
-[board]
-gpio = "fake"
-fake_socket = "{run / "gpio.sock"}"
-outputs = {{ buzzer = 17 }}
-[[contact]]
-id = "pump-room"
-line = 12
-[[uplink]]
-id = "county"
-host = "127.0.0.1"
-port = {port}
-commands = ["read_state", "apply_config"]
-config_key_file = "{key}"
-{more}"""
+    return small_site(
+        "ZG-SENT-0001",
+        data=directory / "data",
+        run=run or directory / "run",
+        port=port,
+        name=name,
+        commands=("apply_config",),
+        more=f'config_key_file = "{key}"\n{more}',
+    )

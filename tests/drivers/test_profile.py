@@ -3,6 +3,7 @@
 import os
 import re
 import string
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,17 @@ def test_an_unknown_profile_is_refused_and_the_known_ones_named() -> None:
 def test_a_fault_in_a_profile_is_found(tmp_path: Path, old: str, new: str, code: str) -> None:
     assert old in BUS
     assert code in codes(check(site(tmp_path, "mine", BUS.replace(old, new, 1)).get("mine")))
+
+
+@pytest.mark.parametrize(
+    "name", ["dlt645-2007-three-phase", "ks-breaker", "abb-b23", "zigbee2mqtt-gas", "gst-layer-bus"]
+)
+def test_an_example_that_expects_nothing_shows_nothing(name: str) -> None:
+    shipped = SHIPPED.get(name)
+    first, *rest = shipped.data["example"]  # type: ignore[misc]
+    blind = {key: value for key, value in first.items() if key != "expect"}
+    found = check(replace(shipped, data={**shipped.data, "example": [blind, *rest]}))
+    assert ("bad_hex", {"where": "example 1"}) in [(one.code, one.params) for one in found]
 
 
 def test_all_faults_are_found_at_once(tmp_path: Path) -> None:

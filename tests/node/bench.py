@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from drivers.detector_node.ring import Ring
+from simulators.link import Link
 from tests.waiting import eventually
 
 FIRMWARE = Path(__file__).parents[2] / "drivers/detector_node"
@@ -121,6 +122,17 @@ class Node:
         """What it wrote to its console."""
         log = self.directory / "log"
         return (self.directory / "out").read_text() + (log.read_text() if log.exists() else "")
+
+
+@contextlib.asynccontextmanager
+async def link_to(port: int) -> AsyncIterator[Link]:
+    """A way to the broker that a test can cut."""
+    link = Link(port)
+    await link.start()
+    try:
+        yield link
+    finally:
+        await link.close()
 
 
 @contextlib.asynccontextmanager

@@ -5,8 +5,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from edge_agent.config.model import Mqtt, MqttDevice, Receiver, ReceiverDevice
 from simulators.datagrams import DatagramRelay, Mood
-from simulators.link import Link
 from simulators.ports import free_port
 from tests.brokers import Broker, Certificates
 from tests.core.house import House, Site
-from tests.node.bench import Node, powered
+from tests.node.bench import Node, link_to, powered
 from tests.proof.checker import spread_s
 from tests.proof.site import note
 from tests.waiting import eventually, until
@@ -37,16 +35,6 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def site_of(port: int) -> Site:
     devices = (MqttDevice(id="n1", profile="edge-node", topic="node1", name="attic"),)
     return Site().set(mqtts=(Mqtt(id="mqtt1", port=port, devices=devices),))
-
-
-@asynccontextmanager
-async def link_to(port: int) -> AsyncIterator[Link]:
-    link = Link(port)
-    await link.start()
-    try:
-        yield link
-    finally:
-        await link.close()
 
 
 async def told(site: Site, point: str = "n1/smoke", kind: str = "fire") -> list[bool]:

@@ -7,19 +7,17 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge_agent.config.model import Mqtt, MqttDevice, Receiver, ReceiverDevice
-from simulators.link import Link
 from simulators.ports import free_port
 from tests.brokers import Broker
 from tests.core.house import House, Site
-from tests.node.bench import Node, tended
+from tests.node.bench import Node, link_to, tended
 from tests.node.maker import MODEL, Maker, image, maker, program
 from tests.waiting import eventually, until
 
@@ -43,16 +41,6 @@ def site_of(port: int) -> Site:
 
 def node_at(directory: Path, port: int, **settings: Any) -> Node:
     return Node(directory, port=port, model=MODEL, update_key=f"{maker().modulus:x}", **settings)
-
-
-@asynccontextmanager
-async def link_to(port: int) -> AsyncIterator[Link]:
-    link = Link(port)
-    await link.start()
-    try:
-        yield link
-    finally:
-        await link.close()
 
 
 async def offer(house: House, image: bytes) -> Mapping[str, Any]:

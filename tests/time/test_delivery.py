@@ -9,8 +9,8 @@ import pytest
 from edge_agent.config.uplinks import Uplink
 from simulators.centre.query import look
 from tests.brokers import Broker
+from tests.commands.programs import asker
 from tests.commands.test_core import ShiftedClock, ask, talking
-from tests.commands.test_mqtt import asker
 from tests.core.house import CONTACT, site
 from tests.uplink.site import running_centre, running_uplink
 from tests.waiting import until

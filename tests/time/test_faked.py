@@ -15,7 +15,7 @@ import pytest
 
 from edge_agent.local_api import LocalClient
 from simulators.process import Program
-from tests.commands.test_mqtt import with_centre, write_site
+from tests.commands.programs import with_centre, write_site
 from tests.core.house import Site, site
 from tests.waiting import PATIENCE_S, until
 
