@@ -20,9 +20,8 @@ from edge_agent import sent_check
 from edge_agent.alarm.patterns import DUTY_SOUND
 from edge_agent.boot_times import BootTimes
 from edge_agent.points.filters import Debounce
-from edge_agent.uplink import mqtt
 from edge_agent.uplink import outbox as outbox_module
-from edge_agent.uplink.tls import tls_context
+from edge_agent.uplink.trust import Trust
 from tests.alarm import test_duty
 from tests.config import test_sent_check
 from tests.drivers import test_modbus_rtu, test_serial_link
@@ -86,12 +85,14 @@ def all_boots_began_at_once(patch: pytest.MonkeyPatch) -> None:
 def any_certificate_will_do(patch: pytest.MonkeyPatch) -> None:
     """The broker's certificate is not looked at."""
 
-    def context(*files: Any) -> Any:
-        found = tls_context(*files)
+    real = Trust.context
+
+    def context(self: Trust, meeting: Any) -> ssl.SSLContext:
+        found = real(self, meeting)
         found.check_hostname, found.verify_mode = False, ssl.CERT_NONE
         return found
 
-    patch.setattr(mqtt, "tls_context", context)
+    patch.setattr(Trust, "context", context)
 
 
 def any_signature_will_do(patch: pytest.MonkeyPatch) -> None:
