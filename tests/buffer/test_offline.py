@@ -59,8 +59,14 @@ def broken(account: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_three_days_without_a_centre_cost_no_alarm(tmp_path: Path, seed: int) -> None:
     account = three_days(tmp_path / "j", seed, POINTS, TIMES)
-    rss_mb = account["rss_mb"]
-    note(f"offline-{seed}", {**account, "rss_mb": [rss_mb[0], rss_mb[SETTLED_H], max(rss_mb)]})
+    rss_mb, alarm = account["rss_mb"], account["streams"]["alarm"]
+    found = {
+        "alarms": alarm["offered"],
+        "lost": account["streams"]["alarms"]["lost"],
+        "doubled": max(0, alarm["kept"] - alarm["offered"]),
+        "rss_mb": [rss_mb[0], rss_mb[SETTLED_H], max(rss_mb)],
+    }
+    note(f"offline-{seed}", {**account, **found})
     assert broken(account) == [], account
 
 

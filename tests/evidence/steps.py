@@ -86,12 +86,14 @@ STEPS = (
     Step(
         "devices",
         7,
-        "detector nodes, receivers, taps, contacts, cameras",
+        "detector nodes, receivers, buses and lines, taps, contacts, cameras, units of systemd",
         (
             "pytest",
             *BESIDE,
             "tests/node",
             "tests/receivers",
+            "tests/drivers",
+            "tests/systemd",
             "tests/core/test_taps.py",
             "tests/points",
             "tests/cameras",
@@ -101,8 +103,17 @@ STEPS = (
     Step(
         "centres",
         8,
-        "centres, several at once, links, modems, commands, clocks",
-        ("pytest", *BESIDE, "tests/uplink", "tests/commands", "tests/alarm", "tests/time", "tests/modem"),
+        "centres, several at once, links, modems, commands, sent configurations, clocks",
+        (
+            "pytest",
+            *BESIDE,
+            "tests/uplink",
+            "tests/commands",
+            "tests/alarm",
+            "tests/time",
+            "tests/modem",
+            "tests/config",
+        ),
     ),
     Step(
         "corruptions",
