@@ -1,6 +1,7 @@
 """Run by MicroPython: the node's flash is littlefs over a chip that loses its power in the middle of its k-th write, for each k.
 
-`micropython flash_cuts.py IMAGE KEY MODEL`; KEY is a file with the modulus in hex. What must hold after each cut: the
+`micropython flash_cuts.py IMAGE KEY MODEL [early]`; KEY is a file with the modulus in hex; `early` plants a bug: the new slot is
+named before its files are whole. What must hold after each cut: the
 loader starts a program that is whole, and what was begun is finished by simply being done again. Prints how many cuts there were.
 """
 
@@ -174,6 +175,18 @@ NEW, at = {}, 0
 for name, size, _ in update.read_head(HEAD, MODULUS)["files"]:
     NEW[name] = DATA[at : at + size]
     at += size
+
+
+def early(file, header, directory):
+    state = update.read_state(ROOT)
+    state.update({"slot": directory[-1], "left": update.TRIES, "before": state["slot"], "version": header["version"]})
+    update.write_state(ROOT, state)
+    return unpack(file, header, directory)
+
+
+unpack = update.unpack
+if sys.argv[4:] == ["early"]:
+    update.unpack = early
 
 first = fresh()
 counts = [cuts(first, fetch, look_after_fetch)]

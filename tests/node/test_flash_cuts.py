@@ -12,15 +12,24 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_after_a_cut_at_any_write_a_whole_program_starts_and_the_update_goes_on(tmp_path: Path) -> None:
+def cut_at_every_write(directory: Path, *planted: str) -> str:
+    """What the enumeration says: how many cuts there were of fetching, installing and starting."""
     files = {"node.py": b"new " * 700, "link.py": b"new", "detector.py": b"n" * 513}
-    image, key = tmp_path / "image", tmp_path / "key"
+    image, key = directory / "image", directory / "key"
     image.write_bytes(maker().image(files, version=2))
     key.write_text(f"{maker().modulus:x}")
     script = str(Path(__file__).with_name("flash_cuts.py"))
-    said = run_micropython(script, str(image), str(key), MODEL)
-    fetched, installed, started = map(int, said.split())
+    return run_micropython(script, str(image), str(key), MODEL, *planted)
+
+
+def test_after_a_cut_at_any_write_a_whole_program_starts_and_the_update_goes_on(tmp_path: Path) -> None:
+    fetched, installed, started = map(int, cut_at_every_write(tmp_path).split())
     assert min(fetched, installed, started) > 20
+
+
+def test_a_slot_that_is_named_before_it_is_whole_is_found_out(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="look_after_install"):
+        cut_at_every_write(tmp_path, "early")
 
 
 def test_a_signature_is_verified_in_the_memory_a_board_has(tmp_path: Path) -> None:
