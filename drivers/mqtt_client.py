@@ -5,10 +5,12 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+
+LOOK_S: Final = 1.0
 
 
 class LoopClient(paho.Client):
@@ -24,9 +26,18 @@ class LoopClient(paho.Client):
         logger = logging.Logger("paho", logging.ERROR)  # not registered anywhere: it goes with this client
         logger.addHandler(said)
         self.enable_logger(logger)
+        self._each_second: Callable[[], object] = lambda: None
+        self._looks: asyncio.TimerHandle | None = None
 
-    def attach(self, readable: Callable[[], object], writable: Callable[[], object]) -> bool:
-        """After connect(): call these when the socket is ready, until paho closes it. False: it is closed already."""
+    def attach(
+        self,
+        readable: Callable[[], object],
+        writable: Callable[[], object],
+        each_second: Callable[[], object] = lambda: None,
+    ) -> bool:
+        """After connect(): call these when the socket is ready, until paho closes it, and look each second whether a keep-alive is
+        due or was not answered, until `forget`. False: the socket is closed already.
+        """
         loop = asyncio.get_running_loop()
         sock: Any = self.socket()
         if sock is None:
@@ -47,7 +58,14 @@ class LoopClient(paho.Client):
         loop.add_reader(sock, readable)
         if self.want_write():
             loop.add_writer(sock, writable)
+        self._each_second = each_second
+        self._looks = loop.call_later(LOOK_S, self._look)
         return True
+
+    def _look(self) -> None:
+        self._looks = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        self.loop_misc()
+        self._each_second()
 
     def read(self, packet_bytes_max: int) -> bool:
         """Take in what has come. False: a packet larger than that is on its way, from a broker that ignores what we asked for."""
@@ -64,6 +82,9 @@ class LoopClient(paho.Client):
 
     def forget(self) -> None:
         """Call nobody any more: no cycle keeps either side alive."""
+        if self._looks is not None:
+            self._looks.cancel()
+        self._each_second = lambda: None
         self.on_connect = self.on_subscribe = self.on_publish = self.on_message = self.on_disconnect = None
         self.on_socket_register_write = self.on_socket_unregister_write = self.on_socket_close = None
 

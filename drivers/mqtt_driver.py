@@ -149,7 +149,6 @@ class MqttDriver:
         self._closed = loop.create_future()
         host = "127.0.0.1" if self._link.host == "localhost" else self._link.host  # resolving would take a thread
         wire = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        timer: asyncio.Task[None] | None = None
         client: LoopClient | None = None
         try:
             wire.setblocking(False)
@@ -160,11 +159,8 @@ class MqttDriver:
             self._greet(client)
             if not client.attach(partial(self._readable, client), client.loop_write):
                 return "closed by the broker"
-            timer = loop.create_task(self._house(client), name=f"{self.id}: keep-alive")
             return await self._closed
         finally:
-            if timer is not None:
-                timer.cancel()
             self._client = None
             if client is not None:
                 self._close(client)
@@ -200,12 +196,6 @@ class MqttDriver:
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.MaximumPacketSize = PACKET_BYTES_MAX
         client.connect(self._link.host, self._link.port, KEEPALIVE_S, clean_start=False, properties=properties)
-
-    async def _house(self, client: LoopClient) -> None:
-        """Keep-alives; a broker that does not answer them is gone."""
-        while True:
-            await asyncio.sleep(1.0)
-            client.loop_misc()
 
     def _readable(self, client: LoopClient) -> None:
         if not client.read(PACKET_BYTES_MAX):

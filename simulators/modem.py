@@ -13,9 +13,7 @@ On its own: `python -m simulators.modem bc95 --link /tmp/modem1`, commands on st
 
 import argparse
 import asyncio
-import json
 import random
-import sys
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -25,6 +23,7 @@ from typing import Final, Protocol, Self
 
 from simulators.modem_families import TALKS
 from simulators.modem_families.base import Dial, Talk, dial_this_machine
+from simulators.orders import obey
 from simulators.pty_port import PtyPort
 
 FAMILIES: Final = tuple(TALKS)
@@ -364,22 +363,13 @@ def apply(modem: ModemSim, words: list[str]) -> None:
 
 
 async def _main(family: str, link: Path, usb: bool) -> None:
-    loop = asyncio.get_running_loop()
-    lines = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async with ModemSim(family, link=link, chance=random.Random(), boot_s=2.0, usb=usb) as modem:
-        print(json.dumps({"did": "ready", "link": str(link)}), flush=True)
-        while line := await lines.readline():
-            words = line.decode(errors="replace").split()
-            if words == ["quit"]:
-                break
-            if words:
-                try:
-                    apply(modem, words)
-                    done: dict[str, object] = {"did": words[0]}
-                except ValueError as wrong:
-                    done = {"error": str(wrong)}
-                print(json.dumps(done), flush=True)
+
+        async def carry_out(words: list[str]) -> dict[str, object]:
+            apply(modem, words)
+            return {"did": words[0]}
+
+        await obey(link, carry_out)
 
 
 def main() -> None:

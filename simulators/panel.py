@@ -15,16 +15,16 @@ loop-point (the others).
 
 import argparse
 import asyncio
-import json
 import random
-import sys
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from drivers.profile import load_profiles
+from simulators.orders import obey
 from simulators.panel_talk import talk_of
 from simulators.pty_port import PtyPort
 
@@ -170,21 +170,8 @@ async def _command(panel: PanelSim, words: list[str]) -> dict[str, object]:
 
 
 async def _main(protocol: str, link: Path, paced: bool) -> None:
-    loop = asyncio.get_running_loop()
-    lines = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async with PanelSim(protocol, link=link, paced=paced) as panel:
-        print(json.dumps({"did": "ready", "link": str(link)}), flush=True)
-        while line := await lines.readline():
-            words = line.decode(errors="replace").split()
-            if words == ["quit"]:
-                break
-            if words:
-                try:
-                    done = await _command(panel, words)
-                except ValueError as wrong:
-                    done = {"error": str(wrong)}
-                print(json.dumps(done), flush=True)
+        await obey(link, partial(_command, panel))
 
 
 def main() -> None:

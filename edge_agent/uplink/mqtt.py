@@ -143,7 +143,6 @@ class _MqttSession:
         self._commands = MqttCommands(settings.gateway, clock, receiver.desk, self._send_answer)
         self._receive_maximum = 65535
         self._attached = False  # until then a thread may have the client
-        self._misc: asyncio.TimerHandle | None = None
         self._abandoned = False
         self._connected = False
         self._last_error = _LastError()
@@ -174,10 +173,9 @@ class _MqttSession:
             await in_thread(partial(self._connect_blocking, wire))
         except Exception as fault:  # sockets, TLS, files, names: each has its words
             raise explain(fault) from fault
-        self._attached = self._client.attach(self._readable, self._writable)
+        self._attached = self._client.attach(self._readable, self._writable, self._pump)
         if not self._attached:
             raise self._why_lost()
-        self._tick()
         waiting: set[asyncio.Future[Any]] = {self._granted, self.closed}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if self.closed.done():
@@ -353,13 +351,6 @@ class _MqttSession:
         self._client.loop_write()
         self._pump()
 
-    def _tick(self) -> None:
-        if self.closed.done():
-            return
-        self._misc = self._loop.call_later(1.0, self._tick)
-        self._client.loop_misc()
-        self._pump()
-
     def _on_disconnect(
         self, client: paho.Client, userdata: object, flags: Any, reason: ReasonCode, properties: object
     ) -> None:
@@ -392,8 +383,6 @@ class _MqttSession:
         """Say goodbye (the broker then sends our will: we are offline) without waiting for a broken wire."""
         self._abandoned = True
         self._commands.close()
-        if self._misc is not None:
-            self._misc.cancel()
         client = self._client
         if self._attached and client.socket() is not None:
             if self._connected and not self.closed.done():
