@@ -8,7 +8,7 @@ import click
 
 from edge_agent.china_time import china_time
 from edge_agent.cli_core import Unreachable, ask, socket_option, socket_path
-from edge_agent.cli_words import clock_note, delivered_word, word
+from edge_agent.cli_words import clock_note, delivered_word, place_word, word
 from edge_agent.terminal import OK, WARNINGS, CliContext, cells, print_json, print_lines, printable, table, width
 from edge_agent.texts import text
 
@@ -40,7 +40,7 @@ def alarm_lines(found: list[Mapping[str, Any]], lang: str, columns: int | None =
         [
             text("alarm.first_fire", lang) if alarm.get("first") else "",
             word(f"alarm.kind_{alarm.get('kind')}", alarm.get("kind"), lang),
-            alarm.get("name") or alarm.get("point"),
+            alarm.get("name") or place_word(alarm.get("point"), lang),
             alarm.get("grade"),
             word(f"alarm.state_{alarm.get('state')}", alarm.get("state"), lang),
             delivered_word(alarm, lang),

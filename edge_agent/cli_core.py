@@ -8,6 +8,7 @@ import click
 
 from edge_agent.cli_base import FilePath
 from edge_agent.cli_words import lookup
+from edge_agent.system_words import system_words
 from edge_agent.terminal import FAILURES, CliContext, print_json, print_lines, printable
 from edge_agent.texts import text
 
@@ -35,7 +36,8 @@ class Unreachable(Exception):
 
     def words(self, lang: str) -> str:
         """The fact, then what to do."""
-        return text(f"cli.core_{self.code}", lang, **self.params)
+        params = {key: system_words(value, lang) if key == "detail" else value for key, value in self.params.items()}
+        return text(f"cli.core_{self.code}", lang, **params)
 
 
 class Refused(Unreachable):
@@ -68,7 +70,7 @@ async def connect(path: Path) -> "LocalClient":
     except (FileNotFoundError, ConnectionRefusedError):
         raise Unreachable("not_running", socket=str(path)) from None
     except OSError as fault:
-        raise Unreachable("broken", socket=str(path), detail=str(fault)) from None
+        raise Unreachable("broken", socket=str(path), detail=fault.strerror or str(fault)) from None
 
 
 def ask(path: Path, do: str, **params: object) -> Any:

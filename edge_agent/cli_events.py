@@ -15,7 +15,7 @@ import click
 from edge_agent.china_time import china_time
 from edge_agent.cli_base import Choice, FilePath, Seconds, Whole
 from edge_agent.cli_core import Unreachable, connect, socket_path
-from edge_agent.cli_words import clock_note, lookup, reason_word, word
+from edge_agent.cli_words import clock_note, lookup, place_word, reason_word, word
 from edge_agent.journal_export import event_of, instant_of
 from edge_agent.journal_view import EVENT_STREAMS, Unreadable, journal_dir, newest_first, opened, priorities, within
 from edge_agent.terminal import (
@@ -107,7 +107,9 @@ def _row(shown: Mapping[str, Any], lang: str) -> tuple[str, str, str, str, str]:
         return "-", text("cli.other_record", lang), "", said, ""
     kind = word(f"alarm.kind_{event['kind']}", event["kind"], lang)
     change = text("cli.change_on" if event.get("active") else "cli.change_off", lang)
-    where = str(event.get("name") or event.get("point") or "")
+    if event["kind"] in _WHY and event["kind"] != "worker":
+        change = ""  # what was done or decided, no state that came or went
+    where = str(event.get("name") or place_word(event.get("point"), lang))
     if why := _why(event, lang):
         where = f"{where} ({why})"
     grade = str(event.get("grade") or "")

@@ -12,6 +12,7 @@ import click
 
 from edge_agent.cli_base import Choice, FilePath, Seconds, Whole
 from edge_agent.cli_events import event_lines
+from edge_agent.cli_words import word
 from edge_agent.journal_export import write_csv, write_json_lines, write_sqlite
 from edge_agent.journal_view import Unreadable, in_order, journal_dir, opened, priorities, within
 from edge_agent.system_words import system_words
@@ -101,7 +102,9 @@ def _stats_lines(found: Mapping[str, Any], lang: str) -> list[str]:
         for stream, held in file["streams"].items():
             last = held["last"]
             through = text("journal.stats_through", lang, n=last["n"], epoch=last["epoch"]) if last else ""
-            rows.append((f"  {stream}", text("journal.stats_records", lang, count=held["records"]), through))
+            rows.append(
+                (f"  {_stream(stream, lang)}", text("journal.stats_records", lang, count=held["records"]), through)
+            )
         lines += table((), rows)
         lines += [
             "  "
@@ -109,7 +112,7 @@ def _stats_lines(found: Mapping[str, Any], lang: str) -> list[str]:
                 "journal.stats_confirmed",
                 lang,
                 destination=mark["destination"],
-                stream=mark["stream"],
+                stream=_stream(mark["stream"], lang),
                 n=mark["through"],
             )
             for mark in file["confirmed"]
@@ -118,6 +121,11 @@ def _stats_lines(found: Mapping[str, Any], lang: str) -> list[str]:
     if found["set_aside"]:
         lines.append(text("journal.stats_set_aside", lang, files=", ".join(found["set_aside"])))
     return lines
+
+
+def _stream(stream: str, lang: str) -> str:
+    """A stream in words, with the name that --stream takes."""
+    return word(f"journal.stream_{stream}", stream, lang)
 
 
 def _size(count: int) -> str:

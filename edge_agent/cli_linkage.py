@@ -74,5 +74,5 @@ def output_lines(found: list[Mapping[str, Any]], lang: str) -> list[str]:
         )
         for output in found
     ]
-    headers = [text(f"cli.col_{name}", lang) for name in ("id", "what", "where", "state")]
+    headers = [text(f"cli.col_{name}", lang) for name in ("id", "action", "where", "state")]
     return table(headers, rows, width=width()) if rows else []

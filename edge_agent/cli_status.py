@@ -19,6 +19,7 @@ from edge_agent.cli_words import (
     refusal_words,
     span,
     word,
+    worker_word,
 )
 from edge_agent.terminal import (
     FAILURES,
@@ -116,7 +117,9 @@ def judge(state: Mapping[str, Any], lang: str, columns: int | None = None) -> tu
     add(
         "fault" if stuck else "ok",
         text("cli.status_agent", lang),
-        text("cli.status_stuck", lang, workers=", ".join(stuck)) if stuck else uptime,
+        text("cli.status_stuck", lang, workers=", ".join(worker_word(name, lang) for name in stuck))
+        if stuck
+        else uptime,
     )
     if stands_in := state.get("config"):
         add("fault", text("cli.status_config", lang), _config_words(stands_in, lang))

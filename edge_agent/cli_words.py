@@ -36,6 +36,27 @@ def refusal_words(why: str, lang: str) -> str:
     return printable(f"{said} ({why})" if said else why)
 
 
+def place_word(point: object, lang: str) -> str:
+    """Where something was that has no name of the site: a part of this gateway ("worker/alarm", "uplink/county") in words."""
+    whole = str(point or "")
+    kind, slash, rest = whole.partition("/")
+    if not slash:
+        return word(f"cli.place_{whole}", whole, lang)
+    if kind == "worker":
+        return text("cli.place_worker", lang, rest=worker_word(rest, lang))
+    own = {"button": f"cli.button_{rest}", "command": f"cli.command_name_{rest}"}.get(kind)
+    rest = word(own, rest, lang) if own else printable(rest)
+    return lookup(f"cli.place_in_{kind}", lang, rest=rest) or printable(whole)
+
+
+def worker_word(name: str, lang: str) -> str:
+    """A part of the program in words: "alarm", "uplink:county"; what drives a panel or bus has that one's id."""
+    kind, colon, rest = name.partition(":")
+    if colon:
+        return lookup(f"cli.place_in_{kind}", lang, rest=printable(rest)) or printable(name)
+    return lookup(f"cli.work_{kind.replace(' ', '_')}", lang) or place_word(name, lang)
+
+
 def clock_note(shown: list[str], lang: str) -> list[str]:
     """The line that explains the marks of `china_time`, if `shown` has any."""
     return [text("cli.clock_note", lang)] if any(line.endswith(("~", "?")) for line in shown) else []
