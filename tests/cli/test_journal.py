@@ -270,5 +270,5 @@ def test_a_trouble_is_shown_with_its_reason(cli: Cli, tmp_path: Path, kept: Any,
     )
     shown = cli("events", "--dir", str(tmp_path), "--lang", "zh").stdout
     assert "panel1 (超时没有声音)" in shown
-    assert "journal/vital.db (存储卡已满)" in shown
+    assert "事件库 vital.db (存储卡已满)" in shown
     assert "\x1b" not in shown
