@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_agent.terminal import CONFIG, OK, WARNINGS, CliContext, print_json, print_lines, table
+from edge_agent.terminal import CONFIG, OK, WARNINGS, CliContext, print_file, print_json, print_lines, table
 from edge_agent.texts import text
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def sample(ctx: click.Context) -> None:
     """Print a commented sample configuration."""
     from edge_agent.config.reference import sample as make
 
-    print(make(_context(ctx).lang), end="")
+    print_file(make(_context(ctx).lang).removesuffix("\n").split("\n"))
 
 
 def load_site(path: Path, *, look_at_machine: bool, lang: str) -> "Loaded":

@@ -11,7 +11,17 @@ from edge_agent.cli_base import FilePath
 from edge_agent.cli_decode import names_of, note_template, report
 from edge_agent.cli_words import lookup, refusal_words, word
 from edge_agent.system_words import system_words
-from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable, table
+from edge_agent.terminal import (
+    FAILURES,
+    OK,
+    WARNINGS,
+    CliContext,
+    print_file,
+    print_json,
+    print_lines,
+    printable,
+    table,
+)
 from edge_agent.texts import text
 
 if TYPE_CHECKING:
@@ -118,8 +128,9 @@ def show(obj: CliContext, name: str) -> int:
         "",
     ]
     body = profile.path.read_text("utf-8-sig").splitlines()
-    print_lines(["# " + printable(line) if line else "#" for line in head])  # the whole output is a profile again
-    print_lines([line.expandtabs() if line.expandtabs().isprintable() else printable(line) for line in body])
+    lines = ["# " + printable(line) if line else "#" for line in head]  # the whole output is a profile again
+    lines += [line.expandtabs() if line.expandtabs().isprintable() else printable(line) for line in body]
+    print_file(lines)
     return OK
 
 

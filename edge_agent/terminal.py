@@ -3,7 +3,10 @@
 Nothing heavy is imported here (no rich, no click): `--help` must be quick on a small machine.
 """
 
+import contextlib
 import json
+import os
+import stat
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -63,16 +66,34 @@ def printable(text: str) -> str:
 
 
 def print_json(value: object, *, indent: int | None = 2) -> None:
-    """Print one JSON document and a line end. Chinese stays readable wherever the stream can carry it."""
+    """Print one JSON document and a line end. Chinese stays readable where whoever reads can take it."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    if not can_show(text):
+    if not (takes_unicode() and can_show(text)):
         text = json.dumps(value, ensure_ascii=True, indent=indent)
     print(text)
 
 
+def takes_unicode(stream: TextIO | None = None) -> bool:
+    """Whether JSON on `stream` (default stdout) may hold more than ASCII: in UTF-8, or before a person's eyes. A program that
+    reads it out of a file or a pipe expects UTF-8, whatever the console speaks (GB18030).
+    """
+    out = stream or sys.stdout
+    return (getattr(out, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8" or out.isatty()
+
+
+def print_file(lines: Iterable[str]) -> None:
+    """Print what this program will read again (a configuration, a profile): a file it is redirected into is UTF-8, whatever
+    the console speaks.
+    """
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # AttributeError: a test's StringIO
+        if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
+            sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]  # what is missing is suppressed
+    print_lines(lines)
+
+
 def print_json_line(value: object) -> None:
     """Print one JSON document on one line, at once: for commands that follow a stream (`events --follow`)."""
-    text = json.dumps(value, ensure_ascii=not can_show(_CHINESE_SAMPLE), separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=not takes_unicode(), separators=(",", ":"))
     if not can_show(text):
         text = json.dumps(value, separators=(",", ":"))
     print(text, flush=True)

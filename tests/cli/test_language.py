@@ -1,10 +1,13 @@
 """Both languages are complete, and every way to misuse the command line is answered in them."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import click
 import pexpect
@@ -139,6 +142,28 @@ def test_no_encoding_stops_a_command(
     assert "?????" not in said
     assert (CHINESE.search(said) is not None) == (encoding != "ascii")
     assert done.returncode == {"--help": 0, "status": 2, "statu": 64}[args[0]]
+
+
+@pytest.mark.parametrize("args", [["config", "sample"], ["profile", "show", "gst9000-printer"]])
+def test_what_is_read_again_goes_into_a_file_as_utf8_whatever_the_console_speaks(
+    environ: dict[str, str], command: list[str], args: list[str], tmp_path: Path
+) -> None:
+    environ |= {"PYTHONIOENCODING": "gb18030", "LC_ALL": "zh_CN.GB18030"}
+    with (tmp_path / "out.toml").open("wb") as out:
+        subprocess.run([*command, *args], env=environ, stdout=out, timeout=60, check=True)
+    written = (tmp_path / "out.toml").read_bytes()
+    assert CHINESE.search(written.decode("utf-8")) is not None
+    assert tomllib.loads(written.decode("utf-8"))
+    piped = subprocess.run([*command, *args], env=environ, capture_output=True, timeout=60, check=True).stdout
+    assert piped.decode("gb18030") == written.decode("utf-8")
+
+
+def test_json_in_a_pipe_is_ascii_where_the_console_is_not_utf8(environ: dict[str, str], command: list[str]) -> None:
+    environ |= {"PYTHONIOENCODING": "gb18030", "LC_ALL": "zh_CN.GB18030"}
+    asked = [*command, "profile", "show", "gst9000-printer", "--json"]
+    piped = subprocess.run(asked, env=environ, capture_output=True, timeout=60, check=True).stdout
+    assert piped.isascii()
+    assert CHINESE.search(json.dumps(json.loads(piped), ensure_ascii=False)) is not None
 
 
 def test_the_c_locale_gets_english(environ: dict[str, str], command: list[str]) -> None:
