@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.vocabulary import ENDS
+from drivers.vocabulary import ENDS, PANEL_EVENTS
 
 # Whole bytes of UTF-8 Chinese: a GBK line is never that, unless every character of it begins with E2..EF, the rarest rows.
 _UTF8: Final = re.compile(rb"(?:[\x00-\x7f]|[\xe2-\xef][\x80-\xbf]{2})*")
@@ -36,7 +36,9 @@ _ADDRESSES: Final = (
     re.compile(r"回路\s*[:号]?\s*(?P<loop>\d{1,3})\D{1,8}?(?P<point>\d{1,4})"),
     # not a date: 11-26 10:00
     re.compile(r"(?<![\d:/.-])(?P<loop>\d{1,3})-(?P<point>\d{1,4})(?![\d:/.-])(?!\s+\d{1,2}:\d\d)"),
+    re.compile(r"(?:(?<![A-Z])ZONE|分区|区域)\s?[:#]?\s?(?P<zone>\d{1,4})"),
 )
+_LOUD: Final = frozenset({"fire", "fire_manual", "unknown", "gas_alarm", "electrical_alarm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,9 @@ class Words:
         """The plain lines of one record by what they tell of: (first, end, said) for each, the first takes what nobody else does.
 
         Panels print line after line without a blank between them: a line whose word has a place of its own is an event
-        of its own. A word alone behind one is more about the same (首次火警, its place, 手动报警).
+        of its own. A word alone behind one is more about the same (首次火警, its place, 手动报警), but one that can only be about
+        the whole panel (SYSTEM RESET behind a fault): that is an event of its own, unless an alarm stands in the record, for a
+        footer that speaks of 复位 must not end it.
         """
         hits = [(number, said) for number, line in enumerate(lines) if (said := self.of(line)) is not None]
         if any(said.event != "unknown" for _, said in hits):  # 报警 may be what a device is called
@@ -112,7 +116,8 @@ class Words:
         seen = [(cut[0][2].event, address("\n".join(lines[: cut[0][1]])))]
         for start, end, said in cut[1:]:
             key = (said.event, address("\n".join(lines[start:end])))
-            if key[1] and key not in seen:
+            of_the_panel = said.event in PANEL_EVENTS and not any(one.event in _LOUD for _, one in hits)
+            if (key[1] or of_the_panel) and key not in seen:
                 told.append((start, end, said))
                 seen.append(key)
         return told if len(told) > 1 else [(0, len(lines), cut[0][2])]

@@ -45,7 +45,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "records": ("各条记录", "records"),
     "fault_code": ("故障码", "fault code"),
     "event_text": ("原文", "text"),
-    "text": ("原文", "text"),
+    "text": ("全文", "whole text"),
     "text_raw": ("原文 (字节)", "text, bytes"),
     "detail": ("细节", "detail"),
     "meaning": ("含义", "meaning"),

@@ -80,6 +80,10 @@ def test_lines_of_unknown_panels(line: str, encoding: str) -> None:
         ("首次火警\r\n1-27\r\n手动报警\r\n", [("fire", 1, 27)]),
         ("启动\r\n1-027\r\n声光报警\r\n", [("start", 1, 27)]),
         ("11-26 10:00 火警 1-27\r\n", [("fire", 1, 27)]),
+        ("TROUBLE IN ZONE 4\r\nZONE 5 DISABLED\r\n", [("fault", None, None), ("isolate", None, None)]),
+        ("故障 三楼\r\n复位\r\n", [("fault", None, None), ("reset", None, None)]),
+        ("首次火警\r\n1-27\r\n请按复位\r\n", [("fire", 1, 27)]),  # a footer must not end it
+        ("火警 三楼\r\n系统复位\r\n", [("fire", None, None)]),
     ],
 )
 def test_lines_without_a_blank_between(text: str, events: list[tuple[object, ...]]) -> None:
