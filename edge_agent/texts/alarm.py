@@ -28,7 +28,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "kind_test": ("自检", "self-test"),
     "kind_command": ("中心命令", "command"),
     "kind_duty_check": ("查岗", "duty check"),
-    "kind_patrol": ("巡更", "patrol"),
+    "kind_patrol": ("巡查", "patrol"),
     "kind_linkage": ("联动", "linkage"),
     "kind_evidence": ("印证", "evidence"),
     "kind_clock": ("时钟", "clock"),

@@ -373,7 +373,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "times (每天几点) 和 every_min (每隔多久) 要写一个, 且只写一个",
         "A patrol has either times or every_min, exactly one of them",
     ),
-    "no_such_patrol_point": ("没有巡更点 {value}", "There is no [[patrol_point]] {value}"),
+    "no_such_patrol_point": ("没有巡查点 {value}", "There is no [[patrol_point]] {value}"),
     "patrol_grace": (
         "grace_min 必须小于两次巡查的最短间隔 {gap} 分钟",
         "grace_min must be below the shortest time between two rounds, {gap} minutes",

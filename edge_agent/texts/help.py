@@ -23,7 +23,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "arg_output": ("输出编号", "OUTPUT"),
     "arg_path": ("[目录]", "[PATH]"),
     "arg_pattern": ("[文字]", "[PATTERN]"),
-    "arg_point": ("巡更点", "POINT"),
+    "arg_point": ("巡查点", "POINT"),
     "arg_profile": ("型号", "PROFILE"),
     "arg_protocol": ("协议", "PROTOCOL"),
     # --- options of every command ------------------------------------------------------------------------------------
@@ -155,14 +155,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Answer the duty checks\n\nAll that wait; past its time an answer counts as late. Exit codes: 0 answered; 1 nobody asks.",
     ),
     "opt_operator": ("操作员编号, 0 到 255。", "Number of the operator, 0 to 255."),
-    "patrol": ("巡更: 路线、标签", "Patrol: rounds and tags"),
+    "patrol": ("巡查: 路线、标签", "Patrol: rounds and tags"),
     "patrol_status": (
         "各条路线的最近一次巡查、各点的标签、不认识的标签\n\n退出码: 0 正常; 1 有漏巡, 或有点没有标签。",
         "The newest round of each patrol, the tag of each point, tags nobody knows\n\nExit codes: 0 all well; 1 a round was"
         " missed, or a point has no tag.",
     ),
     "patrol_learn": (
-        "把下一张读到的标签定为某巡更点的标签\n\n记入事件。配置里写了 tag 的点不能学习。"
+        "把下一张读到的标签定为某巡查点的标签\n\n记入事件。配置里写了 tag 的点不能学习。"
         "退出码: 0 已学到; 1 没有读到, 或标签已属于别的点。",
         "The next tag that is read hangs at this patrol point\n\nIt is journalled. A point whose tag is in the configuration"
         " cannot learn one. Exit codes: 0 learned; 1 no tag was read, or it hangs elsewhere.",

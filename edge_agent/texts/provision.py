@@ -3,7 +3,7 @@
 TEXTS: dict[str, tuple[str, str]] = {
     "help_root": (
         "安装人员的工具: 网关身份、站点配置、批量表格、节点升级文件。"
-        "\n\n返回码: 0 正常, 1 警告, 2 失败, 64 用法错误, 78 配置错误。",
+        "\n\n退出码: 0 正常, 1 警告, 2 失败, 64 用法错误, 78 配置错误。",
         "The installer's tool: identity of a gateway, configuration of a site, sheets of many, updates of nodes."
         "\n\n"
         "Exit codes: 0 ok, 1 warnings, 2 failures, 64 usage, 78 configuration.",

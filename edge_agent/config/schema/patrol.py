@@ -12,7 +12,7 @@ TAG_READER: Final = Section(
     into="tag_readers",
     many=True,
     aside=True,
-    zh="一个巡更读卡器",
+    zh="一个巡查读卡器",
     en="A reader of patrol tags",
     keys={
         "id": own_id('"reader1"'),
@@ -38,7 +38,7 @@ PATROL_POINT: Final = Section(
     into="patrol_points",
     many=True,
     aside=True,
-    zh="一个巡更点",
+    zh="一个巡查点",
     en="A place to be seen on patrol",
     keys={
         "id": own_id('"stair-3"'),
@@ -65,7 +65,7 @@ PATROL: Final = Section(
     en="A round through patrol points: times of the day, or every so many minutes, exactly one of them",
     keys={
         "id": own_id('"night"'),
-        "points": Key(zh="要到的巡更点", en="Patrol points to be seen", example='["stair-3", "pump-house"]', form="id"),
+        "points": Key(zh="要到的巡查点", en="Patrol points to be seen", example='["stair-3", "pump-house"]', form="id"),
         "name": called('"夜间巡查"'),
         "times": Key(
             zh="每天几点应巡 (北京时间)",
