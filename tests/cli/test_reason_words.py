@@ -5,8 +5,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from edge_agent.alarm.duty import POINT as DUTY
+from edge_agent.alarm.machine import DELIVERY
 from edge_agent.cli_words import lookup, place_word, worker_word
 from edge_agent.commands import NAMES
+from edge_agent.sources import camera_source, link_source, uplink_source
 from edge_agent.texts import LANGUAGES
 
 ROOT = Path(__file__).parents[2]
@@ -132,6 +135,10 @@ def test_every_place_in_the_gateway_and_every_part_of_the_program_has_words() ->
     assert len(set(places)) >= 8, places
     assert len(set(workers)) >= 6, workers
     assert raw_places([f"command/{name}" for name in NAMES]) == []
+    assert (
+        raw_places([DUTY, DELIVERY, uplink_source("x"), camera_source("x"), link_source("x"), "tag/x", "patrol/x"])
+        == []
+    )
     planted = ast.parse(
         'own_event(k, "moon", 1)\nself._own(k, f"moon/{x}", 1)\nkeep("dance", w)\nwatch(f"tide:{x}", p)'
     )
