@@ -192,8 +192,7 @@ class _MqttSession:
         """TLS and CONNECT over a connected socket, which is the client's from now on."""
         settings = self._settings
         wire.settimeout(CONNECT_S)
-        with contextlib.suppress(OSError):  # one end of a modem driver's pair of sockets has no such options
-            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):  # one end of a modem driver's pair of sockets has no such option
             wire.setsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25), UNSENT_BYTES)
         self._client.wire = wire
         will = {"v": contract.VERSION, "gateway": settings.gateway, "online": False}

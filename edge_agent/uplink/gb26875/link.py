@@ -93,8 +93,6 @@ class GbLink:
         if self._datagrams:
             await loop.create_datagram_endpoint(lambda: Datagrams(session), sock=wire)
             return
-        with contextlib.suppress(OSError):  # one end of a modem driver's pair of sockets has no such option
-            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Closed is reset: what the kernel still holds must not arrive behind the next connection's frames, where a status of
         # minutes ago would be the newest the centre knows. It is unconfirmed, so that it goes again.
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
