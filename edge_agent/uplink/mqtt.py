@@ -47,6 +47,8 @@ STATE_RANK: Final = -1  # the snapshot goes first
 ANSWER_RANK: Final = Priority.FAULT  # an answer waits behind alarms
 WILL_DISCONNECT: Final = 0x04
 KEEP_ALIVE_TIMEOUT: Final = 0x8D
+PACKET_TOO_LARGE: Final = 0x95
+BATCH_BYTES_MIN: Final = 4096  # a broker that takes no batch of this size is not made for us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +74,13 @@ class MqttLink:
     def __init__(self, settings: MqttSettings, clock: TimeSource, dial: Dial) -> None:
         """`dial` gives a connected socket (edge_agent.uplink.path)."""
         self._settings, self._clock, self._dial = settings, clock, dial
+        self._limit = _Limit()
 
     def over(self, dial: Dial) -> "MqttLink":
         """The same link by another way."""
-        return MqttLink(self._settings, self._clock, dial)
+        other = MqttLink(self._settings, self._clock, dial)
+        other._limit = self._limit
+        return other
 
     async def open(self, receiver: Receiver) -> Session:
         """Connect, subscribe to `ack`, and return once both are granted. Raise LinkError."""
@@ -85,7 +90,7 @@ class MqttLink:
         return await trust.open(partial(self._open, receiver), receiver)
 
     async def _open(self, receiver: Receiver, meeting: Meeting | None) -> Session:
-        session = _MqttSession(self._settings, self._clock, receiver, self._dial, meeting)
+        session = _MqttSession(self._settings, self._clock, receiver, self._dial, meeting=meeting, limit=self._limit)
         try:
             async with asyncio.timeout(OPEN_S):
                 await session.connect()
@@ -96,6 +101,18 @@ class MqttLink:
             await session.close()
             raise
         return session
+
+
+@dataclass(slots=True)
+class _Limit:
+    """Most bytes of a batch, as learnt from a broker that hangs up on larger packets and had not said so."""
+
+    batch_bytes: int = contract.BATCH_BYTES_MAX
+
+    def was_too_large(self, sent_bytes: int) -> None:
+        """The largest that was on the wire had so many: half of it from now on."""
+        self.batch_bytes = max(BATCH_BYTES_MIN, min(self.batch_bytes, sent_bytes // 2))
+        log.warning("packet too large: batches of at most %d bytes from now on", self.batch_bytes)
 
 
 class _LastError(logging.Handler):
@@ -123,10 +140,17 @@ class _MqttSession:
     withheld = frozenset[Priority]()
 
     def __init__(
-        self, settings: MqttSettings, clock: TimeSource, receiver: Receiver, dial: Dial, meeting: Meeting | None
+        self,
+        settings: MqttSettings,
+        clock: TimeSource,
+        receiver: Receiver,
+        dial: Dial,
+        *,
+        meeting: Meeting | None,
+        limit: _Limit,
     ) -> None:
         self._settings, self._clock, self._receiver, self._dial = settings, clock, receiver, dial
-        self._meeting = meeting
+        self._meeting, self._limit = meeting, limit
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[LinkError] = self._loop.create_future()
         self.max_bytes = 0
@@ -216,7 +240,7 @@ class _MqttSession:
         limits: Any = properties
         self._receive_maximum = int(getattr(limits, "ReceiveMaximum", 65535))
         packet_bytes = int(getattr(limits, "MaximumPacketSize", 268_435_455))
-        self.max_bytes = min(packet_bytes, contract.BATCH_BYTES_MAX) - contract.packet_overhead(self._settings.gateway)
+        self.max_bytes = min(packet_bytes, self._limit.batch_bytes) - contract.packet_overhead(self._settings.gateway)
         self._retain = bool(getattr(limits, "RetainAvailable", 1))
         if getattr(limits, "MaximumQoS", 1) < 1:
             self.end(LinkError("no_qos1"))
@@ -358,6 +382,8 @@ class _MqttSession:
             return
         if flags.is_disconnect_packet_from_server:
             taken_over = reason.value == 0x8E
+            if reason.value == PACKET_TOO_LARGE and self._on_wire:
+                self._limit.was_too_large(max(len(packet.payload) for packet in self._on_wire.values()))
             self.end(LinkError("taken_over" if taken_over else "disconnected", f"0x{reason.value:02x} {reason}"))
             return
         self.end(self._why_lost())

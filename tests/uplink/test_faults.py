@@ -1,15 +1,11 @@
 """What brokers do to a gateway: deny, freeze, restart, forget. The journal decides, nothing is parked."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from buffer.records import Priority
-from edge_agent.tasks import end
 from edge_agent.uplink.main import UplinkProcess
 from tests.brokers import Broker
 from tests.uplink.site import (
@@ -183,72 +179,3 @@ async def test_a_bug_in_one_destination_is_told_and_the_others_deliver(tmp_path:
             await until(lambda: not uplink.destinations[1].outbox.alarm_pending)
             assert any(up for up, _, _ in heard) or heard == []
         await asyncio.sleep(0)
-
-
-QUOTA_EXCEEDED = 0x97
-
-
-@asynccontextmanager
-async def over_quota(broker_port: int, full: asyncio.Event, refused: list[int]) -> AsyncIterator[int]:
-    """A port before the broker. While `full` is set it refuses alarms as if it had no room; `refused` gets their numbers."""
-
-    async def packet(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-        head, length = await reader.readexactly(1), 0
-        for shift in (0, 7, 14, 21):
-            head += await reader.readexactly(1)
-            length |= (head[-1] & 0x7F) << shift
-            if head[-1] < 0x80:
-                break
-        return head, await reader.readexactly(length)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_broker, to_broker = await asyncio.open_connection("127.0.0.1", broker_port)
-
-        async def down() -> None:
-            with contextlib.suppress(ConnectionError):
-                while data := await from_broker.read(65536):
-                    writer.write(data)
-
-        back = asyncio.create_task(down())
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head, body = await packet(reader)
-                topic = body[2 : 2 + int.from_bytes(body[:2], "big")]
-                if head[0] >> 4 == 3 and topic.endswith(b"/up/alarm") and full.is_set():
-                    number = body[2 + len(topic) : 4 + len(topic)]
-                    refused.append(int.from_bytes(number, "big"))
-                    writer.write(b"\x40\x03" + number + bytes([QUOTA_EXCEEDED]))
-                else:
-                    to_broker.write(head + body)
-        to_broker.close()
-        await end(back)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-
-
-async def test_an_alarm_over_the_brokers_quota_is_a_fault_and_stays_owed_until_there_is_room(tmp_path: Path) -> None:
-    journal, full, refused = MemoryJournal(), asyncio.Event(), list[int]()
-    full.set()
-    with Broker(tmp_path, acl=ALLOW) as broker, running_centre(tmp_path / "centre", broker) as db:
-        async with (
-            over_quota(broker.port, full, refused) as port,
-            running_uplink(site_config(tmp_path, port), journal) as uplink,
-        ):
-            heard = listen(uplink)
-            destination = uplink.destinations[0]
-            await until(lambda: destination.counters["connections"])
-            journal.append(Priority.ALARM, event_body(1))
-            await until(lambda: any(reason == "denied" for _, reason, _ in heard))
-            _, _, detail = next(item for item in heard if item[1] == "denied")
-            assert (detail["code"], detail["stream"]) == ("0x97", "alarm")
-            await until(lambda: len(refused) >= 2, "it is sent again")
-            assert destination.outbox.alarm_pending
-            assert stored(db) == []
-            full.clear()
-            await until(lambda: stored(db) == [1])
-            await until(lambda: not destination.outbox.alarm_pending)

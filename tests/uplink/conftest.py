@@ -1,0 +1,24 @@
+"""EDGE_SMALL_MACHINE=1: gateway, broker, centre and the tests themselves share a ninth of a CPU, with 160 MB and 64 descriptors."""
+
+import os
+import resource
+from collections.abc import Iterator
+
+import pytest
+
+from tests.proof.small_machine import DESCRIPTORS, MEMORY_BYTES, ninth_of_a_cpu, throttled
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_machine() -> Iterator[None]:
+    if os.environ.get("EDGE_SMALL_MACHINE") != "1":
+        yield
+        return
+    with ninth_of_a_cpu() as group:
+        if group is None:
+            pytest.skip("this machine has no control group to give")
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+        yield
+        assert throttled(group) > 0, "the quota was never met: nothing was slowed down"
