@@ -33,7 +33,7 @@ class Contacts:
     each contact; it is recovered as soon as it answers, and then every contact is read anew.
     """
 
-    def __init__(self, gpio: Gpio, contacts: Sequence[ContactLine], *, id: str = "contacts") -> None:  # noqa: A002,RUF100
+    def __init__(self, gpio: Gpio, contacts: Sequence[ContactLine], *, id: str = "contacts") -> None:
         self.id = id
         self._gpio = gpio
         self._contacts = {contact.line: contact for contact in contacts}

@@ -55,7 +55,7 @@ class TagReader(ABC):
 
     agree = 1
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002,RUF100
+    def __init__(self, *, id: str) -> None:
         self.id = id
         self._gate = Gate(self.agree)
         self._sink: TagSink = lambda told: None
@@ -104,7 +104,7 @@ class Rdm6300(TagReader):
 
     agree = 2  # a cheap module sometimes gives a wrong number with a right check
 
-    def __init__(self, *, id: str, port: str, open_port: Callable[..., SerialLink] = SerialLink) -> None:  # noqa: A002,RUF100
+    def __init__(self, *, id: str, port: str, open_port: Callable[..., SerialLink] = SerialLink) -> None:
         super().__init__(id=id)
         self._link = open_port(port, baud=9600, framing="8N1")
         self._buffer = bytearray()
@@ -125,7 +125,7 @@ class Rdm6300(TagReader):
 class Pn532(TagReader):
     """13.56 MHz on a UART, 115200 8N1: woken, then asked for a tag again and again. Its acknowledgements show that it lives."""
 
-    def __init__(self, *, id: str, port: str, open_port: Callable[..., SerialLink] = SerialLink) -> None:  # noqa: A002,RUF100
+    def __init__(self, *, id: str, port: str, open_port: Callable[..., SerialLink] = SerialLink) -> None:
         super().__init__(id=id)
         self._link = open_port(port, baud=115200, framing="8N1")
         self._buffer = bytearray()
@@ -202,7 +202,7 @@ class Pn532(TagReader):
 class KeyboardWedge(TagReader):
     """A USB reader that types: /dev/input/by-id/...-event-kbd. It is grabbed, so that its keys reach no login prompt."""
 
-    def __init__(self, *, id: str, port: str) -> None:  # noqa: A002,RUF100
+    def __init__(self, *, id: str, port: str) -> None:
         super().__init__(id=id)
         self._path = port
 

@@ -115,8 +115,11 @@ def _whole(node: ast.expr) -> Iterator[ast.expr]:
 
 def wrappers_in(path: Path) -> set[str]:
     """Functions that hand their first argument to `text` as the key."""
+    source = path.read_text(encoding="utf-8")
+    if "text(" not in source:
+        return set()
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    for node in ast.walk(ast.parse(source, str(path))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.args.args:
             names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args) if arg.arg not in {"self", "cls"}]
             for call in ast.walk(node):

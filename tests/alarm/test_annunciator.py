@@ -64,7 +64,7 @@ async def test_a_pattern_runs_by_itself_and_ends_when_told() -> None:
 async def test_while_nothing_changes_nothing_wakes_the_loop() -> None:
     _, annunciator, _ = bench()
     annunciator.apply(Annunciation(fire_lamp=STEADY), now_ns())
-    assert annunciator._timer is None and annunciator._retry_timer is None  # noqa: SLF001,RUF100
+    assert annunciator._timer is None and annunciator._retry_timer is None
     annunciator.close()
 
 
@@ -111,7 +111,7 @@ async def test_a_board_without_outputs_is_quiet_and_whole() -> None:
     annunciator = Annunciator(gpio, {}, reports.append)
     annunciator.apply(Annunciation(buzzer=FIRE_SOUND), now_ns())
     assert (annunciator.levels(), reports) == ({}, [])
-    assert annunciator._timer is None  # noqa: SLF001,RUF100
+    assert annunciator._timer is None
     annunciator.close()
 
 

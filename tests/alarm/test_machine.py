@@ -389,7 +389,7 @@ def test_what_the_lamp_waits_for_is_bounded() -> None:
     site = Site(uplinks=["county"], unacknowledged_s=0)
     for _ in range(MAX_UNSENT + 100):
         site.say("fire")
-    assert len(site.machine._unsent) == MAX_UNSENT  # noqa: SLF001,RUF100 - the bound is the fact
+    assert len(site.machine._unsent) == MAX_UNSENT
     assert site.fire_lamp == SENDING
 
 
@@ -523,9 +523,9 @@ def test_the_totals_are_those_of_the_list(script: list[tuple[object, ...]]) -> N
         alarms = site.machine.alarms()
         for sound in Sound:
             of_sound = [alarm for alarm in alarms if alarm.sound is sound]
-            assert site.machine._listed[sound] == len(of_sound)  # noqa: SLF001,RUF100
-            assert site.machine._active[sound] == sum(alarm.active for alarm in of_sound)  # noqa: SLF001,RUF100
-            assert site.machine._sounding[sound] == sum(alarm.sounding for alarm in of_sound)  # noqa: SLF001,RUF100
+            assert site.machine._listed[sound] == len(of_sound)
+            assert site.machine._active[sound] == sum(alarm.active for alarm in of_sound)
+            assert site.machine._sounding[sound] == sum(alarm.sounding for alarm in of_sound)
         assert site.machine.silenced == sum(alarm.silenced for alarm in alarms)
         assert len({alarm.id for alarm in alarms}) == len(alarms)
 

@@ -312,7 +312,7 @@ async def test_many_at_once_leave_no_connection_behind(seconds: dict[str, bytes]
         assert [clip.pictures for clip in clips] == [1, 5, 4, 3, 2], "from its own key frame each"
         assert [clip.at_ns for clip in clips] == [ALARM_NS - n * PICTURE_NS for n in range(5)]
         async with asyncio.timeout(PATIENCE_S):
-            while player._tasks:  # noqa: SLF001,RUF100
+            while player._tasks:
                 await asyncio.sleep(0.01)
 
 
@@ -389,12 +389,12 @@ async def test_an_alarm_has_two_pictures_from_before_it_and_a_camera_that_lost_i
             await house.until(lambda: house.source("camera/hall")["up"], "the camera answers")
             fire(house, "panel1/1-27")
             watch = process.watches["hall"]
-            await house.until(lambda: watch.counts["pictures"] == 3 and not process._waiting, "three are kept")  # noqa: SLF001,RUF100
+            await house.until(lambda: watch.counts["pictures"] == 3 and not process._waiting, "three are kept")
             there.recordings = ()
             await house.until(lambda: "camera/hall/before" in house.alarms(Kind.FAULT), "its card is gone")
             assert house.source("camera/hall")["up"], "what it sees now, it gives"
             fire(house, "panel1/1-28")
-            await house.until(lambda: watch.counts["pictures"] == 4 and not process._waiting, "the picture of now")  # noqa: SLF001,RUF100
+            await house.until(lambda: watch.counts["pictures"] == 4 and not process._waiting, "the picture of now")
             there.recordings = recordings
             await house.until(
                 lambda: all(a.point != "camera/hall/before" or not a.active for a in house.core.alarms.alarms()),

@@ -142,7 +142,7 @@ async def test_what_goes_wrong_has_a_code(clips: dict[tuple[int, int], bytes], t
         assert await code_of(camera(there.port, tmp_path, password="wrong").snapshot()) == "auth"
         assert await code_of(camera(there.port, tmp_path, path="/nowhere").snapshot()) == "no_stream"
         one = camera(there.port, tmp_path)
-        one._max_bytes = 1000  # noqa: SLF001,RUF100
+        one._max_bytes = 1000
         assert await code_of(one.snapshot()) == "too_large"
     assert await code_of(camera(there.port, tmp_path).snapshot()) == "refused"
     async with RtspCamera(clips[LARGE], moods=frozenset({"garbage"})) as there:

@@ -78,7 +78,7 @@ async def test_an_alarm_is_pictured_at_once_a_little_later_and_from_before(monke
             fire(house, "panel1/1-27")
             fire(house, "panel1/2-1")
             watch = process.watches["hall"]
-            await house.until(lambda: watch.counts["pictures"] == 4 and not process._waiting, "four pictures are kept")  # noqa: SLF001,RUF100
+            await house.until(lambda: watch.counts["pictures"] == 4 and not process._waiting, "four pictures are kept")
         assert watch.counts["alarms"] == 1, "the other point is out of sight"
         found = pictures(await asyncio.to_thread(media_of, place))
         [event] = [r for r in await place.records() if r["kind"] == "fire" and r["point"] == "panel1/1-27"]
@@ -105,7 +105,7 @@ async def test_a_camera_without_a_recorder_says_so_and_a_flood_of_alarms_shares_
                 fire(house, f"panel1/1-{number}")
             watch = process.watches["hall"]
             await house.until(lambda: watch.counts["alarms"] == 100, "all were heard")
-            await house.until(lambda: not watch._jobs and not process._waiting, "all is taken and kept")  # noqa: SLF001,RUF100
+            await house.until(lambda: not watch._jobs and not process._waiting, "all is taken and kept")
             await house.until(lambda: watch.counts["pictures"] >= 2, "an alarm's and a later one")
         records = await asyncio.to_thread(media_of, place)
         found = pictures(records)
@@ -148,7 +148,7 @@ async def test_an_alarm_from_a_moment_before_the_process_came_is_still_pictured(
             async with watching(place) as process:
                 await house.until(
                     lambda: process.watches["hall"].counts["pictures"] == 2 and not process._waiting, "kept"
-                )  # noqa: SLF001,RUF100
+                )
         assert len(pictures(await asyncio.to_thread(media_of, place))) == 2
 
 
@@ -201,7 +201,7 @@ async def test_a_core_that_restarts_in_the_middle_gets_the_picture_whole(monkeyp
             fire(house, "panel1/1-27")
             await house.until(lambda: house.core.media.counts["parts"] >= 2, "part of it is here")
         async with place.running() as house:
-            await house.until(lambda: not process._waiting, "the rest came")  # noqa: SLF001,RUF100
+            await house.until(lambda: not process._waiting, "the rest came")
             await house.until(lambda: house.core.media.counts["pictures"] >= 1, "whole")
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -146,7 +146,7 @@ def heard(process: CameraProcess, *, durable: bool = True, age_s: float = 0.0, *
     at = {"boot": now.boot_id, "mono_ns": now.mono_ns - round(age_s * 1e9), "wall_ns": now.wall_ns}
     fields = {"dest": "county", "command": "s-1", "params": {}, "status": "done", **more}
     event = {"id": "e1", "kind": "command", "point": "command/snapshot", "active": True, "at": at, "fields": fields}
-    process._hear(event, durable=durable)  # noqa: SLF001,RUF100
+    process._hear(event, durable=durable)
     return sum(watch.counts["commands"] for watch in process.watches.values())
 
 
@@ -209,8 +209,8 @@ async def test_pictures_of_commands_make_way_for_those_of_alarms_while_the_core_
     async with site() as place:
         process = CameraProcess(place.config, clock=SystemClock())
         for number, shot in enumerate(("alarm", "command", "alarm", "command", *["alarm"] * 6)):
-            await process._take(Taken("hall", shot, (), 0, Shot(b"", number, None), "", "", ""))  # noqa: SLF001,RUF100
-        left = [(one.shot, one.picture.taken_wall_ns) for one in process._waiting]  # noqa: SLF001,RUF100
+            await process._take(Taken("hall", shot, (), 0, Shot(b"", number, None), "", "", ""))
+        left = [(one.shot, one.picture.taken_wall_ns) for one in process._waiting]
         assert left == [("alarm", number) for number in (0, 2, 4, 5, 6, 7, 8, 9)]
         assert process.dropped == 2
 

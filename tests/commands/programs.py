@@ -42,7 +42,7 @@ class Asker:
         correlation = bytes(getattr(message.properties, "CorrelationData", b"") or b"")
         self.answers.append((message.topic, correlation, json.loads(message.payload)))
 
-    def send(  # noqa: PLR0913,RUF100
+    def send(
         self,
         name: str,
         *,

@@ -206,13 +206,13 @@ async def test_the_button_acknowledges_a_fire_first_and_answers_the_duty_check_b
     async with site() as place:
         async with commanded(place).running() as house, talking(house) as client:
             await ask(client, "duty_check", params={"minutes": 5})
-            assert house.core.annunciator._outputs["buzzer"].pattern == DUTY_SOUND  # noqa: SLF001,RUF100
+            assert house.core.annunciator._outputs["buzzer"].pattern == DUTY_SOUND
             house.gpio.wire({CONTACT: True})
-            assert house.core.annunciator._outputs["buzzer"].pattern == FIRE_SOUND  # noqa: SLF001,RUF100
+            assert house.core.annunciator._outputs["buzzer"].pattern == FIRE_SOUND
             await house.push(ACK)
             await house.until(lambda: not house.sounding(), "the fire is acknowledged")
             assert house.core.duty.waiting, "and the check still asks"
-            assert house.core.annunciator._outputs["buzzer"].pattern == DUTY_SOUND  # noqa: SLF001,RUF100
+            assert house.core.annunciator._outputs["buzzer"].pattern == DUTY_SOUND
             await house.push(ACK)
             await house.until(lambda: not house.core.duty.waiting, "answered")
         records = await place.records()
@@ -247,7 +247,7 @@ async def test_a_missed_check_is_told_at_its_deadline_over_a_restart_and_a_late_
             [check] = house.core.duty.checks()
             house.core.duty._put(
                 check.key, replace(check, asked=replace(check.asked, mono_ns=check.asked.mono_ns - 58 * S))
-            )  # noqa: SLF001,RUF100
+            )
             house.core.finish([([], house.core.duty.dump())], house.core.now_ns())
             house.core.tell(Kind.TEST, "state-is-kept", {}, {})
         async with place.running() as house, talking(house) as client:

@@ -97,7 +97,7 @@ class House:
 
     def watching(self) -> bool:
         """Every contact has been read once, and the buttons."""
-        counted = self.core._sources.values()  # noqa: SLF001,RUF100
+        counted = self.core._sources.values()
         return all(source["up"] is not None for source in counted if source["kind"] in ("contacts", "buttons"))
 
     @property

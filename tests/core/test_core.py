@@ -228,7 +228,7 @@ async def test_a_button_jammed_at_the_start_silences_nothing_and_becomes_a_fault
 
 async def test_a_lost_board_leaves_no_fault_behind_on_its_buttons() -> None:
     async with site() as place, place.running() as house:
-        house.core._buttons.take(  # noqa: SLF001,RUF100
+        house.core._buttons.take(
             [LinkState("buttons", False, 0, "gpio"), PointFault("button/ack", "gpio", house.core.now_ns())]
         )
         assert house.core.points.counts()["faulty"] == 0

@@ -141,9 +141,9 @@ async def test_a_worker_that_hangs_starves_the_watchdog_by_name(monkeypatch: pyt
             return []
 
     async with site() as place, place.running(lambda core: core.drivers.append(Hung())) as house:
-        workers = house.core.supervisor._workers  # noqa: SLF001,RUF100
+        workers = house.core.supervisor._workers
         assert house.core.supervisor.stuck() == []
-        workers["hung"]._limit_s = 0.05  # noqa: SLF001,RUF100
+        workers["hung"]._limit_s = 0.05
         await house.until(lambda: house.core.supervisor.stuck() == ["hung"], "it is named")
 
 
@@ -205,7 +205,7 @@ async def test_memory_alarms_are_pushed_while_the_journal_is_dead() -> None:
 def _without_journal(core: Core, journal: NoJournal) -> None:
     core.journal.close()
     core.journal = journal
-    core.keeper._journal = journal  # noqa: SLF001,RUF100
+    core.keeper._journal = journal
 
 
 async def test_what_a_lost_word_of_the_centre_leaves_waiting_is_asked_for_again_after_a_restart() -> None:

@@ -67,7 +67,7 @@ async def test_a_missed_edge_is_found_by_reading_again(gpio: FakeGpio, monkeypat
     seen, driver = Seen(), Contacts(gpio, LINES)
     async with running(driver, seen):
         seen.clear()
-        gpio._wired[SMOKE] = True  # noqa: SLF001,RUF100 - an edge nobody was told of
+        gpio._wired[SMOKE] = True
         await until(lambda: seen.readings() == [("smoke", True)])
         assert driver.counters()["missed"] == 1
         before = driver.progress()

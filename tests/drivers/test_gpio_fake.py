@@ -167,7 +167,7 @@ async def test_a_client_that_never_reads_is_dropped_and_the_others_hear_everythi
         gpio.write(BUZZER, True)
         last_ns = await board.wait_output(BUZZER, 1, timeout_s=PATIENCE_S)
         assert last_ns > 0
-        assert len(gpio._server._clients) == 1  # noqa: SLF001,RUF100 - nothing outside shows how many are held
+        assert len(gpio._server._clients) == 1
     deaf.close()
 
 

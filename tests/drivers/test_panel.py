@@ -376,7 +376,7 @@ async def test_a_fault_that_has_to_last_is_held_for_each_point_by_itself(tmp_pat
 async def test_a_frame_our_own_bug_trips_over_is_an_alarm_all_the_same_and_costs_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    point = PanelDriver._point  # noqa: SLF001,RUF100
+    point = PanelDriver._point
 
     def odd(self: PanelDriver, event: str, fields: Mapping[str, object]) -> str:
         if fields.get("user_code") == "100002":

@@ -113,4 +113,4 @@ def test_a_deadline_moved_a_million_times_takes_no_more_room() -> None:
     deadlines = Deadlines[str]()
     for at in range(10_000):
         deadlines.set("chatter", at)
-    assert len(deadlines._heap) < 100  # noqa: SLF001,RUF100 - the bound is the fact
+    assert len(deadlines._heap) < 100

@@ -186,7 +186,7 @@ def test_a_rate_remembers_no_more_than_its_bound_whatever_comes(steps: list[tupl
     for step, value in steps:
         now_ns += step * S // 10
         rate.over(value, now_ns, was=False)
-        assert len(rate._past) <= 17  # noqa: SLF001,RUF100 - the bound is the fact
+        assert len(rate._past) <= 17
 
 
 # --- the baseline ---------------------------------------------------------------------------------------------------------

@@ -479,7 +479,7 @@ def test_no_order_of_words_loses_an_active_fire(script: list[tuple[str, str]]) -
         elif word == "fire_restore":
             active.discard(point)
         points.feed([PanelEvent(point if word != "reset" else point[:6], word, 0)], 0)
-        shown = {name for name, kind, _, _ in points._panels.active() if kind is Kind.FIRE}  # noqa: SLF001,RUF100
+        shown = {name for name, kind, _, _ in points._panels.active() if kind is Kind.FIRE}
         assert shown == active
 
 

@@ -27,7 +27,7 @@ class Site:
 
     def __init__(self, table: PointTable, new_event: Callable[..., Event] | None = None) -> None:
         self.table = table
-        self.machine = AlarmMachine(new_event=new_event or table._new_event)  # noqa: SLF001,RUF100 - ids must not repeat
+        self.machine = AlarmMachine(new_event=new_event or table._new_event)
         self.events: list[Event] = []
 
     def run(self, now_s: float) -> "Site":
@@ -420,7 +420,7 @@ def test_a_restart_loses_no_fire_of_a_panel_with_two_ports(script: list[tuple[in
 def test_a_storm_is_bounded(ports: Site) -> None:
     for number in range(WAITS_MAX + 500):
         ports.say(0, f"panel1/1-{number}")
-    assert len(ports.table._taps._deadlines) <= WAITS_MAX + 1  # noqa: SLF001,RUF100 - the bound is the fact
+    assert len(ports.table._taps._deadlines) <= WAITS_MAX + 1
     assert len(ports.raised) == WAITS_MAX + 500
 
 

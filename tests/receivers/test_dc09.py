@@ -283,7 +283,7 @@ def test_nothing_a_peer_sends_raises_and_a_sound_message_behind_it_is_found(piec
     device.settle()
     assert device.bugs == []
     assert ("com1234/00-129", "fire") in device.events()
-    assert len(device.talk._buffer) <= sia_dc09.MESSAGE_BYTES_MAX  # noqa: SLF001,RUF100 - what it holds is the point
+    assert len(device.talk._buffer) <= sia_dc09.MESSAGE_BYTES_MAX
 
 
 def test_keys_are_hex_or_text() -> None:

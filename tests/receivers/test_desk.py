@@ -160,7 +160,7 @@ def test_what_peers_can_fill_is_bounded() -> None:
     assert len(bench.events()) == WAITING_MAX + 100, "every one is heard"
     bench.settle()
     assert bench.said == [b"ACK"] * WAITING_MAX
-    device = bench.desk._devices["889"]  # noqa: SLF001,RUF100 - what it holds is the point
+    device = bench.desk._devices["889"]
     assert len(device.copies) == COPIES_MAX
 
 

@@ -286,7 +286,7 @@ def test_nothing_on_a_contact_id_line_raises(pieces: list[bytes]) -> None:
     port = Line(ContactLineTalk())
     for piece in pieces:
         port.send(piece)
-        assert len(port.talk._buffer) <= LINE_BYTES_MAX  # type: ignore[attr-defined]  # noqa: SLF001,RUF100
+        assert len(port.talk._buffer) <= LINE_BYTES_MAX  # type: ignore[attr-defined]
     port.send(b"\r5011 181234E11000129\x14")
     assert ("dev/00-129", "fire") in port.events()
     assert port.bugs == []

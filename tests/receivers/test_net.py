@@ -99,7 +99,7 @@ async def test_a_peer_that_has_ended_its_half_still_gets_its_answer_and_is_then_
     monkeypatch.setattr(net, "LISTENS_S", PATIENCE_S)
     async with gate() as here:
         waiting: list[Callable[[bool], None]] = []
-        here.desk._when_kept = waiting.append  # noqa: SLF001,RUF100 - a flash that takes its time
+        here.desk._when_kept = waiting.append
         reader, writer = await asyncio.open_connection("127.0.0.1", here.door.port)
         writer.write(b"a1\nhalf a li")
         writer.write_eof()
