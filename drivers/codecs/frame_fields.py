@@ -107,6 +107,8 @@ class FrameFields(Codec):
         if start:
             return noise(start)
         size = self._size()
+        if (counted := self._counted_size()) is not None and not (final and len(buf) < counted):
+            size = counted
         if size is None or len(buf) < size:
             return self._refuse("truncated", len(buf)) if final else None
         if size < 0:
@@ -128,12 +130,25 @@ class FrameFields(Codec):
             return -1 if len(buf) >= shape.length_max else None
         return end + len(shape.end)
 
+    def _counted_size(self) -> int | None:
+        """How long a frame between marks is by its count of records; None where that is not said, or cannot be.
+
+        Both marks may stand in a record: a point has any number.
+        """
+        buf, shape = self._buf, self._shape
+        if shape.length or shape.length_at >= 0 or shape.repeat <= 0 or not 0 <= shape.count_at < len(buf):
+            return None
+        size = shape.count_at + 1 + buf[shape.count_at] * shape.repeat + len(_CHECKS[shape.check](b"")) + len(shape.end)
+        if size > shape.length_max or (len(buf) >= size and not buf.endswith(shape.end, 0, size)):
+            return None
+        return size
+
     def _frame(self, frame: bytes, size: int) -> Step:
         shape = self._shape
         if shape.end and not frame.endswith(shape.end):
             return self._refuse("end", size)
         if (
-            not shape.length and shape.length_at < 0
+            not shape.length and shape.length_at < 0 and self._counted_size() != size
         ):  # only marks tell frames apart: the last start before the end counts
             inner = frame.rfind(shape.start, 1, len(frame) - len(shape.end))
             if inner > 0:
@@ -147,11 +162,12 @@ class FrameFields(Codec):
             if said != self._command.records:
                 return self._commanded(frame, said, self._command.events.get(said))
         fields: dict[str, object] = {"kind": "event"}
-        for one in (self._code, *self._fields):
+        inside = len(frame) - len(shape.end) - wide  # a reset may name no place: the marks behind it are none
+        for one in (self._code, *(one for one in self._fields if one.at + one.size <= inside)):
             value = _read(frame, one)
             if value is None and (one is self._code or len(_bytes(frame, one)) == one.size):
                 return self._refuse(f"bad_field {one.name}", size)
-            if value is not None:  # a reset may name no place, and a fire cut short is one
+            if value is not None:
                 fields[one.name] = value
         if self._bits:
             return Step(

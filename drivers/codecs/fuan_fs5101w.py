@@ -86,6 +86,8 @@ class FuanFs5101w(Codec):
         if command == CLOCK:
             return Step(size=size, fields={"kind": "clock", "event": None, **fields})
         if len(data) not in (EVENT_LENGTH - 1, EVENT_TEXT_LENGTH - 1):
+            if data[:1] == b"\xc3":  # a fire of another length: its CRC holds
+                return Step(size=size, fields={**fields, "kind": "event", "event": "unknown", "attribute": "fire"})
             return Step(size=size, refused="event_length", fields=fields, sound=True)
         return self._event(data, fields, size)
 
@@ -115,6 +117,8 @@ class FuanFs5101w(Codec):
             "number": data[16] | data[17] << 8,
             "device_type": data[18],
         }
+        if (loop, point) == (0, 0) and event in ("fault", "fault_restore") and info in _INFO_TYPES:
+            fields["point_id"] = f"{panel}-{info_type}"  # the end of the charger's fault is not that of the net
         if len(data) == EVENT_TEXT_LENGTH - 1:
             fields["location_text"], _ = decode_quwei(data[19:39])
         if event is None:

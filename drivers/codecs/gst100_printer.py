@@ -17,6 +17,8 @@ from drivers.vocabulary import ENDS
 STAR: Final = 0x2A
 RECORD_BYTES_MAX: Final = 120
 STANDING_MAX: Final = 512  # places whose events are remembered until they end
+TITLE: Final = 0x1F  # "GST100 panel"
+CALL_POINT: Final = 0x27
 _FIRES: Final = ("fire", "fire_manual")
 _RESTORED: Final = frozenset((*_FIRES, "prealarm", "supervisory", "fault", "dirty", "leak", "burglar"))
 _STARS: Final = re.compile(rb"\x2a{8,}")
@@ -85,9 +87,16 @@ class Gst100Printer(Codec):
             loop, point = (where[2], where[3]) if where is event else (where[1], where[2])
             fields |= {"loop": int(loop), "point": int(point)}
         word = self._words.get(event[1][0])
+        if event[1][0] == TITLE:
+            return Step(size=end, fields={**fields, "kind": "title", "event": None})
         if word is None:
             return Step(size=end, refused=f"unknown_word {event[1][0]:02X}", fields=fields, sound=True)
-        return Step(size=end, fields={**fields, "event": self._meant(word, fields)})
+        told = self._meant(word, fields)
+        if told == "fire" and device is not None and device[1][0] == CALL_POINT:
+            fields["manual"] = True
+        if told in ("fault", "fault_restore") and device is not None and "point" not in fields:
+            fields["point_id"] = f"device-{fields['device_code']}"  # the end of the bus's fault is not that of the 24 V
+        return Step(size=end, fields={**fields, "event": told})
 
     def _meant(self, word: str, fields: Mapping[str, object]) -> str:
         """`word`, as the device it stands with and what that place has told before make of it."""

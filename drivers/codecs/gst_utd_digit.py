@@ -2,7 +2,8 @@
 
 0D 0B 0C, five user digits, two bytes of event, eleven address digits (six higher ones, three zone, two point), time as month,
 day, hour, minute, second in nine digits (the month is one: 0A is October), check: the low four bits of the sum of bytes 3-29.
-Sent every 5 s until the centre answers 0A. A link test is 0A 0A, five user digits, sum: eight bytes.
+Sent every 5 s until the centre answers 0A. A link test is 0A 0A, five user digits, sum: eight bytes; whether that sum is cut to
+its low four bits the document does not say, either counts. A manual fire has the device type in the second address digit.
 Source: KS_old_gateway, 海湾传输设备协议.docx; ten frames check.
 """
 
@@ -45,12 +46,13 @@ class GstUtdDigit(Codec):
         if len(buf) < size:
             return self._refuse("truncated", len(buf)) if final else None
         frame = bytes(buf[:size])
-        if any(byte > 0x0F for byte in frame):
+        if any(byte > 0x0F for byte in (frame[:-1] if size == TEST_BYTES else frame)):
             return self._refuse("not_digits", size)
         return self._link_test(frame) if size == TEST_BYTES else self._event(frame)
 
     def _link_test(self, frame: bytes) -> Step:
-        if sum(frame[2:7]) & 0x0F != frame[7]:
+        total = sum(frame[2:7])
+        if frame[7] not in (total, total & 0x0F):
             return self._refuse("sum", TEST_BYTES)
         fields = {"kind": "link_test", "event": None, "user_digits": _digits(frame[2:7]), "sum_ok": True}
         return Step(size=TEST_BYTES, fields=fields)
@@ -71,8 +73,7 @@ class GstUtdDigit(Codec):
         event = self._events.get(code)
         if event == "fire_manual":
             fields["device_type"] = frame[11]
-        else:
-            fields |= {"zone": _number(frame[16:19]), "point": _number(frame[19:21])}
+        fields |= {"zone": _number(frame[16:19]), "point": _number(frame[19:21])}
         if not sum_ok:
             return self._refuse("sum", FRAME_BYTES, fields | {"event": None, "refused_event": event})
         if event is None:

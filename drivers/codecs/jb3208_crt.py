@@ -75,7 +75,12 @@ class Jb3208Crt(Codec):
             return Step(size=size, refused=f"unknown_code {code}", fields=fields, sound=True)
         count = body[0] | body[1] << 8 if len(body) >= 2 else 0
         if len(body) != 2 + count * RECORD_BYTES or not count:
-            return Step(size=size, refused="count", fields=fields, sound=True)
+            if event != "fire":
+                return Step(size=size, refused="count", fields=fields, sound=True)
+            fields["count_ok"] = False  # the CRC holds and the code says fire: a count must not hide it
+            count = min(count, max(0, len(body) - 2) // RECORD_BYTES)
+            if not count:
+                return Step(size=size, fields={**fields, "event": event})
         pieces = [body[2 + n * RECORD_BYTES : 2 + (n + 1) * RECORD_BYTES] for n in range(count)]
         records = [_record(piece) for piece in pieces]
         told = [self._told(record, event) for record in records]

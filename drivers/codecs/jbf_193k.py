@@ -1,7 +1,8 @@
 """Jade Bird (北大青鸟) JBF-193K interface card: 82, each data byte as two characters (nibble + 30H, high first), 83.
 
 D1 code, D2 panel, D3 loop, D4 point, D5 type, D6-D11 year to second (binary), D12 the sum of D1..D11. The documents' own fire
-example sums D1..D5 only, and their heartbeat has sum 00: with either sum a fire is taken, with none it is told too, marked. The
+example sums D1..D5 only, and their heartbeat has sum 00: with either sum a frame is taken, with none an alarm is told too, marked.
+Of boards, mains and battery (70-72) D3 is no loop: it says whether the fault begins (80) or is over (90). The
 longer electrical form (code FC, D5 = FF) has D13 class, D14 channel, D15 D16 value and a CRC8 nobody could reproduce.
 The host polls with twelve zero bytes once a second; without polls the card pushes by itself after minutes.
 Source: KS_old_gateway, vendor documents v1.8 and v2.3 (layout H, codes M).
@@ -23,6 +24,7 @@ _SUPPLY: Final[Mapping[int, tuple[str, str]]] = {
     0x72: ("battery_fault", "battery_ok"),
 }
 _SUPPLY_FAULT, _SUPPLY_OK = 0x80, 0x90
+_LOUD: Final = frozenset({"fire", "fire_manual", "unknown", "electrical_alarm"})
 _DOOR: Final[Mapping[int, str]] = {1: "fault", 2: "fault_restore", 4: "start", 8: "feedback", 0xA: "isolate"}
 _ELECTRICAL: Final[Mapping[int, str]] = {
     1: "electrical_alarm",
@@ -89,7 +91,7 @@ class Jbf193k(Codec):
             return Step(size=size, fields={"kind": "heartbeat", "event": None, "panel": data[1], "sum_ok": sum_ok})
         event = self._event(data, fields)
         trusted = sum_ok or short_ok
-        if not trusted and event != "fire":  # a weak sum may lower trust, it never hides a fire
+        if not trusted and event not in _LOUD:  # a weak sum may lower trust, it never hides an alarm
             return self._refuse("sum", size, fields | {"event": None, "refused_event": event or ""})
         if event is None:
             return Step(size=size, refused=f"unknown_code {data[0]:02X}", fields=fields, sound=True)
@@ -101,6 +103,8 @@ class Jbf193k(Codec):
         code = data[0]
         if code in _SUPPLY:
             broken, good = _SUPPLY[code]
+            del fields["loop"]
+            fields["point_id"] = f"{data[1]}-board-{data[3]}"
             return {_SUPPLY_FAULT: broken, _SUPPLY_OK: good}.get(data[2])
         if code == FIRE_DOOR:
             fields["door_kind"] = data[4] & 0x0F

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from drivers.codecs.base import Codec, Frame, Step, noise
+from drivers.codecs.text import Smell
 
 START, END, ACK = 0x1C, 0x17, 0x06
 ENQUIRY, REPLY, POINT = 0x05, 0x02, 0x1E
 BLOCK_BYTES_MAX: Final = 200
-_POINT: Final = re.compile(r"(\S{1,12})-(\S{1,12}) (.{1,40}?) ([FPTSUC])([01])([*-]) ?\r?\n?", re.DOTALL)
+_POINT: Final = re.compile(r"(\S{1,12})-(\S{1,12}) +(\S.{0,40}?) +([FPTSUC])([01])([*-]) *\r?\n?", re.DOTALL)
+_START: Final = re.compile(r"[A-Z]: (?:WARM|COLD) START\s*")
 _CLOCK: Final = re.compile(r"(\d\d)(\d\d)(\d\d)-(\d)(\d\d)(\d\d)(\d\d)")
 _ADDRESS: Final = re.compile(r"(\d{1,3}):M(\d{1,3})-(\d{1,3})-(\d{1,3})")
 _EVENTS: Final[Mapping[str, tuple[str, str]]] = {
@@ -38,6 +40,7 @@ class SimplexCpi(Codec):
     def __init__(self, *, types: Mapping[str, str] | None = None, dedupe_s: float = 10.0) -> None:
         super().__init__(dedupe_s=dedupe_s)
         self._types = dict(types or {})
+        self._smell = Smell()
 
     def reply(self, frame: Frame) -> bytes:
         """06 to every message; the enquiry wants a message of its own behind it."""
@@ -71,6 +74,10 @@ class SimplexCpi(Codec):
             return Step(size=size, fields={"kind": "reply", "event": None, "direction": "host_to_panel", **fields})
         text = block[3:-3].decode("ascii", "replace")
         found = _POINT.fullmatch(text)  # of any kind: the sheet names none
+        if found is None and _START.fullmatch(text):
+            return Step(size=size, fields={"kind": "start", "event": "power_on", **fields, "text": text.strip()})
+        if found is None and self._smell.of_text(text):
+            return Step(size=size, fields={"kind": "unknown", "event": "unknown", **fields, "text": text})
         if found is None:
             return Step(size=size, refused=f"unknown_message {kind:02X}", fields={**fields, "text": text}, sound=True)
         clock, date, point, letter, set_, mark = found.groups()
