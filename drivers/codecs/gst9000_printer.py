@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 
 from drivers.codecs.base import Codec, Step
 from drivers.codecs.text import Smell, decode_gbk, panel_time, strip_commands
+from drivers.vocabulary import ENDS
 
 LINE_BYTES_MAX: Final = 256
 RECORD_BYTES_MAX: Final = 1536
@@ -21,6 +22,7 @@ BLANKS_BEFORE_EVENT_MAX: Final = 2
 PRINTABLE_SHARE: Final = 0.7  # below it, lines are noise rather than text
 _BLANK: Final = re.compile(r"\s+")
 _TAKES_BACK: Final = ("恢复", "撤销", "消除", "解除", "取消", "结束", "RESTORE", "CLEAR")
+_TAKEN_BACK: Final = re.compile(r"已?(?:恢复|撤销|撤消|消除|解除|取消)|[:-]?(?:RESTORED?|CLEARED)")
 # 手动报警按钮, 隔离器, 复位按钮: the line is the name of a device, not an event. With more behind it, it may be one.
 _DEVICE: Final = re.compile(r"(?:按钮|开关|模块|装置|控制器|显示盘|电话|广播|器|盘|铃|阀|柜|箱)[\W\dA-Z_]*")
 _FIRE_EVENTS: Final = frozenset({"fire", "fire_manual", "unknown"})  # loud already: more fire words add nothing
@@ -150,6 +152,8 @@ class LinePrinter(Codec):
             if squeezed.startswith(start):
                 word, rest = self._words[start], squeezed[len(start) :]
                 # "故障火警", "火警恢复?", "屏蔽已解除": the start of the line does not say what the rest takes back or adds.
+                if word.event in ENDS and _TAKEN_BACK.fullmatch(rest):
+                    return Word(ENDS[word.event])  # 手动火警恢复
                 back = any(back in rest for back in _TAKES_BACK) and not any(back in start for back in _TAKES_BACK)
                 adds = word.event not in _FIRE_EVENTS and self._smell.of_text(rest)
                 return None if back or adds or _DEVICE.fullmatch(rest) else word

@@ -8,6 +8,7 @@ text that smells of fire is an alarm of kind unknown.
 """
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import ClassVar, Final
 
 from drivers.codecs.base import Codec, Step
 from drivers.codecs.text import Smell, panel_time, strip_commands
-from drivers.codecs.text_words import Said, Words, address, alarming, either_encoding, plain
+from drivers.codecs.text_words import Said, Words, address, alarming, either_encoding, plain, taken_back
 
 LINE_BYTES_MAX: Final = 256
 RECORD_BYTES_MAX: Final = 1536
@@ -163,10 +164,14 @@ class TextLines(Codec):
         return self._event_fields(piece.event, fields)
 
     def _meaning(self, said: str) -> str | None:
-        squeezed = _squeeze(said)
-        if (event := self._words.get(squeezed)) is not None:
+        if (event := self._words.get(_squeeze(said))) is not None:
             return event
-        return next((self._words[word] for word in self._by_length if squeezed.startswith(word)), None)
+        text = plain(said)
+        for word in self._by_length:
+            if text.startswith(word[:1]) and (found := _beginning(word).match(text)) is not None:
+                return taken_back(self._words[word], text, found.end())
+        spoken = self._spoken.of(alarming(text))  # 感烟火警: the word stands behind what it is about
+        return None if spoken is None else spoken.event
 
     def _event_fields(self, event: str, fields: Mapping[str, object]) -> dict[str, object]:
         told: dict[str, object] = {"kind": "event", "event": event, **fields}
@@ -210,6 +215,12 @@ _CLOCK: Final = ("year", "month", "day", "hour", "minute", "second", "half")
 
 def _squeeze(text: str) -> str:
     return _BLANK.sub("", text).upper()
+
+
+@functools.cache
+def _beginning(squeezed: str) -> re.Pattern[str]:
+    """A text that begins with a squeezed word, wherever it is blank."""
+    return re.compile(r"\s*".join(map(re.escape, squeezed)))
 
 
 def _slug(text: str) -> str:

@@ -1,5 +1,6 @@
 """What single lines of text say: full-width letters, lines that deny or count to none, words that are taken back, places. Pure."""
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +23,13 @@ _CALM: Final = re.compile(
     + r"|FIRE ALARM CONTROL(?:LER| PANEL| UNIT)(?! ROOM)",  # the title of every printout
     re.MULTILINE,
 )
-_NOT_A_ROOM: Final = r"(?!室|科|病|区|中心|大厅|楼)"  # 火警 恢复室: a fire in the recovery room of a hospital
+_NOT_A_ROOM: Final = (
+    r"(?!室|科|病|区|间|站|处|库|房|中心|大厅|楼)"  # 火警 恢复室: a fire in the recovery room of a hospital
+)
 _TAKEN_BACK: Final = re.compile(
     r"\s{0,2}(?:信号|状态|报警)?\s{0,2}(?:已|被|全部){0,2}(?:恢复|撤销|撤消|消除|解除|取消|结束|排除|清除)"
     + _NOT_A_ROOM
-    + r"|[ :-]{1,2}(?:IS |HAS BEEN )?(?:RESTORED?|CLEARED)(?![A-Z])"
+    + r"|[ :-]{1,2}(?:IS |HAS BEEN |SELF[ -])?(?:RESTORED?|CLEARED|CLR|RST)(?![A-Z])"
 )
 # The ways panels write where something is, tried in this order on text no pattern fits.
 _ADDRESSES: Final = (
@@ -65,6 +68,11 @@ def alarming(text: str) -> str:
     return _CALM.sub(" ", text)
 
 
+def taken_back(event: str, text: str, at: int) -> str:
+    """What `event`, a word that ends at `at` of plain `text`, comes to with what is behind it: "火警已解除" ends a fire."""
+    return ENDS[event] if event in ENDS and _TAKEN_BACK.match(text, at) is not None else event
+
+
 def address(text: str) -> dict[str, object]:
     """Panel, loop and point of plain `text` in the first of the usual notations; empty where there is none."""
     for form in _ADDRESSES:
@@ -78,13 +86,13 @@ class Words:
 
     def __init__(self, events: Mapping[str, str]) -> None:
         self._found = [
-            (_finder(word, event), event) for word, event in sorted(events.items(), key=lambda one: -len(one[0]))
+            (_sign(word), word, event) for word, event in sorted(events.items(), key=lambda one: -len(one[0]))
         ]
 
     def of(self, line: str) -> Said | None:
         """What a plain line says. "火警已解除" and "FAULT CLEARED" end what their word began."""
-        for finder, event in self._found:
-            if (found := finder.search(line)) is not None:
+        for sign, word, event in self._found:
+            if sign in line and (found := _finder(word, event in ENDS).search(line)) is not None:
                 back = _TAKEN_BACK.match(line, found.end()) if event in ENDS else None
                 rest = f"{line[: found.start()]} {line[back.end() if back else found.end() :]}"
                 return Said(ENDS[event] if back else event, rest)
@@ -123,11 +131,17 @@ class Words:
         return told if len(told) > 1 else [(0, len(lines), cut[0][2])]
 
 
-def _finder(word: str, event: str) -> re.Pattern[str]:
-    """Finds a word in a plain line: not inside another word, not denied, not in the name of a thing."""
+def _sign(word: str) -> str:
+    """What stands in every plain line that has `word`: to look for it is a tenth of the work of looking for the word."""
+    return word.upper() if word.isascii() else word.upper().lstrip()[:1]
+
+
+@functools.cache
+def _finder(word: str, begins: bool) -> re.Pattern[str]:
+    """Finds a word in a plain line: not inside another word, not denied, not in the name of a thing. Most are never needed."""
     if word.isascii():
         return re.compile(r"(?<![A-Z])(?<!NO )(?<!NON-)" + re.escape(word.upper()) + r"(?![A-Z])")
-    room = "" if event in ENDS else _NOT_A_ROOM
+    room = "" if begins else _NOT_A_ROOM
     body = r"\s*".join(re.escape(c) for c in word.upper() if not c.isspace())
     return re.compile(
         r"(?<![无非未])(?<!声光)"

@@ -53,6 +53,98 @@ LINES = {
 }
 
 
+# The words of every panel whose wire is described somewhere, by what they mean: on a printer nobody has seen they mean the same.
+PHRASES = {
+    "fire": "火警 首次火警 首火警 火警后续 感烟火警 水流火警 SMK_ACT HEAT_ACT DUCT_ACT WFLW_ACT ALRM_ACT HUMO_ACT FIRE_ALARM FIRE "
+    "ALARM ISOL_ALARM ALARM_ACTIVE FIRE_ACTIVE ALARMA",
+    "fire_manual": "手动火警 手动报警 PULL_ACT PULL_STATION",
+    "fire_restore": "火警恢复 火警撤销 手动火警恢复 警情消除 SMK_RST SMK_RESTORE SMK_RESTORED PULL_RST "
+    "ALARM_SELF_CLEARED ALARM_SELF_CLR RESET_ALARM CLEARED_FIRE_ALARM FIRE_ALARM_CLEARED",
+    "prealarm": "预警 火警预警 PREALARM PALM_ACT",
+    "prealarm_restore": "预警恢复 PREALARM_SELF_CLEARED CLEARED_PREALARM PALM_RST",
+    "supervisory": "监管 SUPERVISORY SUPV_ACT COSU_ACT COMO_ACT LIFE_CRITICAL_ALARM MEDICAL_EMERGENCY CRITICAL_PROCESS",
+    "supervisory_restore": "监管恢复 监管撤销 CLEARED_SUPERVISORY SUPV_RST CLEARED_MEDICAL_EMERGENCY",
+    "feedback": "反馈 回答 动作 联动回答 防火门关闭 排烟阀关闭 MON_ACT",
+    "feedback_restore": "反馈撤销 回答撤销 回答消除 MON_RST",
+    "start": "启动 联动启动",
+    "stop": "停动 停止 启动撤销",
+    "link_request": "联动请求",
+    "delay": "延时",
+    "delay_restore": "延时结束",
+    "fault": "故障 通讯故障 总线故障 TROUBLE FAULT TRBL_ACT AVERIA COMMS_FAIL NO_REPLY RING_BROKEN FAULT_(F12) FAULT_ACTIVE",
+    "fault_restore": "故障恢复 恢复 通讯故障恢复 TRBL_RST RESET_FAULT FAULT_SELF_CLR CLEARED_TROUBLE",
+    "isolate": "屏蔽 隔离 关闭 DISABLED DSBL_ACT ISOL",
+    "isolate_restore": "屏蔽解除 释放 屏蔽撤销 屏蔽恢复 隔离解除 DE-ISOLATE DSBL_RST CLEARED_DISABLED ENABLED",
+    "mains_fault": "主电故障 主电_故障 MAINS_FAIL AC_FAIL",
+    "mains_ok": "主电恢复 主电故障恢复 主电_恢复 MAINS_FAIL_SELF_CLR",
+    "battery_fault": "备电故障 BATTERY_LOW CHARGER_LOW",
+    "battery_ok": "备电恢复 备电故障恢复 BATTERY_LOW_SELF_CLEARED",
+    "reset": "复位 总复位 系统复位 清除 SYSTEM_RESET SYSTEM_NORMAL REARME",
+    "silence": "消音 SIGNAL_SILENCE",
+    "acknowledge": "ACKD_ALARM ACKD_FAULT ACKNOWLEDGE CONFIRMAR",
+    "test": "自检 TEST_ACT",
+    "test_restore": "自检结束 TEST_RST",
+    "dirty": "报脏",
+    "leak": "泄漏",
+    "burglar": "盗警 SECURITY_ALARM SECURITY_ALARM_(LIFE)",
+    "tamper_restore": "CLEARED_SECURITY_ALARM",
+    "register": "注册",
+    "power_on": "开机",
+    "power_off": "关机",
+    "gas_alarm": "可燃气体报警 燃气泄漏",
+    "electrical_alarm": "剩余电流报警 漏电报警 过载报警",
+}
+
+
+@pytest.mark.parametrize("event", PHRASES)
+def test_a_panels_own_words_mean_the_same_from_a_panel_nobody_has_seen(event: str) -> None:
+    for phrase in PHRASES[event].split():
+        line = phrase.replace("_", " ")
+        for text in (
+            line,
+            f"{line}  2-015",
+            f"2026-11-26 10:20:30  {line}  N01L02D015",
+            f"** {line} **  002-015 三号楼",
+        ):
+            assert [found for found, _, _ in told(text + "\r\n\r\n")] == [event], text
+
+
+@pytest.mark.parametrize(
+    ("profile", "text", "events"),
+    [
+        *(
+            ("edwards-est3x-printer", f"{word} {end} :: 12:30:05 10/23/2025 P01C01D001\nLOBBY\n", ["fire_restore"])
+            for word in ("SMK", "HEAT", "DUCT", "PULL", "WFLW", "ALRM", "FIRE ALARM")
+            for end in ("RST", "RESTORE", "RESTORED")
+        ),
+        ("edwards-io1000", "SMK RESTORE|12:30A 010126 LOBBY\r\n", ["fire_restore"]),
+        ("edwards-io1000", "CONFIRMAR|12:30A 010126 B\r\nNORMAL|12:30P 010126 B\r\n", ["acknowledge", "reset"]),
+        (
+            "siemens-fc18r-printer",
+            "2011-06-21 10:10:22\n恢复室\n04.007.000cddd8\n+998 手动火警恢复\n"
+            "2011-06-21 10:10:22\n火警办公室\n99.999.ABCDEF012\n+999 感烟火警\n",
+            ["fire_restore", "fire"],
+        ),
+        ("gst9000-printer", "08/12/02  17:24\n  004-004\n手动火警恢复\n裙楼\n手动按钮\n\n", ["fire_restore"]),
+        ("gst9000-printer", "08/12/02  17:24\n  255-255\n关闭\n裙楼\U00020000㐀\n感烟\n\n", ["isolate"]),
+        (
+            "notifier-afp2800-printer",
+            ":FAULT (F12) Z000 L2D159 X 12/08 01:23;:ALARM              Z999 VP3           12/08 01:23;"
+            ":ALARM SELF CLEARED Z999 VP3 Y 12/08 01:24;",
+            ["fault", "fire", "fire_restore"],
+        ),
+    ],
+)
+def test_what_a_column_takes_back_raises_nothing_anew(profile: str, text: str, events: list[str]) -> None:
+    assert [one["event"] for one in PROTOCOLS[profile](text.encode("gb18030"))] == events
+
+
+def test_a_pattern_keeps_its_fields_where_the_word_stands_behind_what_it_is_about() -> None:
+    text = "2011-06-21 10:10:22\n西走道\n99.999.ABCDEF012\n+999 感烟火警\n"
+    [shown] = PROTOCOLS["siemens-fc18r-printer"](text.encode("gb18030"))
+    assert (shown["event"], shown["point_id"], shown["location_text"]) == ("fire", "99-999-ABCDEF012", "西走道")
+
+
 def told(text: str, encoding: str = "gb18030") -> list[tuple[object, ...]]:
     frames = PROTOCOLS["generic-printer"](text.encode(encoding))
     assert b"".join(bytes.fromhex(str(frame["raw"])) for frame in frames) == text.encode(encoding)  # every line is kept
