@@ -1,6 +1,7 @@
 """Contact ID as the automation port of an alarm receiver puts it out on a serial line: one message a line.
 
-Two forms: the message itself (SIA DC-05, with or without its check digit), ended by CR or LF, which is listened to; and the one
+Two forms: the message itself (SIA DC-05, with or without its check digit), ended by CR or LF, or by a pause where a receiver
+prints neither, which is listened to; and the one
 of Sur-Gard style receivers, ended by 14H, whose every line and heartbeat wants 06H, or is sent again. The second is from memory:
 prove it on site.
 """
@@ -15,6 +16,7 @@ from drivers.receivers.desk import Heard, Message, Say
 
 LINE_BYTES_MAX: Final = 128
 ACK, NAK, DC4 = b"\x06", b"\x15", 0x14
+PAUSE_NS: Final = 2_000_000_000  # a message takes half a second at 300 baud
 _END: Final = re.compile(rb"[\r\n\x14]")
 
 
@@ -23,10 +25,12 @@ class ContactLineTalk:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._heard_ns = 0
 
     def feed(self, data: bytes, at_ns: int) -> list[Heard]:
         """See Talk."""
         self._buffer += data
+        self._heard_ns = at_ns
         out: list[Heard] = []
         while (found := _END.search(self._buffer)) is not None:
             line, end = bytes(self._buffer[: found.start()]), self._buffer[found.start()]
@@ -37,8 +41,11 @@ class ContactLineTalk:
         return out
 
     def tick(self, at_ns: int) -> list[Heard]:
-        """See Talk."""
-        return []
+        """See Talk. A pause settles what is whole; what is not goes on waiting for its rest."""
+        paused = at_ns - self._heard_ns >= PAUSE_NS
+        if not paused or not all(map(contact_id.parse, contact_id.parts(self._buffer.decode("ascii", "replace")))):
+            return []
+        return self.end(at_ns)
 
     def end(self, at_ns: int) -> list[Heard]:
         """See Talk."""
@@ -46,8 +53,15 @@ class ContactLineTalk:
         self._buffer.clear()
         out: list[Heard] = []
         for part in contact_id.parts(left.decode("ascii", "replace")):
-            whole = (contact_id.parse(part) or {}).get("checksum_ok") is True  # without one it may have been cut
-            out += self._one(part.encode(), at_ns) if whole else [Refused("truncated", part.encode(), at_ns)]
+            found, raw = contact_id.parse(part), part.encode()
+            if found is None:
+                out.append(Refused("truncated", raw, at_ns))
+            elif found["checksum_ok"] is None:  # the check digit, or more, may have been cut off
+                who = str(found["account"])
+                fires = fires_in(contact_told(found, {"account": who}) or [], "truncated")
+                out += [Refused("truncated", raw, at_ns), *([Message(who=who, raw=raw, told=fires)] if fires else [])]
+            else:
+                out += self._one(raw, at_ns)
         return out
 
     @classmethod

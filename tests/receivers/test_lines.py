@@ -281,6 +281,28 @@ def test_glued_messages_are_told_each_and_a_cut_one_is_refused_once() -> None:
     assert port.events().count(("net1/refused", "fault")) == 1
 
 
+def test_a_pause_ends_a_message_that_no_line_end_does_and_half_a_one_waits_for_its_rest() -> None:
+    port = Line(ContactLineTalk(), "1234")
+
+    def pause(at_ns: int) -> None:
+        port.take(port.talk.tick(at_ns), at_ns)
+        port.settle()
+
+    port.send(b"123418111000129B" * 2)
+    pause(S)
+    assert port.events() == []
+    pause(2 * S)
+    assert port.events() == [("dev/00-129", "fire")]
+    port.send(b"12341811100", 100 * S)
+    pause(110 * S)
+    port.send(b"01309", 111 * S)
+    pause(113 * S)
+    assert port.events()[1:] == [("dev/00-130", "fire")]
+    port.send(b"123418111000131", 200 * S)  # no check digit: it may have been cut off
+    pause(203 * S)
+    assert port.events()[2:] == [("net1/refused", "fault"), ("dev/00-131", "unknown")]
+
+
 @given(st.lists(st.binary(max_size=200), max_size=8))
 def test_nothing_on_a_contact_id_line_raises(pieces: list[bytes]) -> None:
     port = Line(ContactLineTalk())
