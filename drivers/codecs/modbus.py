@@ -18,6 +18,7 @@ _READS: Final = (1, 2, 3, 4)
 _BIT_READS: Final = (1, 2)
 _WRITES_ONE: Final = (5, 6)
 _WRITES_MANY: Final = (15, 16)
+_KNOWN: Final = (*_READS, *_WRITES_ONE, *_WRITES_MANY)
 _BARE_EXCEPTION: Final = 0x80
 _COIL_ON: Final = 0xFF00
 
@@ -270,8 +271,8 @@ def take_tcp(buffer: bytearray) -> list[TcpFrame]:
 def decode_frames(data: bytes) -> list[dict[str, object]]:
     """Every RTU frame in `data`, one object each, in order; what is none is `{"reject": true, "why": ...}`.
 
-    why: short (no frame has so few bytes) or crc (no sound frame begins here); a damaged frame of the right length shows
-    what could be read. Fields: direction, unit, function, crc_ok, start, count, byte_count, values, exception, raw.
+    why: short (no frame has so few bytes), crc (no sound frame begins here) or length (its CRC holds, and no frame of its function
+    is so long); a damaged frame of the right length shows what could be read. Fields: direction, unit, function, crc_ok, start, count, byte_count, values, exception, raw.
     Function is the byte on the wire, so an exception shows 131 or, on the XY16, 128.
     """
     return _decode(data, floats=False)
@@ -291,7 +292,7 @@ def _decode(data: bytes, *, floats: bool) -> list[dict[str, object]]:
     before: Frame | None = None
     while at < len(data):
         frame = frame_at(data, at)
-        if frame is None and at == lost and len(data) - at >= 4 and not crc16(data[at:]):
+        if frame is None and at == lost and _is_strange(data[at:]):
             frame = Frame(data[at], data[at + 1 : -2], None)  # a function unknown to us: only the whole rest can be it
         if frame is None:
             at += 1
@@ -310,8 +311,14 @@ def _decode(data: bytes, *, floats: bool) -> list[dict[str, object]]:
     return frames
 
 
+def _is_strange(raw: bytes) -> bool:
+    """Whether `raw` is one sound frame of a function unknown to us: of ours we know how long they are."""
+    return len(raw) >= 4 and not raw[1] & 0x80 and raw[1] not in _KNOWN and not crc16(raw)
+
+
 def _reject(raw: bytes, before: Frame | None, *, floats: bool) -> dict[str, object]:
-    refused: dict[str, object] = {"reject": True, "why": "short" if len(raw) < 4 else "crc", "event": None}
+    why = "short" if len(raw) < 4 else "crc" if crc16(raw) else "length"
+    refused: dict[str, object] = {"reject": True, "why": why, "event": None}
     fields: dict[str, object] = {}
     for length, request in _lengths(raw, 0):
         if length == len(raw):
@@ -319,7 +326,7 @@ def _reject(raw: bytes, before: Frame | None, *, floats: bool) -> dict[str, obje
             if floats:
                 _floats(fields)
     if len(raw) >= 4:
-        fields["crc_ok"] = False
+        fields["crc_ok"] = why == "length"
     return {**refused, **fields, "raw": raw.hex()}
 
 

@@ -8,7 +8,6 @@ by the caller, in time. The host is always the configured one, whatever the came
 
 import asyncio
 import base64
-import binascii
 import contextlib
 import os
 import re
@@ -75,7 +74,7 @@ def _parameters(section: str) -> bytes:
     stream = b""
     for found in _PARAMETERS.finditer(section):
         for unit in found[1].split(","):
-            with contextlib.suppress(binascii.Error):
+            with contextlib.suppress(ValueError):  # no base64, not even ASCII
                 stream += MARK + base64.b64decode(unit)
     return stream
 

@@ -293,6 +293,11 @@ def test_units_come_whole_together_and_in_pieces() -> None:
     assert (picture.units, picture.is_key) == ([b"\x40\1A", b"\x42\1B", b"\x26\1CCDD"], True)
 
 
+def test_parameters_that_are_not_even_ascii_are_left_out() -> None:
+    body = "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 sprop-parameter-sets=Z0I\u0391,aM48gA==\r\n"
+    assert read_sdp(body.encode()).parameters == b"\0\0\0\1" + bytes.fromhex("68ce3c80")
+
+
 @given(st.lists(st.binary(max_size=40), max_size=20), st.sampled_from([H264, H265]))
 def test_no_packet_raises(packets: list[bytes], codec: str) -> None:
     wire, pictures = Depacketizer(codec), []

@@ -258,3 +258,14 @@ def test_a_stream_that_is_no_modbus_tcp_is_refused() -> None:
 
 def test_the_crc_is_that_of_the_standard() -> None:
     assert crc16(bytes.fromhex("0207")) == 0x1241  # Modbus over Serial Line 1.02, appendix B: 41 12 on the line
+
+
+def test_a_sound_crc_around_a_frame_of_a_wrong_length_is_refused_whatever_its_function() -> None:
+    for function in range(256):
+        for length in range(1, 14):
+            frame = rtu_frame(7, bytes((function,)) + bytes(range(1, length)))
+            for before in (b"", rtu_frame(7, b"\x03\0\0\0\1")):
+                for one in decode_frames(before + frame):
+                    assert one.get("crc_ok") is not None or one["why"] in ("short", "crc")
+    # Found by the coverage-guided fuzzer: an exception without its code.
+    assert [one["why"] for one in decode_frames(rtu_frame(7, b"\x83"))] == ["length"]
