@@ -272,7 +272,8 @@ def decode_frames(data: bytes) -> list[dict[str, object]]:
     """Every RTU frame in `data`, one object each, in order; what is none is `{"reject": true, "why": ...}`.
 
     why: short (no frame has so few bytes), crc (no sound frame begins here) or length (its CRC holds, and no frame of its function
-    is so long); a damaged frame of the right length shows what could be read. Fields: direction, unit, function, crc_ok, start, count, byte_count, values, exception, raw.
+    is so long); a damaged frame of the right length shows what could be read. Fields: direction, unit, function, crc_ok,
+    start, count, byte_count, values, exception, raw.
     Function is the byte on the wire, so an exception shows 131 or, on the XY16, 128.
     """
     return _decode(data, floats=False)
