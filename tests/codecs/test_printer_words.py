@@ -2,7 +2,8 @@
 
 import pytest
 
-from drivers.codecs.registry import PROTOCOLS
+from drivers.codecs.registry import PROTOCOLS, build_codec
+from drivers.profile import load_profiles
 
 LINES = {
     "火警 3-015": "fire",
@@ -96,6 +97,9 @@ PHRASES = {
 }
 
 
+GENERIC = build_codec(load_profiles(()).get("generic-printer"))
+
+
 @pytest.mark.parametrize("event", PHRASES)
 def test_a_panels_own_words_mean_the_same_from_a_panel_nobody_has_seen(event: str) -> None:
     for phrase in PHRASES[event].split():
@@ -106,7 +110,8 @@ def test_a_panels_own_words_mean_the_same_from_a_panel_nobody_has_seen(event: st
             f"2026-11-26 10:20:30  {line}  N01L02D015",
             f"** {line} **  002-015 三号楼",
         ):
-            assert [found for found, _, _ in told(text + "\r\n\r\n")] == [event], text
+            found = GENERIC.feed((text + "\r\n\r\n").encode("gb18030"), 0)
+            assert [one.fields.get("event") for one in found] == [event], text
 
 
 @pytest.mark.parametrize(
