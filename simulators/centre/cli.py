@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final, NoReturn
 
-from edge_agent.cli_words import word
+from edge_agent.cli_words import place_word, word
 from edge_agent.system_words import system_words
 from edge_agent.terminal import (
     FAILURES,
@@ -339,6 +339,10 @@ def _lines(command: str, rows: list[Row], lang: str) -> list[str]:
 
 def _cell(column: str, row: Row, lang: str) -> object:
     value = row.get(column)
+    if column == "kind":
+        value = word(f"alarm.kind_{value}", value, lang)
+    if column == "point":
+        return place_word(value, lang)
     if column == "why":
         return text(f"centre.why_{value}", lang) if value in ("missing", "gone", "refused") else value
     if column == "kind" and row.get("brief"):
