@@ -193,11 +193,15 @@ class _MqttSession:
     # --- opening --------------------------------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
+        wire: socket.socket | None = None
         try:
             await in_thread(self._read_certificates)
             wire = await self._dial(self._settings.host, self._settings.port)
             await in_thread(partial(self._connect_blocking, wire))
         except Exception as fault:  # sockets, TLS, files, names: each has its words
+            self._client._sock_close()
+            if wire is not None:
+                wire.close()
             raise explain(fault) from fault
         self._attached = self._client.attach(self._readable, self._writable, self._pump)
         if not self._attached:
