@@ -39,13 +39,8 @@ def write_whole(path: Path, data: bytes, mode: int) -> None:
         stream.flush()
         os.fsync(fd)
     new.replace(path)
-    sync(path.parent)
-
-
-def sync(place: Path) -> None:
-    """Make what is in a file, or the names in a directory, durable. Raise OSError."""
-    fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(fd)
+        os.fsync(directory)
     finally:
-        os.close(fd)
+        os.close(directory)

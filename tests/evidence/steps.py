@@ -46,7 +46,7 @@ STEPS = (
         2,
         "a ninth of a CPU, 160 MB, 64 descriptors; by itself: the time to the buzzer is judged",
         ("pytest", "tests/proof/test_small_machine.py"),
-        {"EDGE_SMALL_FIRES": "100"},
+        {"EDGE_SMALL_FIRES": "100", "EDGE_PLANTED": "1"},
     ),
     Step(
         "planted",
@@ -113,6 +113,7 @@ STEPS = (
             "tests/time",
             "tests/modem",
             "tests/config",
+            "tests/test_crl.py",
         ),
     ),
     Step(
@@ -149,6 +150,20 @@ STEPS = (
         "damaged GB/T 26875.3 packets",
         ("pytest", "tests/codecs/test_gb26875_fuzz.py"),
         {"EDGE_FUZZ": "10000000"},
+    ),
+    Step(
+        "doors",
+        30,
+        "any bytes into every door, blindly and by coverage",
+        ("pytest", *BESIDE, "tests/fuzz"),
+        {"EDGE_FUZZ_EXAMPLES": "2000", "EDGE_FUZZ_GUIDED_S": "20"},
+    ),
+    Step(
+        "small-links",
+        30,
+        "bad links, with core, uplink and broker on the small machine",
+        ("pytest", *BESIDE, "tests/net"),
+        {"EDGE_SMALL_MACHINE": "1", "EDGE_NET_ALARMS": "20", "EDGE_NET_FAULTS": "all", "EDGE_NET_ROUNDS": "1"},
     ),
     Step(
         "file-cuts",

@@ -123,7 +123,7 @@ async def test_a_core_that_is_killed_again_and_again_has_each_change_once(tmp_pa
                 rows = await gateway.ask("points")
                 return isinstance(rows, list) and any(row["id"] == "n1/tamper" and row["active"] for row in rows)
 
-            await until(tampered, f"all has come\n{node.said()}\n{gateway.log()}", within_s=90)
+            await until(tampered, f"all has come\n{node.said()}\n{gateway.log()}", within_s=240)
             delay_s = spread_s([time.monotonic() - started_s], "core started to all of it kept")
         finally:
             await asyncio.to_thread(gateway.kill, signal.SIGTERM)

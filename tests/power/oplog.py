@@ -4,15 +4,16 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
-# write truncate sync create rename unlink sync_directory mark; of a tree also mkdir rmdir symlink
-
-
-class Link(str):
-    """What a symbolic link holds: where it leads."""
-
-
-class Directory:
-    """What a directory holds, as far as a log of names goes: nothing."""
+WRITE, TRUNCATE, SYNC, CREATE, RENAME, UNLINK, SYNC_DIRECTORY, MARK = (
+    "write",
+    "truncate",
+    "sync",
+    "create",
+    "rename",
+    "unlink",
+    "sync_directory",
+    "mark",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Op:
     offset: int = 0
     data: bytes = b""
     size: int = 0  # of a truncate: the new length
-    to: str = ""  # of a rename; of a symlink: where it leads
+    to: str = ""  # of a rename
     at_ns: int = 0  # wall clock
 
 

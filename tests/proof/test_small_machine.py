@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from simulators.process import Program
 from tests.proof.checker import compare, delays_s, read_given_up
 from tests.proof.site import BUZZER, ProofSite, note
 from tests.proof.small_machine import DESCRIPTORS, MEMORY_BYTES, pids, small_machine, throttled
@@ -99,18 +100,33 @@ async def test_a_small_machine_silences_no_fire_and_loses_none() -> None:
         assert during <= {body["point"] for body in site.events_at_centre(kind="fire", active=True)}
         assert max(sounded_s) < SOUNDS_S or not MEASURED
         assert sum(memory for memory, _ in held.values()) < MEMORY_BYTES
-        short = [
-            line
-            for log, words in (
-                (site.core.log, NO_DESCRIPTOR + NO_MEMORY),
-                (site.uplink.log, NO_DESCRIPTOR + NO_MEMORY),
-                (
-                    site.broker.log,
-                    NO_DESCRIPTOR,
-                ),  # "out of memory" is its error 1: seen at the cut, with 100 MB to spare
-            )
-            for line in log.read_text(errors="replace").splitlines()
-            if any(word in line for word in words)
-        ]
-        assert short == []
+        assert short_of(site) == []
         assert waited is None or waited > 0, "the quota was never met: nothing was slowed down"
+
+
+def short_of(site: ProofSite) -> list[str]:
+    """What the programs' logs say of descriptors or memory that were not there."""
+    return [
+        line
+        for log, words in (
+            (site.core.log, NO_DESCRIPTOR + NO_MEMORY),
+            (site.uplink.log, NO_DESCRIPTOR + NO_MEMORY),
+            (site.broker.log, NO_DESCRIPTOR),  # "out of memory" is its error 1: seen at the cut, with 100 MB to spare
+        )
+        if log.exists()
+        for line in log.read_text(errors="replace").splitlines()
+        if any(word in line for word in words)
+    ]
+
+
+WASTEFUL = "import os; held = [os.open('/dev/null', 0) for _ in range(55)]; from edge_agent.cli import main; main()"
+
+
+@pytest.mark.skipif("EDGE_PLANTED" not in os.environ, reason="one more site: EDGE_PLANTED=1")
+async def test_a_core_that_wastes_descriptors_is_found_out() -> None:
+    site = ProofSite()
+    words = (site.core.arguments[0], "-c", WASTEFUL, *site.core.arguments[3:])
+    site.core = Program("core", words, site.core.log)
+    async with small_machine(site), site:
+        await site.core.start()
+        await site.until(lambda: short_of(site), "it says so")
