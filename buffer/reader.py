@@ -5,8 +5,6 @@ Each call is one short look: a file that was replaced meanwhile (another inode) 
 with a good checksum; a bad one is left out and reported.
 """
 
-import base64
-import json
 import os
 import sqlite3
 import time
@@ -362,20 +360,6 @@ class JournalReader:
                 while found := self.read(stream, epoch, after, SCAN_ROWS, 4 << 20):
                     yield from found
                     after = found[-1].name.n
-
-    def export(self, priorities: Sequence[Priority] = tuple(Priority)) -> Iterator[str]:
-        """One JSON object a line for every record: epoch, stream, n, and body; body_base64 where a body is no JSON."""
-        for record in self.records(priorities):
-            line: dict[str, object] = {
-                "epoch": record.name.epoch,
-                "stream": record.name.priority.stream,
-                "n": record.name.n,
-            }
-            try:
-                line["body"] = json.loads(record.body)
-            except ValueError:
-                line["body_base64"] = base64.b64encode(record.body).decode()
-            yield json.dumps(line, ensure_ascii=False, separators=(",", ":"))
 
     def verify(self) -> Verified:
         """Check every page and every record of both files. Takes as long as reading them; safe while the writer runs."""

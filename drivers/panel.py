@@ -30,6 +30,7 @@ HELD_MAX: Final = 1024  # points whose event has to last; past that it is told a
 ECHO_NS: Final = 300_000_000
 _PORT_GONE: Final = ("no_port", "hang_up")
 _FIRE_KINDS: Final = ("fire", "fire_manual", "unknown", "gas", "electrical")
+_FROM_A_HOST: Final = ("host_to_panel", "host_to_card")
 _UNLISTED: Final = Meaning("")  # a word of a site's profile that the vocabulary does not have: told on as it is
 
 
@@ -156,7 +157,7 @@ class PanelDriver:
     def _frame(self, frame: Frame, at_ns: int) -> list[Observation | None]:
         if self._poller is not None:
             self._poller.frame(frame)
-        if frame.fields.get("direction") == "host_to_panel":
+        if frame.fields.get("direction") in _FROM_A_HOST:
             return []  # another master, or our own bytes coming back
         self._counts["ok"] += 1
         self._heard_ns = at_ns

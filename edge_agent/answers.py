@@ -70,6 +70,7 @@ class Answers:
             "uplink_fault": self._uplink_fault,
             "link_state": self._link_state,
             "modem_power": self._modem_power,
+            "update_told": core.update.told,
             "alive": lambda request, peer: {},
         }
 
@@ -92,6 +93,7 @@ class Answers:
             "outputs": core.annunciator.levels() | ({OUTPUT: True} if core.modem_power.off else {}),
             "config": core.provenance.stands_in,
             "config_sent": core.trial.as_dict(),
+            "update": core.update.as_dict(),
             "board": {"code": fault.code, "params": fault.params} if (fault := core.faults.board_fault) else None,
             "loop_lag_ms": round(core.lag.take_worst_s() * 1000, 2),
             "stuck": core.supervisor.stuck(),

@@ -28,6 +28,7 @@ COMMANDS = {
     "camera": "edge_agent.cli_camera:camera_group",
     "node": "edge_agent.cli_node:node_group",
     "patrol": "edge_agent.cli_patrol:patrol_group",
+    "update": "edge_agent.cli_update:update_group",
     "decode": "edge_agent.cli_decode:decode",
     "config": "edge_agent.cli_config:config_group",
     "journal": "edge_agent.cli_journal:journal_group",

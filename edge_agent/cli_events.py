@@ -153,6 +153,10 @@ def _why_command(fields: Mapping[str, Any], lang: str) -> str:
         why = fields.get("why")
         known = {**fields, "why": word(f"node.why_{why}", why, lang)} if why else dict(fields)
         return lookup(f"node.status_{status}", lang, **known) or str(status)
+    if "before" in fields:  # a step of an update of our own program
+        from edge_agent.update.words import outcome
+
+        return outcome(fields, lang)
     if status not in ("done", "refused", "failed"):
         return dest
     code = str(fields.get("code") or "")

@@ -91,5 +91,10 @@ def output_state(output: Mapping[str, Any], lang: str) -> str:
 
 
 def delivered_word(alarm: Mapping[str, Any], lang: str) -> str:
-    """Whether the centres have an alarm."""
+    """Whether the centres have an alarm; nothing of a fault or an absence, whose delivery nobody waits for one by one."""
+    from edge_agent.model import KINDS, Sound  # not read for --help
+
+    waited_for = {str(kind) for kind, info in KINDS.items() if info.sound is Sound.FIRE}
+    if alarm.get("kind") not in waited_for and not alarm.get("delivered"):
+        return "-"
     return text("cli.delivered" if alarm.get("delivered") else "cli.sending", lang)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from edge_agent import __version__
 from edge_agent.alarm.buzzer_test import DEFAULT_S
 from edge_agent.commands import (
     ID,
-    NOT_THERE,
     RULES,
     Answer,
     Book,
@@ -34,6 +34,7 @@ from edge_agent.sent_config import Letter
 from edge_agent.sources import uplink_source
 
 if TYPE_CHECKING:
+    from buffer.records import Name
     from edge_agent.core import Core
 
 log = logging.getLogger("edge.commands")
@@ -179,8 +180,6 @@ class Commander:
         """The parameters of a command that may be asked. Raise Refusal."""
         if not ID.fullmatch(asked.id):
             raise Refusal("malformed", detail="id")
-        if asked.name in NOT_THERE:
-            raise Refusal("not_supported")
         if asked.name not in RULES:
             raise Refusal("unknown_command", known=sorted(RULES))
         if asked.name not in self._allowed[asked.destination]:
@@ -224,13 +223,13 @@ class Commander:
         key = asked.destination, asked.id
         future = self._in_hand[key] = self._loop.create_future()
 
-        def give() -> None:
+        def give(name: Name | None) -> None:
             if not future.done():
                 del self._in_hand[key]
                 future.set_result(answer.as_dict())
 
         self._core.keeper.when_settled(event_id, give)
-        self._loop.call_later(KEPT_S, give)
+        self._loop.call_later(KEPT_S, give, None)
         return future
 
     def _audit(self, asked: Asked, answer: Answer, more: Params) -> str:
@@ -262,6 +261,8 @@ class Commander:
                 "down": [str(source["id"]) for source in core.sources() if source["up"] is False][:STATE_ALARMS_MAX],
                 "outputs": core.annunciator.levels(),
                 "config": {"check": core.trial.check, "sent": core.trial.as_dict()},
+                "version": __version__,
+                "update": core.update.as_dict(),
                 "duty": [check.as_dict(core.now_ns()) for check in core.duty.checks()],
             }
         )

@@ -141,9 +141,11 @@ RULES: Final[Mapping[str, Rule]] = {
     "test_buzzer": Rule({"seconds": Param("whole", 1, 10)}),
     "snapshot": Rule({"camera": Param("text")}),
     "apply_config": Rule(_APPLY_CONFIG, by_uplink=True, last_word=True),
+    "update": Rule(
+        {"sha256": Param("text", required=True), "size": Param("whole", 1, 2**53, required=True)}, by_uplink=True
+    ),
 }
 NAMES: Final = tuple(RULES)
-NOT_THERE: Final = ("update",)  # what a centre may well ask for, and this program cannot do
 
 
 def audited(name: str, params: Mapping[str, object]) -> dict[str, object]:

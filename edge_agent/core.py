@@ -55,6 +55,7 @@ from edge_agent.sources import (
 )
 from edge_agent.starting import keep_config, restore, tell_start
 from edge_agent.supervise import LagMeter, Supervisor, notify
+from edge_agent.update.told import UpdateTold
 from edge_agent.wiring import Driver, OpenPort, Wiring
 
 log = logging.getLogger("edge.core")
@@ -114,6 +115,7 @@ class Core:
             self.faults.store_soon(refused)
         self._leave = asyncio.Event()
         self.trial = ConfigTrial(self, provenance, self._leave.set)
+        self.update = UpdateTold(self)
         self.commander = Commander(self)
         handlers = {**Answers(self).handlers(), **self.commander.handlers()}
         self.server = LocalServer(config.gateway.run_dir / "core.sock", handlers, on_watch=self._on_watch)

@@ -25,13 +25,11 @@ _ORDER: Final = (
     "time",
 )
 _SAID_BY_THE_HEAD: Final = frozenset({"event", "kind", "reject", "repeat", "meaning", "why"})
-_CODED: Final = frozenset(
-    {"event", "refused_event", "attribute", "state", "reason"}
-)  # of the vocabulary, or of reasons
+# Fields whose codes are words of the vocabulary, or reasons.
+_CODED: Final = frozenset({"event", "refused_event", "attribute", "state", "reason"})
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]*")
-_OWN_CODE: Final = re.compile(
-    r"(?:(?:status|state|code)_)?([0-9A-Fa-f]+)"
-)  # an event by its number: nobody has a word for it
+# An event nobody has a word for, by its number.
+_OWN_CODE: Final = re.compile(r"(?:(?:status|state|code)_)?([0-9A-Fa-f]+)")
 
 
 def frame_lines(number: int, frame: Mapping[str, object], lang: str, names: Names) -> list[str]:

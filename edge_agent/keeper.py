@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from buffer.journal import Ticket
-from buffer.records import Priority
+from buffer.records import Name, Priority
 from edge_agent.model import Event, encode_event
 
 log = logging.getLogger("edge.keeper")
@@ -73,7 +73,7 @@ class Keeper:
         self._refusals = 0
         # who waits until all up to an order is settled, and how many refusals there were by then
         self._receipts: deque[tuple[int, int, Callable[[bool], None]]] = deque()
-        self._told: dict[str, Callable[[], None]] = {}  # event id -> who waits for it to be settled
+        self._told: dict[str, Callable[[Name | None], None]] = {}  # event id -> who waits for it to be settled
         self._durable: dict[str, int] = {}  # piece of state -> order of its newest durable value, while any are in hand
 
     @property
@@ -97,8 +97,8 @@ class Keeper:
             self._order += 1
             self._state_owed.update({key: (self._order, value) for key, value in rest.items()})
 
-    def when_settled(self, event_id: str, call: Callable[[], None]) -> None:
-        """Have `call` called once the event just handed in is durable, or is not going to be."""
+    def when_settled(self, event_id: str, call: Callable[[Name | None], None]) -> None:
+        """Have `call` called once the event just handed in is durable, with its name, or is not going to be (None)."""
         self._told[event_id] = call
 
     def when_kept(self, call: Callable[[bool], None]) -> None:
@@ -175,7 +175,7 @@ class Keeper:
         self._waiting.pop(event.id, None)
         self._in_hand.pop(order, None)
         if (call := self._told.pop(event.id, None)) is not None:
-            self._loop.call_soon(call)
+            self._loop.call_soon(call, ticket.name)
         name = ticket.name
         if name is None:
             self._refused(event, body, state, ticket.error or "")

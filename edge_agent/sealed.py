@@ -39,8 +39,13 @@ def write_whole(path: Path, data: bytes, mode: int) -> None:
         stream.flush()
         os.fsync(fd)
     new.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync(path.parent)
+
+
+def sync(place: Path) -> None:
+    """Make what is in a file, or the names in a directory, durable. Raise OSError."""
+    fd = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        os.fsync(directory)
+        os.fsync(fd)
     finally:
-        os.close(directory)
+        os.close(fd)

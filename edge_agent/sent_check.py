@@ -13,7 +13,6 @@ import base64
 import binascii
 import dataclasses
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -22,9 +21,10 @@ from typing import Any, Final
 
 from edge_agent.config.model import Config
 from edge_agent.sent_config import Letter
+from edge_agent.signature import NotSigned
+from edge_agent.signature import verify as check_signature
 
 SERIAL_MAX: Final = 2**53
-OPENSSL_S: Final = 10.0
 SHOWN_MAX: Final = 10
 _ENVELOPE: Final = {"gateway": str, "serial": int, "replaces": str, "config": str}
 # Wires, board, storage, centres' rights, and what is wired to act: nobody can see from afar what changing them does.
@@ -85,23 +85,11 @@ def stands(letter: Letter, files: Config, config: Config) -> bool:
 def verify(signed: bytes, signature: str, key_file: Path) -> None:
     """Raise Refused unless the holder of the key signed exactly these bytes."""
     try:
-        raw = base64.b64decode(signature, validate=True)
+        check_signature(signed, base64.b64decode(signature, validate=True), key_file)
     except (binascii.Error, ValueError):
         raise Refused("signature", why="not base64") from None
-    with tempfile.TemporaryDirectory(prefix="zg-sent-") as directory:
-        message, mark = Path(directory) / "signed", Path(directory) / "signature"
-        message.write_bytes(signed)
-        mark.write_bytes(raw)
-        command = ("openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(key_file), "-rawin", "-in", str(message))
-        try:
-            done = subprocess.run(
-                [*command, "-sigfile", str(mark)], capture_output=True, timeout=OPENSSL_S, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as fault:
-            raise Refused("cannot_verify", why=ascii(fault)[:100]) from None
-    if done.returncode:
-        why = "the key cannot be read" if b"public key" in done.stderr.lower() else "it does not fit"
-        raise Refused("signature", why=why)
+    except NotSigned as fault:
+        raise Refused(fault.code, why=fault.why) from None
 
 
 def opened(signed: bytes) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from edge_agent.cli_base import Choice, help_option, say_usage_error, speak
+from edge_agent.cli_base import Choice, Whole, help_option, say_usage_error, speak
 from edge_agent.terminal import (
     FAILURES,
     OK,
@@ -23,6 +23,8 @@ from edge_agent.terminal import (
     usable_language,
 )
 from edge_agent.texts import LANGUAGES, language_of_locale, text
+from edge_agent.update.bundle import COUNTER_MAX, BundleError
+from edge_agent.update.words import about_words, why_words
 from provisioning.errors import ProvisionError
 
 PROG = "edge-provision"
@@ -38,6 +40,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except ProvisionError as error:
         print_lines([error.say(lang)], err=True)
         code = error.exit_code
+    except BundleError as error:
+        print_lines([why_words(error.code, error.params, lang)], err=True)
+        code = FAILURES
     except click.exceptions.NoArgsIsHelpError as asked:
         print_lines([asked.ctx.get_help()], err=True)
         code = USAGE
@@ -82,7 +87,9 @@ def commands(lang: str) -> click.Group:
         "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help=words("opt_out")
     )
     root = click.Group(PROG, help=words("help_root"))
-    groups = {name: click.Group(name, help=words(f"help_{name}")) for name in ("identity", "site", "batch", "node")}
+    groups = {
+        name: click.Group(name, help=words(f"help_{name}")) for name in ("identity", "site", "batch", "node", "update")
+    }
 
     @groups["identity"].command("new", help=words("help_identity_new"))
     @gateway_option
@@ -120,6 +127,34 @@ def commands(lang: str) -> click.Group:
     @json_option
     def node_image(source: Path, model: str, key: Path, out: Path, as_json: bool) -> int:
         return _node_image(source, model, key, out, as_json=as_json, lang=lang)
+
+    file_argument = click.argument("file", type=click.Path(path_type=Path), metavar=words("arg_file"))
+
+    @groups["update"].command("make", help=words("help_update_make"))
+    @click.argument("wheels", type=click.Path(path_type=Path), metavar=words("arg_dir"))
+    @click.option("--counter", required=True, type=Whole(1, COUNTER_MAX), metavar="N", help=words("opt_counter"))
+    @click.option("--python", "pythons", required=True, multiple=True, metavar="X.Y", help=words("opt_python"))
+    @click.option("--machine", "machines", multiple=True, metavar="NAME", help=words("opt_machine"))
+    @click.option("--board", "boards", multiple=True, metavar="TEXT", help=words("opt_board"))
+    @click.option("--min-version", default="0", metavar="X.Y.Z", help=words("opt_min_version"))
+    @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help=words("opt_bundle"))
+    @json_option
+    def update_make(wheels: Path, counter: int, out: Path, as_json: bool, **meant: Any) -> int:
+        return _update_make(wheels, counter, meant, out, as_json=as_json, lang=lang)
+
+    @groups["update"].command("sign", help=words("help_update_sign"))
+    @file_argument
+    @click.option("--key", required=True, type=click.Path(path_type=Path), metavar="FILE", help=words("opt_sign_key"))
+    @json_option
+    def update_sign(file: Path, key: Path, as_json: bool) -> int:
+        return _update_sign(file, key, as_json, lang)
+
+    @groups["update"].command("check", help=words("help_update_check"))
+    @file_argument
+    @click.option("--keys", type=click.Path(path_type=Path), metavar="DIR", help=words("opt_public_keys"))
+    @json_option
+    def update_check(file: Path, keys: Path | None, as_json: bool) -> int:
+        return _update_check(file, keys, as_json, lang)
 
     for group in groups.values():
         for command in group.commands.values():
@@ -210,6 +245,50 @@ def _node_image(source: Path, model: str, key: Path, out: Path, *, as_json: bool
     else:
         print_lines([text("provision.made_image", lang, **said)])
     return OK
+
+
+def _update_make(wheels: Path, counter: int, meant: dict[str, Any], out: Path, *, as_json: bool, lang: str) -> int:
+    from edge_agent.update.judge import as_dict
+    from provisioning import update
+
+    made = update.make(wheels, counter, update.For(**meant), out)
+    if as_json:
+        print_json({"path": str(out), **as_dict(made)})
+    else:
+        print_lines([text("provision.made_bundle", lang, path=out, version=made.version, counter=made.counter)])
+    return OK
+
+
+def _update_sign(file: Path, key: Path, as_json: bool, lang: str) -> int:
+    from provisioning import update
+
+    count = update.sign(file, key)
+    if as_json:
+        print_json({"path": str(file), "signatures": count})
+    else:
+        print_lines([text("provision.signed_bundle", lang, path=file, count=count)])
+    return OK
+
+
+def _update_check(file: Path, keys: Path | None, as_json: bool, lang: str) -> int:
+    from edge_agent.update.judge import as_dict
+    from provisioning import update
+
+    manifest, signatures, fault = update.check(file, keys)
+    said = as_dict(manifest)
+    names = [one.key for one in signatures]
+    if as_json:
+        print_json({**said, "signatures": names, "code": fault.code if fault else ""})
+    else:
+        lines = [about_words(said, lang), *(text("provision.signed_by", lang, key=name) for name in names)]
+        if keys is not None and fault is None:
+            lines.append(text("provision.bundle_enough", lang))
+        print_lines(lines)
+        if fault is not None:
+            print_lines(
+                [text("provision.bundle_refused", lang, why=why_words(fault.code, fault.params, lang))], err=True
+            )
+    return FAILURES if fault is not None else OK
 
 
 def _batch_check(sheet: Path, as_json: bool, lang: str) -> int:

@@ -12,6 +12,9 @@ eof_received
 batch_check
 identity_new
 node_image
+update_make
+update_sign
+update_check
 identity_show
 site_new
 context_class

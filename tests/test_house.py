@@ -20,7 +20,17 @@ MAY = {
     "edge_agent": ("drivers", "buffer"),
     "drivers": (),
     "buffer": (),
-    "provisioning": ("edge_agent.config", "edge_agent.texts", "edge_agent.terminal"),
+    "provisioning": (
+        *(
+            "edge_agent.cli_base",
+            "edge_agent.config",
+            "edge_agent.system_words",
+            "edge_agent.terminal",
+            "edge_agent.texts",
+        ),
+        # the form of an update, and who has to have signed one, are said once
+        *("edge_agent.signature", "edge_agent.update.bundle", "edge_agent.update.judge", "edge_agent.update.words"),
+    ),
     "simulators": ("edge_agent", "drivers", "buffer"),
 }
 

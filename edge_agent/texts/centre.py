@@ -43,6 +43,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "help_gateways": ("联网单位的网关及其状态", "gateways of the connected units and their state"),
     "help_command": ("向一个网关下达一条命令,等待答复", "send one command to a gateway and wait for its answer"),
     "help_apply-config": ("把一份配置签名后下发给一个网关", "sign a configuration and send it to a gateway"),
+    "help_update": (
+        "把升级文件提供给一个网关, 由它逐段来取",
+        "offer an update to a gateway, which fetches it part by part",
+    ),
+    "arg_bundle": ("升级文件 (edge-provision update)", "the bundle (edge-provision update)"),
     "arg_config": ("全部配置, 一个 TOML 文件", "the whole configuration, one TOML file"),
     "opt_sign_key": ("签名用的私钥 (Ed25519, PEM)", "private key to sign with (Ed25519, PEM)"),
     "opt_serial": ("编号, 须大于以前下发的", "its number, above every one sent before"),

@@ -50,7 +50,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     # why a command of a centre was not carried out (docs/contract.md)
     "command_unknown_command": ("不认识的命令", "an unknown command"),
     "command_not_authorised": ("未授权", "not authorised"),
-    "command_not_supported": ("不支持", "not supported"),
+    "command_no_updater": ("升级服务未安装", "the updater is not installed"),
+    "command_no_room": ("空间不够", "there is no room for it"),
     "command_malformed": ("格式不对", "malformed"),
     "command_too_large": ("太大", "too large"),
     "command_retained": ("是保留消息", "a retained message"),

@@ -146,6 +146,41 @@ TEXTS: dict[str, tuple[str, str]] = {
         "收回升级\n\n已装上的不会变。记入审计。",
         "Take an offer back\n\nWhat is installed already stays. It is written down.",
     ),
+    "update": (
+        "本网关自己的升级\n\n新版本装进空闲的槽, 试运行, 确认后留用, 否则自动退回。升级文件须有厂家或县里离线密钥的签名。",
+        "The gateway's own update\n\nA new version goes into the idle slot and runs on trial; confirmed it stays, else the one "
+        "before is back by itself. It has to be signed by keys that are kept offline.",
+    ),
+    "update_status": (
+        "运行版本、槽、是否在试运行、上次升级\n\n退出码: 0 正常; 1 有升级在处理; 2 没有槽。",
+        "Version, slot, trial, last update\n\nExit codes: 0 all well; 1 an update is in hand; 2 there are no slots.",
+    ),
+    "update_check": (
+        "检查升级文件本机收不收\n\n核对签名、适用的主板、架构、Python、版本、空间。不安装。退出码: 0 可以安装; 2 不能, 说明原因。",
+        "Whether this gateway would take a bundle\n\nSignatures, board, machine, Python, version, room. Nothing is installed. "
+        "Exit codes: 0 it would; 2 it would not, and why.",
+    ),
+    "update_install": (
+        "安装升级文件 (root)\n\n有火警或报警未送达时先等。试运行期间中心要确认新版本发出的记录, 输入要恢复, 否则退回。"
+        "Ctrl-C 只是不再等待。退出码: 0 已留用; 2 被拒绝或已退回。",
+        "Install a bundle (root)\n\nWaits while a fire is active or an alarm is being sent. It stays if a centre confirms a record "
+        "it sent and every input answers again, else it goes back. Ctrl-C only ends the waiting. Exit codes: 0 it stays; 2 refused "
+        "or gone back.",
+    ),
+    "update_back": (
+        "退回到前一个版本 (root)\n\n同样试运行。退出码: 0 已退回; 2 没有退回。",
+        "Go back to the version before (root)\n\nOn trial like any other. Exit codes: 0 it runs; 2 it does not.",
+    ),
+    "opt_without_centre": (
+        "中心联系不上也装: 由现场的人确认; 只看输入是否恢复。",
+        "A person on site answers for it: no centre has to confirm, the inputs have to answer.",
+    ),
+    "opt_no_wait": ("交给升级服务后不等结果。", "Hand it over and do not wait."),
+    "opt_root": ("槽所在目录, 默认 /opt/edge-agent。", "Where the slots are; /opt/edge-agent unless given."),
+    "opt_keys": (
+        "公钥目录, 默认 /etc/edge-agent/update-keys。",
+        "Directory of the public keys; /etc/edge-agent/update-keys unless given.",
+    ),
     "duty_list": (
         "待应答的查岗\n\n退出码: 0 没有; 1 有。",
         "Duty checks that wait\n\nExit codes: 0 none; 1 some.",

@@ -24,6 +24,22 @@ def topic_rsp(gateway: str) -> str:
     return f"{TOPIC_ROOT}/{gateway}/rsp"
 
 
+def topic_want(gateway: str) -> str:
+    """Where parts of an update are asked for."""
+    return f"{TOPIC_ROOT}/{gateway}/want"
+
+
+def topic_part(gateway: str) -> str:
+    """Where they come."""
+    return f"{TOPIC_ROOT}/{gateway}/part"
+
+
+def encode_want(gateway: str, sha256: str, offset: int, length: int) -> bytes:
+    """One message of `want`."""
+    message = {"v": VERSION, "gateway": gateway, "sha256": sha256, "offset": offset, "length": length}
+    return json.dumps(message, separators=(",", ":")).encode()
+
+
 def response_topic(gateway: str, asked: str) -> str:
     """The topic to answer on. Raise Refusal("response_topic") for one that is not the gateway's to write to."""
     own = topic_rsp(gateway)

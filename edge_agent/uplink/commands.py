@@ -34,6 +34,14 @@ class Command:
     expires_wall_ns: int | None = None
 
 
+class Channel(Protocol):
+    """A connection by which parts of an update can be asked for."""
+
+    def want(self, sha256: str, offset: int, length: int) -> bool:
+        """Ask for one part; whether that could be said."""
+        ...
+
+
 class Deeds(Protocol):
     """What the uplink does for a command (edge_agent.uplink.destination.Destination)."""
 
@@ -53,6 +61,14 @@ class Deeds(Protocol):
         """Whether a signed configuration may be taken: {serial}. Raise Refusal."""
         ...
 
+    async def fetch_update(self, command: Command) -> dict[str, object]:
+        """Take an offer of a bundle: {have, size}. Raise Refusal."""
+        ...
+
+    def update_part(self, name: bytes, data: bytes) -> None:
+        """A part of it came."""
+        ...
+
 
 class CommandDesk:
     """Sessions of one destination hand their commands here. Nothing of it raises but cancellation."""
@@ -60,11 +76,14 @@ class CommandDesk:
     def __init__(self, destination: str, ask: AskCore, deeds: Deeds) -> None:
         self._destination, self._ask, self._deeds = destination, ask, deeds
         self._in_hand = 0
-        self._deeds_of: dict[str, Callable[[Mapping[str, object]], Awaitable[dict[str, object]]]] = {
-            "history": deeds.history,
+        self.channel: Channel | None = None  # of the session that is open, if it may carry updates
+        self.update_part = deeds.update_part
+        self._deeds_of: dict[str, Callable[[Command], Awaitable[dict[str, object]]]] = {
+            "history": lambda command: deeds.history(command.params),
             "resend": self._resend,
             "initialise": self._initialise,
-            "apply_config": deeds.judge_config,
+            "apply_config": lambda command: deeds.judge_config(command.params),
+            "update": deeds.fetch_update,
         }
 
     async def run(self, command: Command) -> Answer:
@@ -122,7 +141,7 @@ class CommandDesk:
     async def _do(self, command: Command) -> Answer:
         try:
             async with asyncio.timeout(DEADLINE_S):
-                return Answer(Status.DONE, await self._deeds_of[command.name](command.params))
+                return Answer(Status.DONE, await self._deeds_of[command.name](command))
         except Refusal as refusal:
             return Answer(Status.REFUSED, refusal.detail, refusal.code)
         except TimeoutError:
@@ -131,13 +150,14 @@ class CommandDesk:
             log.exception("command=%s", command.name)
             return Answer(Status.FAILED, {"detail": ascii(bug)[:200]}, "bug")
 
-    async def _resend(self, params: Mapping[str, object]) -> dict[str, object]:
+    async def _resend(self, command: Command) -> dict[str, object]:
+        params = command.params
         first, last = int(str(params["first"])), int(str(params["last"]))
         if first > last:
             raise Refusal("malformed", detail="first is above last")
         priority = Priority[str(params["stream"]).upper()]
         return {"due": self._deeds.resend(str(params["epoch"]), priority, first, last)}
 
-    async def _initialise(self, params: Mapping[str, object]) -> dict[str, object]:
+    async def _initialise(self, command: Command) -> dict[str, object]:
         await self._deeds.say_state()
         return {}

@@ -14,7 +14,8 @@ from edge_agent.config.uplinks import Uplink
 from edge_agent.model import event_id
 from edge_agent.uplink import history
 from edge_agent.uplink.backoff import BOOT_S, Backoff
-from edge_agent.uplink.commands import AskCore, CommandDesk
+from edge_agent.uplink.bundle_fetch import BundleFetch
+from edge_agent.uplink.commands import AskCore, Channel, Command, CommandDesk
 from edge_agent.uplink.contract import STREAMS, Ack, Batch, Refusal
 from edge_agent.uplink.intervals import Intervals
 from edge_agent.uplink.ledger import Ledger, Refused
@@ -59,6 +60,7 @@ class Parts:
     brief_is_all: bool = False  # no path of it carries records in full
     unseen: Callable[[], None] = lambda: None  # the centre has alarms no batch of ours carried: whose lamp is that?
     judge_config: Callable[[Mapping[str, object]], Awaitable[dict[str, object]]] | None = None  # None: none is taken
+    fetch: BundleFetch | None = None  # of updates; None: no centre may send one
 
 
 class Destination:
@@ -177,6 +179,24 @@ class Destination:
         if self._parts.judge_config is None:
             raise CommandRefusal("no_config_key")
         return await self._parts.judge_config(params)
+
+    async def fetch_update(self, command: Command) -> dict[str, object]:
+        """Take an offer of a bundle. Raise Refusal."""
+        if self._parts.fetch is None:
+            raise CommandRefusal("no_updater")
+        return await self._parts.fetch.begin(self.id, command)
+
+    def update_part(self, name: bytes, data: bytes) -> None:
+        """A part of it came."""
+        if self._parts.fetch is not None:
+            self._parts.fetch.part(name, data)
+
+    def channel(self) -> Channel | None:
+        """`edge_agent.uplink.bundle_fetch.Door`: an update is worth what a state is, and waits for every alarm."""
+        session = self._session
+        if session is None or session.brief or Priority.STATUS in session.withheld or self.outbox.alarm_pending:
+            return None
+        return self.desk.channel
 
     def resend(self, epoch: str, priority: Priority, first: int, last: int) -> int:
         """Send a range again, as a centre asks by command; return how many numbers of it are due by that."""

@@ -16,6 +16,8 @@ from edge_agent.config.model import Config
 from edge_agent.config.uplinks import Uplink
 from edge_agent.model import event_id
 from edge_agent.supervise import Supervisor, notify
+from edge_agent.update.state import SPOOL
+from edge_agent.uplink.bundle_fetch import BundleFetch
 from edge_agent.uplink.clock import UplinkClock
 from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.destination import Destination, Parts
@@ -62,6 +64,7 @@ def link_of(config: Config, uplink: Uplink, clock: TimeSource, dial: Dial) -> Wi
         window=uplink.window,
         unconfirmed_s=uplink.unconfirmed_s,
         commands=bool(uplink.commands),
+        updates="update" in uplink.commands,
         cbor=uplink.encoding == "cbor",
     )
     return MqttLink(settings, clock, dial)
@@ -142,6 +145,7 @@ class UplinkProcess:
         self.source = Source(partial(open_reader, directory), partial(_all_salvaged, directory), executor)
         self._salvaged = True
         self.paths = Paths(config, self.clock, self.ledger, self.core, rng, make_path=make_path, make_modem=make_modem)
+        self.fetch = self._build_fetch()
         self.destinations = [
             Destination(
                 settings,
@@ -158,10 +162,22 @@ class UplinkProcess:
                     restamp=self.clock.restamp_body,
                     unseen=self._look_for_lamps,
                     judge_config=partial(judge, footing.site, config, settings) if footing else None,
+                    fetch=self.fetch,
                 ),
             )
             for settings in config.uplinks
         ]
+
+    def _build_fetch(self) -> BundleFetch | None:
+        """Only where a centre may send updates."""
+        if not any("update" in uplink.commands for uplink in self.config.uplinks):
+            return None
+        return BundleFetch(
+            self.config.gateway.data_dir / SPOOL,
+            self.core.ask,
+            lambda name: next(one for one in self.destinations if one.id == name),
+            self.paths.count,
+        )
 
     async def run(self) -> NoReturn:
         """Deliver until cancelled."""
@@ -181,6 +197,9 @@ class UplinkProcess:
                 for name, work, progress in self.paths.workers():
                     tasks.create_task(keep(name, work), name=name)
                     self.supervisor.watch(name, progress, limit_s=WORKER_LIMIT_S)
+                if (fetch := self.fetch) is not None:
+                    tasks.create_task(keep("update", fetch.run), name="update")
+                    self.supervisor.watch("update", lambda: fetch.turns, limit_s=WORKER_LIMIT_S)
                 tasks.create_task(self.supervisor.feed_watchdog(), name="watchdog")
                 tasks.create_task(self._until_left(), name="leave")
                 notify("READY=1")

@@ -26,7 +26,7 @@ from edge_agent import __version__
 from edge_agent.clock import TimeSource
 from edge_agent.model import encode_instant
 from edge_agent.uplink import contract
-from edge_agent.uplink.command_contract import topic_cmd
+from edge_agent.uplink.command_contract import topic_cmd, topic_part
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.link import LinkError, Receiver, Session
 from edge_agent.uplink.mqtt_commands import MqttCommands
@@ -66,6 +66,7 @@ class MqttSettings:
     unconfirmed_s: float = 20.0
     cbor: bool = False
     commands: bool = True  # whether this centre may ask anything of us
+    updates: bool = False  # and whether an update is among it
 
 
 class MqttLink:
@@ -164,6 +165,7 @@ class _MqttSession:
         self._count = itertools.count()
         self._on_wire: dict[int, _Packet] = {}  # by packet id, until PUBACK
         self._topic_cmd, self._cmd_mid = topic_cmd(settings.gateway), 0
+        self._topic_part, self._part_mid = topic_part(settings.gateway), 0
         self._commands = MqttCommands(settings.gateway, clock, receiver.desk, self._send_answer)
         self._receive_maximum = 65535
         self._attached = False  # until then a thread may have the client
@@ -191,11 +193,15 @@ class _MqttSession:
     # --- opening --------------------------------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
+        wire: socket.socket | None = None
         try:
             await in_thread(self._read_certificates)
             wire = await self._dial(self._settings.host, self._settings.port)
             await in_thread(partial(self._connect_blocking, wire))
         except Exception as fault:  # sockets, TLS, files, names: each has its words
+            self._client._sock_close()
+            if wire is not None:
+                wire.close()
             raise explain(fault) from fault
         self._attached = self._client.attach(self._readable, self._writable, self._pump)
         if not self._attached:
@@ -256,14 +262,18 @@ class _MqttSession:
             self._granted.set_result(None)
         if self._settings.commands:
             self._cmd_mid = client.subscribe(self._topic_cmd, qos=1)[1] or 0
+        if self._settings.updates:  # QoS 0: a part that is lost is asked for again
+            self._part_mid = client.subscribe(self._topic_part, qos=0)[1] or 0
 
     def _on_subscribe(
         self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: object
     ) -> None:
         denied = ", ".join(f"0x{reason.value:02x} {reason}" for reason in reasons if reason.is_failure)
-        if mid == self._cmd_mid:
+        if mid in (self._cmd_mid, self._part_mid):
             if denied:
                 self._receiver.commands_denied(denied)
+            elif mid == self._part_mid:
+                self._commands.parts_granted()
         elif denied:
             self.end(LinkError("ack_topic_denied", denied))
         elif not self._granted.done():
@@ -351,6 +361,9 @@ class _MqttSession:
             return
         if topic == self._topic_cmd:
             self._commands.take(message)
+            return
+        if topic == self._topic_part:
+            self._commands.take_part(message)
             return
         if message.retain or topic != contract.topic_ack(self._settings.gateway):
             log.warning(

@@ -16,13 +16,16 @@ from edge_agent.uplink.command_contract import (
     RESPONSE_EXPIRY_S,
     decode_command,
     encode_answer,
+    encode_want,
     response_topic,
     topic_rsp,
+    topic_want,
 )
 from edge_agent.uplink.commands import CommandDesk
 
 log = logging.getLogger("edge.mqtt")
 
+WANT_EXPIRY_S: Final = 30  # as long as the part is waited for
 WAITING_MAX: Final = 64  # messages in hand; the desk refuses long before, so these are only the refusals being told
 
 Send = Callable[[str, bytes, Properties], bool]  # topic, payload, properties; False: larger than the broker's packets
@@ -34,6 +37,7 @@ class MqttCommands:
     def __init__(self, gateway: str, clock: TimeSource, desk: CommandDesk, send: Send) -> None:
         self._gateway, self._clock, self._desk, self._send = gateway, clock, desk, send
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hears_parts = False
 
     def take(self, message: paho.MQTTMessage) -> None:
         """A message of the topic `cmd`."""
@@ -44,8 +48,28 @@ class MqttCommands:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def parts_granted(self) -> None:
+        """The broker lets us hear parts of updates: they may be asked for."""
+        self._hears_parts = True
+        self._desk.channel = self
+
+    def want(self, sha256: str, offset: int, length: int) -> bool:
+        """`edge_agent.uplink.commands.Channel`."""
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.MessageExpiryInterval = WANT_EXPIRY_S
+        return self._send(topic_want(self._gateway), encode_want(self._gateway, sha256, offset, length), properties)
+
+    def take_part(self, message: paho.MQTTMessage) -> None:
+        """A message of the topic `part`."""
+        if not message.retain:
+            name: Any = getattr(message.properties, "CorrelationData", b"")
+            self._desk.update_part(bytes(name or b""), bytes(message.payload))
+
     def close(self) -> None:
         """Leave what is in hand."""
+        # A session that is already there in its place keeps its own.
+        if self._hears_parts and self._desk.channel is self:
+            self._desk.channel = None
         for task in self._tasks:
             task.cancel()
 

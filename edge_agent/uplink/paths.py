@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Final, NoReturn, Protocol
 
+from buffer.records import Priority
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config
 from edge_agent.config.uplinks import Link as LinkTable
@@ -105,6 +106,11 @@ class Paths:
             media_metered=self._config.media.metered,
         )
         return policy
+
+    def count(self, destination: str, size: int) -> None:
+        """So many bytes of an update came from a destination: they are of the share of states."""
+        if (link := self._uses.get(destination)) is not None:
+            self._traffic.count(link, Priority.STATUS.stream, size)
 
     def brief_is_all(self, uplink: Uplink) -> bool:
         """Whether no path of this destination carries records in full."""

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 from buffer.records import Priority
 from edge_agent.config import uplinks
+from edge_agent.uplink.budget import OTHER
 from edge_agent.uplink.choice import Choice, Rule
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.link import Link, LinkError, Receiver, Session
@@ -135,7 +136,7 @@ class PolicyLink:
 
     async def _open(self, name: str, receiver: Receiver) -> Session:
         way = self._ways[name]
-        self._traffic.count(name, "other", FRAME_BYTES if way.path.packed else SESSION_BYTES)
+        self._traffic.count(name, OTHER, FRAME_BYTES if way.path.packed else SESSION_BYTES)
         try:
             return await way.link.open(receiver)
         except LinkError as fault:
@@ -206,12 +207,12 @@ class PolicyLink:
                     self._idle_s = now_s
                     self._ways[self._session.path].path.echo_ok()
                     idle = FRAME_BYTES if self._session.brief else IDLE_BYTES
-                    self._traffic.count(self._session.path, "other", idle)
+                    self._traffic.count(self._session.path, OTHER, idle)
                 await asyncio.sleep(TICK_S)
         raise AssertionError("unreachable")
 
     async def _probe(self, name: str) -> None:
-        self._traffic.count(name, "other", FRAME_BYTES if self._ways[name].path.packed else PROBE_BYTES)
+        self._traffic.count(name, OTHER, FRAME_BYTES if self._ways[name].path.packed else PROBE_BYTES)
         try:
             answered = await self._ways[name].probe()
         except BaseException:  # cancelled too: `choice` waits for a word, and would never ask this path again

@@ -186,8 +186,14 @@ def _look_at_peer(context: ssl.SSLContext, meeting: Meeting, known: Collection[C
 
     class Socket(ssl.SSLSocket):
         def do_handshake(self, block: bool = False) -> None:
-            super().do_handshake(block)
-            judge(self.getpeercert(binary_form=True))
+            try:
+                super().do_handshake(block)
+                judge(self.getpeercert(binary_form=True))
+            except (
+                BaseException
+            ):  # whoever wrapped it does not have it yet, and the fault's own frames would keep it open
+                self.close()
+                raise
 
     class Object(ssl.SSLObject):
         def do_handshake(self) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final, NoReturn
 
-from edge_agent.cli_words import word
+from edge_agent.cli_words import place_word, word
 from edge_agent.system_words import system_words
 from edge_agent.terminal import (
     FAILURES,
@@ -26,7 +26,7 @@ from edge_agent.terminal import (
     usable_language,
 )
 from edge_agent.texts import LANGUAGES, language_of_locale, text
-from simulators.centre.check import encode
+from simulators.centre.check import Object, encode
 from simulators.centre.query import Look, Row, look
 from simulators.centre.store import Database, StoreFault, is_server
 
@@ -85,11 +85,11 @@ def _parser(lang: str) -> argparse.ArgumentParser:
     parser.add_argument("-h", "--help", action="help", help=word("opt_help"))
     parser.add_argument("--lang", choices=LANGUAGES, help=word("opt_lang"))
     commands = parser.add_subparsers(dest="command", required=True, title=word("commands"), metavar="COMMAND")
-    for name in ("run", "gb26875", "gaps", "events", "media", "stats", "gateways", "command", "apply-config"):
+    for name in ("run", "gb26875", "gaps", "events", "media", "stats", "gateways", "command", "apply-config", "update"):
         command = commands.add_parser(
             name, help=word(f"help_{name}"), description=word(f"help_{name}"), parents=[common], add_help=False
         )
-        if name in ("run", "command", "apply-config"):
+        if name in ("run", "command", "apply-config", "update"):
             command.add_argument("--host", default="127.0.0.1", help=word("opt_host"))
             command.add_argument("--port", type=int, default=1883, help=word("opt_port"))
             command.add_argument("--tls-ca", type=Path, metavar="FILE", help=word("opt_tls_ca"))
@@ -108,16 +108,18 @@ def _parser(lang: str) -> argparse.ArgumentParser:
             gb_cli.add_options(command, word)
             continue
         command.add_argument("--json", action="store_true", help=word("opt_json"))
-        if name in ("command", "apply-config"):
+        if name in ("command", "apply-config", "update"):
             command.add_argument("gateway", metavar="GATEWAY", help=word("arg_gateway"))
         if name == "apply-config":
             command.add_argument("file", metavar="FILE", type=Path, help=word("arg_config"))
             command.add_argument("--sign-key", type=Path, required=True, metavar="FILE", help=word("opt_sign_key"))
             command.add_argument("--serial", type=int, required=True, metavar="N", help=word("opt_serial"))
+        if name == "update":
+            command.add_argument("file", metavar="FILE", type=Path, help=word("arg_bundle"))
         if name == "command":
             command.add_argument("name", metavar="NAME", help=word("arg_name"))
             command.add_argument("params", metavar="KEY=VALUE", nargs="*", help=word("arg_params"))
-        if name in ("command", "apply-config"):
+        if name in ("command", "apply-config", "update"):
             command.add_argument("--id", default="", help=word("opt_id"))
             command.add_argument("--by", default="", help=word("opt_by"))
             command.add_argument("--wait", type=float, default=30.0, metavar="S", help=word("opt_wait"))
@@ -161,7 +163,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
             sys.exit(gb_cli.run(options, lang, _shown(options.db)))
         sys.exit(
-            {"run": _run, "command": _command, "apply-config": _command}.get(options.command, _look)(options, lang)
+            {"run": _run, "command": _command, "apply-config": _command, "update": _command}.get(
+                options.command, _look
+            )(options, lang)
         )
     except FileNotFoundError:
         print_lines([text("centre.no_db", lang, db=options.db)], err=True)
@@ -236,6 +240,11 @@ def _command(options: argparse.Namespace, lang: str) -> int:
 
     where = Where(host=options.host, port=options.port, tls_ca=options.tls_ca, cert=options.cert, key=options.key)
     try:
+        if options.command == "update":
+            from simulators.centre.update import offer
+
+            names = {"command_id": options.id or new_id(), "by": options.by}
+            return _answered(offer(where, options.gateway, options.file, wait_s=options.wait, **names), options, lang)
         if options.command == "apply-config":
             name, params = (
                 "apply_config",
@@ -268,6 +277,10 @@ def _command(options: argparse.Namespace, lang: str) -> int:
     except (NoAnswer, OSError) as fault:
         print_lines([text("centre.no_answer", lang, gateway=options.gateway, why=system_words(fault, lang))], err=True)
         return FAILURES
+    return _answered(answer, options, lang)
+
+
+def _answered(answer: Object, options: argparse.Namespace, lang: str) -> int:
     status = str(answer.get("status"))
     if options.json:
         print_json(answer)
@@ -339,6 +352,10 @@ def _lines(command: str, rows: list[Row], lang: str) -> list[str]:
 
 def _cell(column: str, row: Row, lang: str) -> object:
     value = row.get(column)
+    if column == "kind":
+        value = word(f"alarm.kind_{value}", value, lang)
+    if column == "point":
+        return place_word(value, lang)
     if column == "why":
         return text(f"centre.why_{value}", lang) if value in ("missing", "gone", "refused") else value
     if column == "kind" and row.get("brief"):

@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -133,20 +132,6 @@ def test_history_is_newest_first_over_all_event_streams(make_journal: MakeJourna
         epoch = reader.epochs(A)[0]
         older = reader.history(5, before={A: (epoch, 3), F: (epoch, 2), S: (epoch, 1)})
         assert [record.body for record in older] == [b"2", b"1", b"0"]
-
-
-def test_export_is_one_json_object_a_line(make_journal: MakeJournal, tmp_path: Path) -> None:
-    journal = make_journal()
-    journal.append(A, '{"kind":"fire","name":"三层走廊"}'.encode())
-    journal.append(M, b"\xff\xd8\xff")
-    journal.flush(60)
-    with JournalReader.open(tmp_path / "j") as reader:
-        lines = [json.loads(line) for line in reader.export()]
-        epochs = reader.epochs()
-    assert lines == [
-        {"epoch": epochs[0], "stream": "alarm", "n": 1, "body": {"kind": "fire", "name": "三层走廊"}},
-        {"epoch": epochs[1], "stream": "media", "n": 1, "body_base64": "/9j/"},
-    ]
 
 
 def test_stats_say_what_is_there(make_journal: MakeJournal, tmp_path: Path) -> None:

@@ -113,6 +113,8 @@ def test_the_first_fire_is_pinned_and_every_alarm_tells_whether_the_centre_has_i
     assert re.search("首警 +火警 +3楼走廊感烟 +1 +待确认 +发送中 +2026-11-24 12:00:00 +a1", lines[1])
     assert re.search("故障 +meter1 +0 +待确认 +已送达 +2026-11-24 12:01:00~ +a2", lines[2])
     assert lines[3].startswith("~")
+    waiting = ask("alarms", [{**FAULT, "delivered": False}]).stdout
+    assert "发送中" not in waiting  # nobody waits for a fault's delivery by itself: it would say so for ever
     assert (
         len({cells(line[: line.index("2026")]) for line in lines[1:3]}) == 1
     )  # columns line up though Chinese is wide

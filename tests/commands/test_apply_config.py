@@ -172,7 +172,7 @@ async def test_a_signed_configuration_is_taken_tried_kept_or_gone_and_gives_way_
             left_out = {"keys": ["contacts[hall]"], "count": 1}
             assert (said.returncode, json.loads(said.stdout)["result"]) == (1, left_out)
             here.centre.send("update", command="c-3")
-            assert (await here.centre.answer("c-3"))["code"] == "not_supported"
+            assert (await here.centre.answer("c-3"))["code"] == "not_authorised"
 
         here.apply(here.text + HALL, serial=2, replaces=second["check"], command="c-4")
         assert (await here.centre.answer("c-4"))["status"] == "done"

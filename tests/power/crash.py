@@ -3,19 +3,20 @@
 - What was written before the last sync of its file is there.
 - Each later write is there, is not, or is torn at 512-byte sectors, on its own: so later ones may be there and earlier ones not.
   Where the file grew for a write that is not there, the hole reads as zeros, or as something else.
-- Names (create, rename, unlink) change in order. Those after the last sync of the directory are there up to some point. In the
-  "ext4" world a sync of any file brings all names before it, as ext4's own journal does; in the "posix" world only the
-  directory's sync does.
+- Names (create, rename, unlink; mkdir, rmdir, symlink) change in order. Those after the last sync of the directory are there up to
+  some point. In the "ext4" world a sync of any file or directory brings all names before it, as ext4's own journal does; in the
+  "posix" world only the sync of the directory they are in does. What is in a directory that is not there is not there.
 """
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.power.oplog import Op
+from tests.power.oplog import Directory, Link, Op
 
 SECTOR = 512
-NAMES = frozenset({"create", "rename", "unlink"})
+Content = bytes | bytearray | Link | Directory
+NAMES = frozenset({"create", "rename", "unlink", "mkdir", "rmdir", "symlink"})
 HOWS = ("lost", "chance", "kept", "chance", "chance")
 
 
@@ -66,44 +67,54 @@ class State:
 
     cut: int
     how: str  # kept: nothing was lost; lost: all that was not synced; chance
-    files: Mapping[str, bytes | bytearray]
+    files: Mapping[str, Content]
 
 
 class Medium:
     """Follows a log operation by operation; gives the states a cut could leave at any point."""
 
-    def __init__(self, world: str = "ext4", files: Mapping[str, bytes] | None = None) -> None:
+    def __init__(self, world: str = "ext4", files: Mapping[str, Content] | None = None) -> None:
         """`files`: what was there before the log began; its files have the first serials, by name."""
         self._names_with_any_sync = {"ext4": True, "posix": False}[world]
-        self._held: dict[int, bytearray] = {}
+        self._held: dict[int, bytearray | Link | Directory] = {}
         self._names: dict[str, int] = {}
         self._pending: list[Op] = []
         self.cut = 0
         for serial, name in enumerate(sorted(files or {})):
-            self._held[serial], self._names[name] = bytearray((files or {})[name]), serial
+            content = (files or {})[name]
+            self._held[serial] = bytearray(content) if isinstance(content, bytes | bytearray) else content
+            self._names[name] = serial
 
     def advance(self, op: Op) -> None:
         """One operation more."""
         self.cut += 1
+        any_name = self._names_with_any_sync
         if op.kind == "sync":
-            self._settle(lambda o: o.file == op.file and o.kind not in NAMES, names=self._names_with_any_sync)
+            self._settle(lambda o: o.file == op.file and o.kind not in NAMES, lambda o: any_name)
         elif op.kind == "sync_directory":
-            self._settle(lambda o: False, names=True)
+            self._settle(lambda o: False, lambda o: any_name or o.path.rpartition("/")[0] == op.path)
         elif op.kind != "mark":
+            if op.kind in ("symlink", "mkdir"):  # what they hold comes with their name
+                self._held[op.file] = Link(op.to) if op.kind == "symlink" else Directory()
             self._pending.append(op)
 
-    def _settle(self, mine: Callable[[Op], bool], *, names: bool) -> None:
+    def _settle(self, mine: Callable[[Op], bool], names: Callable[[Op], bool]) -> None:
         left = []
         for op in self._pending:
             if op.kind in NAMES:
-                if names:
+                if names(op):
                     _rename(self._names, op)
                     continue
             elif mine(op):
-                apply(self._held.setdefault(op.file, bytearray()), op, None)
+                apply(self._bytes(op.file), op, None)
                 continue
             left.append(op)
         self._pending = left
+
+    def _bytes(self, file: int) -> bytearray:
+        held = self._held.setdefault(file, bytearray())
+        assert isinstance(held, bytearray)
+        return held
 
     def state(self, how: str, chance: random.Random) -> State:
         """One possible state of now."""
@@ -116,16 +127,22 @@ class Medium:
             for op in self._pending:
                 if op.kind not in NAMES:
                     if op.file not in contents:
-                        contents[op.file] = bytearray(self._held.get(op.file, b""))
+                        contents[op.file] = bytearray(self._bytes(op.file))
                     apply(contents[op.file], op, None if how == "kept" else chance)
         there = {name: contents.get(file, self._held.get(file, b"")) for name, file in names.items()}
-        return State(self.cut, how, there)
+        reachable = {name: held for name, held in there.items() if _is_reachable(name, there)}
+        return State(self.cut, how, reachable)
+
+
+def _is_reachable(name: str, there: Mapping[str, Content]) -> bool:
+    above = name.rpartition("/")[0]
+    return not above or (isinstance(there.get(above), Directory) and _is_reachable(above, there))
 
 
 def _rename(names: dict[str, int], op: Op) -> None:
-    if op.kind == "create":
+    if op.kind in ("create", "mkdir", "symlink"):
         names[op.path] = op.file
-    elif op.kind == "unlink":
+    elif op.kind in ("unlink", "rmdir"):
         names.pop(op.path, None)
     else:
         names.pop(op.path, None)
@@ -133,7 +150,7 @@ def _rename(names: dict[str, int], op: Op) -> None:
 
 
 def states(
-    ops: Sequence[Op], *, count: int, seed: int, world: str = "ext4", files: Mapping[str, bytes] | None = None
+    ops: Sequence[Op], *, count: int, seed: int, world: str = "ext4", files: Mapping[str, Content] | None = None
 ) -> Iterator[State]:
     """`count` states spread evenly over the log, in turn all lost, by chance, all kept. State i hangs on (seed, i)."""
     medium, done = Medium(world, files), 0

@@ -4,16 +4,15 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
-WRITE, TRUNCATE, SYNC, CREATE, RENAME, UNLINK, SYNC_DIRECTORY, MARK = (
-    "write",
-    "truncate",
-    "sync",
-    "create",
-    "rename",
-    "unlink",
-    "sync_directory",
-    "mark",
-)
+# write truncate sync create rename unlink sync_directory mark; of a tree also mkdir rmdir symlink
+
+
+class Link(str):
+    """What a symbolic link holds: where it leads."""
+
+
+class Directory:
+    """What a directory holds, as far as a log of names goes: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Op:
     offset: int = 0
     data: bytes = b""
     size: int = 0  # of a truncate: the new length
-    to: str = ""  # of a rename
+    to: str = ""  # of a rename; of a symlink: where it leads
     at_ns: int = 0  # wall clock
 
 

@@ -70,7 +70,7 @@ class Recorder(mfusepy.Operations):
         self._handles: dict[int, int] = {}
         self.log: list[tuple[object, ...]] = []
         self.trouble: Trouble | None = None
-        for serial, name in enumerate(sorted(os.listdir(self._root))):
+        for serial, name in enumerate(below(self._root)):
             self._serials[name] = serial
         self._next = len(self._serials)
 
@@ -113,9 +113,7 @@ class Recorder(mfusepy.Operations):
         self._meet("create")
         handle = os.open(self._real(path), os.O_RDWR | os.O_CREAT, mode)
         if path[1:] not in self._serials:
-            self._serials[path[1:]] = self._next
-            self._next += 1
-            self._add("create", self._serials[path[1:]], path[1:])
+            self._new("create", path)
         self._handles[handle] = self._serials[path[1:]]
         return handle
 
@@ -159,7 +157,7 @@ class Recorder(mfusepy.Operations):
 
     def fsyncdir(self, path: str, datasync: int, fh: int) -> None:
         self._meet("fsync")
-        self._add("sync_directory")
+        self._add("sync_directory", path=path[1:])
 
     def flush(self, path: str, fh: int) -> None:
         return
@@ -174,8 +172,32 @@ class Recorder(mfusepy.Operations):
         os.unlink(self._real(path))
         self._add("unlink", self._serials.pop(path[1:]), path[1:])
 
+    def mkdir(self, path: str, mode: int) -> None:
+        self._meet("create")
+        os.mkdir(self._real(path), mode)
+        self._new("mkdir", path)
+
+    def rmdir(self, path: str) -> None:
+        self._meet("unlink")
+        os.rmdir(self._real(path))
+        self._add("rmdir", self._serials.pop(path[1:]), path[1:])
+
+    def symlink(self, path: str, to: str) -> None:
+        self._meet("create")
+        os.symlink(to, self._real(path))
+        self._new("symlink", path, to)
+
+    def readlink(self, path: str) -> str:
+        return os.readlink(self._real(path))
+
+    def _new(self, kind: str, path: str, to: str = "") -> None:
+        self._serials[path[1:]] = self._next
+        self._next += 1
+        self._add(kind, self._serials[path[1:]], path[1:], to=to)
+
     def rename(self, old: str, new: str) -> None:
         self._meet("rename")
+        assert not os.path.isdir(self._real(old)) or os.path.islink(self._real(old)), "the log follows no such move"
         os.rename(self._real(old), self._real(new))
         self._serials[new[1:]] = serial = self._serials.pop(old[1:])
         self._add("rename", serial, old[1:], to=new[1:])
@@ -195,6 +217,14 @@ class Recorder(mfusepy.Operations):
     def statfs(self, path: str) -> dict[str, int]:
         found = os.statvfs(self._root)
         return {name: getattr(found, name) for name in _SPACE}
+
+
+def below(root: str) -> list[str]:
+    """Everything in a tree by its name from the root, in the order of the serials it has when a log begins."""
+    found = []
+    for directory, directories, files in os.walk(root):
+        found += [os.path.relpath(os.path.join(directory, name), root) for name in (*directories, *files)]
+    return sorted(found)
 
 
 def obey(recorder: Recorder, log: Path, below: str) -> None:

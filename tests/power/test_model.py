@@ -54,6 +54,28 @@ def test_a_name_needs_the_directorys_sync_but_on_ext4(world: str, names: set[boo
     assert {"new" in state.files for state in found} == names
 
 
+TREE = [
+    Op("mkdir", 0, "d"),
+    Op("create", 1, "d/f"),
+    Op("write", 1, data=b"x"),
+    Op("sync", 1),
+    Op("symlink", 2, "to", to="d"),
+]
+
+
+@pytest.mark.parametrize(
+    ("synced", "names"),
+    [("", {("d", "to"), ("d", "d/f", "to")}), ("d", {(), ("d", "d/f"), ("d", "d/f", "to")})],
+)
+def test_a_name_needs_the_sync_of_its_own_directory_and_of_every_one_above(
+    synced: str, names: set[tuple[str, ...]]
+) -> None:
+    """In the harsher world. A link is there whole or not at all."""
+    seen = all_states([*TREE, Op("sync_directory", path=synced)], "posix")
+    assert {tuple(sorted(state.files)) for state in seen} == names
+    assert {str(state.files["to"]) for state in seen if "to" in state.files} == {"d"}
+
+
 def test_names_change_in_order() -> None:
     moved = [CREATE_NEW, Op("rename", 0, "new", to="b"), Op("create", 1, "c"), Op("unlink", 1, "c")]
     seen = {tuple(sorted(state.files)) for state in all_states(moved)}

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.config.model import Gateway
+from edge_agent.update.judge import KEYS_DIR
+from edge_agent.update.slots import ROOT as ROOT_OF_SLOTS
+from edge_agent.update.state import DIRECTORY, OPEN, REQUEST, SPOOL
 from edge_agent.uplink.modem.build import REBOOT_FILE
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +33,7 @@ def installed(directory: Path, name: str) -> Path:
     """The unit as it would be where its program is installed."""
     unit = directory / name
     text = (UNITS / name).read_text()
-    unit.write_text(text.replace("/opt/edge-agent/venv/bin/edge-agent", sys.executable))
+    unit.write_text(text.replace("/opt/edge-agent/current/bin/edge-agent", sys.executable))
     return unit
 
 
@@ -129,6 +133,44 @@ def test_a_restart_of_the_machine_removes_its_cause_first(tmp_path: Path) -> Non
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+UPDATERS = {
+    "edge-agent-update.service": 10,
+    "edge-agent-update-guard.service": 18,
+}  # exposure in tenths: root, and no network
+
+
+@pytest.mark.parametrize(("name", "exposure"), UPDATERS.items())
+def test_the_updater_is_root_without_a_network_and_no_more_exposed_than_its_work_asks(
+    tmp_path: Path, name: str, exposure: int
+) -> None:
+    for other in UPDATERS:
+        unit = tmp_path / other
+        unit.write_text((UNITS / other).read_text().replace("/opt/edge-agent/good/bin/python", sys.executable))
+    shutil.copy(UNITS / "edge-agent-update.path", tmp_path)
+    verified = ("verify", tmp_path / "edge-agent-update.path", tmp_path / name)
+    for words in (verified, ("security", "--offline=true", f"--threshold={exposure}", tmp_path / name)):
+        done = subprocess.run([tool("systemd-analyze"), *words], capture_output=True, text=True, check=False)
+        said = [line for line in done.stderr.splitlines() if "edge-agent" in line]
+        assert (done.returncode, said) == (0, []), done.stdout[-400:] + done.stderr
+    assert settings(name)["PrivateNetwork"] == ["yes"]
+
+
+def test_an_update_is_looked_for_where_it_is_put_and_judged_by_the_program_that_is_good() -> None:
+    asked, in_hand = settings("edge-agent-update.path")["PathExists"]
+    spool, root = Gateway(id="").data_dir / SPOOL, ROOT_OF_SLOTS
+    assert (asked, in_hand) == (f"{spool}/{REQUEST}", f"{root}/{DIRECTORY}/{OPEN}")
+    updater, guard = settings("edge-agent-update.service"), settings("edge-agent-update-guard.service")
+    assert updater["ExecStart"] == [f"{root}/good/bin/python -P -m edge_agent.update"]
+    assert {str(root), f"-{spool}"} == set(updater["ReadWritePaths"][0].split())
+    assert str(KEYS_DIR) in (UNITS / "edge-agent.tmpfiles.conf").read_text()
+    assert f"{spool} " in (UNITS / "edge-agent.tmpfiles.conf").read_text()
+    before = set(guard["Before"][0].split())
+    assert before >= set(SERVICES), "nothing of ours starts before it is known which program is good"
+    for name in SERVICES:
+        assert settings(name)["ExecStart"][0].startswith(f"{root}/current/bin/edge-agent ")
+        assert "edge-agent-update-guard" not in str(settings(name)), "a restart in a trial must not start it"
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -1,6 +1,7 @@
 """TLS against a real mosquitto that demands client certificates: what is wrong is named, and nothing goes out in the clear."""
 
 import asyncio
+import gc
 import os
 import ssl
 import sys
@@ -79,6 +80,31 @@ async def test_a_broker_of_another_ca_is_refused(tmp_path: Path) -> None:
     tls, other = Certificates(tmp_path / "tls"), Certificates(tmp_path / "other")
     with Broker(tmp_path, tls=tls) as broker:
         assert (await refusal(broker, other.ca_file, *other.client(GATEWAY))).reason == "cert_wrong_ca"
+
+
+def open_descriptors() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+async def test_a_refused_connection_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    """A certificate may be wrong for weeks, and the small machine has 64 of them: no waiting for the garbage collector."""
+    tls, other = Certificates(tmp_path / "tls"), Certificates(tmp_path / "other")
+    serial = ssl._ssl._test_decode_cert(str(tls.server_cert))["serialNumber"]  # type: ignore[attr-defined]
+    with Broker(tmp_path, tls=tls) as broker:
+        where = {"gateway": GATEWAY, "host": "127.0.0.1", "port": broker.port, "keepalive_s": 30, "expiry_s": 40}
+        gc.collect()
+        gc.disable()
+        try:
+            for trust in (Trust(other.ca_file), Trust(tls.ca_file, revoked={int(serial, 16)}), Trust(tls.ca_file)):
+                link = MqttLink(MqttSettings(**where, trust=trust), SystemClock(), RoutedPath().tcp)  # type: ignore[arg-type]
+                reasons, before = set[str](), open_descriptors()
+                for _ in range(10):
+                    with pytest.raises(LinkError) as caught:
+                        await link.open(Nobody())  # type: ignore[arg-type]
+                    reasons.add(caught.value.reason)
+                await until(lambda before=before: open_descriptors() <= before + 2, str(reasons))  # type: ignore[misc]
+        finally:
+            gc.enable()
 
 
 async def test_a_broker_of_another_name_is_refused(tmp_path: Path) -> None:
