@@ -152,6 +152,13 @@ STEPS = (
         {"EDGE_FUZZ": "10000000"},
     ),
     Step(
+        "update",
+        30,
+        "the gateway's own update: cuts, kills, refusals",
+        ("pytest", *BESIDE, "tests/update"),
+        {"EDGE_UPDATE_CUTS": "2000", "EDGE_UPDATE_STARTS": "5", "EDGE_UPDATE_KILLS": "5"},
+    ),
+    Step(
         "doors",
         30,
         "any bytes into every door, blindly and by coverage",
