@@ -29,6 +29,7 @@ CLIENTS_MAX = 32
 REQUESTS_WAITING_MAX = 1024  # of one client
 WAITING_BYTES_MAX = 4 * 1024 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024  # for a client: 10 000 alarms are 5 MB
+_TEXT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 SLICE = 32  # entries of a long answer made in one turn of the loop
 GROUP = "edge-agent"
 
@@ -327,7 +328,7 @@ class LocalClient:
 
 def _encode(message: object) -> bytes:
     # half a pair of surrogates, out of a device's JSON, goes as JSON writes it: \ud800
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace") + b"\n"
+    return _TEXT(message).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _peer_of(connection: socket.socket) -> Peer:

@@ -84,6 +84,8 @@ class KindInfo:
     latched: bool
 
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
 KINDS: Mapping[Kind, KindInfo] = {
     Kind.FIRE: KindInfo(Priority.ALARM, Sound.FIRE, True),
     Kind.FIRE_MANUAL: KindInfo(Priority.ALARM, Sound.FIRE, True),
@@ -197,7 +199,7 @@ def encode_event(event: Event) -> bytes:
     if event.raw:
         body["raw"] = event.raw.hex()
     try:
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return _ENCODE(body).encode()
     except (
         TypeError,
         ValueError,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from drivers.codecs.base import bcd
@@ -82,6 +83,7 @@ class Smell:
         return self.of(text.encode("gb18030", "replace"))
 
 
+@lru_cache(maxsize=64)  # the GST bus says every frame three times
 def decode_quwei(raw: bytes) -> tuple[str, bool]:
     """Text of two-byte characters, each 00 and ASCII or row and cell in BCD; FF FF and 00 00 are blanks.
 

@@ -17,6 +17,7 @@ STREAMS: Final = tuple(Priority)
 BATCH_BYTES_MAX: Final = 512 * 1024  # what every centre must take; a journal body is at most half of it
 ACK_BYTES_MAX: Final = 256 * 1024
 _N_MAX: Final = 2**53  # what every JSON reader holds exactly
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _BY_NAME: Final = {priority.stream: priority for priority in STREAMS}
 
 
@@ -99,7 +100,7 @@ def correlation(batch: Batch) -> str:
 
 def encode_batch(gateway: str, batch: Batch, sent: Instant) -> bytes:
     """One message of `up/{stream}`."""
-    opening = json.dumps(head_of(gateway, batch, sent), ensure_ascii=False, separators=(",", ":")).encode()
+    opening = _ENCODE(head_of(gateway, batch, sent)).encode()
     return b'%b,"records":[%b]}' % (opening[:-1], b",".join([_splice(n, body) for n, body in batch.records]))
 
 
