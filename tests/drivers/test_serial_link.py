@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,11 @@ import pytest
 
 from drivers.serial_link import Framing, LinkDown, SerialLink
 from tests.waiting import until
+
+PULLS_ASKED = int(
+    os.environ.get("EDGE_PULLS", "0")
+)  # of a port (matrix I2), in a full run; then the time is held to its bound
+PULLS = PULLS_ASKED or 3
 
 
 class Pty:
@@ -137,6 +143,46 @@ async def test_a_port_that_comes_back_is_reopened_by_its_path(pty: Pty) -> None:
         os.write(pty.master, b"again")
         await until(lambda: bytes(got) == b"again")
     assert link.reopened == 1
+
+
+@pytest.mark.asyncio
+async def test_every_pull_is_told_and_found_again_with_all_that_comes_after_it(pty: Pty) -> None:
+    link, told, got = SerialLink(str(pty.link)), list[tuple[bool, str]](), bytearray()
+    link.on_state = lambda up, reason, detail, at_ns: told.append((up, reason))
+    link.on_bytes = lambda data, at_ns: got.extend(data)
+    loop, found_s, waiting_cpu_s, waiting_s = asyncio.get_running_loop(), list[float](), 0.0, 0.0
+    async with running(link):
+        await until(lambda: link.up)
+        for count in range(PULLS):
+            pty.pull()
+            began_s, began_cpu_s = loop.time(), time.process_time()
+            await until(lambda: told[-1] == (False, "no_port"))
+            await asyncio.sleep(0.3 if PULLS_ASKED else 0)
+            waiting_s, waiting_cpu_s = (
+                waiting_s + loop.time() - began_s,
+                waiting_cpu_s + time.process_time() - began_cpu_s,
+            )
+            stranger = os.openpty()  # takes the number the port had, so that only the path leads to it
+            pty.plug()
+            plugged_s = loop.time()
+            await until(lambda: told[-1] == (True, "opened"))
+            found_s.append(loop.time() - plugged_s)
+            os.write(pty.master, b"%03d" % count)
+            await until(lambda: len(got) == 3 * link.reopened)
+            for fd in stranger:
+                os.close(fd)
+    assert link.reopened == PULLS
+    assert told == [(True, "opened"), *[(False, "hang_up"), (False, "no_port"), (True, "opened")] * PULLS]
+    assert bytes(got) == b"".join(b"%03d" % count for count in range(PULLS))
+    if PULLS_ASKED:
+        assert max(found_s) <= 5.0
+    if into := os.environ.get("EDGE_EVIDENCE_DIR"):
+        row = {
+            "pulls": PULLS,
+            "found_again_s_max": round(max(found_s), 2),
+            "cpu_share": round(waiting_cpu_s / waiting_s, 4),
+        }
+        (Path(into) / "pulls.json").write_text(json.dumps(row) + "\n")
 
 
 @pytest.mark.asyncio
