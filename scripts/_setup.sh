@@ -37,6 +37,8 @@ has() {
     fuse3) has fusermount3 ;;
     e2fsprogs) has mke2fs ;;
     iproute2) has ip ;;
+    qemu-system-arm) has qemu-system-aarch64 ;;
+    qemu-utils) has qemu-img ;;
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
     *) PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null ;;
   esac
@@ -50,7 +52,7 @@ need_debian() {
   if may_root "apt-get install ${missing[*]}"; then
     say "安装系统软件包: ${missing[*]} ..." "Installing Debian packages: ${missing[*]} ..."
     as_root apt-get update -qq >/dev/null || true  # an old list may still do
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || true
   fi
   for package in "${missing[@]}"; do
     has "$package" && continue
