@@ -52,7 +52,7 @@ need_debian() {
   if may_root "apt-get install ${missing[*]}"; then
     say "安装系统软件包: ${missing[*]} ..." "Installing Debian packages: ${missing[*]} ..."
     as_root apt-get update -qq >/dev/null || true  # an old list may still do
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null || true
   fi
   for package in "${missing[@]}"; do
     has "$package" && continue

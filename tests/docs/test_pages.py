@@ -21,7 +21,16 @@ from provisioning.cli import commands as provision
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 # Pages for engineers, in English only.
-OURS = ("architecture.md", "journal.md", "evidence.md", "matrix.md", "power.md", "simulation.md", "decisions")
+OURS = (
+    "architecture.md",
+    "journal.md",
+    "evidence.md",
+    "matrix.md",
+    "power.md",
+    "simulation.md",
+    "guests-board.md",
+    "decisions",
+)
 ENGLISH = sorted(
     page
     for page in DOCS.rglob("*.md")
