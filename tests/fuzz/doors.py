@@ -54,6 +54,7 @@ from edge_agent.uplink import cbor, packed
 from edge_agent.uplink.command_contract import decode_command
 from edge_agent.uplink.contract import decode_ack
 from simulators.centre.check import Rejected, read_batch
+from tests.codecs.gb_fuzz import INPUT_BYTES_MAX
 
 CAPTURES: Final = Path(__file__).parents[1] / "captures"
 KEY: Final = bytes(range(32))
@@ -68,13 +69,14 @@ Take = Callable[[bytes], object]
 class Door:
     """`take` is given one input. `seeds`: sound inputs, so that damage reaches what is behind the checks.
 
-    `ms`: the time one may take. What a person hands in on site or from a desk is checked as a whole, on no alarm's way.
+    `ms`, `most_bytes`: what one may take. What a person hands in on site or from a desk is checked as a whole, on no alarm's way.
     """
 
     name: str
     take: Take
     seeds: tuple[bytes, ...]
     ms: float = 10.0
+    most_bytes: int = INPUT_BYTES_MAX
 
 
 def thread_ms(take: Take, data: bytes) -> float:
@@ -422,7 +424,7 @@ def _doors() -> list[Door]:
         name for name in PROTOCOLS if name not in PROFILES.names() and name not in ("at", "rdm6300", "pn532")
     )
     return [
-        *(Door(name, take, given, _PATIENT.get(name, 10.0)) for name, (take, given) in told.items()),
+        *(Door(name, take, given, *_PATIENT.get(name, ())) for name, (take, given) in told.items()),
         *(Door(f"receiver-{n}", functools.partial(talk, make), given) for n, (make, given) in talks.items()),
         *(
             Door(f"panel-{one.name}", Panel(one.name).take, (*seeds(one.name), *examples(one.name)))
@@ -433,10 +435,8 @@ def _doors() -> list[Door]:
     ]
 
 
-_PATIENT: Final = {
-    "profile": 500.0,
-    "configuration": 100.0,
-}  # a broken file is taken apart to say all that is wrong with it
+# A broken file is taken apart to say all that is wrong with it, and a profile may name thousands of points.
+_PATIENT: Final[Mapping[str, tuple[float, int]]] = {"profile": (500.0, 16 << 20), "configuration": (100.0, 4 << 20)}
 _NB: Final = ("huaqiang-nb", "wanlin-nb-ascii", "wanlin-nb-json", "ctwing-json")
 
 
