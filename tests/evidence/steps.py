@@ -152,6 +152,13 @@ STEPS = (
         {"EDGE_FUZZ": "10000000"},
     ),
     Step(
+        "guest",
+        30,
+        "a real kernel in qemu: contacts, a USB adapter, a kernel that dies; instructions of an alarm",
+        ("pytest", "tests/guest"),
+        {"EDGE_INSTRUCTIONS": "1", "EDGE_BOARD_ROUNDS": "1"},
+    ),
+    Step(
         "update",
         30,
         "the gateway's own update: cuts, kills, refusals",
