@@ -74,7 +74,7 @@ class Trust:
 
     async def _watch(self, meeting: "Meeting", session: Session) -> None:
         """End a session whose far end is taken back while it is open. The next attempt gives the verdict, signatures and all."""
-        seen = await in_thread(self.stamp)
+        seen: tuple[int, int, int] | None = None  # so that the first look asks: it may have changed since the handshake
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             stamp = await in_thread(self.stamp)
