@@ -28,7 +28,7 @@ from drivers.codecs.gb26875 import (
 )
 from drivers.codecs.gb26875 import objects as kinds
 from drivers.codecs.gb26875.adu import EMPTY
-from drivers.codecs.gb26875.events import ended_by, events_of
+from drivers.codecs.gb26875.events import ended_by, events_of, smells_of_fire
 from drivers.codecs.gb26875.objects import InformationObject
 from drivers.panel_clock import Timed
 from drivers.receivers.desk import Heard, Message, Say, Told, Value
@@ -219,7 +219,7 @@ class GbTalk:
             return [], []
         if any(problem in _UNREADABLE for problem in unit.problems):
             fields = {"reason": "unparsed", "type": unit.type, "why": ", ".join(unit.problems), "adu": adu.hex()}
-            return [Told("device", "fault", fields)], []
+            return [Told("device", "unknown" if smells_of_fire(unit) else "fault", fields)], []
         told: list[Told] = []
         values: list[Value] = []
         recovered = self._dialect.recovery_of(unit.type) is not None

@@ -259,6 +259,27 @@ def test_a_unit_nobody_can_read_is_confirmed_and_is_a_fault_with_its_bytes() -> 
     assert device.events()[1:] == [("panel2/device", "status")], "a user type is kept, once for each content"
 
 
+@pytest.mark.parametrize(
+    ("adu", "told"),
+    [
+        ("0201" + "010128 01001B00 0200 00 02010C0C0B1A", "unknown"),  # 16 bytes, as one maker has them
+        ("0202" + "010128 01001B00 0000 00 02010C0C0B1A" + "010128 01001C00 0300 00 02010C0C0B1A", "unknown"),
+        ("0202" + "010128 01001B00 0100 00 02010C0C0B1A" * 2, "fault"),
+        ("0102" + "0101 0200 02010C0C0B1A", "unknown"),  # says two, has one
+        ("0100" + "0101 0200 02010C0C0B1A", "unknown"),
+        ("0101" + "0101 0500 02010C0C0B1A" * 2, "fault"),
+        ("0101" + "0101 0100 02010C0C0B1A" + "0102 0200 02010C0C0B1A", "unknown"),  # says one, has two
+        ("1500" + "02 02010C0C0B1A", "unknown"),
+        ("0201" + "010128 01001B00 02", "unknown"),  # cut off behind the byte that says it
+        ("0201" + "010128 01001B", "fault"),
+    ],
+)
+def test_objects_that_do_not_add_up_hide_no_fire(adu: str, told: str) -> None:
+    device = Device()
+    device.send(packet(bytes.fromhex(adu)))
+    assert device.events() == [("panel2/device", told)]
+
+
 def test_recovery_by_a_type_of_its_own() -> None:
     device = Device(DIALECTS["jk-gh2013g"])
     device.send(packet(component(2)))

@@ -95,6 +95,25 @@ def ended_by(item: InformationObject, stands: Iterable[str]) -> Iterator[str]:
             yield end
 
 
+# Where the status word stands in an object of types 1, 2 and 21, and how long one can be.
+_STATUS_AT: Final[Mapping[int, tuple[int, tuple[int, ...]]]] = {1: (2, (10,)), 2: (7, (46, 15)), 21: (0, (7,))}
+_FIRE_BIT: Final = 0b10
+
+
+def smells_of_fire(unit: Adu) -> bool:
+    """Whether a status unit whose number and length do not add up has the fire bit where its objects would have it.
+
+    Some makers' objects are longer than the figure's (16 bytes), and a count may be wrong: that must not hide a fire.
+    """
+    if "size" not in unit.problems or unit.type not in _STATUS_AT:
+        return False
+    (at, sizes), count, body = _STATUS_AT[unit.type], unit.raw[1], unit.raw[2:]
+    whole = [size for size in sizes if not len(body) % size]  # then the count is wrong, else the size
+    if not whole and count and not len(body) % count and len(body) // count > at:
+        whole = [len(body) // count]
+    return any(low & _FIRE_BIT for low in body[at :: (whole or sizes)[0]])
+
+
 def _bits_of_kind(item: InformationObject) -> tuple[str, ...]:
     if isinstance(item, kinds.ComponentStatus):
         return COMPONENT_BITS
