@@ -66,6 +66,8 @@ class Value:
         data = payload[self.offset : self.offset + self.size]
         if len(data) < self.size:
             return "invalid"  # "short" is a wire to a sensor
+        if (self.bit is not None or self.binary) and all(byte == 0xFF for byte in data):
+            return "absent"  # as with numbers: bits that nobody set are no alarm
         if self.bit is not None:
             return bool(int.from_bytes(data, "little") >> self.bit & 1)
         if self.binary:

@@ -4,7 +4,7 @@ A model's own scale stands in its profile (drivers/profiles/*.toml): residual-cu
 decimal where meters have three, so an identifier alone never settles what a number is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from drivers.codecs.dlt645 import (
@@ -83,6 +83,7 @@ _OTHER: Final = {
     "02900100": Item(2, 0, "mA"),
     "02910100": Item(2, 0, "mA"),
     "02910200": Item(2, 0, "ms"),
+    "04000411": Item(2, 0, "mA", count=0),
     "04000409": Item(3, 0, "imp/kWh"),
     "0400040A": Item(3, 0, "imp/kvarh"),
 }
@@ -93,9 +94,17 @@ _B6_1997: Final = {  # high nibble of DI0
     4: Item(2, 2, "kvar"),
     5: Item(2, 3, ""),
 }
-_REACTIVE: Final = frozenset((*range(3, 9), *range(0x17, 0x1D), *range(0x2B, 0x31), *range(0x3F, 0x45)))
-_APPARENT: Final = frozenset((9, 0xA, 0x1D, 0x1E, 0x31, 0x32, 0x45, 0x46))
-_COMBINED: Final = frozenset((0, 3, 4))  # kinds of energy that have a sign
+# Energy and demand: what DI2 is of, the ten kinds of the whole and the same ten of each phase.
+_TEN: Final = (
+    *(Item(4, 2, "kWh"), Item(4, 2, "kWh"), Item(4, 2, "kvarh", True), Item(4, 2, "kvarh", True)),
+    *(Item(4, 2, "kvarh"),) * 4,
+    *(Item(4, 2, "kVAh"),) * 2,
+)
+_ENERGY: Final = {0: Item(4, 2, "kWh", True)} | {
+    first + place: item for first in (0x01, 0x15, 0x29, 0x3D) for place, item in enumerate(_TEN)
+}
+_DEMAND_BYTES: Final = 8  # XX.XXXX, then YYMMDDhhmm
+_MINUTE: Final = "20{4}-{3}-{2}T{1}:{0}"  # of YYMMDDhhmm, minute first on the wire
 
 
 def item_of(di: str) -> Item | None:
@@ -107,25 +116,33 @@ def _item_2007(di: str) -> Item | None:
     if (known := _OTHER.get(di)) is not None:
         return known
     group, kind, part, last = bytes.fromhex(di)
-    if group == 0x00 and kind <= 0x46:
-        unit = "kvarh" if kind in _REACTIVE else "kVAh" if kind in _APPARENT else "kWh"
-        return Item(4, 2, unit, kind in _COMBINED, 0 if 0xFF in (part, last) else 1)
+    block = 0xFF in (part, last)
+    if group == 0x00 and kind in _ENERGY:
+        return _of(_ENERGY[kind], block)
     if group == 0x02 and kind in _INSTANT and (last == 0 or kind in (0x0A, 0x0B)):
-        one = _INSTANT[kind]
-        return Item(one.size, one.decimals, one.unit, one.signed, 0 if part == 0xFF else 1)
+        return _of(_INSTANT[kind], block)
+    if group == 0x03 and kind == 0x81 and last == 0:  # how often a breaker tripped
+        return Item(2, 0, "")
+    if group == 0x05 and (kind, part) == (0x06, 0x01):  # forward active energy at a daily freeze: total and tariffs
+        return Item(4, 2, "kWh", count=0)
     return None
+
+
+def _of(one: Item, block: bool) -> Item:
+    return replace(one, count=0 if block else 1)
 
 
 def _item_1997(di: str) -> Item | None:
     high, low = bytes.fromhex(di)
+    block = low & 0xF == 0xF
     if high in (0x90, 0x91, 0x94, 0x95, 0x98, 0x99):
-        return Item(4, 2, "kvarh" if high & 1 else "kWh", count=0 if low & 0xF == 0xF else 1)
+        return Item(4, 2, "kvarh" if high & 1 else "kWh", count=0 if block else 1)
     if high in (0xA0, 0xA4, 0xA8):
-        return Item(3, 4, "kW")
+        return Item(3, 4, "kW", count=0 if block else 1)
     if high == 0xB6 and di in ("B634", "B635"):
         return Item(2, 2, "kW")
     if high == 0xB6 and (one := _B6_1997.get(low >> 4)) is not None:
-        return Item(one.size, one.decimals, one.unit, count=0 if low & 0xF == 0xF else 1)
+        return _of(one, block)
     if di in ("C030", "C031"):
         return Item(3, 0, "")
     return None
@@ -166,8 +183,7 @@ def fields_of(frame: Frame) -> dict[str, object]:
     if frame.function == READ_ADDRESS and frame.from_meter and len(frame.data) == 6:
         fields["meter_address"] = frame.data[::-1].hex().upper()
     elif frame.function == BROADCAST_TIME and len(frame.data) == 6:
-        second, minute, hour, day, month, year = (f"{byte:02x}" for byte in frame.data)
-        fields["time"] = f"20{year}-{month}-{day}T{hour}:{minute}:{second}"
+        fields["time"] = _written(frame.data, "20{5}-{4}-{3}T{2}:{1}:{0}")
     di = di_of(frame)
     if di:
         fields["di"] = di
@@ -176,6 +192,24 @@ def fields_of(frame: Frame) -> dict[str, object]:
         elif frame.function == FOLLOWING_2007 and len(frame.data) > 4:
             fields["seq"] = frame.data[4]
     return fields
+
+
+def _numbers(parts: list[bytes], item: Item) -> dict[str, object]:
+    """`values` of these bytes, None where the meter has none or says no number; of the latter `invalid` tells."""
+    values: list[float | int | None] = []
+    invalid = not parts
+    for part in parts:
+        try:
+            values.append(bcd(part, item.decimals, signed=item.signed))
+        except NotBcd:
+            values.append(None)
+            invalid = True
+    return {"values": values} | ({"invalid": True} if invalid else {})
+
+
+def _written(raw: bytes, form: str) -> str | None:
+    """BCD bytes in the order of the wire put into `form`, None where they are no digits: the meter does not know."""
+    return form.format(*(f"{byte:02x}" for byte in raw)) if raw.hex().isdecimal() else None
 
 
 def _answer(di: str, payload: bytes, *, more: bool, following: bool) -> dict[str, object]:
@@ -187,23 +221,32 @@ def _answer(di: str, payload: bytes, *, more: bool, following: bool) -> dict[str
         count = item.count or max(1, len(payload) // item.size)
         parts = [payload[at * item.size : (at + 1) * item.size] for at in range(count)]
         extra = payload[count * item.size :]
-        try:
-            fields["values"] = [
-                bcd(part, item.decimals, signed=item.signed) for part in parts if len(part) == item.size
-            ]
-        except NotBcd:
-            fields["values"], fields["invalid"] = [], True
-        fields["unit"] = item.unit
+        fields |= _numbers([part for part in parts if len(part) == item.size], item) | {"unit": item.unit}
         if extra and not more:
             fields["extra_hex"] = extra.hex().upper()
+    elif di[:2] == "01" and len(di) == 8 and int(di[2:4], 16) in _ENERGY and len(payload) >= _DEMAND_BYTES:
+        unit = _ENERGY[int(di[2:4], 16)].unit[:-1]
+        count = len(payload) // _DEMAND_BYTES if "FF" in (di[4:6], di[6:]) else 1
+        parts = [payload[at * _DEMAND_BYTES : (at + 1) * _DEMAND_BYTES] for at in range(count)]
+        fields |= _numbers([part[:3] for part in parts], Item(3, 4, unit)) | {"unit": unit}
+        fields["times"] = [_written(part[3:], _MINUTE) for part in parts]
+    elif di == "02900000" and payload:
+        fields["phase_raw"] = payload[0]
     elif di == "0290FF00" and len(payload) >= 3:
         fields["phase_raw"] = payload[0]
-        fields["residual_current_mA"] = bcd(payload[1:3])
+        current = _numbers([payload[1:3]], Item(2, 0, "mA"))
+        fields["residual_current_mA"] = current.pop("values")[0]  # type: ignore[index]
+        fields |= current
+    elif di == "0291FF00" and len(payload) >= 4:  # rated operating residual current in mA, limit non-drive time in ms
+        fields |= _numbers([payload[:2], payload[2:4]], Item(2, 0, ""))
+    elif di[:6] == "050600" and len(payload) >= 5:
+        fields["time"] = _written(payload[:5], _MINUTE)
     elif di in ("04000102", "C011") and len(payload) >= 3:
-        fields["time"] = ":".join(f"{byte:02x}" for byte in payload[2::-1])
+        fields["time"] = _written(payload[:3], "{2}:{1}:{0}")
     elif di in ("04000101", "C010") and len(payload) >= 4:
-        week, day, month, year = payload[:4]
-        fields["date"], fields["weekday"] = f"20{year:02x}-{month:02x}-{day:02x}", week
+        fields["date"], fields["weekday"] = _written(payload[1:4], "20{2}-{1}-{0}"), payload[0]
+    elif di[:2] == "B0" and len(di) == 4 and len(payload) >= 4:  # when a maximum demand was
+        fields["time"] = _written(payload[:4], "{3}-{2}T{1}:{0}")
     elif di in ("C032", "C033", "C034", "04000401", "04000402") and len(payload) >= 6:
         fields["text"] = payload[5::-1].hex().upper()
     elif di in ("04000403", "04000404", "04000405", "04000406", "0400040B", "0400040C", "0400040D"):

@@ -29,6 +29,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "start": ("起始地址", "start"),
     "count": ("数量", "count"),
     "values": ("值", "values"),
+    "times": ("时间", "times"),
     "value": ("值", "value"),
     "says": ("含义", "says"),
     "exception": ("异常码", "exception"),
