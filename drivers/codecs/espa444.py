@@ -25,17 +25,22 @@ _RECORDS: Final = {
 def decode(data: bytes) -> list[dict[str, object]]:
     """One object for each poll, selection, answer and transaction, for `edge-agent decode`."""
     shown: list[dict[str, object]] = []
-    data, at = bytes(byte & 0x7F for byte in data), 0
+    if not (SOH in data and ETX in data):  # a capture with parity bits: even ones make 81 of 01, odd ones 83 of 03
+        data = bytes(byte & 0x7F for byte in data)
+    at = 0
     while at < len(data):
         if data[at] == SOH:
             end = data.find(ETX, at, at + BLOCK_BYTES_MAX)
             inner = data.rfind(SOH, at + 1, end) if end >= 0 else -1  # one was broken off, another begins
             block = data[at:inner] if inner > 0 else data[at : end + 2] if end >= 0 else data[at:]
-            shown.append({**transaction(block), "raw": block.hex()})
+            fields = transaction(block)
+            if isinstance(text := fields.get("display_text"), str):
+                fields["display_text"] = _words(text)
+            shown.append({**fields, "raw": block.hex()})
             at += len(block)
         elif data[at + 1 : at + 2] == bytes((ENQ,)) and data[at + 3 : at + 4] == bytes((ENQ,)):
-            fields = {"kind": "select", "sender": chr(data[at]), "receiver": chr(data[at + 2]), "event": None}
-            shown.append({**fields, "raw": data[at : at + 4].hex()})
+            select = {"kind": "select", "sender": chr(data[at]), "receiver": chr(data[at + 2]), "event": None}
+            shown.append({**select, "raw": data[at : at + 4].hex()})
             at += 4
         elif data[at] > 0x20 and data[at + 1 : at + 2] == bytes((ENQ,)):
             shown.append({"kind": "poll", "station": chr(data[at]), "event": None, "raw": data[at : at + 2].hex()})
@@ -48,6 +53,14 @@ def decode(data: bytes) -> list[dict[str, object]]:
             shown.append({"reject": True, "why": "noise", "event": None, "raw": data[at : at + 1].hex()})
             at += 1
     return shown
+
+
+def _words(text: str) -> str:
+    """A text of eight bits as Chinese, if it is."""
+    try:
+        return text.encode("latin-1").decode("gb18030")
+    except UnicodeDecodeError:
+        return text
 
 
 def transaction(block: bytes) -> dict[str, object]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 START, END = b"\n", b"\r"
 MESSAGE_BYTES_MAX: Final = 2048
 _SPAN: Final = re.compile(
-    r'"(?P<star>\*?)(?P<id>[A-Z0-9-]{3,10})"(?P<seq>\d{4})(?:R(?P<receiver>[0-9A-F]{1,6}))?(?:L(?P<line>[0-9A-F]{1,22}))?'
+    r'"(?P<star>\*?)(?P<id>[A-Z0-9-]{3,10})"(?P<seq>\d{4})(?:R(?P<receiver>[0-9A-Fa-f]{1,6}))?(?:L(?P<line>[0-9A-Fa-f]{0,22}))?'
     r"(?:#(?P<account>[0-9A-Fa-f]{1,16}))?(?P<rest>.*)",
     re.DOTALL,
 )
@@ -71,7 +71,7 @@ def parse(message: bytes) -> dict[str, object]:
         if found[name] is not None:
             fields[name] = found[name]
     if not found["star"]:
-        fields |= _content(found["rest"]) or {"form_ok": False}
+        fields |= _content(found["rest"]) or {"form_ok": False, "data": _without_account(found["rest"].strip("[]"))}
         named = _ACCOUNT_IN_DATA.match(found["rest"])
         if named is not None and "account" not in fields:
             fields["account"] = named["account"] or named["bare"]

@@ -121,7 +121,7 @@ class Dc09Talk:
         if fields.get("id") in sia_dc09.HEARTBEATS:
             return []
         more = {"data": data} | ({"time": stamp} if stamp else {}) | _further(fields.get("xdata"))
-        if fields.get("id") == "ADM-CID":
+        if fields.get("id") in ("ADM-CID", "HENG-BO"):  # the second a maker's own, with private codes 7xx
             return contact_told(contact_id.parse_data(data), more)
         if fields.get("id") != "SIA-DCS" or not (found := sia_dcs.parse(data)):
             return None
