@@ -67,8 +67,11 @@ def _smoke(values: dict[str, object]) -> dict[str, object]:
 
 
 def _gas(values: dict[str, object]) -> dict[str, object]:
-    state, code = whole(values["gas_sensor_state"]), whole(values.get("error_code"))
-    event = "gas_alarm" if state == 1 else None if code is None else _GAS_CODES.get(code)
+    said, code = values["gas_sensor_state"], whole(values.get("error_code"))
+    state = whole(said)
+    event = "gas_alarm" if state == 1 else _GAS_CODES.get(code, f"error_{code}") if code else None
+    if event is None and state != 0:  # neither gas nor well: no document says what
+        event = f"gas_state_{str(said)[:16]}"
     fields: dict[str, object] = {"event": event, "gas_sensor_state": state}
     for key in ("gas_value", "battery_value", "temperature"):
         if isinstance(values.get(key), int | float):

@@ -17,7 +17,7 @@ DATA_BYTES_MAX: Final = 1024
 HELD_BYTES_MAX: Final = 2048
 NO_PROBE_C: Final = -200.0
 _FLAG_NAMES: Final = ("phase", "wiring", "alarm")  # at 36, 38, 40
-_OVER, _UNDER = 1, 1 << 8  # of the voltage flags
+_OVER: Final = 1  # of the voltage and current flags
 # Where a float stands, by the name of what it measures.
 FLOATS: Final = {
     "residual_ma": 52,
@@ -82,10 +82,11 @@ def report(frame: bytes) -> dict[str, object]:
     year, month, day, hour, minute, second = body[:6]
     flags = {f"flags_{name}": _word(body, 36 + 2 * n) for n, name in enumerate(_FLAG_NAMES)}
     voltage, current = _word(body, 44), _word(body, 46)
-    alarm = flags["flags_alarm"] or voltage & _OVER or current
+    alarm = flags["flags_alarm"] or voltage & _OVER or current & _OVER
+    fault = flags["flags_phase"] or flags["flags_wiring"] or voltage or current
     return {
         "kind": "report",
-        "event": "electrical_alarm" if alarm else "fault" if flags["flags_wiring"] or voltage else None,
+        "event": "electrical_alarm" if alarm else "fault" if fault else None,
         "time": f"20{year:02d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}:{second:02d}",
         "serial": body[6:20].decode("ascii", "replace").strip("\0 "),
         "signal": _word(body, 34),

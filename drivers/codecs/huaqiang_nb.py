@@ -16,6 +16,10 @@ SAMPLES_MAX: Final = 48
 _DEVICES: Final = {0x02: "tracker", 0x06: "hydrant", 0x08: "smoke", 0x09: "parking", 0x0C: "socket"}
 _SMOKE_BITS: Final = ((0, "smoke_alarm"), (2, "low_battery"), (7, "fault"))
 _HYDRANT_BITS: Final = ((0, "hydrant_low_pressure"), (1, "hydrant_high_pressure"), (5, "low_battery"), (7, "fault"))
+NAMED_BITS: Final = {
+    "smoke": sum(1 << bit for bit, _ in _SMOKE_BITS),
+    "hydrant": sum(1 << bit for bit, _ in _HYDRANT_BITS),
+}
 _VOLTS: Final = {"smoke": 100, "hydrant": 1000}
 
 

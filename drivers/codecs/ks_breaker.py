@@ -105,7 +105,7 @@ def is_measure(frame: Frame) -> bool:
 
 def nodes_of(frame: Frame) -> list[str]:
     """The breakers a concentrator names in its heartbeat."""
-    return [frame.data[n : n + 6].hex().upper() for n in range(6, len(frame.data) - 6, 6)]
+    return [frame.data[n : n + 6].hex().upper() for n in range(6, len(frame.data) - 5, 6)]
 
 
 def points_of(frame: Frame) -> dict[int, int]:
@@ -178,7 +178,7 @@ class LineReader:
 
 def _size(data: bytes | bytearray, at: int) -> int:
     """The length of the frame that may begin at `at`; 0: none does."""
-    if len(data) < at + 4 or data[at + 1] != data[at + 2] or data[at + 3] != START or data[at + 1] < 9:
+    if len(data) < at + 4 or data[at + 1] != data[at + 2] or data[at + 3] != START or data[at + 1] < 8:
         return 0
     return 6 + data[at + 1]
 
@@ -245,7 +245,7 @@ def _fault(data: bytes) -> dict[str, object]:
         return {"reject": True, "why": "fault_length"}
     point = data[7] | data[8] << 8
     return {
-        "event": trip_of(point),
+        "event": trip_of(point) if data[9] else event_of(point, 0),
         "switch_point": point,
         "switch_value": data[9],
         "analog_count": data[17] | data[18] << 8,

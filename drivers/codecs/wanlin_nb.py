@@ -15,7 +15,7 @@ _NB301: Final = re.compile(
     re.IGNORECASE,
 )
 _NB900: Final = re.compile(
-    r"(?P<model>NB\d{4})(?P<tag>\d{3})(?P<imei>\d{15})(?P<code>\d\d)(?P<low>\d{4})(?P<high>\d{4})(?P<now>\d{4})NC"
+    r"(?P<model>NB\d{4})(?P<tag>[!-~]{3})(?P<imei>\d{15})(?P<code>\d\d)(?P<low>\d{4})(?P<high>\d{4})(?P<now>\d{4})NC"
 )
 _NB301_STATUS: Final = {
     "10": "selftest",

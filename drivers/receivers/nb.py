@@ -40,6 +40,7 @@ _EVENTS: Final[Mapping[str, str]] = {
 }
 _BATTERY_LOW_V: Final = {"smoke": 2.6, "hydrant": 3.3}  # a 3 V cell, a Li-SOCl2 cell of 3.6 V
 _BATTERY_LOW_PERCENT: Final = 20
+_PRESSURE_SENSOR: Final = 1  # a hydrant's fault code
 # What a report without an event ends: it is the detector's "normal".
 _NORMAL: Final = ("fire_restore", "prealarm_restore", "tamper_restore", "battery_ok", "fault_restore")
 _GAS_NORMAL: Final = ("gas_restore", "battery_ok", "fault_restore")
@@ -230,7 +231,9 @@ def meaning(fields: Fields) -> tuple[list[Told], list[Value]]:
     ]
     first = fields.get("first_sample")
     if isinstance(first, Mapping):  # the newest; the rest is history
-        values.append(Value("pressure_kpa", float(str(first["kPa"]))))
+        broken = fields.get("dev_code") == _PRESSURE_SENSOR  # a sensor that is broken beats the number beside it
+        number = float(str(first["kPa"]))
+        values.append(Value("pressure_kpa", None, "invalid") if broken else Value("pressure_kpa", number))
     return told, values
 
 
@@ -264,7 +267,9 @@ def _huaqiang(fields: Fields, shown: Fields) -> list[Told]:
         fields.get("battery_V"), _BATTERY_LOW_V.get(str(fields.get("device")), 0.0)
     )
     told.append(_state("device", "battery_fault", "battery_ok", low, shown))
-    told.append(_state("device", "fault", "fault_restore", fields.get("fault") or fields.get("dev_code"), shown))
+    unnamed = int(str(fields["alert"])) & ~huaqiang_nb.NAMED_BITS.get(str(fields.get("device")), 0xFF)
+    fault = fields.get("fault") or fields.get("dev_code") or unnamed  # a bit the document does not name is not "normal"
+    told.append(_state("device", "fault", "fault_restore", fault, shown))
     if fields.get("mode") == 0xFF:
         told.append(Told("device", "register", shown))
     history = fields.get("history")

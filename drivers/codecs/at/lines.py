@@ -15,8 +15,10 @@ _BLANK: Final = b" \x00"
 _ENDS: Final = re.compile(rb"[\r\n]")
 _COUNTED: Final = (
     re.compile(r"\+QIRD: ?(\d{1,4})(?:,|$)"),  # Quectel: bytes now, for UDP SERVICE also the peer
-    re.compile(r"\+QIURC: ?\"recv\",\d{1,2},(\d{1,4})$"),  # Quectel in direct push mode
+    # Quectel in direct push mode, for UDP SERVICE also the peer
+    re.compile(r"\+QIURC: ?\"recv\",\d{1,2},(\d{1,4})(?:,\"[0-9A-Fa-f.:]{2,45}\",\d{1,5})?$"),
     re.compile(r"\+CIPRXGET: ?2,\d{1,2},(\d{1,4}),\d{1,5}$"),  # SIM7600
+    re.compile(r"\+IPD(\d{1,4}):?$"),  # SIM7600, behind RECV FROM
 )
 FINALS: Final = ("OK", "ERROR", "NO CARRIER", "ABORTED", "SEND OK", "SEND FAIL")
 _CM_ERROR: Final = re.compile(r"\+CM([ES]) ERROR: ?(.{1,80})")
@@ -102,7 +104,7 @@ class LineReader:
                 self._line(raw, out)
 
     def _may_be_counted(self, raw: bytes) -> bool:
-        return raw.startswith((b"+QIRD", b"+QIURC", b"+CIPRXGET"))
+        return raw.startswith((b"+QIRD", b"+QIURC", b"+CIPRXGET", b"+IPD"))
 
     def _whole_end(self, at: int) -> bool:
         return self._buf[at : at + 1] == b"\n" or len(self._buf) > at + 1
@@ -164,9 +166,9 @@ def final_of(text: str) -> Ending | None:
 
 
 def cme_by_text(kind: str, said: str) -> str:
-    """The code of an error told in words (CMEE=2): "cme_10" for "SIM not inserted"."""
+    """The code of an error told in words (CMEE=2): "cme_10" for "SIM not inserted". Errors of messages are another table."""
     low = said.lower()
-    for number, (name, words) in CME.items():
+    for number, (name, words) in CME.items() if kind == "cme" else ():
         if low == words or low.replace(" ", "_") == name:
             return f"{kind}_{number}"
     return f"{kind}_unknown"

@@ -11,7 +11,7 @@ from typing import Final
 from drivers.codecs.at import timers
 from drivers.codecs.at.fields import Broken, Reading, bare, is_small, one_of, raw_fields, split, text_at, whole_at
 from drivers.codecs.at.radio import NUESTATS, RADIO, UNKNOWN_POWER
-from drivers.codecs.at.socket_lines import SOCKETS
+from drivers.codecs.at.socket_lines import SOCKETS, bare_socket_line
 
 STATES: Final = (
     "idle",
@@ -51,7 +51,7 @@ def read(text: str, asked: str = "") -> Reading | Broken | None:
     """What a line means; None for one nobody knows. `asked`: the command in flight without AT, where the line alone cannot tell
     (an answer without a prefix, a registration in the answer's form that nobody asked for).
     """
-    if found := _PREFIX.match(text):
+    if (found := _PREFIX.match(text)) and not text.startswith("+IPD"):
         name = found[1]
         parse = _PARSERS.get(name)
         if parse is None:
@@ -63,7 +63,8 @@ def read(text: str, asked: str = "") -> Reading | Broken | None:
     return _bare_line(text, asked)
 
 
-_PREFIX: Final = re.compile(r"[+^]([A-Z0-9]{2,12}) ?:(.*)")
+# `+IPCLOSE 0,1`: some firmware leaves the colon out.
+_PREFIX: Final = re.compile(r"[+^]([A-Z0-9]{2,12})(?: ?:| (?=\d))(.*)")
 
 
 # --- registration and network -------------------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ def _registration(name: str, rest: str, asked: str) -> Reading | Broken:
         "rat": ACTS.get(int(act)) if act is not None else None,
     }
     if name == "CEREG" and len(fields) >= 8:  # CEREG=4: …,cause type,cause,active time,periodic TAU
-        said |= {"t3324_s": timers.t3324_s(fields[6]), "t3412_s": timers.t3412_s(fields[7])}
+        said |= _granted(fields[6], fields[7])
     return Reading(name, said, urc=not said["solicited"])
 
 
@@ -129,27 +130,29 @@ def _cgpaddr(name: str, rest: str, asked: str) -> Reading:
 
 
 def _cgev(name: str, rest: str, asked: str) -> Reading | Broken:
-    for pattern, action, lost in _CGEV:
-        if found := pattern.match(rest):
-            said: dict[str, object] = {"action": action}
-            if found.groups() and found[1]:
-                said["cid"] = int(found[1])
-            if lost:
-                said["link_lost"] = True
-            return Reading("CGEV", said, urc=True)
-    return Broken("CGEV", "unknown_event")
+    """3GPP 27.007 clause 10.1.19; a context behind a type and an address may be left out."""
+    found = _CGEV.fullmatch(rest)
+    if found is None:
+        return Broken("CGEV", "unknown_event")
+    who, what, fields = (found[1] or "").lower(), found[2].replace(" ", "_").lower(), split(found[3] or "")
+    at: int | None = None  # where the context stands
+    if what in ("pdn_act", "pdn_deact"):
+        what, at = what.removeprefix("pdn_") + "_primary", 0
+    elif what in ("act", "deact") and fields[0].isdigit():  # beside another one
+        what, at = what + "_secondary", min(1, len(fields) - 1)
+    elif what == "deact":
+        what, at = "deact_pdp", 2
+    elif what in ("react", "modify"):
+        at = 2 if what == "react" else 0
+    said: dict[str, object] = {"action": f"{who}_{what}" if who else what}
+    if at is not None and at < len(fields) and fields[at].isdigit():
+        said["cid"] = int(fields[at])
+    if what in ("detach", "deact_primary", "deact_pdp"):
+        said["link_lost"] = True
+    return Reading("CGEV", said, urc=True)
 
 
-_CGEV: Final = (
-    (re.compile(r"NW DETACH"), "nw_detach", True),
-    (re.compile(r"ME DETACH"), "me_detach", True),
-    (re.compile(r"NW DEACT [^,]+, ?[^,]+, ?(\d+)"), "nw_deact_pdp", True),
-    (re.compile(r"ME DEACT [^,]+, ?[^,]+, ?(\d+)"), "me_deact_pdp", True),
-    (re.compile(r"NW PDN DEACT (\d+)"), "nw_deact_primary", True),
-    (re.compile(r"ME PDN DEACT (\d+)"), "me_deact_primary", True),
-    (re.compile(r"(?:NW|ME) (?:PDN )?ACT (\d+)"), "act", False),
-    (re.compile(r"(?:NW|ME) (?:CLASS|MODIFY|REACT|REJECT)|REJECT"), "other", False),
-)
+_CGEV: Final = re.compile(r"(?:(NW|ME) )?(DETACH|CLASS|PDN ACT|PDN DEACT|ACT|DEACT|REACT|MODIFY|REJECT)(?:$| (.*))")
 
 
 # --- SIM and identity ---------------------------------------------------------------------------------------------------------
@@ -163,6 +166,9 @@ def _cpin(name: str, rest: str, asked: str) -> Reading | Broken:
     ):
         return Broken("CPIN?", "unknown_lock")
     return Reading("CPIN?", {"lock": lock}, urc=not asked.startswith("CPIN?"))
+
+
+_SIM_DONE: Final = (0x90, 0x91, 0x9F)  # the first status byte of a command the SIM took
 
 
 def read_iccid(text: str) -> str | None:
@@ -193,6 +199,14 @@ def masked(text: str) -> str:
 def _iccid(name: str, rest: str, asked: str) -> Reading | Broken:
     number = read_iccid(rest)
     return Reading("CCID", {"field": "iccid", "value": number}) if number else Broken("CCID", "bad_iccid")
+
+
+def _crsm(name: str, rest: str, asked: str) -> Reading | Broken:
+    """The SIM's own file with its number, digits swapped in pairs; another file's content is no number."""
+    fields = split(rest)
+    if int(fields[0]) not in _SIM_DONE:
+        return Broken("CRSM", "sim_refused")
+    return _iccid(name, fields[2] if len(fields) > 2 else "", asked)
 
 
 def _cgsn(name: str, rest: str, asked: str) -> Reading | Broken:
@@ -231,8 +245,9 @@ def _clock(name: str, rest: str, asked: str) -> Reading | Broken:
         else f"{'-' if offset_min < 0 else '+'}{abs(offset_min) // 60:02d}:{abs(offset_min) % 60:02d}"
     )
     iso = f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}{zone}"
-    # Before NITZ modems count from 1980 (told as 80), 2000 or 2004.
-    said: dict[str, object] = {"iso": iso, "offset_min": offset_min, "reject": False, "unset": not 2024 <= year < 2070}
+    # Before NITZ modems count from 1980 (told as 80), 2000 or 2004, or leave the zone of their clock at 0 (QLTS=1: UTC).
+    unset = not 2024 <= year < 2070 or (name == "CCLK" and offset_min == 0)
+    said: dict[str, object] = {"iso": iso, "offset_min": offset_min, "reject": False, "unset": unset}
     return Reading(f"{name}?", said)
 
 
@@ -249,8 +264,14 @@ def _cpsms(name: str, rest: str, asked: str) -> Reading:
     fields = split(rest)
     said: dict[str, object] = {"on": one_of(fields[0], ("0", "1")) == "1"}
     if len(fields) >= 5:
-        said |= {"t3412_s": timers.t3412_s(fields[3]), "t3324_s": timers.t3324_s(fields[4])}
+        said |= _granted(fields[4], fields[3])
     return Reading("CPSMS?", said)
+
+
+def _granted(t3324: str, t3412: str) -> dict[str, object]:
+    """The two timers of power saving, where they are told."""
+    found: dict[str, object] = {"t3324_s": timers.t3324_s(t3324)} if t3324 else {}
+    return found | ({"t3412_s": timers.t3412_s(t3412)} if t3412 else {})
 
 
 def _edrx(name: str, rest: str, asked: str) -> Reading:
@@ -284,19 +305,28 @@ def _bare_line(text: str, asked: str) -> Reading | Broken | None:
         return Reading("boot", {"cause": found[1]}, urc=True)
     if text in _BARE_URCS:
         return Reading(_BARE_URCS[text], {}, urc=True)
-    key, colon, value = text.partition(":")
+    key, colon, value = (part.strip() for part in text.partition(":"))
     if colon and key in NUESTATS and re.fullmatch(r"-?\d{1,12}", value):
         name, scale = NUESTATS[key]
         number = int(value)
         shown: object = None if number == UNKNOWN_POWER else number if scale == 1 else round(number * scale, 1)
         return Reading("NUESTATS", {name: shown})
-    if re.fullmatch(r"[0-9A-F]{14,22}", text) and asked.partition("=")[0] in _IDENTITIES:
+    if found := re.fullmatch(r"\+IPD(\d{1,4}):?", text):  # SIM7600: the bytes follow
+        return Reading("IPD", {"length": int(found[1])}, urc=True)
+    if found := re.fullmatch(r"RECV FROM:([0-9A-Fa-f.:]{2,45}):(\d{1,5})", text):  # SIM7600, in front of +IPD
+        return Reading("RECV FROM", {"peer": found[1], "port": int(found[2])}, urc=True)
+    if _QUEUE.fullmatch(text):  # NQMGR, NQMGS
+        return Reading("NQMG", {key.lower(): int(count) for key, count in re.findall(r"([A-Z]+)=(\d+)", text)})
+    if re.fullmatch(r"[0-9A-Fa-f]{14,22}", text) and asked.partition("=")[0] in _IDENTITIES:
         return _identity(text, asked)
+    if asked.startswith("NSO") and text[:1].isdigit():
+        return bare_socket_line(text, asked)
     if (found := _COUNTED_HEX.fullmatch(text)) and asked in ("", "NMGR") and int(found[1]) * 2 == len(found[2]):
         return Reading("NMGR", {"length": int(found[1]), "payload_hex": found[2]})
     return None
 
 
+_QUEUE: Final = re.compile(r"(?:BUFFERED|PENDING)=\d{1,9}, ?(?:RECEIVED|SENT)=\d{1,9}, ?(?:DROPPED|ERROR)=\d{1,9}")
 _IDENTITIES: Final = ("", "CCID", "QCCID", "CICCID", "NCCID", "CGSN", "GSN", "CIMI")
 
 
@@ -316,6 +346,7 @@ _PARSERS: Final[Mapping[str, Callable[[str, str, str], Reading | Broken]]] = {
     **dict.fromkeys(("CEDRXP", "CEDRXS", "CEDRXRDP"), _edrx),
     **dict.fromkeys(("CCID", "QCCID", "ICCID", "CICCID", "NCCID"), _iccid),
     "CGSN": _cgsn,
+    "CRSM": _crsm,
     "COPS": _cops,
     "CGATT": _cgatt,
     "CGACT": _cgact,

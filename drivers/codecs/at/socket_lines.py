@@ -91,6 +91,23 @@ def _csoc(name: str, rest: str, asked: str) -> Reading:
     return Reading("CSOC", {"socket": int(split(rest)[0])})
 
 
+def bare_socket_line(text: str, asked: str) -> Reading | Broken | None:
+    """What BC95 and BC28 answer without a prefix: NSOCR `id`, NSOST and NSOSD `id,bytes`, NSORF `id,ip,port,length,hex,rest`."""
+    fields, name = split(text), asked.partition("=")[0]
+    try:
+        if name == "NSOCR" and len(fields) == 1:
+            return Reading(name, {"socket": int(fields[0])})
+        if name in ("NSOST", "NSOSD", "NSOSTF") and len(fields) == 2:
+            return Reading(name, {"socket": int(fields[0]), "sent": int(fields[1])})
+        if name == "NSORF" and len(fields) == 6:
+            said: dict[str, object] = {"socket": int(fields[0]), "peer": fields[1], "port": int(fields[2])}
+            said |= {"length": int(fields[3]), "payload_hex": payload(*fields[3:5]), "rest": int(fields[5])}
+            return Reading(name, said)
+    except ValueError:
+        return Broken(name, "bad_fields")
+    return None
+
+
 def _nsocli(name: str, rest: str, asked: str) -> Reading:
     return Reading("NSOCLI", {"socket": int(split(rest)[0])}, urc=True)
 
@@ -111,6 +128,36 @@ def _cipevent(name: str, rest: str, asked: str) -> Reading:
     return Reading("CIPEVENT", {"link_lost": "CLOSED" in rest}, urc=True)
 
 
+def _qigeterror(name: str, rest: str, asked: str) -> Reading:
+    fields = split(rest)
+    return Reading("QIGETERROR", {"code": int(fields[0]), "text": text_at(fields, 1)})
+
+
+def _mqtt_code(name: str, rest: str, asked: str) -> Reading:
+    """`+QMTOPEN: client,code`, `+QMTCONN: client,result[,code]`, `+QMTPUBEX: client,id,code`, `+CMQTTCONNECT: client,code`."""
+    numbers = [int(field) for field in split(rest) if field]
+    return Reading(
+        name, {"client": numbers[0], "codes": numbers[1:], "ok": not any(numbers[_MQTT_CODE[name] :])}, urc=True
+    )
+
+
+def _qmtstat(name: str, rest: str, asked: str) -> Reading:
+    client, code = (int(field) for field in split(rest)[:2])
+    return Reading("QMTSTAT", {"client": client, "code": code, "link_lost": True}, urc=True)
+
+
+def _qmtrecv(name: str, rest: str, asked: str) -> Reading:
+    fields = split(rest)
+    said: dict[str, object] = {"client": int(fields[0]), "message_id": whole_at(fields, 1)}
+    return Reading("QMTRECV", said | {"topic": text_at(fields, 2)}, urc=True)
+
+
+_MQTT_CODE: Final = {  # which numbers say how it went
+    **dict.fromkeys(("QMTOPEN", "QMTCLOSE", "QMTCONN", "QMTDISC", "CMQTTACCQ", "CMQTTREL", "CMQTTCONNECT"), 1),
+    **dict.fromkeys(("QMTPUB", "QMTPUBEX"), 2),
+}
+
+
 def _cmqttstart(name: str, rest: str, asked: str) -> Reading:
     code = int(rest)
     said: dict[str, object] = {"error": code, "ok": code == 0}
@@ -123,7 +170,11 @@ SOCKETS: Final[Mapping[str, Callable[[str, str, str], Reading | Broken]]] = {
     **dict.fromkeys(("QIOPEN", "CIPOPEN", "CIPCLOSE", "IPCLOSE", "CSOERR"), _socket_code),
     **dict.fromkeys(("NETOPEN", "NETCLOSE"), _net_code),
     "QIACT": _qiact,
+    "QIGETERROR": _qigeterror,
     "QIURC": _qiurc,
+    **dict.fromkeys(_MQTT_CODE, _mqtt_code),
+    "QMTRECV": _qmtrecv,
+    "QMTSTAT": _qmtstat,
     "QISEND": _qisend,
     "CIPSEND": _cipsend,
     "QIRD": _qird,
