@@ -35,6 +35,7 @@ _TAKEN_BACK: Final = re.compile(
 _ADDRESSES: Final = (
     re.compile(r"N(?P<panel>\d{1,3})L(?P<loop>\d{1,3})[DM](?P<point>\d{1,3})"),
     re.compile(r"(?<![\dA-Z])L(?P<loop>\d{1,3})\s?[DM](?P<point>\d{1,3})"),
+    re.compile(r"(?<![\dA-Z])(?P<loop>\d{2})[DM](?P<point>\d{3})(?![\dA-Z])"),
     re.compile(r"(?P<loop>\d{1,3})\s*(?:回路|回路号)\D{0,4}(?P<point>\d{1,4})\s*(?:号|点|编码|地址)"),
     re.compile(r"回路\s*[:号]?\s*(?P<loop>\d{1,3})\D{1,8}?(?P<point>\d{1,4})"),
     # not a date: 11-26 10:00

@@ -134,25 +134,29 @@ def _cgev(name: str, rest: str, asked: str) -> Reading | Broken:
     found = _CGEV.fullmatch(rest)
     if found is None:
         return Broken("CGEV", "unknown_event")
-    who, what, fields = (found[1] or "").lower(), found[2].replace(" ", "_").lower(), split(found[3] or "")
-    at: int | None = None  # where the context stands
-    if what in ("pdn_act", "pdn_deact"):
-        what, at = what.removeprefix("pdn_") + "_primary", 0
-    elif what in ("act", "deact") and fields[0].isdigit():  # beside another one
-        what, at = what + "_secondary", min(1, len(fields) - 1)
-    elif what == "deact":
-        what, at = "deact_pdp", 2
-    elif what in ("react", "modify"):
-        at = 2 if what == "react" else 0
-    said: dict[str, object] = {"action": f"{who}_{what}" if who else what}
+    what, fields = found[1].lower().replace(" pdn ", " ").replace(" ", "_"), split(found[2] or "")
+    if what.endswith("act") and not what.endswith("react"):
+        beside = len(fields) > 1 and fields[0].isdigit() and " PDN " not in found[1]  # one bearer beside another
+        what += "_secondary" if beside else "_primary" if fields[0].isdigit() else "_pdp"
+    if what not in _CONTEXT_AT:
+        return Broken("CGEV", "unknown_event")
+    said: dict[str, object] = {"action": what}
+    at = _CONTEXT_AT[what]
     if at is not None and at < len(fields) and fields[at].isdigit():
         said["cid"] = int(fields[at])
-    if what in ("detach", "deact_primary", "deact_pdp"):
+    if what.endswith(("detach", "deact_primary", "deact_pdp")):
         said["link_lost"] = True
     return Reading("CGEV", said, urc=True)
 
 
-_CGEV: Final = re.compile(r"(?:(NW|ME) )?(DETACH|CLASS|PDN ACT|PDN DEACT|ACT|DEACT|REACT|MODIFY|REJECT)(?:$| (.*))")
+_CGEV: Final = re.compile(r"((?:NW|ME) (?:DETACH|CLASS|PDN ACT|PDN DEACT|ACT|DEACT|REACT|MODIFY)|REJECT)(?:$| (.*))")
+_CONTEXT_AT: Final[Mapping[str, int | None]] = {  # behind which field of an event its context stands
+    **dict.fromkeys(("nw_detach", "me_detach", "nw_class", "me_class", "reject")),
+    **dict.fromkeys(("nw_act_primary", "me_act_primary", "nw_deact_primary", "me_deact_primary"), 0),
+    **dict.fromkeys(("nw_modify", "me_modify"), 0),
+    **dict.fromkeys(("nw_act_secondary", "me_act_secondary", "nw_deact_secondary", "me_deact_secondary"), 1),
+    **dict.fromkeys(("nw_deact_pdp", "me_deact_pdp", "nw_react"), 2),
+}
 
 
 # --- SIM and identity ---------------------------------------------------------------------------------------------------------
