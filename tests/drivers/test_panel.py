@@ -445,7 +445,7 @@ async def test_a_crt500_frame_that_was_refused_is_not_taken_over_and_comes_again
 
 UNKNOWN = {
     "siemens-ct11": (ct11_block("X1"), b"\x06"),
-    "simplex-4100-cpi": (cpi_message(0x31, 0x1E, "W: WARM START\r\n"), b"\x06"),
+    "simplex-4100-cpi": (cpi_message(0x31, 0x1E, "W: NOBODY KNOWS\r\n"), b"\x06"),
 }
 
 
