@@ -9,7 +9,6 @@ import click
 
 from edge_agent import __version__
 from edge_agent.cli_base import FilePath
-from edge_agent.last_good import gateway_of
 from edge_agent.system_words import system_words
 from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines
 from edge_agent.texts import text
@@ -17,7 +16,6 @@ from edge_agent.update.bundle import BundleError, read
 from edge_agent.update.judge import KEYS_DIR, Machine, as_dict, check_fits, check_room, check_signatures
 from edge_agent.update.slots import CURRENT, GOOD, ROOT, LayoutError, Slots
 from edge_agent.update.state import BUNDLE, OPEN, REQUEST, SPOOL, Desk, Phase, Request, State, put_request
-from edge_agent.update.updater import take
 from edge_agent.update.words import about_words, outcome, why_words
 
 BEGIN_S: Final = 30.0  # for the path unit to see a request
@@ -117,6 +115,8 @@ def check(obj: CliContext, file: Path, root: Path, keys: Path) -> int:
 @click.pass_obj
 def install(obj: CliContext, file: Path, *, without_centre: bool, no_wait: bool, root: Path, keys: Path) -> int:
     """Hand a bundle to the updater and wait how it goes."""
+    from edge_agent.update.updater import take
+
     desk = _desk(obj, root)
     if (code := _may_ask(obj, desk)) != OK:
         return code
@@ -161,6 +161,8 @@ def back(obj: CliContext, without_centre: bool, no_wait: bool, root: Path) -> in
 
 
 def _desk(obj: CliContext, root: Path) -> Desk:
+    from edge_agent.last_good import gateway_of
+
     return Desk(root, gateway_of(obj.config_dir).data_dir / SPOOL)
 
 

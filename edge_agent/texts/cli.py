@@ -279,6 +279,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "work_poll": ("读事件库", "reading the journal"),
     "work_core_link": ("与核心进程的连接", "connection to the core"),
     "work_links": ("出口状态", "state of the ways out"),
+    "work_update": ("升级文件的接收", "fetching an update"),
     "work_core": ("与核心进程的连接", "connection to the core"),
     "source_panel": ("监测连接线路", "line to panel"),
     "source_bus": ("总线", "bus"),

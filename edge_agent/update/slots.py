@@ -15,7 +15,6 @@ import re
 import shutil
 import stat
 import subprocess
-import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +81,8 @@ class Slots:
 
     def fill(self, slot: str, bundle: Bundle) -> None:
         """Make the idle slot the program of a bundle, every file of it on the medium. Raise BundleError, OSError."""
+        import venv  # brings logging, which no command's help needs
+
         place, manifest = self.path(slot), bundle.manifest
         self.wipe(slot)
         venv.EnvBuilder(symlinks=True, with_pip=False).create(place)

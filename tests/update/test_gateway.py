@@ -191,7 +191,7 @@ class Box:
             "王五",
         ]
         return subprocess.run(
-            [*command, "--port", str(self.port), "--json", "--wait", "60"],
+            [*command, "--port", str(self.port), "--json", "--wait", "240"],
             capture_output=True,
             text=True,
             check=False,
@@ -243,7 +243,7 @@ async def test_a_centre_updates_a_gateway_which_keeps_the_good_and_takes_back_th
         async with box(maker.keys, broker) as here:
             said = await asyncio.to_thread(here.offer, good, "u-1")
             answer = json.loads(said.stdout)
-            assert (said.returncode, answer["result"]["sent"]) == (0, good.stat().st_size), (said, here.said())
+            assert (said.returncode, answer["result"].get("sent")) == (0, good.stat().st_size), (said, here.said())
             await until(lambda: len(records(db)) >= 3, "the centre has the end of it", within_s=4 * PATIENCE_S)
             told = records(db)
             assert [one["status"] for one in told] == ["begun", "switched", "confirmed"], (told, here.said())
