@@ -1,16 +1,22 @@
 """Panels of which a line of a driver or a list of words is all there is: every code and word, marks as places, glued frames."""
 
+import functools
 from typing import Any
 
 import pytest
 
-from drivers.codecs.registry import PROTOCOLS
+from drivers.profile import Profile, load_profiles, try_capture
+
+
+@functools.cache
+def profile(name: str) -> Profile:
+    return load_profiles([]).get(name)
 
 
 def told(name: str, data: bytes, *keys: str) -> list[Any]:
     """`keys` of every event; one key: its value alone."""
     found = []
-    for one in PROTOCOLS[name](data):
+    for one in try_capture(profile(name), data):
         several = one.get("events") or [one]
         assert isinstance(several, list)
         found += [
@@ -20,7 +26,7 @@ def told(name: str, data: bytes, *keys: str) -> list[Any]:
 
 
 def why(name: str, data: bytes) -> list[object]:
-    return [one["why"] for one in PROTOCOLS[name](data) if one.get("reject")]
+    return [one["why"] for one in try_capture(profile(name), data) if one.get("reject")]
 
 
 # --- EI-2000G: 68 L L 68, panel LE16 at 4, command at 10, count at 11, then records (loop, point, state, active, h, m, text) ----
