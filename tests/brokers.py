@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,13 +25,14 @@ MOSQUITTO = "/usr/sbin/mosquitto"
 
 
 class Certificates:
-    """A CA, a broker's certificate and clients' certificates, as files."""
+    """A CA, a broker's certificate for `host` and whatever else it is called, and clients' certificates, as files."""
 
     def __init__(
         self,
         directory: Path,
         *,
         host: str = "127.0.0.1",
+        also: Sequence[str] = (),
         not_before: datetime | None = None,
         not_after: datetime | None = None,
     ) -> None:
@@ -40,7 +41,7 @@ class Certificates:
         self._ca = trustme.CA()
         self.ca_file = directory / "ca.pem"
         self._ca.cert_pem.write_to_path(str(self.ca_file))
-        server = self._ca.issue_cert(host, not_before=not_before, not_after=not_after)
+        server = self._ca.issue_cert(host, *also, not_before=not_before, not_after=not_after)
         self.server_cert, self.server_key = directory / "server.pem", directory / "server.key"
         server.private_key_pem.write_to_path(str(self.server_key))
         server.cert_chain_pems[0].write_to_path(str(self.server_cert))
@@ -52,6 +53,15 @@ class Certificates:
         issued.private_key_pem.write_to_path(str(key))
         issued.cert_chain_pems[0].write_to_path(str(cert))
         return cert, key
+
+    def sign(self, request: bytes) -> bytes:
+        """The certificate for a gateway's request (CSR), made as docs/install.md says it is at the CA."""
+        csr, key = self.directory / "request.csr", self.directory / "ca.key"
+        csr.write_bytes(request)
+        self._ca.private_key_pem.write_to_path(str(key))
+        command = ["openssl", "x509", "-req", "-in", csr, "-CA", self.ca_file, "-CAkey", key, "-days", "825"]
+        done = subprocess.run([*command, "-copy_extensions", "copy"], capture_output=True, check=True)
+        return done.stdout
 
 
 def listens(pid: int, port: int) -> bool:

@@ -118,6 +118,8 @@ class Machine:
 
     `init`: process 1, "/opt/guest/init" for a guest without systemd. `more`: more of qemu's arguments. `servers`: ports of
     127.0.0.1 by the port under which the guest finds them at GATEWAY. `accel`: "tcg" where a test counts instructions.
+    `own_time`: where qemu interprets, the guest's clock counts its instructions (1 ns each) and its idleness, so a busy machine
+    makes nothing late in there; it never runs ahead of ours.
     """
 
     def __init__(
@@ -132,11 +134,13 @@ class Machine:
         servers: Mapping[int, int] | None = None,
         accel: str = "",
         append: str = "",
+        own_time: bool = False,
     ) -> None:
         self.image, self._init, self._more, self._append = image, init, tuple(more), append
         self._memory_mb, self._processors, self._servers = memory_mb, processors, dict(servers or {})
         self.kvm = accel != "tcg" and has_kvm(image)
         self.patience_s = PATIENCE_S if self.kvm else INTERPRETED_S
+        self._own_time = own_time and not self.kvm
         self.disk = directory / "disk.qcow2"
         self.serial = directory / "serial.log"  # of every start
         self.directory = Path(tempfile.mkdtemp(prefix="zg-guest-"))  # short: a Unix socket's path has 107 bytes
@@ -148,7 +152,7 @@ class Machine:
     def _command(self) -> list[str]:
         """Qemu's command line. It dies with its parent, however that dies."""
         hardware, place = HARDWARE[self.image.arch], self.directory
-        words = f"console={hardware.console} quiet loglevel=4 panic=-1 net.ifnames=0 {self._append}"
+        words = f"console={hardware.console} quiet loglevel=4 panic=-1 mitigations=off net.ifnames=0 {self._append}"
         if self._init:
             words += f" guest.init={self._init}"
         forwards = "".join(
@@ -169,6 +173,7 @@ class Machine:
             *("-netdev", f"user,id=net,restrict=on{forwards}", "-device", "virtio-net-pci,netdev=net,romfile="),
             *("-qmp", f"unix:{place}/qmp,server=on,wait=off"),
             *("-qtest", f"unix:{place}/qtest,server=on,wait=off", "-qtest-log", "/dev/null"),
+            *(("-icount", "shift=0,sleep=on") if self._own_time else ()),
             *self._more,
         ]
 

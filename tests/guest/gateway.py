@@ -1,0 +1,87 @@
+"""A gateway in a guest: our services under its systemd, a panel on its serial port, the county's centre within its reach."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.tasks import end
+from tests.brokers import Certificates
+from tests.guest.agent import agent_image
+from tests.guest.image import HERE
+from tests.guest.machine import GATEWAY, Machine
+from tests.proof.checker import Name
+
+CENTRE_PORT: Final = 8883
+SITE: Final = """
+[[panel]]
+id = "panel1"
+profile = "gst-layer-bus"
+port = "/dev/ttyS1"
+"""
+
+
+async def image_made() -> Any:
+    """The image, made beside the loop: a wire simulated on it must not stand still meanwhile."""
+    return await asyncio.to_thread(agent_image)
+
+
+def with_panel(port: Path) -> tuple[str, ...]:
+    """Qemu's arguments for the guest's second serial port, /dev/ttyS1, at this pty."""
+    return ("-chardev", f"serial,id=panel,path={port}", "-device", "isa-serial,chardev=panel")
+
+
+async def commissioned(guest: Machine, tls: Certificates) -> None:
+    """What install.md asks for between installing and starting: the CA's signature, and what is wired."""
+    csr = await guest.get("/etc/edge-agent/tls/gateway.csr")
+    await guest.put("/etc/edge-agent/tls/gateway.crt", tls.sign(csr))
+    await guest.put("/etc/edge-agent/tls/ca.crt", tls.ca_file.read_bytes())
+    config = (await guest.get("/etc/edge-agent/config.toml")).decode()
+    assert 'host = "mqtt.example.cn"' in config
+    config = config.replace('host = "mqtt.example.cn"', f'host = "{GATEWAY}"') + SITE
+    await guest.put("/etc/edge-agent/config.toml", config, 0o640)
+    await guest.run("chgrp", "edge-agent", "/etc/edge-agent/config.toml")
+
+
+async def shown(guest: Machine, unit: str, *names: str) -> dict[str, str]:
+    """What systemd says of a unit."""
+    said = await guest.run("systemctl", "show", unit, "-p", ",".join(names))
+    return dict(line.split("=", 1) for line in said.text.splitlines())
+
+
+async def status(guest: Machine) -> Mapping[str, Any]:
+    """The agent's own word on itself; empty while there is no core."""
+    done = await guest.run("edge-agent", "status", "--json", check=False)
+    return json.loads(done.text) if done.text.startswith("{") else {}
+
+
+class Told:
+    """What the core of a guest told as kept, in that order, over all its starts. Also what came just before a cut."""
+
+    def __init__(self) -> None:
+        self.accepted: dict[Name, dict[str, Any]] = {}
+        self.renamed: list[Name] = []  # names given to two different records
+        self._task: asyncio.Task[None] | None = None
+
+    async def listen(self, guest: Machine) -> None:
+        """From now on, until the guest ends."""
+        await guest.put("/run/watch.py", (HERE / "watch.py").read_text())
+        self._task = asyncio.create_task(self._hear(guest), name="told")
+
+    async def _hear(self, guest: Machine) -> None:
+        async for line in guest.follow("python3", "/run/watch.py"):
+            said = json.loads(line)
+            if said.get("push") != "event" or said["name"] is None:
+                continue
+            body = json.loads(said["event"]) if isinstance(said["event"], str) else said["event"]
+            name = Name(said["name"]["epoch"], said["name"]["stream"], said["name"]["n"])
+            if self.accepted.setdefault(name, body) != body:
+                self.renamed.append(name)
+
+    async def close(self) -> None:
+        """After the guest was cut: hear the rest of what it had said."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=60)
+            await end(self._task, forgive=(Exception,))
+            self._task = None
