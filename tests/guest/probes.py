@@ -94,6 +94,8 @@ def in_a_child(do: Callable[[], object]) -> None:
             do()
         except OSError as fault:
             os._exit(fault.errno or 255)
+        except Exception:  # noqa: BLE001  (else the child would go on as a second of us, and we wait for it: setrlimit has a ValueError)
+            os._exit(255)
         os._exit(0)
     if code := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
         raise OSError(code, os.strerror(code))
