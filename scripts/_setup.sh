@@ -38,6 +38,7 @@ has() {
     e2fsprogs) has mke2fs ;;
     iproute2) has ip ;;
     qemu-system-arm) has qemu-system-aarch64 ;;
+    qemu-system-x86) has qemu-system-x86_64 ;;
     qemu-utils) has qemu-img ;;
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
     *) PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null ;;

@@ -78,7 +78,7 @@ def _furnish(tree: Path) -> None:
         online.replace("install '.[gpio]'", from_wheels),
         identity,
         # What a first start would compile, and what systemd does once after its own package came.
-        "/opt/edge-agent/venv/bin/python -c 'import edge_agent.cli_run, edge_agent.core, edge_agent.uplink.main, ssl'",
+        "/opt/edge-agent/current/bin/python -c 'import edge_agent.cli_run, edge_agent.core, edge_agent.uplink.main, ssl'",
         f"touch /etc/.updated /var/.updated; systemctl mask {' '.join(MASKED)}",
     )
     shutil.rmtree(checkout)
@@ -90,7 +90,7 @@ def _installation() -> tuple[str, str, str]:
     (online,) = [block for block in found if any("python3 -m venv" in line for line in block)]
     (offline,) = [block for block in found if any("--no-index" in line for line in block)]
     (identity,) = [block for block in found if any("identity new" in line for line in block)]
-    online = [line for line in online if not line.startswith("apt-get")]
+    online = [line for line in online if not line.startswith(("apt-get", "systemctl"))]  # done; nothing to tell it to
     return "\n".join(online), "\n".join(offline), "\n".join(identity)
 
 

@@ -17,7 +17,7 @@ import pytest
 from simulators.panel import PanelSim
 from tests.brokers import Broker, Certificates
 from tests.guest.cuts import Cuts
-from tests.guest.gateway import CENTRE_PORT, commissioned, image_made, shown, status, with_panel
+from tests.guest.gateway import CENTRE_PORT, commissioned, image_made, shown, started, status, with_panel
 from tests.guest.image import HERE
 from tests.guest.machine import GATEWAY, Machine
 from tests.proof.site import note
@@ -41,7 +41,7 @@ BACK_S = 5.0  # within which systemd has a killed service running again
 SERVICES = {"core": "edge-agent", "uplink": "edge-agent-uplink"}
 PROBE = """[Service]
 ExecStart=
-ExecStart=/opt/edge-agent/venv/bin/python /opt/guest/probes.py {name}
+ExecStart=/opt/edge-agent/current/bin/python /opt/guest/probes.py {name}
 Restart=no
 TimeoutStartSec=infinity
 WatchdogSec=0
@@ -77,14 +77,14 @@ async def test_the_sandboxes_let_through_what_must_work_and_refuse_the_rest(tmp_
 
 async def test_what_is_killed_starved_or_hangs_runs_again(tmp_path: Path) -> None:
     async with gateway(tmp_path) as site:
-        await site.guest.run("systemctl", "enable", "--now", *SERVICES.values())
+        await started(site.guest)
         await check_running(site.guest)
         await check_kills(site.guest)
 
 
 async def test_what_was_told_before_the_power_went_reaches_the_centre(tmp_path: Path) -> None:
     async with gateway(tmp_path) as site:
-        await site.guest.run("systemctl", "enable", "--now", *SERVICES.values())
+        await started(site.guest)
         verdict, found = await site.run(CUTS)
     note("guest-cuts", found)
     assert verdict.sound, verdict
@@ -96,7 +96,7 @@ async def check_installed_files(guest: Machine) -> None:
     groups = set((await guest.shell("id -nG edge-agent")).split())
     assert groups == {"edge-agent", "dialout", "gpio"}
     assert "edge-agent" in (await guest.shell("id -nG technician")).split()
-    modes = await guest.shell("cd /; stat -c '%n %a %U %G' etc/edge-agent etc/edge-agent/* var/lib/edge-agent")
+    modes = await guest.shell("cd /; stat -c '%n %a %U %G' etc/edge-agent etc/edge-agent/* var/lib/edge-agent var/lib/edge-agent/update")
     found = dict(line.split(" ", 1) for line in modes.splitlines())
     assert found == {
         "etc/edge-agent": "750 root edge-agent",
@@ -105,7 +105,9 @@ async def check_installed_files(guest: Machine) -> None:
         "etc/edge-agent/config.toml": "640 root edge-agent",
         "etc/edge-agent/profiles": "750 root edge-agent",
         "etc/edge-agent/tls": "700 root root",
+        "etc/edge-agent/update-keys": "755 root root",
         "var/lib/edge-agent": "750 edge-agent edge-agent",
+        "var/lib/edge-agent/update": "750 edge-agent edge-agent",
     }
     assert await guest.shell("stat -c '%a %U %G' /etc/edge-agent/tls/gateway.key") == "600 root root"
     assert await guest.shell("stat -c %G /dev/ttyS1") == "dialout"
@@ -116,7 +118,7 @@ async def check_sandboxes(guest: Machine) -> None:
     await guest.put("/opt/guest/probes.py", (HERE / "probes.py").read_text())
     await guest.shell("busybox ip route add default via 10.0.2.2")
     for name, unit in SERVICES.items():
-        outside = probed((await guest.run("/opt/edge-agent/venv/bin/python", "/opt/guest/probes.py", name)).text)
+        outside = probed((await guest.run("/opt/edge-agent/current/bin/python", "/opt/guest/probes.py", name)).text)
         await guest.put(f"/run/systemd/system/{unit}.service.d/probe.conf", PROBE.format(name=name))
         await guest.run("systemctl", "daemon-reload")
         await guest.run("systemctl", "start", unit)
@@ -154,7 +156,7 @@ async def check_running(guest: Machine) -> None:
     options = set((await guest.shell("findmnt -no OPTIONS -T /var/lib/edge-agent")).split(","))
     assert options >= {"rw", "noatime", "lazytime", "commit=300"}
     for who, may in (("technician", True), ("passer-by", False)):
-        done = await guest.run("runuser", "-u", who, "edge-agent", "status", "--json", check=False)
+        done = await guest.run("setpriv", f"--reuid={who}", f"--regid={who}", "--init-groups", "edge-agent", "status", "--json", check=False)
         assert done.text.startswith("{") is may, (who, done)
     exposure = await guest.shell(
         "systemd-analyze security edge-agent edge-agent-uplink --no-pager | grep -i overall; :"
