@@ -29,6 +29,7 @@ OURS = (
     "power.md",
     "simulation.md",
     "guests-board.md",
+    "guests.md",
     "decisions",
 )
 ENGLISH = sorted(

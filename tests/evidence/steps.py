@@ -156,7 +156,13 @@ STEPS = (
         30,
         "a real kernel in qemu: contacts, a USB adapter, a kernel that dies; instructions of an alarm",
         ("pytest", "tests/guest"),
-        {"EDGE_INSTRUCTIONS": "1", "EDGE_BOARD_ROUNDS": "1"},
+        {
+            "EDGE_INSTRUCTIONS": "1",
+            "EDGE_BOARD_ROUNDS": "1",
+            "EDGE_GUESTS": "1",
+            "EDGE_GUEST_KILLS": "20",
+            "EDGE_GUEST_CUTS": "5",
+        },
     ),
     Step(
         "update",

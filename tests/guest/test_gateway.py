@@ -96,7 +96,9 @@ async def check_installed_files(guest: Machine) -> None:
     groups = set((await guest.shell("id -nG edge-agent")).split())
     assert groups == {"edge-agent", "dialout", "gpio"}
     assert "edge-agent" in (await guest.shell("id -nG technician")).split()
-    modes = await guest.shell("cd /; stat -c '%n %a %U %G' etc/edge-agent etc/edge-agent/* var/lib/edge-agent var/lib/edge-agent/update")
+    modes = await guest.shell(
+        "cd /; stat -c '%n %a %U %G' etc/edge-agent etc/edge-agent/* var/lib/edge-agent var/lib/edge-agent/update"
+    )
     found = dict(line.split(" ", 1) for line in modes.splitlines())
     assert found == {
         "etc/edge-agent": "750 root edge-agent",
@@ -156,7 +158,16 @@ async def check_running(guest: Machine) -> None:
     options = set((await guest.shell("findmnt -no OPTIONS -T /var/lib/edge-agent")).split(","))
     assert options >= {"rw", "noatime", "lazytime", "commit=300"}
     for who, may in (("technician", True), ("passer-by", False)):
-        done = await guest.run("setpriv", f"--reuid={who}", f"--regid={who}", "--init-groups", "edge-agent", "status", "--json", check=False)
+        done = await guest.run(
+            "setpriv",
+            f"--reuid={who}",
+            f"--regid={who}",
+            "--init-groups",
+            "edge-agent",
+            "status",
+            "--json",
+            check=False,
+        )
         assert done.text.startswith("{") is may, (who, done)
     exposure = await guest.shell(
         "systemd-analyze security edge-agent edge-agent-uplink --no-pager | grep -i overall; :"
