@@ -7,7 +7,7 @@ from typing import Final
 
 STX, ETX = 0x02, 0x03
 FRAME_BYTES: Final = 14
-_DIGITS: Final = b"0123456789ABCDEFabcdef"
+_DIGITS: Final = b"0123456789ABCDEF"  # small letters would let a changed bit pass
 
 
 def decode(data: bytes) -> list[dict[str, object]]:

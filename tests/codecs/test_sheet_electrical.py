@@ -18,7 +18,7 @@ from tests.receivers.bench import Bench
 NODE = "681668166816"  # marks in the address
 
 
-def agrees(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+def assert_agrees(found: dict[str, Any], wanted: dict[str, Any]) -> None:
     assert {key: found.get(key, "absent") for key in wanted} == wanted
 
 
@@ -62,7 +62,7 @@ def test_ks_every_trip_pushed_over_and_as_a_state(point: int, trip: str) -> None
     begin, end = ("electrical_alarm", "electrical_restore") if grave else ("fault", "fault_restore")
     pushed, over = fault(point, 1, {11: 65535}), fault(point, 0, {})
     [shown] = PROTOCOLS["ks-breaker-68"](pushed)
-    agrees(shown, {"kind": "fault", "event": trip, "switch_point": point, "switch_value": 1, "node": NODE})
+    assert_agrees(shown, {"kind": "fault", "event": trip, "switch_point": point, "switch_value": 1, "node": NODE})
     assert shown["analogs"] == {"0x400B": 65535}
     assert PROTOCOLS["ks-breaker-68"](over)[0]["event"] == end  # not a trip: it is over
     bench = house()
@@ -100,7 +100,7 @@ def test_ks_heartbeats_name_every_node_with_and_without_a_number_behind_them(nod
     [frame] = LineReader().feed(ks(0x80, 0x8D, data, "000000000000"))
     assert nodes_of(frame) == nodes
     [shown] = PROTOCOLS["ks-breaker-68"](frame.raw)
-    agrees(shown, {"kind": "heartbeat", "gateway": "111222333111", "nodes": [node.lower() for node in nodes]})
+    assert_agrees(shown, {"kind": "heartbeat", "gateway": "111222333111", "nodes": [node.lower() for node in nodes]})
 
 
 def test_ks_frames_glued_split_repeated_and_without_data() -> None:
@@ -176,12 +176,12 @@ def test_7b7b_floats_at_their_places_no_probe_and_no_number() -> None:
     found = {seen.point[2:]: seen.value for seen in bench.seen if isinstance(seen, Reading)}
     wanted = {"residual_ma": 30000, "temperature_2_c": -40.5, "temperature_3_c": 140, "voltage_a_v": 231.5}
     wanted |= {"voltage_b_v": 0, "voltage_c_v": 400, "current_b_a": 6.3, "power_kw": -1.5, "power_factor": -0.98}
-    agrees(
+    assert_agrees(
         found,
         {**wanted, "temperature_1_c": "absent", "current_c_a": "absent", "energy_import_kwh": 123456, "signal": 31},
     )
     [shown] = PROTOCOLS["elec-4g-7b7b"](unit({}, floats))
-    agrees(
+    assert_agrees(
         shown,
         {"event": None, "time": "2026-12-31 23:59:59", "serial": SERIAL, "temps_C": [-200.0, -40.5, 140.0, -200.0]},
     )

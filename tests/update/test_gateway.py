@@ -134,6 +134,10 @@ class Box:
             (self.control / f"{unit}.state").write_text("active\n")
             await program.start()
         await until(self.listens, "the core listens")
+        await until(self.reached, "a centre is reached")  # an order to a gateway that was never there is nobody's
+
+    async def reached(self) -> bool:
+        return any(centre["up"] for centre in (await self.ask("status")).get("uplinks", ()))
 
     async def listens(self) -> bool:
         try:
@@ -191,7 +195,7 @@ class Box:
             "王五",
         ]
         return subprocess.run(
-            [*command, "--port", str(self.port), "--json", "--wait", "240"],
+            [*command, "--port", str(self.port), "--json", "--wait", "120"],
             capture_output=True,
             text=True,
             check=False,
