@@ -26,12 +26,15 @@ list_commands
 options_metavar
 prog_name
 subcommand_metavar
+# argparse
+usage
 # paho
 _create_socket_connection
 MessageExpiryInterval
 SessionExpiryInterval
 connect_timeout
 on_connect
+on_connect_fail
 on_disconnect
 on_message
 on_publish

@@ -5,7 +5,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "参考中心:接收网关上传的记录,只存一次,回执确认,列出缺号。",
         "The reference centre: takes what gateways send, stores it exactly once, acknowledges it, lists what is missing.",
     ),
+    "usage_all": ("edge-centre [选项] 命令 ...", "edge-centre [OPTIONS] COMMAND ..."),
     "help_run": ("连接消息服务器并运行", "connect to the broker and run"),
+    "about_run": (
+        "连不上消息服务器或数据库时, 在标准错误说明一次: 哪里、为什么、怎么办; 恢复时再说一次。\n"
+        "启动时数据库打不开则退出, 退出码 2。SIGTERM 或 Ctrl-C 正常停止。",
+        "While the broker or the database cannot be reached, standard error says so once: where, why, what to do;\n"
+        "and once more when it is back. A database that does not open at the start ends it with exit code 2.\n"
+        "SIGTERM or Ctrl-C stops it in order.",
+    ),
     "help_gb26875": (
         "接收 GB/T 26875.3 用户信息传输装置, 显示上传, 可下发命令, 可故意出错",
         "take GB/T 26875.3 devices, show their uploads, ask and command them, err on request",
@@ -53,6 +61,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "opt_serial": ("编号, 须大于以前下发的", "its number, above every one sent before"),
     "no_pair": ("参数要写成 键=值: {pair}", "a parameter is KEY=VALUE: {pair}"),
     "cannot_sign": ("不能签名: {why}", "Cannot sign: {why}"),
+    "arg_command": ("命令", "COMMAND"),
+    "arg_options": ("[选项]", "[OPTIONS]"),
+    "name_gateway": ("网关", "GATEWAY"),
+    "name_file": ("文件", "FILE"),
+    "name_params": ("键=值", "KEY=VALUE"),
     "arg_gateway": ("网关编号", "the gateway's id"),
     "arg_name": ("命令,如 read_state、duty_check", "the command, such as read_state or duty_check"),
     "arg_params": ("参数,如 minutes=10", "parameters, such as minutes=10"),
@@ -122,6 +135,111 @@ TEXTS: dict[str, tuple[str, str]] = {
         "There is no database {db}. First run: edge-centre run --db {db}",
     ),
     "bad_db": ("数据库 {db} 不能用: {why}", "The database {db} cannot be used: {why}"),
+    "broker_away": (
+        "连不上消息服务器 {where}: {why}。正在自动重试, 连上后再告知; 其间网关保留全部记录。",
+        "The broker {where} cannot be reached: {why}. Trying again by itself, and you will hear when it is back; gateways keep "
+        "their records meanwhile.",
+    ),
+    "broker_refused": (
+        "消息服务器 {where} 拒绝本中心连接: {why}。正在自动重试, 连上后再告知; 其间网关保留全部记录。",
+        "The broker {where} refuses this centre: {why}. Trying again by itself, and you will hear when it is back; gateways keep "
+        "their records meanwhile.",
+    ),
+    "broker_denied": (
+        "消息服务器 {where} 不许本中心订阅网关的主题: {why}。改好后请重新启动本中心; 其间网关保留全部记录。",
+        "The broker {where} does not let this centre read the gateways' topics: {why}. Start this centre again once that is "
+        "mended; gateways keep their records meanwhile.",
+    ),
+    "broker_back": ("消息服务器 {where} 已连上。", "The broker {where} is back."),
+    "database_away": (
+        "数据库 {where} 存不进记录: {why}。其间不回执, 网关保留全部记录; 正在自动重试, 恢复后再告知。",
+        "The database {where} stores nothing: {why}. Nothing is acknowledged and gateways keep their records; trying again by "
+        "itself, and you will hear when it works.",
+    ),
+    "database_back": ("数据库 {where} 已恢复。", "The database {where} works again."),
+    "why_broker_shut": (
+        "该端口没有服务; 请启动消息服务器, 或改正 --host、--port",
+        "nobody listens there; start the broker, or correct --host and --port",
+    ),
+    "why_broker_no_name": (
+        "域名解析不了; 请改正 --host, 或检查 DNS",
+        "the name cannot be resolved; correct --host, or check DNS",
+    ),
+    "why_broker_silent": (
+        "没有应答; 请检查网络和防火墙",
+        "it does not answer; check the network, and firewalls on the way",
+    ),
+    "why_broker_certificate": (
+        "其证书不可信; 请检查 --tls-ca、证书中的主机名和本机时间",
+        "its certificate is not to be trusted; check --tls-ca, the host name in the certificate, and this machine's clock",
+    ),
+    "why_broker_tls": (
+        "TLS 握手失败; 请确认 --port 是加密端口, --cert 与 --key 是一对",
+        "the TLS handshake failed; check that --port is its encrypted one, and that --cert and --key are a pair",
+    ),
+    "why_broker_network": ("网络不通; 请检查网线、路由和 --host", "no way there; check cable, route and --host"),
+    "why_broker_no_mqtt": (
+        "连上后没有 MQTT 应答; 请确认端口, 加密端口须给 --tls-ca (及 --cert、--key)",
+        "it does not answer as MQTT; check the port: an encrypted one needs --tls-ca (and --cert, --key)",
+    ),
+    "why_broker_lost": ("连接中断; 请检查消息服务器是否在运行", "the connection was lost; check that the broker runs"),
+    "why_broker_taken_over": (
+        "另一个程序用了同样的客户端名; 请给各中心不同的 --client-id",
+        "another program came with the same client name; give each centre a --client-id of its own",
+    ),
+    "why_broker_refused": (
+        "请检查 --client-id、--cert 和消息服务器的用户与权限",
+        "check --client-id, --cert, and the broker's users and permissions",
+    ),
+    "why_broker_denied": (
+        "请在消息服务器的访问权限中允许本中心读 zg119/v1/#",
+        "let this centre read zg119/v1/# in the broker's access list",
+    ),
+    "why_db_shut": (
+        "连不上 PostgreSQL; 请检查它是否在运行, --db 的主机和端口对不对",
+        "PostgreSQL cannot be reached; check that it runs, and the host and port in --db",
+    ),
+    "why_db_lost": ("与 PostgreSQL 的连接中断; 请检查它是否在运行", "the connection was lost; check that PostgreSQL runs"),
+    "why_db_no_name": (
+        "域名解析不了; 请改正 --db 中的主机, 或检查 DNS",
+        "the name cannot be resolved; correct the host in --db, or check DNS",
+    ),
+    "why_db_silent": (
+        "PostgreSQL 没有应答; 请检查网络和防火墙",
+        "PostgreSQL does not answer; check the network, and firewalls on the way",
+    ),
+    "why_db_login": (
+        "PostgreSQL 不许登录; 请检查 --db 中的用户和口令, 以及 pg_hba.conf",
+        "PostgreSQL does not let us in; check user and password in --db, and pg_hba.conf",
+    ),
+    "why_db_none": (
+        "没有这个数据库或用户; 请先建立 (createdb、createuser), 或改正 --db",
+        "there is no such database or user; make it first (createdb, createuser), or correct --db",
+    ),
+    "why_db_full_house": (
+        "PostgreSQL 的连接数已满; 请加大 max_connections",
+        "PostgreSQL has no connection left; raise max_connections",
+    ),
+    "why_db_fsync": (
+        "PostgreSQL 关闭了 fsync, 存下的记录不可靠; 请设 fsync = on",
+        "PostgreSQL runs with fsync = off, so nothing it stores can be relied on; set fsync = on",
+    ),
+    "why_db_newer": (
+        "数据库由更新的程序建立; 请升级本程序",
+        "the database was made by a newer program; update this one",
+    ),
+    "why_db_standby": (
+        "PostgreSQL 只读 (备机); 请把 --db 指向主机",
+        "PostgreSQL is read-only (a standby); let --db name the primary",
+    ),
+    "why_db_disk_full": ("PostgreSQL 的磁盘已满; 请腾出空间", "PostgreSQL's disk is full; make room"),
+    "why_db_other": ("PostgreSQL 报错; 请查看它的日志", "PostgreSQL reports an error; see its log"),
+    "why_file_full": ("磁盘已满; 请腾出空间", "the disk is full; make room"),
+    "why_file_locked": ("正被别的程序占用; 请关闭那个程序", "another program holds it; end that one"),
+    "why_file_other": (
+        "文件不能用; 请检查磁盘和权限",
+        "the file cannot be used; check the disk and the permissions",
+    ),
     "bad_tls": ("证书文件不能用: {why}", "The certificate files cannot be used: {why}"),
     "none": ("没有。", "None."),
     "col_gateway": ("网关", "gateway"),

@@ -27,6 +27,7 @@ from edge_agent.terminal import (
 )
 from edge_agent.texts import LANGUAGES, language_of_locale, text
 from simulators.centre.check import Object, encode
+from simulators.centre.far_side import FarSide, Trouble, database_away, why_words
 from simulators.centre.query import Look, Row, look
 from simulators.centre.store import Database, StoreFault, is_server
 
@@ -81,13 +82,21 @@ def _parser(lang: str) -> argparse.ArgumentParser:
     common.add_argument("-h", "--help", action="help", help=word("opt_help"))
     common.add_argument("--db", type=_database, default=DB, metavar="FILE|URL", help=word("opt_db"))
     common.add_argument("--lang", choices=LANGUAGES, default=lang, help=word("opt_lang"))
-    parser = _Parser(prog="edge-centre", description=word("about"), add_help=False)
+    parser = _Parser(prog="edge-centre", usage=word("usage_all"), description=word("about"), add_help=False)
     parser.add_argument("-h", "--help", action="help", help=word("opt_help"))
     parser.add_argument("--lang", choices=LANGUAGES, help=word("opt_lang"))
-    commands = parser.add_subparsers(dest="command", required=True, title=word("commands"), metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, prog="edge-centre", title=word("commands"), metavar=word("arg_command")
+    )
     for name in ("run", "gb26875", "gaps", "events", "media", "stats", "gateways", "command", "apply-config", "update"):
+        about = word(f"help_{name}") + ("\n\n" + word("about_run") if name == "run" else "")
         command = commands.add_parser(
-            name, help=word(f"help_{name}"), description=word(f"help_{name}"), parents=[common], add_help=False
+            name,
+            help=word(f"help_{name}"),
+            description=about,
+            parents=[common],
+            add_help=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name in ("run", "command", "apply-config", "update"):
             command.add_argument("--host", default="127.0.0.1", help=word("opt_host"))
@@ -109,16 +118,16 @@ def _parser(lang: str) -> argparse.ArgumentParser:
             continue
         command.add_argument("--json", action="store_true", help=word("opt_json"))
         if name in ("command", "apply-config", "update"):
-            command.add_argument("gateway", metavar="GATEWAY", help=word("arg_gateway"))
+            command.add_argument("gateway", metavar=word("name_gateway"), help=word("arg_gateway"))
         if name == "apply-config":
-            command.add_argument("file", metavar="FILE", type=Path, help=word("arg_config"))
+            command.add_argument("file", metavar=word("name_file"), type=Path, help=word("arg_config"))
             command.add_argument("--sign-key", type=Path, required=True, metavar="FILE", help=word("opt_sign_key"))
             command.add_argument("--serial", type=int, required=True, metavar="N", help=word("opt_serial"))
         if name == "update":
-            command.add_argument("file", metavar="FILE", type=Path, help=word("arg_bundle"))
+            command.add_argument("file", metavar=word("name_file"), type=Path, help=word("arg_bundle"))
         if name == "command":
-            command.add_argument("name", metavar="NAME", help=word("arg_name"))
-            command.add_argument("params", metavar="KEY=VALUE", nargs="*", help=word("arg_params"))
+            command.add_argument("name", metavar=word("arg_command"), help=word("arg_name"))
+            command.add_argument("params", metavar=word("name_params"), nargs="*", help=word("arg_params"))
         if name in ("command", "apply-config", "update"):
             command.add_argument("--id", default="", help=word("opt_id"))
             command.add_argument("--by", default="", help=word("opt_by"))
@@ -133,6 +142,10 @@ def _parser(lang: str) -> argparse.ArgumentParser:
             command.add_argument("--gateway", default="", help=word("opt_gateway"))
             command.add_argument("--limit", type=int, default=100, help=word("opt_limit"))
     for made in (parser, *commands.choices.values()):
+        if made is not parser:
+            names = [(str(action.metavar), action.nargs) for action in made._get_positional_actions()]
+            given = [f"[{name} ...]" if nargs == "*" else name for name, nargs in names]
+            made.usage = " ".join(["%(prog)s", word("arg_options"), *given])
         made._optionals.title = word("options")
         made._positionals.title = word("arguments")
     return parser
@@ -170,7 +183,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except FileNotFoundError:
         print_lines([text("centre.no_db", lang, db=options.db)], err=True)
     except StoreFault as fault:
-        print_lines([text("centre.bad_db", lang, db=_shown(options.db), why=system_words(fault, lang))], err=True)
+        why = why_words(database_away(fault, options.db), lang)
+        print_lines([text("centre.bad_db", lang, db=_shown(options.db), why=why)], err=True)
     except ImportError as fault:
         if fault.name != "psycopg":
             raise
@@ -205,13 +219,28 @@ def _run(options: argparse.Namespace, lang: str) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    centre = Centre(settings, ready, fall)
+
+    def tells(side: str, where: str) -> FarSide:
+        """What becomes of a far side, in words for people."""
+
+        def tell(trouble: Trouble | None) -> None:
+            if trouble is None:
+                print_lines([text(f"centre.{side}_back", lang, where=where)], err=True)
+                return
+            why = why_words(trouble, lang)
+            print_lines([text(f"centre.{side}_{trouble.state}", lang, where=where, why=why)], err=True)
+
+        return FarSide(tell)
+
+    database = tells("database", _shown(options.db))
+    broker = tells("broker", f"{options.host}:{options.port}")
+    centre = Centre(settings, ready, fall, broker=broker, database=database)
     ear = None
     if options.packed_port:
         from simulators.centre.packed import PackedListener
 
         try:
-            ear = PackedListener(options.packed_host, options.packed_port, options.packed_keys, options.db)
+            ear = PackedListener(options.packed_host, options.packed_port, options.packed_keys, options.db, database)
         except OSError as fault:
             print_lines(
                 [text("centre.bad_packed", lang, port=options.packed_port, why=system_words(fault, lang))], err=True

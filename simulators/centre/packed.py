@@ -18,6 +18,7 @@ from buffer.records import Priority
 from edge_agent.uplink import packed
 from edge_agent.uplink.packed import Brief, BriefAck, BriefEvent, Echo, Entry, Gap, Summary
 from simulators.centre.check import GATEWAY, Batch, Object, Rejected
+from simulators.centre.far_side import FarSide, database_away, logged
 from simulators.centre.store import Database, Store, StoreFault, open_store, standing
 
 log = logging.getLogger("edge.centre.packed")
@@ -101,6 +102,11 @@ class PackedEar:
             self.counters["refused"] += 1
             log.debug("refused bytes=%d why=%s", len(frame), fault)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self._taken)
+
     def answers(self) -> list[tuple[Sender, bytes]]:
         """Commit, and what may be said then."""
         if self._taken:
@@ -128,9 +134,13 @@ class PackedEar:
 
 
 class PackedListener:
-    """`start` it, `stop` it. Raise OSError for a port that cannot be had, StoreFault for a store that does not open."""
+    """`start` it, `stop` it. Raise OSError for a port that cannot be had, StoreFault for a store that does not open.
 
-    def __init__(self, host: str, port: int, keys: Path, db: Database) -> None:
+    `database` hears what becomes of the store.
+    """
+
+    def __init__(self, host: str, port: int, keys: Path, db: Database, database: FarSide | None = None) -> None:
+        self._db, self._database = db, database or logged("database")
         self._store = open_store(db)
         self._ear = PackedEar(Keys(keys).of, self._store)
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
@@ -160,7 +170,7 @@ class PackedListener:
                 try:
                     self._turn()
                 except StoreFault as fault:
-                    log.error("store fault=%s", fault)
+                    self._database.bad("packed", database_away(fault, self._db))
                     self._ear.forget()
 
     def _turn(self) -> None:
@@ -170,7 +180,11 @@ class PackedListener:
             except OSError:
                 break
             self._ear.take(frame, sender)
-        for sender, answer in self._ear.answers():
+        stores = self._ear.waiting
+        answers = self._ear.answers()
+        if stores:
+            self._database.well("packed")
+        for sender, answer in answers:
             self._send(sender, answer)
 
     def _send(self, to: Sender, frame: bytes) -> None:

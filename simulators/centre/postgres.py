@@ -186,7 +186,9 @@ class PostgresStore:
         """As Store says. The lock lives as long as the connection that our commits go through."""
         with self._faults():
             connection = self._connected()
-            if not self._leading and _try_lock(connection, LOCKS, 0):
+            if self._leading:
+                connection.execute("SELECT 1")  # a server that is gone is told of now, not at the next message
+            elif _try_lock(connection, LOCKS, 0):
                 self._leading = True
                 self._term += 1
         return self._term if self._leading else 0

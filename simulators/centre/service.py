@@ -22,7 +22,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from simulators.centre.check import ROOT, VERSION, Object, encode
-from simulators.centre.store import Database, is_server, open_store
+from simulators.centre.far_side import FarSide, Trouble, broker_away, database_away, logged
+from simulators.centre.store import Database, StoreFault, is_server, open_store
 from simulators.centre.worker import Reply, Worker
 
 log = logging.getLogger("edge.centre")
@@ -36,6 +37,7 @@ ACKS_QUEUED_MAX: Final = 10_000  # while the broker is away; the acks after it s
 ACK_EXPIRY_S: Final = 300  # an old ack is of no use: the next one says more
 DRAIN_S: Final = 5.0  # a consumer that leaves in order works off what the broker has handed it, for so long at most
 QUIET_S: Final = 0.3
+TAKEN_OVER: Final = 0x8E  # MQTT 5: another one came with our client id
 LANES: Final = {
     "alarm": (f"{ROOT}/+/up/alarm",),
     "state": (f"{ROOT}/+/state",),
@@ -62,29 +64,48 @@ class Settings:
 
 
 class Centre:
-    """`start` it, `stop` it. Any thread may do so. Raise StoreFault, or ImportError, for a store that does not open."""
+    """`start` it, `stop` it. Any thread may do so. Raise StoreFault, or ImportError, for a store that does not open.
+
+    `broker` and `database` hear what becomes of the two far sides.
+    """
 
     def __init__(
-        self, settings: Settings, on_ready: Callable[[], None] = lambda: None, on_bug: Callable[[], None] = lambda: None
+        self,
+        settings: Settings,
+        on_ready: Callable[[], None] = lambda: None,
+        on_bug: Callable[[], None] = lambda: None,
+        *,
+        broker: FarSide | None = None,
+        database: FarSide | None = None,
     ) -> None:
         self.settings = settings
+        self._broker, self._database = broker or logged("broker"), database or logged("database")
         self._on_ready = on_ready
         self._shared = is_server(settings.db)
         self._name = settings.client_id
         if self._shared:  # a name of its own: two that were started alike must not throw each other out
             self._name += f"-{secrets.token_hex(4)}"
         self._workers = [
-            Worker(open_store(settings.db), lanes, reply=self._answer, works=self._works, leads=self._leads, bug=on_bug)
+            Worker(
+                open_store(settings.db),
+                lanes,
+                reply=self._answer,
+                works=self._works,
+                stands=self._stands,
+                leads=self._leads,
+                bug=on_bug,
+            )
             for lanes in (OWN_THREADS if self._shared else (tuple(LANES),))
         ]
         self._worker = {lane: worker for worker in self._workers for lane in worker.lanes}
         self._clients: dict[str, paho.Client] = {}
         self._asked: dict[str, set[str]] = {lane: set() for lane in LANES}  # topics subscribed to in this connection
         self._leading: bool | None = None  # not known yet
-        self._leaving = self._ready = False
+        self._leaving = self._ready = self._stopping = False
         self._idle_workers: set[Worker] = set()  # their stores fail: the others of the group shall have their share
         self._lock = threading.Lock()
         self._subscribed: set[str] = set()
+        self._connected: set[str] = set()
         self._heard_s = 0.0
         self._ack_properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # made once: they are half its price
         self._ack_properties.MessageExpiryInterval = ACK_EXPIRY_S
@@ -105,6 +126,7 @@ class Centre:
                 self._leaving = True
             self._choose()
             self._drain()
+        self._stopping = True
         for client in self._clients.values():
             client.disconnect()
             client.loop_stop()
@@ -137,6 +159,7 @@ class Centre:
                 context.load_cert_chain(str(settings.cert), str(settings.key) if settings.key else None)
             client.tls_set_context(context)
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
@@ -181,17 +204,22 @@ class Centre:
 
     def _on_connect(self, client: paho.Client, lane: str, flags: object, reason: Any, properties: object) -> None:
         if reason.is_failure:
-            log.error("lane=%s refused reason=%s", lane, reason)
+            self._broker.bad(lane, Trouble("refused", "broker_refused", str(reason)))
             return
-        log.info("lane=%s connected", lane)
+        self._broker.well(lane)
+        self._connected.add(lane)
         with self._lock:
             self._asked[lane] = set()
         self._choose()
 
+    def _on_connect_fail(self, client: paho.Client, lane: str) -> None:
+        """In paho's `except OSError`: that is the only place where it says why."""
+        self._broker.bad(lane, broker_away(sys.exception()))
+
     def _on_subscribe(self, client: paho.Client, lane: str, mid: int, reasons: list[Any], properties: object) -> None:
         for reason in reasons:
             if reason.is_failure:
-                log.error("lane=%s may not subscribe reason=%s", lane, reason)
+                self._broker.bad(lane, Trouble("denied", "broker_denied", str(reason)))
         self._subscribed.add(lane)
         self._look_whether_ready()
 
@@ -204,7 +232,13 @@ class Centre:
         self._on_ready()
 
     def _on_disconnect(self, client: paho.Client, lane: str, flags: object, reason: Any, properties: object) -> None:
-        log.warning("lane=%s disconnected reason=%s", lane, reason)
+        if not self._stopping and not self._broker.has_trouble(lane):
+            connected = lane in self._connected
+            why = (
+                "broker_taken_over" if reason.value == TAKEN_OVER else "broker_lost" if connected else "broker_no_mqtt"
+            )
+            self._broker.bad(lane, Trouble("away", why, str(reason)))
+        self._connected.discard(lane)
         self._worker[lane].drop(lane)
 
     def _on_message(self, client: paho.Client, lane: str, message: paho.MQTTMessage) -> None:
@@ -218,8 +252,15 @@ class Centre:
             (self._idle_workers.discard if works else self._idle_workers.add)(worker)
         self._choose()
 
+    def _stands(self, worker: Worker, fault: StoreFault | None) -> None:
+        who = worker.lanes[0]
+        if fault is None:
+            self._database.well(who)
+        else:
+            self._database.bad(who, database_away(fault, self.settings.db))
+
     def _leads(self, leading: bool) -> None:
-        log.info("leading=%s", leading)
+        log.debug("leading=%s", leading)
         with self._lock:
             self._leading = leading
             if leading:

@@ -63,12 +63,15 @@ class Worker:
         *,
         reply: Callable[[str, Reply], None],
         works: Callable[["Worker", bool], None],
+        stands: Callable[["Worker", StoreFault | None], None],
         leads: Callable[[bool], None],
         bug: Callable[[], None],
     ) -> None:
         self.lanes = tuple(lanes)
         self._store = store
         self._reply, self._works, self._leads, self._bug = reply, works, leads, bug
+        self._stands = stands
+        self._owing = False  # messages could not be stored, and none has been since
         self._waiting: dict[str, deque[Message]] = {lane: deque() for lane in lanes}
         self._sessions = dict.fromkeys(lanes, 0)
         self._arrived = threading.Condition()
@@ -141,20 +144,24 @@ class Worker:
         while True:
             handled: list[Message] = []
             try:
-                self._look_for_the_lead()
+                asked = self._look_for_the_lead()
                 message = self._take(1.0)
                 if message is None and self._stopping:
                     return
                 if message is not None:
                     self._group(message, handled)
                 self._say(failing=False)
+                if handled or (asked and not self._owing):
+                    self._owing = False
+                    self._stands(self, None)
             except StoreFault as fault:  # a full or dying disk, a lost server: acknowledge nothing, try again
-                log.error("store lane=%s fault=%s", self.lanes[0], ascii(str(fault))[:500])
                 self._undo(handled)
                 if fault.data and handled:
                     self._find_the_culprit(handled, str(fault))
                     continue
                 self._say(failing=True)
+                self._owing = self._owing or bool(handled)
+                self._stands(self, fault)
                 self._ask_lead_s = 0.0  # it may have gone with the connection
                 with self._arrived:
                     self._arrived.wait_for(lambda: self._stopping, STORE_RETRY_S)
@@ -194,9 +201,10 @@ class Worker:
             self._left = left
             self._works(self, not left)
 
-    def _look_for_the_lead(self) -> None:
+    def _look_for_the_lead(self) -> bool:
+        """Whether the store was asked, and so answered."""
         if "state" not in self.lanes or time.monotonic() < self._ask_lead_s:
-            return
+            return False
         self._ask_lead_s = time.monotonic() + LEAD_S
         term = self._store.lead()
         if term != self._term:
@@ -206,6 +214,7 @@ class Worker:
                 self._waiting["state"].clear()
             self._give_back(waiting)
             self._leads(bool(term))
+        return True
 
     def _give_back(self, messages: Iterable[Message]) -> None:
         for message in messages:
