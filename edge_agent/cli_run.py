@@ -189,7 +189,7 @@ async def _core(obj: CliContext, found: "InForce") -> None:
         keep=kept,
         check=found.check,
         sent=found.sent,
-        put_aside=found.put_aside,
+        lies=found.lies,
         desk=Desk(home, name_of(obj.config_dir), base) if base is not None else None,
     )
     await run_core(found.config, provenance)

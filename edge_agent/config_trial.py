@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from edge_agent.commands import Answer, Status
 from edge_agent.model import KINDS, Kind, Sound
-from edge_agent.sent_config import TRIAL_S, Letter, State, move
+from edge_agent.sent_config import TRIAL_S, Letter, Outcome, State, forget, move
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from buffer.records import Name
     from edge_agent.core import Core
     from edge_agent.last_good import Provenance
 
 log = logging.getLogger("edge.config")
 
+KEPT_S: Final = 10.0  # so long an outcome waits for the card before the next start has to tell it again
 LEAVE_S: Final = 2.0  # from an answer to the end: it has to reach the centre first
 POINT: Final = "command/apply_config"
 
@@ -34,6 +37,7 @@ class ConfigTrial:
         self._confirmed = asyncio.Event()
         self._sent = provenance.sent
         self._leaving = False
+        self._file = asyncio.Lock()  # threads write it, and no two of them at once
 
     @property
     def check(self) -> str:
@@ -69,7 +73,8 @@ class ConfigTrial:
             return Answer(Status.REFUSED, {}, "fire")  # a restart is a second or two without ears
         self._leaving = True
         try:
-            await asyncio.to_thread(desk.take, letter)
+            async with self._file:
+                await asyncio.to_thread(desk.take, letter)
         except OSError as fault:
             self._leaving = False
             return Answer(Status.FAILED, {"detail": ascii(fault)[:100]}, "not_kept")
@@ -82,9 +87,9 @@ class ConfigTrial:
         return self._sent is not None and self._sent.state is State.TRIAL
 
     async def run(self, whole: bool) -> None:
-        """Tell what was put aside; try what is new. `whole`: every source could be built."""
-        if (aside := self._provenance.put_aside) is not None:
-            self._tell(aside.letter, Status.FAILED, aside.why)
+        """Tell what became of what was sent before; try what is new. `whole`: every source could be built."""
+        if (lies := self._provenance.lies) is not None and lies.owed:
+            await self._tell(lies.owed)
         sent = self._sent
         if sent is None or not self._is_on_trial:
             return
@@ -97,21 +102,47 @@ class ConfigTrial:
             )
             self._restart()  # the next start finds that it was on trial, puts it aside and says so
             return
+        kept = replace(sent, owed=()).owing("done", "confirmed")
         try:
-            self._sent = await asyncio.to_thread(move, sent, State.KEPT)
+            async with self._file:
+                self._sent = await asyncio.to_thread(move, kept, State.KEPT)
         except OSError as fault:  # the next start goes back, and says so
             log.error("sent configuration not kept: %s", ascii(fault))
             return
-        self._tell(sent.letter, Status.DONE, "confirmed")
+        await self._tell(kept.owed)
         if self._provenance.keep is not None:
             await asyncio.to_thread(self._provenance.keep, self._core.clock.now(), True)
 
-    def _tell(self, letter: Letter, status: Status, code: str) -> None:
+    async def _tell(self, owed: Sequence[Outcome]) -> None:
+        """Journal outcomes, and cross off those it has. What is left is told again by the next start."""
+        kept = dict(zip(owed, await asyncio.gather(*map(self._journal, owed)), strict=True))
+        lies = self._provenance.lies
+        if lies is None or not any(kept.values()):
+            return
+        try:
+            async with self._file:
+                await asyncio.to_thread(forget, lies, [one for one, is_kept in kept.items() if is_kept])
+        except OSError as fault:
+            log.error("sent configuration: an outcome is told again at the next start: %s", ascii(fault))
+
+    async def _journal(self, outcome: Outcome) -> bool:
+        """Whether it is durable."""
         fields = {
-            "dest": letter.destination,
-            "command": letter.command,
-            "status": status.value,
-            "code": code,
-            "result": {"serial": letter.serial},
+            "dest": outcome.destination,
+            "command": outcome.command,
+            "status": outcome.status,
+            "code": outcome.code,
+            "result": {"serial": outcome.serial},
         }
-        self._core.tell(Kind.COMMAND, POINT, fields, {})
+        settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def give(name: Name | None) -> None:
+            if not settled.done():
+                settled.set_result(name is not None)
+
+        self._core.keeper.when_settled(self._core.tell(Kind.COMMAND, POINT, fields, {}), give)
+        try:
+            async with asyncio.timeout(KEPT_S):
+                return await settled
+        except TimeoutError:
+            return False

@@ -62,7 +62,7 @@ class InForce:
     config: Config | None  # None: neither files nor copy can be run on
     copy: Copy | None = None  # what was last accepted of these files
     sent: Sent | None = None  # what a centre sent, in the place of the files
-    put_aside: Sent | None = None  # what a centre sent, and this start of a core no longer runs on
+    lies: Sent | None = None  # for a core: what a centre sent last, counting or not, with the outcomes still to be told
 
     @property
     def check(self) -> str:
@@ -134,7 +134,7 @@ class Provenance:
     keep: Callable[[Instant, bool], object] | None = None
     check: str = ""  # InForce.check
     sent: Sent | None = None  # InForce.sent
-    put_aside: Sent | None = None  # InForce.put_aside
+    lies: Sent | None = None  # InForce.lies
     desk: Desk | None = None  # where what a centre sends is put; None: nothing is taken
 
 
@@ -162,25 +162,26 @@ def for_core(site: Path, loaded: Loaded | None = None, environ: Mapping[str, str
     """
     loaded, copy, sent = find(site, loaded, environ)
     if sent is None or sent.state is State.VOID:
-        return _of_files(loaded, copy, sent)
+        return replace(_of_files(loaded, copy, sent), lies=sent)
     found = _of_sent(loaded, copy, sent)
     if found is None and sent.state is State.KEPT and (damaged := _of_files(loaded, copy, sent)).stands_in:
-        return damaged  # no edit: when the files are mended, it stands in for them as before
+        return replace(damaged, lies=sent)  # no edit: when the files are mended, it stands in for them as before
     why = "not_confirmed" if sent.state is State.TRIAL else "edited" if found is None else ""
     if not why and not _is_allowed(loaded, found):
         why = "not_signed"
-    aside = replace(sent, state=State.VOID, why=why)
     try:
         if found is not None and not why:
-            return found if sent.state is State.KEPT else replace(found, sent=sent_config.move(sent, State.TRIAL))
-        before = sent.without(why)
-        if before.state is State.KEPT and not _is_allowed(loaded, _of_sent(loaded, copy, before)):
-            before = aside
-        sent_config.write(before)
+            on = sent if sent.state is State.KEPT else sent_config.move(sent, State.TRIAL)
+            return replace(found, sent=on, lies=on)
+        owing = sent.owing("failed", why)
+        lies = owing.without(why)
+        if lies.state is State.KEPT and not _is_allowed(loaded, _of_sent(loaded, copy, lies)):
+            lies = replace(owing, state=State.VOID, why=why)
+        sent_config.write(lies)
     except OSError as fault:  # a card that takes nothing: the first try could not be told from the second
         log.error("sent configuration: %s", ascii(fault))
-        before = aside = replace(aside, why="not_written")
-    return replace(_of_sent(loaded, copy, before) or _of_files(loaded, copy, before), put_aside=aside)
+        lies = replace(sent.owing("failed", "not_written"), state=State.VOID, why="not_written")
+    return replace(_of_sent(loaded, copy, lies) or _of_files(loaded, copy, lies), lies=lies)
 
 
 def find(

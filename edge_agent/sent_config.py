@@ -7,7 +7,7 @@ come. It stands in for those files as long as they are what they were; whoever e
 import enum
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from edge_agent.sealed import read_sealed, seal, write_whole
 
 FILE: Final = "config.sent"
 TRIAL_S: Final = 120.0  # so long the centre that sent it may take to confirm over it
+OWED_MAX: Final = 8  # outcomes that wait for the journal; each start adds one at most
 _FORMAT: Final = 1
 
 
@@ -47,6 +48,17 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one configuration, for the centre that sent it. `status` and `code` as docs/contract.md has them."""
+
+    destination: str
+    serial: int
+    command: str
+    status: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """What was sent last, counting or not."""
 
@@ -58,6 +70,8 @@ class Sent:
     serials: Mapping[str, int]  # the highest taken of each destination, so that none is taken twice
     previous: Letter | None = None  # what stood in for the same files before it was tried, and does again if that fails
     why: str = ""  # it is void: not_confirmed, edited, not_signed, not_written
+    # written down here in the same instant as what they speak of, until the journal has them: a kill loses none
+    owed: tuple[Outcome, ...] = ()
 
     @property
     def content(self) -> Content:
@@ -67,6 +81,12 @@ class Sent:
     def counts_for(self, contents: Iterable[Content]) -> bool:
         """Whether it stands in for these files."""
         return self.state is not State.VOID and _bytes(self.base) == _bytes(contents)
+
+    def owing(self, status: str, code: str) -> "Sent":
+        """With one more outcome to tell: that of this letter."""
+        letter = self.letter
+        outcome = Outcome(letter.destination, letter.serial, letter.command, status, code)
+        return replace(self, owed=(*self.owed, outcome)[-OWED_MAX:])
 
     def without(self, why: str) -> "Sent":
         """This one put aside: what stood in for the files before it does again, if there was anything."""
@@ -114,6 +134,7 @@ def read(home: Path, site: str) -> Sent | None:
             {str(name): int(serial) for name, serial in said["serials"].items()},
             _letter(said["previous"]) if said["previous"] is not None else None,
             str(said["why"]),
+            tuple(Outcome(**one) for one in said.get("owed", [])),
         )
     except (LookupError, ValueError, TypeError, AttributeError):
         return None
@@ -137,6 +158,7 @@ def write(sent: Sent) -> None:
         "base": [as_dict(one) for one in sent.base],
         "letter": asdict(sent.letter),
         "previous": asdict(sent.previous) if sent.previous is not None else None,
+        "owed": [asdict(one) for one in sent.owed],
     }
     write_whole(sent.path, seal(said), 0o600 if any(one.private for one in sent.base) else 0o640)
 
@@ -152,11 +174,13 @@ class Desk:
     def take(self, letter: Letter) -> None:
         """Keep it for the next start. Raise OSError."""
         before, previous, serials = read(self.home, self.site), None, dict[str, int]()
+        owed: tuple[Outcome, ...] = ()
         if before is not None:
             serials |= before.serials
+            owed = before.owed
             previous = before.letter if before.state is State.KEPT and before.counts_for(self.base) else None
         serials[letter.destination] = letter.serial
-        write(Sent(self.home / FILE, self.site, State.NEW, letter, self.base, serials, previous))
+        write(Sent(self.home / FILE, self.site, State.NEW, letter, self.base, serials, previous, owed=owed))
 
 
 def move(sent: Sent, state: State) -> Sent:
@@ -164,3 +188,10 @@ def move(sent: Sent, state: State) -> Sent:
     moved = replace(sent, state=state)
     write(moved)
     return moved
+
+
+def forget(sent: Sent, told: Collection[Outcome]) -> None:
+    """The journal has these outcomes: take them off what lies there now. Raise OSError."""
+    now = read(sent.path.parent, sent.site)
+    if now is not None and any(one in told for one in now.owed):
+        write(replace(now, owed=tuple(one for one in now.owed if one not in told)))

@@ -199,7 +199,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "连不上 PostgreSQL; 请检查它是否在运行, --db 的主机和端口对不对",
         "PostgreSQL cannot be reached; check that it runs, and the host and port in --db",
     ),
-    "why_db_lost": ("与 PostgreSQL 的连接中断; 请检查它是否在运行", "the connection was lost; check that PostgreSQL runs"),
+    "why_db_lost": (
+        "与 PostgreSQL 的连接中断; 请检查它是否在运行",
+        "the connection was lost; check that PostgreSQL runs",
+    ),
     "why_db_no_name": (
         "域名解析不了; 请改正 --db 中的主机, 或检查 DNS",
         "the name cannot be resolved; correct the host in --db, or check DNS",

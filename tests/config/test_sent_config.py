@@ -13,7 +13,7 @@ from edge_agent.clock import SystemClock
 from edge_agent.config.load import load, load_contents
 from edge_agent.core import Core
 from edge_agent.last_good import InForce, Provenance, for_core, in_force, keep, name_of
-from edge_agent.sent_config import Desk, Letter, Sent, State, move, read
+from edge_agent.sent_config import OWED_MAX, Desk, Letter, Sent, State, forget, move, read
 from tests.config.sent import Signer, short_run, site_text
 from tests.core.house import CONTACT, House, Site
 from tests.waiting import PATIENCE_S
@@ -58,6 +58,11 @@ def name(found: InForce) -> str:
     return found.config.gateway.name
 
 
+def owed(found: InForce) -> list[tuple[int, str]]:
+    """What the core that starts has to tell: serial and code."""
+    return [(one.serial, one.code) for one in found.lies.owed] if found.lies is not None else []
+
+
 @pytest.mark.parametrize(
     ("state", "runs_on", "then"),
     [
@@ -75,7 +80,7 @@ def test_a_core_moves_it_on_and_everybody_else_goes_by_how_far_it_is(
     assert disk.sent.state is state, "looking changes nothing"
     found = for_core(disk.site)
     assert (name(found), disk.sent.state, disk.sent.why) == then
-    assert (found.put_aside.why if found.put_aside is not None else "") == then[2], "told once"
+    assert owed(found) == ([(3, then[2])] if then[2] else []), "told once"
     assert name(in_force(disk.site)) == then[0], "the uplink runs on the same"
     assert in_force(disk.site).check == found.check
 
@@ -106,7 +111,7 @@ def test_a_file_that_rotted_under_one_that_was_kept_is_no_edit(tmp_path: Path) -
 
 def assert_it_goes_on_and_is_told(disk: Disk) -> None:
     for found in (in_force(disk.site), for_core(disk.site), in_force(disk.site)):
-        assert (name(found), found.stands_in, found.put_aside) == (NEW, True, None)
+        assert (name(found), found.stands_in, owed(found)) == (NEW, True, [])
     disk.file.write_text(disk.text, "utf-8")
     found = for_core(disk.site)
     assert (name(found), found.stands_in, disk.sent.state) == (NEW, False, State.KEPT), "mended"
@@ -136,8 +141,7 @@ def test_a_card_that_takes_no_mark_tries_nothing(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(sent_config, "write", fails)
     found = for_core(disk.site)
     assert name(found) == OLD
-    assert found.put_aside is not None
-    assert found.put_aside.why == "not_written"
+    assert owed(found) == [(3, "not_written")]
 
 
 @pytest.mark.parametrize("state", [State.NEW, State.KEPT])
@@ -167,13 +171,32 @@ def test_a_try_that_fails_goes_back_to_what_stood_in_for_the_files_before_it(tmp
     assert name(for_core(disk.site)) == "二号厂房"
     found = for_core(disk.site)
     assert (name(found), disk.sent.state, disk.sent.letter.serial) == (NEW, State.KEPT, 3)
-    assert found.put_aside is not None
-    assert (found.put_aside.letter.serial, found.put_aside.why) == (4, "not_confirmed")
+    assert owed(found) == [(4, "not_confirmed")]
     assert disk.sent.serials == {"county": 4}
     assert name(in_force(disk.site)) == name(for_core(disk.site)) == NEW
     disk.take(disk.text, serial=5)
     disk.file.write_text(disk.text + "# here\n", "utf-8")
     assert (name(for_core(disk.site)), disk.sent.state) == (OLD, State.VOID), "an edit has the last word over both"
+
+
+def test_an_outcome_is_told_by_every_start_until_the_journal_has_it(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, State.TRIAL)
+    first = [(3, "not_confirmed")]
+    assert [owed(for_core(disk.site)) for _ in range(3)] == [first, first, first], "killed before it was durable"
+    disk.take(disk.text.replace(OLD, NEW), serial=4)
+    assert owed(for_core(disk.site)) == first, "a new one on trial hides no old one's end"
+    found = for_core(disk.site)
+    assert owed(found) == [*first, (4, "not_confirmed")]
+    assert found.lies is not None
+    forget(found.lies, found.lies.owed[:1])
+    assert owed(for_core(disk.site)) == [(4, "not_confirmed")]
+    forget(found.lies, found.lies.owed)
+    assert owed(for_core(disk.site)) == []
+    for serial in range(5, 5 + 2 * OWED_MAX):
+        disk.take(disk.text, serial=serial)
+        for_core(disk.site)
+        for_core(disk.site)
+    assert len(owed(for_core(disk.site))) == OWED_MAX
 
 
 def test_no_serial_is_taken_twice_whatever_became_of_the_first(tmp_path: Path) -> None:
@@ -191,7 +214,11 @@ async def test_a_trial_ends_with_the_word_of_the_centre_over_it_or_with_the_core
     monkeypatch.setattr(config_trial, "TRIAL_S", PATIENCE_S if confirmed else 0.3)
     found = for_core(disk.site)
     provenance = Provenance(
-        check=found.check, sent=found.sent, keep=lambda at, whole: kept.append(whole), desk=Desk(disk.home, "x", ())
+        check=found.check,
+        sent=found.sent,
+        lies=found.lies,
+        keep=lambda at, whole: kept.append(whole),
+        desk=Desk(disk.home, "x", ()),
     )
     try:
         core = Core(site.config, SystemClock(), provenance)
@@ -211,7 +238,7 @@ async def test_a_trial_ends_with_the_word_of_the_centre_over_it_or_with_the_core
             return
         core.trial.uplink_says("county", True, "confirmed", core.trial.check)
         await house.until(lambda: kept, "the last good one is this one")
-        assert (disk.sent.state, kept) == (State.KEPT, [True])
+        assert (disk.sent.state, kept, disk.sent.owed) == (State.KEPT, [True], ()), "and the journal has it"
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     finally:
