@@ -108,6 +108,12 @@ def nodes_of(frame: Frame) -> list[str]:
     return [frame.data[n : n + 6].hex().upper() for n in range(6, len(frame.data) - 5, 6)]
 
 
+def concentrator_of(frame: Frame) -> str:
+    """Who speaks of itself (login, heartbeat, power down): its address is blank and its name stands in the data. "": nobody."""
+    named = frame.node if frame.node.strip("0") else frame.data[:6].hex().upper() if len(frame.data) >= 6 else ""
+    return named if named.strip("0") else ""
+
+
 def points_of(frame: Frame) -> dict[int, int]:
     """State points by number: all of them in an answer, the one that changed in a fault."""
     if is_state(frame):
@@ -222,7 +228,8 @@ def _fields(frame: Frame) -> dict[str, object]:
     if frame.from_master:
         fields["direction"] = "host_to_panel"
     data = frame.data
-    if frame.function in (LOGIN, HEARTBEAT):  # the address is blank; the gateway names itself in the data
+    own = frame.function in (LOGIN, HEARTBEAT) or (frame.function == POWER_DOWN and not frame.node.strip("0"))
+    if own:  # the address is blank; the gateway names itself in the data
         nodes = [node.lower() for node in nodes_of(frame)] if frame.function == HEARTBEAT else []
         after = 6 + 6 * len(nodes)
         fields |= {"gateway": data[:6].hex(), "sequence": data[after] if len(data) > after else None}

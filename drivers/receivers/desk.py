@@ -22,6 +22,7 @@ WAITING_MAX: Final = (
     512  # messages that wait for the flash; what comes beyond is heard, and said again by a peer nobody confirmed
 )
 STRANGERS_MAX: Final = 16  # of a receiver, with a point each; more of them share one
+CARRIERS_MAX: Final = 64  # of a receiver, with a point each; more of them share one
 COMPLAINT_S: Final = 600.0
 WHERE_CHARS_MAX: Final = 64
 COMPLAINTS: Final = ("peer", "refused", "unlisted")
@@ -74,7 +75,16 @@ class Say:
     data: bytes
 
 
-Heard = Message | Refused | Say
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carrier:
+    """What brings the devices' messages tells of itself (a concentrator's supply): at `told.where` and its name `who`."""
+
+    who: str
+    raw: bytes
+    told: Told
+
+
+Heard = Message | Carrier | Refused | Say
 
 
 class Talk(Protocol):
@@ -145,6 +155,7 @@ class Desk:
         self._copies = copies
         self._waiting = 0
         self._strangers: set[str] = set()
+        self._carriers: set[str] = set()
         self._complaints: dict[str, int] = {}  # when each last happened, while it may stand as a fault
         self._began = False
         self._complained: set[str] = set()
@@ -176,6 +187,8 @@ class Desk:
                     reply(item.data)
                 elif isinstance(item, Refused):
                     self.refuse(item)
+                elif isinstance(item, Carrier):
+                    self._carrier(item, at_ns)
                 else:
                     self._message(item, reply, at_ns)
             except Exception as bug:  # noqa: BLE001 - the driver's run() raises it; see on_bug
@@ -288,7 +301,15 @@ class Desk:
         if message.no:
             reply(message.no)
 
-    def _unhandled(self, item: Message | Refused, at_ns: int) -> PanelEvent:
+    def _carrier(self, item: Carrier, at_ns: int) -> None:
+        if len(self._carriers) < CARRIERS_MAX:
+            self._carriers.add(item.who)
+        who, told = item.who if item.who in self._carriers else "others", item.told
+        self.counts["event"] += not told.is_state
+        point = self._point(self.id, f"{told.where}/{who}")
+        self.sink([PanelEvent(point, told.event, at_ns, told.fields, item.raw, told.is_state)])
+
+    def _unhandled(self, item: Message | Carrier | Refused, at_ns: int) -> PanelEvent:
         told = item.told if isinstance(item, Message) else ()
         fire = any((known := EVENTS.get(one.event)) and known.active and known.kind in _FIRE_KINDS for one in told)
         return PanelEvent(f"{self.id}/bug", "unknown" if fire else "fault", at_ns, {"reason": "bug"}, item.raw)

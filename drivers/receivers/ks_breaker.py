@@ -11,7 +11,7 @@ from drivers.codecs import ks_breaker
 from drivers.codecs.base import Refused
 from drivers.codecs.ks_breaker import Frame, LineReader
 from drivers.ks_map import MEASURE, STATE, BreakerProfile
-from drivers.receivers.desk import Heard, Message, Say, Told, Value
+from drivers.receivers.desk import Carrier, Heard, Message, Say, Told, Value
 
 ANSWER_NS: Final = 2_000_000_000
 NODES_MAX: Final = 64
@@ -31,6 +31,7 @@ class KsTalk:
         self._due: dict[tuple[str, int], int] = {}  # breaker and question: when it is asked next
         self._asked: tuple[str, int] | None = None
         self._asked_ns = 0
+        self._powered = True
 
     def feed(self, data: bytes, at_ns: int) -> list[Heard]:
         """See Talk."""
@@ -67,6 +68,8 @@ class KsTalk:
         return [Say(_ASK[question](address))]
 
     def _frame(self, frame: Frame, at_ns: int) -> Iterator[Heard]:
+        if frame.function in (ks_breaker.LOGIN, ks_breaker.HEARTBEAT, ks_breaker.POWER_DOWN):
+            yield from self._power(frame)
         if frame.function == ks_breaker.HEARTBEAT:
             for node in ks_breaker.nodes_of(frame):
                 if len(self._due) < 2 * NODES_MAX:
@@ -85,6 +88,16 @@ class KsTalk:
                 self._asked = None
             told, values = list(self._told(frame)), list(self._values(frame))
             yield Message(who=frame.node, raw=frame.raw, told=told, values=values)
+
+    def _power(self, frame: Frame) -> Iterator[Heard]:
+        """A concentrator tells with its last breath that its supply is gone, up to three times; whatever it says later, over
+        this connection or another, its supply is back.
+        """
+        on = frame.function != ks_breaker.POWER_DOWN
+        if on or self._powered:
+            told = Told("power", "mains_ok", is_state=True) if on else Told("power", "mains_fault")
+            yield Carrier(who=ks_breaker.concentrator_of(frame) or "unnamed", raw=frame.raw, told=told)
+        self._powered = on
 
     def _told(self, frame: Frame) -> Iterator[Told]:
         points = ks_breaker.points_of(frame)

@@ -11,7 +11,7 @@ from drivers.codecs import ks_breaker
 from drivers.ks_map import compile_profile
 from drivers.messages import PointFault
 from drivers.profile import load_profiles
-from drivers.receivers.desk import Heard, Listed, Message, Say
+from drivers.receivers.desk import CARRIERS_MAX, Heard, Listed, Message, Say
 from drivers.receivers.ks_breaker import NODES_MAX, KsTalk
 from edge_agent.config.model import Receiver, ReceiverDevice
 from edge_agent.model import Kind
@@ -85,6 +85,28 @@ def test_a_breaker_nobody_listed_and_a_trip_nobody_named_are_told() -> None:
     assert ("b1/point-40", "fault") in bench.events()
 
 
+def test_a_concentrators_last_breath_is_a_fault_of_its_supply_until_it_speaks_again() -> None:
+    bench, talk, line = Bench(Listed(id="b1", address=NODE, silence_s=120)), KsTalk(PROFILE), Concentrator([])
+    breath, point = line.power_down(), "net1/power/182106230096"
+    bench.take(talk.feed(VECTORS["heartbeat"] + breath * 3, 0))
+    assert bench.events() == [(point, "mains_fault")], "said up to three times, told once"
+    assert bench.desk.refused() == ()
+    bench.take(talk.feed(line.log_in(), 1))
+    assert bench.events(states=True)[-1] == (point, "mains_ok")
+    bench.take(talk.feed(breath, 2))
+    bench.take(KsTalk(PROFILE).feed(line.beat(), 3))
+    assert bench.events() == [(point, "mains_fault")] * 2
+    assert bench.events(states=True)[-1] == (point, "mains_ok"), "over a new connection"
+    nameless = ks_breaker.encode(0x80, "0" * 12, ks_breaker.POWER_DOWN, b"")
+    bench.take(KsTalk(PROFILE).feed(nameless, 4))
+    assert bench.events()[-1] == ("net1/power/unnamed", "mains_fault"), "whatever it holds"
+    for n in range(1, 200):
+        bench.take(KsTalk(PROFILE).feed(line.power_down(f"{n:012d}"), 5))
+    points = {point for point, _ in bench.events(states=True)}
+    assert len(points) == CARRIERS_MAX + 1
+    assert "net1/power/others" in points
+
+
 def test_damage_is_refused_and_other_masters_are_not_answered() -> None:
     bench = Bench(Listed(id="b1", address=NODE, silence_s=120))
     talk = KsTalk(PROFILE)
@@ -131,9 +153,16 @@ async def test_a_concentrator_that_dials_in_is_polled_and_its_trip_acknowledged_
             line.trip(TRIPPED, 26)
             await house.until(lambda: house.alarms(Kind.ELECTRICAL) == ["b1/leakage_trip"], "it is heard")
             await house.until(lambda: not line.breakers[TRIPPED].unacknowledged, "it is acknowledged")
+            line.power_down()
+            await house.until(lambda: house.alarms(Kind.MAINS_FAULT) == ["breakers/power/182106230096"], "its last breath")
+            line.beat()
+            alarms = house.core.alarms
+            await house.until(lambda: all(a.kind != Kind.MAINS_FAULT or not a.active for a in alarms.alarms()), "it speaks")
             assert {kind for breaker in line.breakers.values() for kind in breaker.asked} <= {"state", "measure"}
         told = [one for one in await site.records() if one["kind"] == Kind.ELECTRICAL]
         assert [(one["point"], one["active"]) for one in told] == [("b1/leakage_trip", True)]
+        told = [one for one in await site.records() if one["kind"] == Kind.MAINS_FAULT]
+        assert [one["active"] for one in told] == [True, False]
     finally:
         line.hang_up()
         site.remove()
