@@ -268,8 +268,11 @@ class MqttDevices:
                 seen += self._no_value(device, value.name, found, now_ns)
                 continue
             device.told.pop(value.name, None)
-            if value.loud and self._withheld(device, value.name, found is True, testing, now_ns):
-                continue
+            if value.loud:
+                if found is True and testing and value.name not in device.tested:  # told of this point, but as no alarm
+                    seen.append(PanelEvent(f"{device.id}/{value.name}", "test", now_ns, {"said": value.spec.kind}))
+                if self._withheld(device, value.name, found is True, testing, now_ns):
+                    continue
             seen.append(Reading(f"{device.id}/{value.name}", found, at_ns))
         if not retained and shape.reports:
             device.counts["ok"] += 1

@@ -175,9 +175,11 @@ def test_a_test_withholds_its_own_alarm_for_a_minute_and_no_longer() -> None:
     house = House()
     house.hear("zigbee2mqtt/hall", {"smoke": True, "test": True})
     assert house.values() == {"s1/test": True, "s1/payload": False}
+    assert ("s1/smoke", "test") in house.said(), "which alarm was tried"
     house.wait(TEST_NS / S - 1)
     house.hear("zigbee2mqtt/hall", {"smoke": True, "test": True})
     assert "s1/smoke" not in house.values()
+    assert house.said() == [], "said again, it is the same test"
     house.wait(1)
     assert house.values() == {"s1/smoke": True}, "it says so still: that is no test"
     assert house.wait(1) == []

@@ -192,6 +192,11 @@ async def test_a_head_behind_the_broker_sounds_the_alarm_and_is_kept_and_known_a
     bridge = await asyncio.to_thread(lambda: Zigbee2Mqtt(broker.port, retain=True))
     async with site.running() as house:
         await house.until(lambda: house.core._sources["mqtt1"]["up"], "the broker is there")
+        await asyncio.to_thread(bridge.report, "hall", smoke=True, test=True)  # somebody walks round and tries the heads
+        await house.until(lambda: house.core.points.switch("s1/test") is True, "a test")
+        await asyncio.to_thread(bridge.report, "hall", smoke=False, test=False)
+        await house.until(lambda: house.core.points.switch("s1/test") is False, "it is over")
+        assert house.core.alarms.alarms() == []
         await asyncio.to_thread(bridge.report, "hall", smoke=True, tamper=True)
         await house.until(lambda: any(alarm.kind == "fire" for alarm in house.core.alarms.alarms()), "a fire")
         await asyncio.to_thread(bridge.report, "other", smoke=True)
@@ -202,7 +207,10 @@ async def test_a_head_behind_the_broker_sounds_the_alarm_and_is_kept_and_known_a
         await house.until(lambda: [row for row in house.core.points.rows() if row["value"] is True], "heard")
     events = [one for one in await site.records() if one["point"].startswith(("s1/", "mqtt1/")) and one["active"]]
     told = [(one["kind"], one["point"]) for one in events]
-    assert sorted(told) == [("fire", "s1/smoke"), ("tamper", "s1/tamper"), ("unknown", "mqtt1/other")]
+    assert sorted(told) == [
+        *(("fire", "s1/smoke"), ("tamper", "s1/tamper"), ("test", "s1/smoke"), ("test", "s1/test")),
+        ("unknown", "mqtt1/other"),
+    ]
     fire = next(one for one in events if one["kind"] == "fire")
     assert (fire["source"], fire["grade"]) == ("s1", 1)
     assert fire["name"].startswith("hall head")
