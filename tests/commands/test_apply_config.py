@@ -127,7 +127,9 @@ class Gateway:
     def told(self) -> list[dict[str, Any]]:
         """What the journal has of it."""
         told = [r["fields"] for r in statuses(self.place) if r["point"] == "command/apply_config"]
-        return [one for place, one in enumerate(told) if one not in told[:place]]  # a kill may have an outcome told twice
+        return [
+            one for place, one in enumerate(told) if one not in told[:place]
+        ]  # a kill may have an outcome told twice
 
 
 @contextlib.asynccontextmanager

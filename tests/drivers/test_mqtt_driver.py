@@ -192,7 +192,9 @@ async def test_a_head_behind_the_broker_sounds_the_alarm_and_is_kept_and_known_a
     bridge = await asyncio.to_thread(lambda: Zigbee2Mqtt(broker.port, retain=True))
     async with site.running() as house:
         await house.until(lambda: house.core._sources["mqtt1"]["up"], "the broker is there")
-        await asyncio.to_thread(bridge.report, "hall", smoke=True, test=True)  # somebody walks round and tries the heads
+        await asyncio.to_thread(
+            bridge.report, "hall", smoke=True, test=True
+        )  # somebody walks round and tries the heads
         await house.until(lambda: house.core.points.switch("s1/test") is True, "a test")
         await asyncio.to_thread(bridge.report, "hall", smoke=False, test=False)
         await house.until(lambda: house.core.points.switch("s1/test") is False, "it is over")

@@ -154,10 +154,14 @@ async def test_a_concentrator_that_dials_in_is_polled_and_its_trip_acknowledged_
             await house.until(lambda: house.alarms(Kind.ELECTRICAL) == ["b1/leakage_trip"], "it is heard")
             await house.until(lambda: not line.breakers[TRIPPED].unacknowledged, "it is acknowledged")
             line.power_down()
-            await house.until(lambda: house.alarms(Kind.MAINS_FAULT) == ["breakers/power/182106230096"], "its last breath")
+            await house.until(
+                lambda: house.alarms(Kind.MAINS_FAULT) == ["breakers/power/182106230096"], "its last breath"
+            )
             line.beat()
             alarms = house.core.alarms
-            await house.until(lambda: all(a.kind != Kind.MAINS_FAULT or not a.active for a in alarms.alarms()), "it speaks")
+            await house.until(
+                lambda: all(a.kind != Kind.MAINS_FAULT or not a.active for a in alarms.alarms()), "it speaks"
+            )
             assert {kind for breaker in line.breakers.values() for kind in breaker.asked} <= {"state", "measure"}
         told = [one for one in await site.records() if one["kind"] == Kind.ELECTRICAL]
         assert [(one["point"], one["active"]) for one in told] == [("b1/leakage_trip", True)]
