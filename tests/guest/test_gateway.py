@@ -19,7 +19,7 @@ from tests.brokers import Broker, Certificates
 from tests.guest.cuts import Cuts
 from tests.guest.gateway import CENTRE_PORT, commissioned, image_made, shown, started, status, with_panel
 from tests.guest.image import HERE
-from tests.guest.machine import GATEWAY, Machine
+from tests.guest.machine import GATEWAY, GuestError, Machine
 from tests.proof.site import note
 from tests.uplink.site import running_centre
 from tests.waiting import until
@@ -39,6 +39,13 @@ CUTS = int(os.environ.get("EDGE_GUEST_CUTS", "1"))
 SEED = int(os.environ.get("EDGE_SEED", "20261126"))
 BACK_S = 5.0  # within which systemd has a killed service running again
 SERVICES = {"core": "edge-agent", "uplink": "edge-agent-uplink"}
+NOT_BACK_S = 45.0  # a planted bug has shown itself by then: half as much again as WatchdogSec=
+HOLES = {  # made in a sandbox on purpose, and the probe that falls through each
+    "MemoryDenyWriteExecute=no": "write code into memory",
+    "RestrictAddressFamilies=": "open a netlink socket",
+    "RestrictSUIDSGID=no": "make a file that runs as its owner",
+    "TasksMax=500": "start a hundred threads",
+}
 PROBE = """[Service]
 ExecStart=
 ExecStart=/opt/edge-agent/current/bin/python /opt/guest/probes.py {name}
@@ -80,6 +87,7 @@ async def test_what_is_killed_starved_or_hangs_runs_again(tmp_path: Path) -> Non
         await started(site.guest)
         await check_running(site.guest)
         await check_kills(site.guest)
+        await check_planted(site.guest)
 
 
 async def test_what_was_told_before_the_power_went_reaches_the_centre(tmp_path: Path) -> None:
@@ -125,10 +133,12 @@ async def check_sandboxes(guest: Machine) -> None:
         await guest.run("systemctl", "daemon-reload")
         await guest.run("systemctl", "start", unit)
         inside = probed(await guest.shell(f"journalctl -u {unit} -o cat"))
+        assert wrong(inside) == {}, name
+        holes = "[Service]\n" + "\n".join(HOLES)
+        await planted(guest, unit, holes)  # which restarts it
+        assert set(wrong(probed(await guest.shell(f"journalctl -u {unit} -o cat")))) == set(HOLES.values()), name
         await guest.run("systemctl", "stop", unit)
         await guest.shell(f"rm -r /run/systemd/system/{unit}.service.d; systemctl daemon-reload")
-        wrong = {probe: said for probe, (may, did, said) in inside.items() if may != did}
-        assert wrong == {}, f"{name}: {wrong}"
         never = {probe: said for probe, (may, did, said) in outside.items() if not may and not did}
         assert never == {}, f"{name}: refused outside too"
         counts = {
@@ -137,7 +147,25 @@ async def check_sandboxes(guest: Machine) -> None:
         }
         assert counts["may"] >= 10 and counts["may_not"] >= 15, counts
         note(f"guest-sandbox-{name}", {**counts, "as_expected": len(inside)})
-    await guest.shell("rm -f /var/lib/edge-agent/probe.db*; busybox ip route del default")
+    await guest.shell("busybox ip route del default")
+
+
+def wrong(found: dict[str, tuple[bool, bool, str]]) -> dict[str, str]:
+    """What did what it may not, or did not what it must."""
+    return {probe: said for probe, (may, did, said) in found.items() if may != did}
+
+
+async def planted(guest: Machine, unit: str, drop_in: str) -> None:
+    """Run the unit with something in it that is wrong on purpose."""
+    await guest.put(f"/run/systemd/system/{unit}.service.d/zz-planted.conf", drop_in + "\n")
+    await guest.shell(f"systemctl daemon-reload; systemctl restart {unit}")
+
+
+async def unplanted(guest: Machine, unit: str) -> None:
+    """Run it as it is again."""
+    await guest.shell(
+        f"rm /run/systemd/system/{unit}.service.d/zz-planted.conf; systemctl daemon-reload; systemctl restart {unit}"
+    )
 
 
 def probed(said: str) -> dict[str, tuple[bool, bool, str]]:
@@ -168,7 +196,9 @@ async def check_running(guest: Machine) -> None:
             "--json",
             check=False,
         )
-        assert done.text.startswith("{") is may, (who, done)
+        said = json.loads(done.text)
+        assert ("error" not in said, done.code == 0) == (may, may), (who, done)
+        assert may or said["error"] == "no_permission"
     exposure = await guest.shell(
         "systemd-analyze security edge-agent edge-agent-uplink --no-pager | grep -i overall; :"
     )
@@ -195,14 +225,29 @@ async def check_kills(guest: Machine) -> None:
         note(f"guest-kills-{name}", {"kvm": guest.kvm, "killed": killed, "hung": hung})
 
 
+async def check_planted(guest: Machine) -> None:
+    """A unit that does not start again, and one that nobody watches, are found by the same looks."""
+    for drop_in, number, missed in (
+        ("Restart=no", signal.SIGKILL, "is not back"),
+        ("WatchdogSec=0", signal.SIGSTOP, "still lives"),
+    ):
+        await planted(guest, "edge-agent", f"[Service]\n{drop_in}")
+        with pytest.raises(GuestError, match=missed):
+            await killings(guest, "edge-agent", number, 1, NOT_BACK_S)
+        await guest.shell("systemctl kill --signal=CONT edge-agent || :")
+        await unplanted(guest, "edge-agent")
+
+
 async def restarted(guest: Machine, unit: str, before: dict[str, str]) -> bool:
     now = await shown(guest, unit, "NRestarts", "ActiveState")
     return now["ActiveState"] == "active" and int(now["NRestarts"]) > int(before["NRestarts"])
 
 
-async def killings(guest: Machine, unit: str, number: int, count: int) -> list[dict[str, float]]:
-    """Each kill of the unit's process, and how long what followed took."""
-    within_s = guest.patience_s
+async def killings(
+    guest: Machine, unit: str, number: int, count: int, within_s: float | None = None
+) -> list[dict[str, float]]:
+    """Each kill of the unit's process, and how long what followed took. Raise GuestError if it is not back within that time."""
+    within_s = within_s or guest.patience_s
     said = await guest.run(
         "python3",
         "/opt/guest/kills.py",
@@ -210,6 +255,6 @@ async def killings(guest: Machine, unit: str, number: int, count: int) -> list[d
         str(int(number)),
         str(count),
         str(within_s),
-        timeout_s=count * within_s + 60,
+        timeout_s=count * within_s + guest.patience_s,
     )
     return [json.loads(line) for line in said.text.splitlines()]
