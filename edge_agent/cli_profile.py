@@ -42,6 +42,9 @@ def _profiles(obj: CliContext) -> "Profiles":
 
 def say(code: str, params: Mapping[str, object], lang: str) -> str:
     """A finding or error of a profile in words; its code and parameters where the catalogue has none."""
+    if code == "bad_toml":
+        params = _toml_cause(params, lang)
+        code = "bad_toml" if params["detail"] else "bad_toml_also"
     shown = {key: printable(str(value)) for key, value in params.items()}
     if "detail" in shown:  # a code where the drivers say what is wrong with a table
         shown["detail"] = lookup(f"profile.fault_{shown['detail']}", lang) or system_words(shown["detail"], lang)
@@ -49,6 +52,17 @@ def say(code: str, params: Mapping[str, object], lang: str) -> str:
         shown["why"] = refusal_words(str(params["why"]), lang)
     known = lookup(f"profile.{code}", lang, **shown)
     return known or f"{code}: " + ", ".join(f"{key}={value}" for key, value in shown.items())
+
+
+def _toml_cause(params: Mapping[str, object], lang: str) -> Mapping[str, object]:
+    """The parameters with `what` is wrong in words; of an error of the drivers, those of the first place."""
+    if "cause" not in params:
+        from edge_agent.profile_toml import toml_findings
+
+        params = toml_findings(params)[0].params
+    shown = {key: printable(str(value)) for key, value in params.items()}
+    known = lookup(f"config.{shown['cause']}", lang, **shown) if shown["cause"] else None
+    return {**params, "what": known or text("profile.toml_unclear", lang)}
 
 
 def _complain(error: "ProfileError", obj: CliContext, as_json: bool) -> int:
@@ -141,13 +155,15 @@ def check(obj: CliContext, files: tuple[Path, ...]) -> int:
     """Check files before they are installed, with the examples in them."""
     from drivers.profile import ProfileError, ProfileFinding, load_file
     from edge_agent.profile_files import findings_of
+    from edge_agent.profile_toml import toml_findings
 
     worst, shown, lines = OK, [], []
     for file in files:
         try:
             findings = findings_of(load_file(file))
         except ProfileError as error:
-            findings = [ProfileFinding(error.code, error.params)]
+            broken = error.code == "bad_toml"
+            findings = toml_findings(error.params) if broken else [ProfileFinding(error.code, error.params)]
         severities = {finding.severity for finding in findings}
         code = FAILURES if "error" in severities else WARNINGS if "warning" in severities else OK
         worst = max(worst, code)

@@ -37,7 +37,7 @@ _CAUSES: Final = (  # first match of the value names the likely cause
     ("leading_zero", re.compile(r"[+-]?0[0-9]+(?:\.\d+)?\s*(?:#|$)")),
     ("unit", re.compile(r"[+-]?[0-9.]+\s*(?:[A-Za-z%秒分时天度℃欧]+)\s*(?:#|$)")),
     ("backslash", re.compile(r'"[^"\n]*\\[^"\n]*"\s*(?:#|$)')),
-    ("unclosed_quote", re.compile(r"(?:\"[^\"\n]*|'[^'\n]*)(?:\n|$)")),
+    ("unclosed_quote", re.compile(r"(?:\"[^\"\n]*|'[^'\n]*)(?:\n|$)|(?s:\"{3}(?!.*\"{3})|'{3}(?!.*'{3}))")),
     ("unclosed_bracket", re.compile(r"[\[{]")),
     ("after_value", re.compile(r"(?:\"[^\"\n]*\"|'[^'\n]*'|[0-9.]+|true|false)[ \t]*[^\s#]")),
     ("needs_quotes", re.compile(r"[^\s\"'\[{0-9]")),

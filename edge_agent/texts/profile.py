@@ -13,7 +13,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{file} 第 {line} 行不是 UTF-8 文字; 请用 UTF-8 另存",
         "{file}, line {line}: not UTF-8 text; save the file as UTF-8",
     ),
-    "bad_toml": ("{file} 不是正确的 TOML: {detail}", "{file} is not sound TOML: {detail}"),
+    "bad_toml": (
+        "{file} 第 {line} 行第 {column} 列: {what} (TOML 解析器: {detail})",
+        "{file}, line {line}, column {column}: {what} (TOML parser: {detail})",
+    ),
+    "bad_toml_also": ("{file} 第 {line} 行第 {column} 列: {what}", "{file}, line {line}, column {column}: {what}"),
+    "toml_unclear": (
+        "写法不对; 请检查这里和前面几行的引号、括号和等号",
+        "it is not written right; look at quotes, brackets and equals signs here and in the lines before",
+    ),
     "bad_kind": (
         "型号 {profile} 的 kind 为 {found}; 应为 {known} 之一",
         "Profile {profile}: kind is {found}; it must be one of {known}",

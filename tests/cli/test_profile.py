@@ -84,6 +84,30 @@ def test_a_file_that_is_no_profile_is_unsound_not_a_crash(cli: Cli, tmp_path: Pa
     assert [verdict["findings"][0]["code"] for verdict in json.loads(done.stdout)] == ["not_utf8", "unreadable"]
 
 
+def test_a_file_that_is_no_toml_says_where_and_what_to_do_in_the_readers_language(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "broken.toml"
+    file.write_text('schema = 1\nkind = "panel"\n[link]\nbaud = 9600 Hz\n  framing = "8N1”\n', "utf-8")
+    zh = cli("profile", "check", str(file), "--lang", "zh")
+    assert zh.exit_code == 2
+    first, second = zh.stdout.splitlines()[1:]
+    assert f"{file} 第 4 行第 13 列: 数字后面不能写单位" in first
+    assert "(TOML 解析器: Expected newline or end of document after a statement)" in first
+    assert f"{file} 第 5 行第 3 列: " in second
+    assert "TOML" not in second, "the parser never came so far"
+    en = cli("profile", "check", str(file), "--lang", "en")
+    assert f"{file}, line 4, column 13: No unit may follow a number" in en.stdout
+    found = json.loads(cli("profile", "check", str(file), "--json").stdout)[0]["findings"]
+    assert [(one["params"]["line"], one["params"]["column"], one["params"]["cause"]) for one in found] == [
+        ("4", "13", "syntax_unit"),
+        ("5", "3", "full_width"),
+    ]
+    file.write_text('schema = 1\nsource = """\nnever closed\n', "utf-8")
+    assert f"{file} 第 2 行第 1 列: 引号没有配对" in cli("profile", "check", str(file), "--lang", "zh").stdout
+    file.write_text("a = 1\na = 2\n", "utf-8")
+    shown = cli("profile", "show", str(file), "--lang", "zh")
+    assert f"{file} 第 2 行第 6 列: a 写了两次, 先前在第 1 行" in shown.stderr
+
+
 def test_a_capture_is_tried_with_a_profile_by_name_or_by_file(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "capture.hex").write_text(FIRE, "ascii")
     by_name = cli("profile", "try", "gst-crt500", str(tmp_path / "capture.hex"), "--json", "--config", str(tmp_path))
