@@ -10,7 +10,7 @@ import click
 from edge_agent import __version__
 from edge_agent.cli_base import FilePath
 from edge_agent.system_words import system_words
-from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines
+from edge_agent.terminal import FAILURES, OK, WARNINGS, CliContext, print_json, print_lines, printable
 from edge_agent.texts import text
 from edge_agent.update.bundle import BundleError, read
 from edge_agent.update.judge import KEYS_DIR, Machine, as_dict, check_fits, check_room, check_signatures
@@ -36,7 +36,7 @@ def update_group() -> None:
 @_root
 @click.pass_obj
 def status(obj: CliContext, root: Path) -> int:
-    """What runs, from which slot, whether it is on trial. Exit 1 while an update is in hand."""
+    """What runs, from which slot, whether it is on trial. Exit 1 while an update is in hand, or a slot is damaged."""
     slots, desk = Slots(root), _desk(obj, root)
     try:
         current, good = slots.named(CURRENT), slots.named(GOOD)
@@ -46,7 +46,7 @@ def status(obj: CliContext, root: Path) -> int:
     state = desk.read()
     versions = {name: slots.about(name)[0] for name in (current, good, state.previous) if name}
     asked = (desk.spool / REQUEST).exists()
-    trial = current != good
+    trial, damaged = current != good, desk.damaged()
     if obj.json_out:
         print_json(
             {
@@ -60,6 +60,7 @@ def status(obj: CliContext, root: Path) -> int:
                 "previous": state.previous,
                 "versions": versions,
                 "floor": state.floor,
+                "damaged": damaged,
                 "last": state.last,
             }
         )
@@ -75,10 +76,13 @@ def status(obj: CliContext, root: Path) -> int:
         previous = text("update.previous", obj.lang, slot=state.previous, version=version)
         lines += [previous if state.previous else text("update.no_previous_slot", obj.lang)]
         lines += [text("update.floor", obj.lang, floor=state.floor)]
+        for slot, file in damaged.items():
+            known = {"slot": printable(slot), "file": printable(file)}
+            lines.append(text("update.damaged_runs" if slot == current else "update.damaged", obj.lang, **known))
         if state.last is not None:
             lines.append(text("update.last", obj.lang, how=outcome(state.last, obj.lang)))
         print_lines(lines)
-    return WARNINGS if trial or asked or state.phase is not Phase.IDLE else OK
+    return WARNINGS if trial or asked or damaged or state.phase is not Phase.IDLE else OK
 
 
 @update_group.command("check")

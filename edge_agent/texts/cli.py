@@ -250,6 +250,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "place_in_linkage": ("联动输出 {rest}", "linkage output {rest}"),
     "place_in_journal": ("事件库 {rest}", "journal {rest}"),
     "place_in_config": ("配置: {rest}", "configuration: {rest}"),
+    "place_in_update": ("升级槽 {rest}", "update slot {rest}"),
     "place_in_tag": ("标签 {rest}", "tag {rest}"),
     "place_in_patrol": ("巡查 {rest}", "patrol {rest}"),
     "place_in_button": ("{rest}", "{rest}"),
@@ -384,6 +385,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "reason_records_lost": ("设备丢失了记录", "the device lost records"),
     "reason_power_lost": ("掉电", "power lost"),
     "reason_damaged": ("损坏", "damaged"),
+    "reason_slot_damaged": (
+        "备用程序在存储卡上损坏: 不会切换到它, 下一次升级会重写它",
+        "the spare program is damaged on the card: nothing switches to it, and the next update fills it anew",
+    ),
+    "reason_program_damaged": (
+        "正在运行的程序在存储卡上损坏: 请尽快换卡重新安装, 或升级",
+        "the program that runs is damaged on the card: install anew on another card, or update, soon",
+    ),
     "reason_sensor": ("传感器故障", "sensor fault"),
     "reason_unknown_status": ("没见过的状态码", "a status nobody knows"),
     "reason_restored": ("已恢复", "restored"),

@@ -152,8 +152,9 @@ TEXTS: dict[str, tuple[str, str]] = {
         "before is back by itself. It has to be signed by keys that are kept offline.",
     ),
     "update_status": (
-        "运行版本、槽、是否在试运行、上次升级\n\n退出码: 0 正常; 1 有升级在处理; 2 没有槽。",
-        "Version, slot, trial, last update\n\nExit codes: 0 all well; 1 an update is in hand; 2 there are no slots.",
+        "运行版本、槽、是否在试运行、上次升级\n\n退出码: 0 正常; 1 有升级在处理, 或有槽损坏; 2 没有槽。",
+        "Version, slot, trial, last update\n\nExit codes: 0 all well; 1 an update is in hand, or a slot is damaged; 2 there "
+        "are no slots.",
     ),
     "update_check": (
         "检查升级文件本机收不收\n\n核对签名、适用的主板、架构、Python、版本、空间。不安装。退出码: 0 可以安装; 2 不能, 说明原因。",

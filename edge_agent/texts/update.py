@@ -17,6 +17,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "no_previous_slot": ("没有可退回的版本", "there is no version to go back to"),
     "unknown_version": ("手工安装", "installed by hand"),
     "floor": ("防回退计数 {floor}", "anti-rollback counter {floor}"),
+    "damaged": (
+        "槽 {slot} 已损坏 ({file}): 不会切换到它, 下一次升级会重写它",
+        "slot {slot} is damaged ({file}): nothing switches to it, and the next update fills it anew",
+    ),
+    "damaged_runs": (
+        "槽 {slot} 已损坏 ({file}), 而程序正从它运行: 请尽快换一张存储卡重新安装, 或升级",
+        "slot {slot} is damaged ({file}), and the program runs from it: install anew on another card, or update, soon",
+    ),
     "last": ("上次升级: {how}", "last update: {how}"),
     "is_for": (
         "版本 {version}, 计数 {counter}; 主板 {boards}; 架构 {machines}; Python {pythons}; 最低从 {min_version} 升级",
@@ -83,6 +91,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "why_self_test": ("新版本自检未通过: {what}", "the new program failed its own test: {what}"),
     "why_config": ("新版本不接受现有配置", "the new program does not accept the configuration"),
     "why_gave_up": ("试了 {tries} 次都没有做完", "it did not come to an end {tries} times"),
+    "why_slot_damaged": (
+        "槽 {slot} 已损坏 ({what}), 不能退回; 请用升级文件安装",
+        "slot {slot} is damaged ({what}) and cannot be gone back to; install a bundle instead",
+    ),
     "why_no_previous": ("没有可退回的版本", "there is no version to go back to"),
     "why_not_calm": ("一直没有合适的时机: {what}", "there was no moment for it: {what}"),
     "why_not_written": ("写不进存储卡: {why}", "the card cannot be written: {why}"),

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.sealed import read_sealed, seal, sync, write_whole
+from edge_agent.update import rot
 from edge_agent.update.bundle import Bundle, BundleError, check_member
 
 ROOT: Final = Path("/opt/edge-agent")
@@ -99,6 +100,7 @@ class Slots:
         if done.returncode:
             raise BundleError("self_test", what="compile", said=ascii(done.stdout[-200:].decode("utf-8", "replace")))
         write_whole(place / ABOUT, seal({"version": manifest.version, "counter": manifest.counter}), 0o644)
+        rot.write_sums(place)
         sync_tree(place)
         sync(place.parent)
 

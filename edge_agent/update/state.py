@@ -16,6 +16,7 @@ from edge_agent.sealed import read_sealed, seal, sync, write_whole
 
 DIRECTORY: Final = "update"  # below the slots' root: root's own
 FILE, STAGED, OPEN, LOCK = "state.json", "bundle.zip", "open", "lock"
+DAMAGED: Final = "damaged.json"  # which slots the last look found damaged
 SPOOL: Final = "update"  # below the gateway's data_dir: the services' user may write there
 REQUEST, BUNDLE = "request", "bundle"  # in the spool
 REQUEST_BYTES_MAX: Final = 4096
@@ -84,6 +85,15 @@ class Desk:
     def write(self, state: State) -> None:
         """Make it durable. Raise OSError."""
         write_whole(self.directory / FILE, seal({"format": _FORMAT, **asdict(state)}), 0o644)
+
+    def damaged(self) -> dict[str, str]:
+        """Slot -> the file in it that the last look found damaged."""
+        said = (read_sealed(self.directory / DAMAGED) or {}).get("damaged")
+        return {str(slot): str(file) for slot, file in said.items()} if isinstance(said, dict) else {}
+
+    def write_damaged(self, found: Mapping[str, str]) -> None:
+        """Make it durable. Raise OSError."""
+        write_whole(self.directory / DAMAGED, seal({"damaged": dict(found)}), 0o644)
 
     def request(self) -> Request | None:
         """What is asked for in the spool. One that cannot be read is removed: it would be asked for ever."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 POINT: Final = "command/update"
 STATUSES: Final = ("begun", "switched", "confirmed", "gone_back", "refused")
+SLOT_DAMAGED: Final = "slot_damaged"  # beside them: no step of an update, but what the card did to one of its slots
 KEYS_MAX: Final = 16
 
 
@@ -36,7 +37,11 @@ class UpdateTold:
         if not peer.is_service:
             raise ApiError("bad_request", detail="not the updater")
         fields = request.get("fields")
-        if not isinstance(fields, dict) or fields.get("status") not in STATUSES or len(fields) > KEYS_MAX:
+        if not isinstance(fields, dict) or len(fields) > KEYS_MAX:
+            raise ApiError("bad_request", detail="fields")
+        if fields.get("status") == SLOT_DAMAGED:
+            return self._damaged(fields)
+        if fields.get("status") not in STATUSES:
             raise ApiError("bad_request", detail="fields")
         self._last = {str(key)[:40]: value if type(value) is int else str(value)[:200] for key, value in fields.items()}
         event_id = self._core.tell(Kind.COMMAND, POINT, self._last, {})
@@ -48,6 +53,20 @@ class UpdateTold:
 
         self._core.keeper.when_settled(event_id, give)
         return settled
+
+    def _damaged(self, fields: Mapping[str, object]) -> object:
+        """A fault that stays in the list until a person has acknowledged it. The answer, {}, once it is durable."""
+        slot = "".join(char for char in str(fields.get("slot")) if char.isalnum())[:8]
+        reason = "program_damaged" if fields.get("runs") is True else SLOT_DAMAGED
+        self._core.once(Kind.FAULT, f"update/{slot}", {"reason": reason, "file": str(fields.get("file"))[:200]})
+        kept: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+        def give(durable: bool) -> None:
+            if not kept.done():
+                kept.set_result({"kept": durable})
+
+        self._core.keeper.when_kept(give)
+        return kept
 
 
 def slot_of(prefix: Path) -> str:

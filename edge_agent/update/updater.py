@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from edge_agent import __version__
 from edge_agent.sealed import sync
-from edge_agent.update import judge, services
+from edge_agent.update import judge, rot, services
 from edge_agent.update.bundle import BUNDLE_BYTES_MAX, Bundle, BundleError, read
 from edge_agent.update.services import CORE, Core, Systemd
 from edge_agent.update.slots import CURRENT, GOOD, NAMES, LayoutError, Slots
 from edge_agent.update.state import BUNDLE, Desk, Phase, Request, State
+from edge_agent.update.told import SLOT_DAMAGED
 
 log = logging.getLogger("edge.update")
 
@@ -61,6 +62,7 @@ class Updater:
         state = await self._settle(self._desk.read())
         while (request := self._next(state)) is not None:
             state = await self._do(self._taken(state, request))
+        state = await self._look_for_rot(state)
         if await self._tell(state, self._times.tell_s):
             self._desk.close()
 
@@ -109,7 +111,7 @@ class Updater:
         try:
             if state.tries > TRIES:
                 raise BundleError("gave_up", tries=TRIES)
-            state = self._stand_by(state) if request.do == "back" else await self._prepare(state)
+            state = await (self._stand_by(state) if request.do == "back" else self._prepare(state))
             state = replace(state, up=await self._moment(state))
         except BundleError as why:
             self._clear_idle()
@@ -126,11 +128,13 @@ class Updater:
             if not self._desk.read().previous:
                 self._slots.wipe(self._slots.idle())
 
-    def _stand_by(self, state: State) -> State:
-        """The slot that was good before is tried as it is."""
+    async def _stand_by(self, state: State) -> State:
+        """The slot that was good before is tried as it is, if the card has kept it. Raise BundleError."""
         slot = state.previous
         if slot not in NAMES or slot == self._slots.named(CURRENT):
             raise BundleError("no_previous")
+        if file := await asyncio.to_thread(rot.damaged, self._slots.path(slot)):
+            raise BundleError("slot_damaged", slot=slot, what=file)
         version, counter = self._slots.about(slot)
         return replace(state, slot=slot, version=version, counter=counter)
 
@@ -276,6 +280,29 @@ class Updater:
         if CORE in units:
             await asyncio.to_thread(self._systemd.restart, (CORE,))
         log.info("step=back_again")
+
+    # --- what the card has kept ---------------------------------------------------------------------------------------------
+
+    async def _look_for_rot(self, state: State) -> State:
+        """Hold both slots against their sums: at each run, which a timer sees to once a day. What is new of it the core is told.
+
+        One that was filled by hand and is nobody's now gets its sums first: what it is today is what may be gone back to.
+        """
+        found, known, runs = dict[str, str](), self._desk.damaged(), self._slots.named(CURRENT)
+        for slot in NAMES:
+            place = self._slots.path(slot)
+            if slot == state.previous and not rot.has_sums(place):
+                await asyncio.to_thread(rot.write_sums, place)
+            elif file := await asyncio.to_thread(rot.damaged, place):
+                found[slot] = file
+                log.error("step=looked slot=%s damaged=%s", slot, ascii(file)[:200])
+                if slot not in known:
+                    told = {"status": SLOT_DAMAGED, "slot": slot, "file": file[:200], "runs": slot == runs}
+                    state = state.telling(told)
+        if found != known:
+            self._desk.write(state)
+            self._desk.write_damaged(found)
+        return state
 
     # --- how it ended ---------------------------------------------------------------------------------------------------
 

@@ -157,6 +157,23 @@ def test_the_updater_is_root_without_a_network_and_no_more_exposed_than_its_work
     assert settings(name)["PrivateNetwork"] == ["yes"]
 
 
+def test_the_slots_are_looked_through_once_a_day_whatever_the_clock_does(tmp_path: Path) -> None:
+    for file in ("edge-agent-update.timer", "edge-agent-update.service"):
+        (tmp_path / file).write_text(
+            (UNITS / file).read_text().replace("/opt/edge-agent/good/bin/python", sys.executable)
+        )
+    done = subprocess.run(
+        [tool("systemd-analyze"), "verify", tmp_path / "edge-agent-update.timer"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "edge-agent" in line]) == (0, [])
+    timer = settings("edge-agent-update.timer")
+    assert (timer["OnUnitInactiveSec"], "OnCalendar" in timer) == (["1d"], False)
+    assert settings("edge-agent-update.service")["IOSchedulingClass"] == ["idle"]
+
+
 def test_an_update_is_looked_for_where_it_is_put_and_judged_by_the_program_that_is_good() -> None:
     asked, in_hand = settings("edge-agent-update.path")["PathExists"]
     spool, root = Gateway(id="").data_dir / SPOOL, ROOT_OF_SLOTS

@@ -19,7 +19,7 @@ from edge_agent.local_api import ApiError, LocalServer
 from edge_agent.update.bundle import read
 from edge_agent.update.services import Core, Systemd
 from edge_agent.update.slots import CURRENT, GOOD, Slots
-from edge_agent.update.state import BUNDLE, FILE, LOCK, SPOOL, Desk, Request, State, put_request
+from edge_agent.update.state import BUNDLE, DAMAGED, FILE, LOCK, SPOOL, Desk, Request, State, put_request
 from edge_agent.update.updater import Place, Times, Updater
 from tests.waiting import PATIENCE_S
 
@@ -184,7 +184,7 @@ class Stand:
     def is_tidy(self) -> bool:
         """Nothing is asked for any more, and nothing lies about."""
         left = {path.name for directory in (self.spool, self.desk.directory) for path in directory.iterdir()}
-        return FILE in left <= {FILE, LOCK}
+        return FILE in left <= {FILE, LOCK, DAMAGED}
 
     def at_restart(self, script: str) -> None:
         """What comes of a restart, in the words of a shell; `$1` is the first unit."""

@@ -59,7 +59,7 @@ def recorded(maker: Maker, *, stays: bool, plant: Callable[[pytest.MonkeyPatch],
         stand.desk.write(stand.state())
         monkeypatch.setenv("PATH", stand.environ["PATH"])
         recording.forget()
-        before = contents(recording.backing)
+        before, old = contents(recording.backing), tree(stand.slots.path("a"))
         plant(monkeypatch)
         stand.confirms = stays
         stand.on_told = lambda status: recording.mark(status.encode())
@@ -67,7 +67,7 @@ def recorded(maker: Maker, *, stays: bool, plant: Callable[[pytest.MonkeyPatch],
         stand.update(maker.keys, **({} if stays else {"trial_s": 1.2}))
         assert stand.steps()[-1][0] == ("confirmed" if stays else "gone_back")
         ops = list(recording.fetch())
-        return Log(before, ops, tree(stand.slots.path("a")), tree(stand.slots.path("b")))
+        return Log(before, ops, old, tree(stand.slots.path("b")))
 
 
 def contents(root: Path) -> dict[str, Content]:
@@ -96,7 +96,7 @@ def lay_out(files: Mapping[str, Content], root: Path) -> None:
 
 
 def is_whole(slot: str, files: Mapping[str, Content], wanted: Tree) -> bool:
-    """Whether a slot of a state has every file of a program. What a program writes there later (nothing) would not count."""
+    """Whether a slot of a state has every file of a program. What is written there later (the list of sums) does not count."""
     for name, (kind, content) in wanted.items():
         held = files.get(f"slots/{slot}/{name}")
         there = held.encode() if isinstance(held, Link) else held
