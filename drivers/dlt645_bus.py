@@ -120,6 +120,8 @@ class Dlt645Bus(SerialBus[_Meter]):
             )
             reply = await self._exchange(meter, wire, question, following=True)
             part = reply.payload
+            if reply.result == "error":  # it has lost its place; whether it has the value is what the first frame says
+                return _Reply("error", error=reply.error & ~NO_SUCH_DATA)
             if reply.result == "ok" and not old:
                 if part[-1:] != bytes((seq,)):
                     return _Reply("crc")  # frames out of order: the whole value is asked again

@@ -31,6 +31,7 @@ class Fault:
     trailing: bytes = b""  # one byte more behind the value, inside the frame
     other_di: str = ""  # answers for this identifier: a late reply to another question
     error: int = 0  # says no, with this word
+    off_by: int = 0  # the number of a following frame is wrong by so many
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class Meter:
     fault: Fault = Fault()
     once: deque[Fault] = field(default_factory=deque)
     asked: list[str] = field(default_factory=list)  # identifiers, the first 10 000
+    part: int = 0  # the frame that was sent last: the old edition counts none, so the meter has to
 
     def set(self, di: str, digits: str) -> None:
         """Put a BCD value, digits as read: set("02010100", "2319")."""
@@ -104,12 +106,16 @@ def reply(meter: Meter, question: Frame, fault: Fault) -> bytes | None:
     if value is None:
         return encode(address, 0xC0 | function, bytes((0x02,)))  # no such data; of 1997: wrong identifier
     value += fault.trailing
-    part = question.data[size] if function == dlt645.FOLLOWING_2007 else int(function == dlt645.FOLLOWING_1997)
+    part = meter.part = question.data[size] if function == dlt645.FOLLOWING_2007 else _next_1997(meter, function)
     rest = value[(part + 1) * meter.frame_bytes :]
     piece = value[part * meter.frame_bytes : (part + 1) * meter.frame_bytes]
     named = bytes.fromhex(fault.other_di or di)[::-1]
-    seq = bytes((part,)) if function == dlt645.FOLLOWING_2007 else b""
+    seq = bytes((part + fault.off_by,)) if function == dlt645.FOLLOWING_2007 else b""
     return encode(address, 0x80 | function | (dlt645.MORE if rest else 0), named + piece + seq)
+
+
+def _next_1997(meter: Meter, function: int) -> int:
+    return meter.part + 1 if function == dlt645.FOLLOWING_1997 else 0
 
 
 def quiet_meter(address: str, edition: int = 2007) -> Meter:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import tomllib
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -89,19 +90,48 @@ async def test_a_meter_that_answers_under_the_wildcard_is_believed() -> None:
         assert bus._slaves[0].address == WILDCARD
 
 
-@pytest.mark.asyncio
-async def test_a_long_answer_comes_in_frames_and_is_put_together() -> None:
-    meter = quiet_meter(ONE)
+def long_meter(edition: int) -> tuple[Meter, MeterProfile]:
+    """A meter whose one value comes in four frames, and a profile that reads the end of it: 0.07."""
+    di = "0001FF00" if edition == 2007 else "901F"
+    meter = quiet_meter(ONE, edition)
     meter.frame_bytes = 8
-    meter.items["0001FF00"] = b"".join(bytes.fromhex(f"{n:08d}")[::-1] for n in range(1, 8))
-    profile = compile_profile(
-        tomllib.loads(
-            'edition = 2007\n[[value]]\nname = "last_kwh"\ndi = "0001FF00"\noffset = 24\nbytes = 4\ndecimals = 2\n'
-        )
-    )
+    meter.items[di] = b"".join(bytes.fromhex(f"{n:08d}")[::-1] for n in range(1, 8))
+    value = f'[[value]]\nname = "last_kwh"\ndi = "{di}"\noffset = 24\nbytes = 4\ndecimals = 2\n'
+    return meter, compile_profile(tomllib.loads(f"edition = {edition}\n[link]\nperiod_ms = 300\n{value}"))
+
+
+@pytest.mark.parametrize("edition", [2007, 1997])
+@pytest.mark.asyncio
+async def test_a_long_answer_comes_in_frames_and_is_put_together(edition: int) -> None:
+    meter, profile = long_meter(edition)
+    async with line([meter], [BusMeter("m", profile, ONE)]) as (told, _, _):
+        await until(lambda: len(told.values("m/last_kwh")) >= 2)
+        assert told.values("m/last_kwh")[:2] == [pytest.approx(0.07)] * 2
+
+
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    [
+        pytest.param(3, Fault(bad_sum=True), id="sum"),
+        pytest.param(2, Fault(dead=True), id="dead"),
+        pytest.param(1, Fault(address=TWO), id="stranger"),
+        # it has lost its place: no such data now, and no word on whether it has the value
+        pytest.param(1, Fault(error=0x02), id="lost"),
+        pytest.param(3, Fault(off_by=1), id="left out"),
+        pytest.param(3, Fault(off_by=-1), id="twice"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_following_frame_that_is_not_the_next_costs_one_round_and_is_never_part_of_a_value(
+    fault: Fault, place: int
+) -> None:
+    meter, profile = long_meter(2007)
+    meter.once.extend([*[Fault()] * place, fault])
     async with line([meter], [BusMeter("m", profile, ONE)]) as (told, _, _):
         await until(lambda: told.values("m/last_kwh"))
-        assert told.values("m/last_kwh") == [pytest.approx(0.07)]
+        assert told.values("m/last_kwh")[0] == pytest.approx(0.07)
+        assert (told.links("m"), meter.once) == ([(True, "answering")], deque())
+        assert not [one for one in told.all if isinstance(one, PointFault)]
 
 
 FAULTS = [

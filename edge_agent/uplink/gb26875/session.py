@@ -63,6 +63,7 @@ class _Sending:
     shown: tuple[Shown, ...]  # the picture it leaves
     left: int = 0  # units not answered yet
     confirmed: set[int] = field(default_factory=set)  # units, by index
+    settling: dict[int, Unit] = field(default_factory=dict)  # confirmed, but parts before them are not yet
     declined: set[int] = field(default_factory=set)  # records, by n
 
 
@@ -202,9 +203,17 @@ class GbSession(asyncio.Protocol):
 
     def _unit_confirmed(self, sending: _Sending, index: int, unit: Unit) -> None:
         sending.confirmed.add(index)
-        if unit.last >= unit.first and all(index - part in sending.confirmed for part in range(1, unit.joined + 1)):
-            self._receiver.settled(sending.flight, unit.first, unit.last)
-        else:
+        if unit.last >= unit.first:
+            sending.settling[index] = unit
+        whole = [
+            place
+            for place, waits in sending.settling.items()  # the parts of a record may be confirmed in any order
+            if all(place - part in sending.confirmed for part in range(1, waits.joined + 1))
+        ]
+        for place in whole:
+            settled = sending.settling.pop(place)
+            self._receiver.settled(sending.flight, settled.first, settled.last)
+        if not whole:
             self._receiver.alive()
         self._unit_over(sending)
 

@@ -12,12 +12,15 @@ import pytest
 from buffer.records import Priority
 from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, decode_adu
 from drivers.codecs.gb26875.objects import DeviceStatus
+from edge_agent.config.uplinks import Gb26875Point
 from edge_agent.model import Kind
+from edge_agent.uplink.gb26875.session import GbSession
 from edge_agent.uplink.main import UplinkProcess
 from simulators.centre.gb26875 import GbCentre
 from simulators.centre.gb_faults import FAULTS, FaultName
 from tests.brokers import Certificates
 from tests.uplink.gb26875.site import SOURCE, TIMEOUT_S, body, fires, gb_centre, gb_config, gb_uplink, units
+from tests.uplink.gb26875.test_plan import CONFIG, reading
 from tests.uplink.site import MemoryJournal, running_uplink
 from tests.waiting import PATIENCE_S, until
 
@@ -220,6 +223,50 @@ async def test_one_record_the_centre_denies_holds_up_nothing(tmp_path: Path) -> 
         assert process.destinations[0].counters["refused"] == 0
 
 
+async def test_confirms_in_odd_order_settle_what_they_are_for_and_a_denied_one_goes_again_alone(tmp_path: Path) -> None:
+    async with scripted() as (peer, port):
+        uplink = gb_uplink(port, objects_max=1, open_exchanges=4, timeout_s=PATIENCE_S)
+        async with running_uplink(gb_config(tmp_path, uplink), journal_of(4)) as process:
+            sent = await peer.frames(2, 4)
+            for place in (2, 0, 3):
+                peer.answer(sent[place])
+                peer.answer(sent[place])  # said twice, it is nobody's the second time
+            peer.answer(sent[1], Command.DENY)
+            [again] = await peer.frames(2, 1)
+            assert (again.serial, again.adu) == (sent[1].serial, sent[1].adu)
+            stream = process.destinations[0].outbox.get("e1", Priority.ALARM)
+            assert stream is not None
+            assert [n for n in range(1, 5) if n in stream.done] == [1, 3, 4]
+            peer.answer(again)
+            await until(done(process))
+            assert process.destinations[0].counters["connections"] == 1
+
+
+@pytest.mark.parametrize("order", [(2, 1, 0), (2, 0, 1), (1, 2, 0), (0, 1, 2)])
+async def test_a_record_of_several_frames_is_settled_once_all_are_confirmed_in_whatever_order(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    rules = (Gb26875Point(points=("meter1/*",), analogue_type=8, scale=10.0),)
+    journal = MemoryJournal()
+    journal.append(Priority.TELEMETRY, reading(**{f"x{n}_v": 1.0 for n in range(70)}))
+    async with scripted() as (peer, port):
+        uplink = gb_uplink(port, open_exchanges=3, timeout_s=PATIENCE_S)
+        config = replace(gb_config(tmp_path, uplink), buses=CONFIG.buses, gb26875_points=rules)
+        async with running_uplink(config, journal) as process:
+            parts = await peer.frames(3, 3)
+            assert [len(decode_adu(part.adu).objects) for part in parts] == [31, 31, 8]
+            for place in order[:-1]:
+                peer.answer(parts[place])
+            peer.answer(replace(parts[0], serial=0x7FFF))
+            session = process.destinations[0]._session
+            assert isinstance(session, GbSession)
+            await until(lambda: session.counters["foreign"] == 1, "all before it are read")
+            assert not done(process, Priority.TELEMETRY)(), "one is missing"
+            peer.answer(parts[order[-1]])
+            await until(done(process, Priority.TELEMETRY))
+            assert peer.empty(), "and nothing of it goes again"
+
+
 @pytest.mark.parametrize("form", ["empty-send-data", "device-status", "one-byte", "command-7"])
 async def test_each_keepalive_is_sent_when_nothing_else_is_and_three_misses_end_the_link(
     tmp_path: Path, form: str
@@ -335,6 +382,17 @@ class Peer:
         async with asyncio.timeout(PATIENCE_S):
             found = await self._frames.get()
         assert found is not None, "the connection ended"
+        return found
+
+    async def frames(self, kind: int, count: int) -> list[Frame]:
+        """So many frames of a type of data unit; all others are confirmed on the way."""
+        found: list[Frame] = []
+        while len(found) < count:
+            frame = await self.frame()
+            if frame.adu[0] == kind:
+                found.append(frame)
+            else:
+                self.answer(frame)
         return found
 
     async def gone(self) -> None:
