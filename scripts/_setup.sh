@@ -4,6 +4,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$here"
 venv=${EDGE_VENV:-$here/.venv}
+unset PYTHONDONTWRITEBYTECODE  # tests start the programs some hundred times: a second of compiling each time, where this is set
 python=
 case "${LC_ALL:-${LC_MESSAGES:-${LANG:-}}}" in zh*) zh=1 ;; *) zh= ;; esac
 say() { if [ -n "$zh" ]; then printf '%s\n' "$1" >&2; else printf '%s\n' "$2" >&2; fi; }
@@ -93,4 +94,5 @@ need_python() {
   mv "$stamp.new" "$stamp"
 }
 
-pip_quietly() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
+# --no-compile: most of these modules are never imported, and those that are compile themselves once.
+pip_quietly() { "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check "$@"; }
