@@ -70,7 +70,7 @@ class Site:
         cert, key = self.ca.client(GATEWAY)
         files = {"ca_file": self.ca.ca_file, "cert_file": cert, "key_file": key, **self.keys}
         if self.protocol == "mqtt":
-            self.broker = enter(Broker(self.directory / "a", tls=self.ca))  # type: ignore[arg-type]
+            self.broker = enter(Broker(self.directory / "a", tls=self.ca, persistent=True))  # type: ignore[arg-type]
             watch_cert, watch_key = self.ca.client("centre")
             where = {"tls_ca": self.ca.ca_file, "cert": watch_cert, "key": watch_key}
             self._county_db = enter(running_centre(self.directory / "county-db", self.broker, **where))
@@ -92,7 +92,8 @@ class Site:
     async def restart_county(self) -> None:
         """On the same port, with the certificate that lies in its file now."""
         if self.protocol == "mqtt":
-            self.broker.restart()
+            self.broker.stop()  # in order: it keeps the centre's session, or what is sent before the centre is back waits 20 s for its ack
+            self.broker.start()
             return
         self._server.close()
         await self._centre.stop()
