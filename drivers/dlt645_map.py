@@ -10,7 +10,9 @@ from typing import Final
 
 from drivers.codecs.dlt645_items import NotBcd, bcd
 from drivers.messages import LIMIT_KEYS, Observation, PointFault, PointSpec, Reading
-from drivers.modbus_tables import (
+from drivers.profile import Profile, ProfileFinding
+from drivers.profile_examples import check_readings, compiled
+from drivers.profile_toml import (
     ProfileFault,
     framing_of,
     integer,
@@ -21,8 +23,6 @@ from drivers.modbus_tables import (
     table_of,
     tables_of,
 )
-from drivers.profile import Profile, ProfileFinding
-from drivers.profile_examples import check_readings, compiled
 
 EDITIONS: Final = (1997, 2007)
 VALUES_MAX: Final = 200

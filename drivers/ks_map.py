@@ -11,7 +11,9 @@ from typing import Final
 from drivers.codecs import ks_breaker
 from drivers.codecs.ks_breaker import Frame
 from drivers.messages import LIMIT_KEYS, Observation, PanelEvent, PointFault, PointSpec, Reading
-from drivers.modbus_tables import (
+from drivers.profile import Profile, ProfileFinding
+from drivers.profile_examples import check_readings, compiled
+from drivers.profile_toml import (
     ProfileFault,
     combinations,
     filled,
@@ -24,8 +26,6 @@ from drivers.modbus_tables import (
     table_of,
     tables_of,
 )
-from drivers.profile import Profile, ProfileFinding
-from drivers.profile_examples import check_readings, compiled
 
 STATE, MEASURE = 0, 1  # the two questions there are
 _KEYS: Final[Mapping[str, frozenset[str]]] = {

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from drivers.modbus_tables import ProfileFault, codes_of, evaluated, filled, integer, known, table_of
+from drivers.profile_toml import ProfileFault, codes_of, evaluated, filled, integer, known, table_of
 from drivers.vocabulary import EVENTS
 
 _WIDTHS: Final = {"u16": 1, "u32": 2}

@@ -13,7 +13,8 @@ from drivers.codecs.modbus import BITS_MAX, REGISTERS_MAX
 from drivers.messages import Observation, PanelEvent, PointFault, PointSpec, Reading
 from drivers.modbus_log import Entry, EventLog, LogMemory, compile_log
 from drivers.modbus_panel import PanelMemory, PanelPoint, Rule, Spoken, ends_of
-from drivers.modbus_tables import (
+from drivers.modbus_value import Place, Value, compile_values
+from drivers.profile_toml import (
     ProfileFault,
     combinations,
     evaluated,
@@ -24,7 +25,6 @@ from drivers.modbus_tables import (
     table_of,
     tables_of,
 )
-from drivers.modbus_value import Place, Value, compile_values
 from drivers.schedule import Rank
 
 _KEYS: Final[Mapping[str, frozenset[str]]] = {

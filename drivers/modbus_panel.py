@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.messages import Observation, PanelEvent
-from drivers.modbus_tables import ProfileFault, codes_of, integer
+from drivers.profile_toml import ProfileFault, codes_of, integer
 from drivers.vocabulary import ENDS, EVENTS
 
 NONE: Final = "none"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.messages import LIMIT_KEYS, PointSpec
-from drivers.modbus_tables import (
+from drivers.profile_toml import (
     ProfileFault,
     codes_of,
     combinations,

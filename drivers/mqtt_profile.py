@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.messages import LIMIT_KEYS, PointSpec
-from drivers.modbus_tables import ProfileFault, known, number
 from drivers.profile import ALARM_KINDS, Profile, ProfileFinding
 from drivers.profile_examples import check_tables, compiled, differing, expected_of, not_readable, raised
+from drivers.profile_toml import ProfileFault, known, number
 
 PAYLOAD_BYTES_MAX: Final = 16 * 1024
 TOPICS_MAX: Final = 32

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
-from drivers.modbus_tables import ProfileFault
 from drivers.profile import Profile, ProfileError, ProfileFinding
+from drivers.profile_toml import ProfileFault
 
 EXAMPLES_MAX: Final = 200
 Compiled = TypeVar("Compiled")

@@ -57,7 +57,7 @@ def say(code: str, params: Mapping[str, object], lang: str) -> str:
 def _toml_cause(params: Mapping[str, object], lang: str) -> Mapping[str, object]:
     """The parameters with `what` is wrong in words; of an error of the drivers, those of the first place."""
     if "cause" not in params:
-        from edge_agent.profile_toml import toml_findings
+        from edge_agent.profile_syntax import toml_findings
 
         params = toml_findings(params)[0].params
     shown = {key: printable(str(value)) for key, value in params.items()}
@@ -155,7 +155,7 @@ def check(obj: CliContext, files: tuple[Path, ...]) -> int:
     """Check files before they are installed, with the examples in them."""
     from drivers.profile import ProfileError, ProfileFinding, load_file
     from edge_agent.profile_files import findings_of
-    from edge_agent.profile_toml import toml_findings
+    from edge_agent.profile_syntax import toml_findings
 
     worst, shown, lines = OK, [], []
     for file in files:

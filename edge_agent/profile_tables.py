@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from drivers.modbus_tables import combinations, evaluated
 from drivers.modbus_value import WIDTH, compile_values
 from drivers.profile import Profile
 from drivers.profile_events import tables_of
+from drivers.profile_toml import combinations, evaluated
 from drivers.vocabulary import EVENTS
 from edge_agent.cli_words import lookup
 from edge_agent.texts import text

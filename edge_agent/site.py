@@ -69,7 +69,7 @@ def build_wire_drivers(
 
 
 def _why(fault: Exception) -> ProfileError:
-    from drivers.modbus_tables import ProfileFault
+    from drivers.profile_toml import ProfileFault
 
     if isinstance(fault, ProfileError):
         return fault

@@ -14,8 +14,8 @@ from drivers.codecs.dlt645 import WILDCARD
 from drivers.dlt645_bus import BusMeter, Dlt645Bus
 from drivers.dlt645_map import MeterProfile, compile_profile
 from drivers.messages import PointFault
-from drivers.modbus_tables import ProfileFault
 from drivers.profile import load_profiles
+from drivers.profile_toml import ProfileFault
 from drivers.serial_bus import Line
 from simulators.meter import Fault, Meter, MeterLine, quiet_meter
 from simulators.ports import free_port

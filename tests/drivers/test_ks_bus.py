@@ -11,8 +11,8 @@ from drivers.codecs import ks_breaker
 from drivers.ks_bus import BusBreaker, KsBus
 from drivers.ks_map import BreakerProfile, compile_profile
 from drivers.messages import PointFault
-from drivers.modbus_tables import ProfileFault
 from drivers.profile import check, load_profiles
+from drivers.profile_toml import ProfileFault
 from drivers.serial_bus import Line
 from edge_agent.config.load import load
 from edge_agent.site import build_wire_drivers

@@ -8,8 +8,8 @@ import pytest
 
 from drivers.messages import PanelEvent, PointFault, Reading
 from drivers.modbus_map import DeviceMemory, ModbusProfile, compile_profile
-from drivers.modbus_tables import ProfileFault
 from drivers.profile import check, load_profiles
+from drivers.profile_toml import ProfileFault
 from drivers.schedule import Rank
 
 SHIPPED = [profile.name for profile in load_profiles([]).list() if profile.kind == "modbus"]

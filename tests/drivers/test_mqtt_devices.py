@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from drivers.codecs.registry import PROTOCOLS
 from drivers.messages import LinkState, Observation, PanelEvent, PointFault, Reading
-from drivers.modbus_tables import ProfileFault
 from drivers.mqtt_devices import TEST_NS, MqttDevice, MqttDevices
 from drivers.mqtt_profile import PAYLOAD_BYTES_MAX, MqttProfile, compile_profile
 from drivers.mqtt_strangers import REFUSED_KEPT, UNLISTED_MAX
 from drivers.profile import check, load_file, load_profiles
+from drivers.profile_toml import ProfileFault
 
 S = 1_000_000_000
 CAPTURES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "captures/mqtt.json").read_text("utf-8"))
