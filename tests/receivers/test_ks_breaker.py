@@ -97,6 +97,8 @@ def test_a_concentrators_last_breath_is_a_fault_of_its_supply_until_it_speaks_ag
     bench.take(KsTalk(PROFILE).feed(line.beat(), 3))
     assert bench.events() == [(point, "mains_fault")] * 2
     assert bench.events(states=True)[-1] == (point, "mains_ok"), "over a new connection"
+    [shown] = ks_breaker.decode(breath)
+    assert (shown["kind"], shown["gateway"]) == ("power_down", "182106230096")
     nameless = ks_breaker.encode(0x80, "0" * 12, ks_breaker.POWER_DOWN, b"")
     bench.take(KsTalk(PROFILE).feed(nameless, 4))
     assert bench.events()[-1] == ("net1/power/unnamed", "mains_fault"), "whatever it holds"
