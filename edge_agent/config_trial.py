@@ -88,8 +88,8 @@ class ConfigTrial:
 
     async def run(self, whole: bool) -> None:
         """Tell what became of what was sent before; try what is new. `whole`: every source could be built."""
-        if (lies := self._provenance.lies) is not None and lies.owed:
-            await self._tell(lies.owed)
+        lies = self._provenance.lies
+        left = await self._tell(lies.owed) if lies is not None and lies.owed else ()
         sent = self._sent
         if sent is None or not self._is_on_trial:
             return
@@ -102,7 +102,7 @@ class ConfigTrial:
             )
             self._restart()  # the next start finds that it was on trial, puts it aside and says so
             return
-        kept = replace(sent, owed=()).owing("done", "confirmed")
+        kept = replace(sent, owed=left).owing("done", "confirmed")
         try:
             async with self._file:
                 self._sent = await asyncio.to_thread(move, kept, State.KEPT)
@@ -113,17 +113,19 @@ class ConfigTrial:
         if self._provenance.keep is not None:
             await asyncio.to_thread(self._provenance.keep, self._core.clock.now(), True)
 
-    async def _tell(self, owed: Sequence[Outcome]) -> None:
-        """Journal outcomes, and cross off those it has. What is left is told again by the next start."""
+    async def _tell(self, owed: Sequence[Outcome]) -> tuple[Outcome, ...]:
+        """Journal outcomes, and cross off those it has. What is left is returned, and told again by the next start."""
         kept = dict(zip(owed, await asyncio.gather(*map(self._journal, owed)), strict=True))
+        left = tuple(one for one, is_kept in kept.items() if not is_kept)
         lies = self._provenance.lies
-        if lies is None or not any(kept.values()):
-            return
+        if lies is None or len(left) == len(kept):
+            return left
         try:
             async with self._file:
                 await asyncio.to_thread(forget, lies, [one for one, is_kept in kept.items() if is_kept])
         except OSError as fault:
             log.error("sent configuration: an outcome is told again at the next start: %s", ascii(fault))
+        return left
 
     async def _journal(self, outcome: Outcome) -> bool:
         """Whether it is durable."""

@@ -62,8 +62,9 @@ class Updater:
         state = await self._settle(self._desk.read())
         while (request := self._next(state)) is not None:
             state = await self._do(self._taken(state, request))
-        state = await self._look_for_rot(state)
-        if await self._tell(state, self._times.tell_s):
+        state = await self._tell(state)
+        state = await self._tell(await self._look_for_rot(state))
+        if not state.untold or CORE not in self._systemd.active():
             self._desk.close()
 
     # --- what a cut left ------------------------------------------------------------------------------------------------
@@ -292,7 +293,10 @@ class Updater:
         for slot in NAMES:
             place = self._slots.path(slot)
             if slot == state.previous and not rot.has_sums(place):
-                await asyncio.to_thread(rot.write_sums, place)
+                try:
+                    await asyncio.to_thread(rot.write_sums, place)
+                except OSError as fault:  # a card that is full; there is another day
+                    log.warning("step=looked slot=%s %s", slot, ascii(fault))
             elif file := await asyncio.to_thread(rot.damaged, place):
                 found[slot] = file
                 log.error("step=looked slot=%s damaged=%s", slot, ascii(file)[:200])
@@ -329,15 +333,15 @@ class Updater:
             self._desk.write(state)
         return state
 
-    async def _tell(self, state: State, within_s: float) -> bool:
-        """Whether there is nothing left to do here. To a core that is not wanted nothing can be told; the next run does."""
+    async def _tell(self, state: State) -> State:
+        """With what is left to tell. To a core that is not wanted nothing can be told; the next run does."""
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + within_s
+        deadline_s = loop.time() + self._times.tell_s
         while (state := await self._tell_now(state)).untold and CORE in self._systemd.active():
             if loop.time() >= deadline_s:
-                return False
+                break
             await asyncio.sleep(POLL_S)
-        return True
+        return state
 
 
 def _fields(state: State, status: str, code: str, more: Mapping[str, object] | None = None) -> dict[str, object]:

@@ -95,6 +95,23 @@ def test_a_spare_slot_that_rots_is_told_once_never_gone_back_to_and_filled_anew(
     assert stand.is_tidy()
 
 
+def test_a_card_too_full_for_a_list_keeps_no_update_from_its_end(
+    stand: Stand, maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = rot.write_sums
+
+    def full(slot: Path) -> None:
+        if slot.name == "a":
+            raise OSError(28, "No space left on device")
+        listed(slot)
+
+    monkeypatch.setattr(rot, "write_sums", full)
+    stand.ask(maker.bundle())
+    stand.update(maker.keys)
+    assert (stand.steps()[-1], stand.links(), stand.is_tidy()) == (("confirmed", ""), ("b", "b"), True)
+    assert not rot.has_sums(stand.slots.path("a"))
+
+
 def test_a_slot_that_rots_while_it_runs_is_told_as_that(stand: Stand, maker: Maker) -> None:
     stand.ask(maker.bundle())
     stand.update(maker.keys)

@@ -92,7 +92,8 @@ class Site:
     async def restart_county(self) -> None:
         """On the same port, with the certificate that lies in its file now."""
         if self.protocol == "mqtt":
-            self.broker.stop()  # in order: it keeps the centre's session, or what is sent before the centre is back waits 20 s for its ack
+            # In order: it keeps the centre's session, or what is sent before the centre is back waits 20 s for its ack.
+            self.broker.stop()
             self.broker.start()
             return
         self._server.close()
