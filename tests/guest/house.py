@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,6 +97,19 @@ class Socket:
         return f"adapter{self._number}-{self._count}"
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What has passed on a guest's clock, and of its one processor on anything at all and on the core's threads."""
+
+    up_s: float
+    busy_s: float
+    core_s: float
+
+    def since(self, before: "Spent") -> "Spent":
+        """What lies between."""
+        return Spent(self.up_s - before.up_s, self.busy_s - before.busy_s, self.core_s - before.core_s)
+
+
 def told(events: Sequence[Mapping[str, Any]], point: str, kind: str = "") -> list[bool]:
     """Whether it began or ended, each time something was said of a point. That nobody acknowledged it is no change of it."""
     of_it = [e for e in events if e["point"] == point and kind in ("", e["kind"])]
@@ -146,12 +160,11 @@ class House:
         done = await self.guest.run("python3", "-c", JOURNAL, f"/{PLACE}")
         return [json.loads(line) for line in done.out.splitlines()]
 
-    async def ticks(self) -> tuple[float, float]:
-        """Seconds of the guest's clock, and of its processor in the core."""
-        said = await self.guest.shell(f"cat /proc/uptime /proc/{self.pid}/stat")
-        uptime, stat = said.splitlines()
-        fields = stat.rsplit(")", 1)[1].split()
-        return float(uptime.split()[0]), (int(fields[11]) + int(fields[12])) / 100
+    async def spent(self) -> Spent:
+        """Up to now, in seconds of the guest's own clock."""
+        said = await self.guest.shell(f"cat /proc/uptime /proc/{self.pid}/task/*/schedstat")
+        (up, idle), *threads = (line.split() for line in said.splitlines())
+        return Spent(float(up), float(up) - float(idle), sum(int(ran) for ran, *_ in threads) / 1e9)
 
 
 @asynccontextmanager
