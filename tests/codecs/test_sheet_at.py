@@ -9,16 +9,13 @@ from drivers.codecs.at.decode import decode
 from drivers.codecs.at.fields import Reading
 from drivers.codecs.at.lines import Line, LineReader, final_of
 from drivers.codecs.at.readings import STATES, is_registered, read
+from tests.codecs.agrees import assert_agrees
 
 
 def said(text: str, asked: str = "") -> dict[str, Any]:
     got = read(text, asked)
     assert isinstance(got, Reading), (text, got)
     return {"command": got.command, "urc": got.urc, **got.fields}
-
-
-def assert_agrees(found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    assert {key: found.get(key, "absent") for key in wanted} == wanted
 
 
 @pytest.mark.parametrize("name", ["CREG", "CGREG", "CEREG", "C5GREG"])

@@ -10,6 +10,7 @@ from drivers.codecs.registry import PROTOCOLS
 from drivers.messages import PanelEvent, PointFault
 from drivers.receivers.desk import Listed
 from drivers.receivers.nb import NbTalk
+from tests.codecs.agrees import assert_agrees
 from tests.receivers.bench import Bench
 
 IMEI = "867724030012345"
@@ -18,10 +19,6 @@ IMEI = "867724030012345"
 def one(name: str, data: bytes) -> dict[str, Any]:
     [shown] = PROTOCOLS[name](data)
     return shown
-
-
-def assert_agrees(found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    assert {key: found.get(key, "absent") for key in wanted} == wanted
 
 
 def told(data: bytes, address: str = IMEI, *, states: bool = False) -> list[str]:

@@ -13,13 +13,10 @@ from drivers.profile import load_profiles
 from drivers.receivers.desk import Listed
 from drivers.receivers.elec_7b7b import Elec7b7bTalk
 from drivers.receivers.ks_breaker import KsTalk
+from tests.codecs.agrees import assert_agrees
 from tests.receivers.bench import Bench
 
 NODE = "681668166816"  # marks in the address
-
-
-def assert_agrees(found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    assert {key: found.get(key, "absent") for key in wanted} == wanted
 
 
 # --- KS 68 L L 68 -------------------------------------------------------------------------------------------------------------

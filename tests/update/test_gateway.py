@@ -28,6 +28,7 @@ from provisioning import update
 from simulators.process import Program
 from tests.brokers import Broker
 from tests.proof.site import note
+from tests.small_site import small_site
 from tests.update.maker import PYTHONS, Maker
 from tests.update.stand import CORE, ROOT, SYSTEMCTL, UPLINK
 from tests.uplink.site import running_centre
@@ -36,24 +37,6 @@ from tests.waiting import PATIENCE_S, until
 GATEWAY = "ZG-UPD-0001"
 NEW = "9.1.0"
 WAIT_FOR_IT = 'echo "$*" >ask; while [ -e ask ]; do sleep 0.02; done'
-SITE = """
-[gateway]
-id = "{gateway}"
-data_dir = "{place}/data"
-run_dir = "{place}/run"
-[board]
-gpio = "fake"
-fake_socket = "{place}/run/gpio.sock"
-outputs = {{ buzzer = 17 }}
-[[contact]]
-id = "pump-room"
-line = 12
-[[uplink]]
-id = "county"
-host = "127.0.0.1"
-port = {port}
-commands = ["read_state", "update"]
-"""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +72,8 @@ class Box:
         self.control = place / "systemd"
         for name in ("etc", "data", f"data/{SPOOL}", "run", "bin", "systemd", "opt/slots"):
             (place / name).mkdir(parents=True)
-        (place / "etc/config.toml").write_text(SITE.format(gateway=GATEWAY, place=place, port=port), "utf-8")
+        site = small_site(GATEWAY, data=place / "data", run=place / "run", port=port, commands=("update",))
+        (place / "etc/config.toml").write_text(site, "utf-8")
         for name, text in (
             ("bin/systemctl", SYSTEMCTL.format(place=self.control, root=self.root)),
             ("systemd/at-restart", f"#!/bin/sh\n{WAIT_FOR_IT}\n"),
