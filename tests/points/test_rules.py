@@ -2,51 +2,22 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.messages import LIMIT_KEYS, LinkState, PointFault, PointSpec, Reading
+from drivers.messages import LIMIT_KEYS, LinkState, PointFault, PointSpec
 from edge_agent.alarm.machine import AlarmMachine
 from edge_agent.config.load import load
 from edge_agent.config.model import Limits, Point
 from edge_agent.model import Event, Kind
-from edge_agent.points.learned import AT_ONCE, EVERY_NS
 from edge_agent.points.limits import PointLimits
-from edge_agent.points.presets import PRESETS
-from edge_agent.points.questions import Baseline, Rate
-from edge_agent.points.table import PointTable
-from edge_agent.points.units import VALUE_LIMITS, convert_limits, factor
+from edge_agent.points.questions import Rate
 from tests.points.conftest import make_table
-
-S = 1_000_000_000
-DAY = 86_400
-LEAK = "meter1/leak_ma"
-Make = Callable[..., PointTable]
-
-
-def spec(point: str = LEAK, unit: str = "mA", kind: str = "electrical", **limits: float) -> PointSpec:
-    return PointSpec(id=point, name_zh="漏电", name_en="leakage", unit=unit, kind=kind, limits=limits)
-
-
-def run(
-    table: PointTable, values: Sequence[float], *, every_s: float = 1, from_s: float = 0, point: str = LEAK
-) -> list[Event]:
-    """One value after the other, every deadline met on time."""
-    events: list[Event] = []
-    for number, value in enumerate(values):
-        now_ns = round((from_s + number * every_s) * S)
-        while (due_ns := table.next_deadline_ns()) is not None and due_ns <= now_ns:
-            events += table.tick(due_ns)
-        events += table.feed([Reading(point, value, now_ns)], now_ns)
-    return events
-
-
-def told(events: Sequence[Event]) -> list[tuple[str, bool, object]]:
-    return [(event.kind.value, event.active, event.fields.get("rule", event.fields.get("reason"))) for event in events]
+from tests.points.rules_bench import LEAK, Make, S, run, spec, told
 
 
 def test_every_limit_a_profile_may_name_is_one_the_house_has() -> None:
@@ -189,121 +160,6 @@ def test_a_rate_remembers_no_more_than_its_bound_whatever_comes(steps: list[tupl
         assert len(rate._past) <= 17
 
 
-# --- the baseline ---------------------------------------------------------------------------------------------------------
-
-
-def day_of(hour_ma: Callable[[int], float], days: int, every_s: int = 60) -> list[float]:
-    """A value each minute."""
-    return [hour_ma(second // 3600 % 24) for second in range(0, days * DAY, every_s)]
-
-
-def busy(hour: int) -> float:
-    """A workshop: more by day than by night."""
-    return 45.0 if 8 <= hour < 18 else 30.0
-
-
-LEARNING = {"baseline_k": 4.0, "baseline_least": 30.0, "baseline_learn_s": 3.0 * DAY}
-
-
-def test_a_circuit_that_is_unlike_its_own_past_is_told_long_before_its_limit(table: Make) -> None:
-    points = table([spec(alarm_high=300.0, **LEARNING)])
-    assert run(points, day_of(busy, 4), every_s=60) == []
-    events = run(points, [100.0] * 10, every_s=60, from_s=4 * DAY)
-    assert told(events) == [("prealarm", True, "baseline")]
-    fields = events[0].fields
-    assert 30 < fields["mean"] < 45 and fields["mean"] + 30 <= fields["high"] < 100  # type: ignore[operator]
-
-
-def test_it_does_not_judge_before_it_has_learned(table: Make) -> None:
-    points = table([spec(**LEARNING)])
-    run(points, day_of(busy, 2), every_s=60)
-    assert run(points, [200.0] * 30, every_s=60, from_s=2 * DAY) == []
-
-
-@pytest.mark.parametrize("abnormal_ma", [100.0, 350.0])
-def test_an_alarm_is_never_learned_as_normal_however_long_it_lasts(table: Make, abnormal_ma: float) -> None:
-    points = table([spec(alarm_high=300.0, **LEARNING)])
-    run(points, day_of(busy, 4), every_s=60)
-    before = points._points[LEAK].baseline.mean  # type: ignore[union-attr]
-    events = run(points, [abnormal_ma] * (30 * 24), every_s=3600, from_s=4 * DAY)
-    assert points._points[LEAK].baseline.mean == before  # type: ignore[union-attr]
-    assert ("prealarm", True, "baseline") in told(events)
-    assert ("prealarm", False, "baseline") not in told(events)
-
-
-def test_what_is_over_a_limit_while_it_still_learns_is_not_learned(table: Make) -> None:
-    points = table([spec(alarm_high=300.0, **LEARNING)])
-    run(points, [40.0, 40.0, 40.0, 400.0] * 1500, every_s=60)
-    baseline = points._points[LEAK].baseline
-    assert (
-        baseline is not None and baseline.learned_s == 3000 * 60 and baseline.mean == 40.0 and baseline.variance == 0.0
-    )
-
-
-def test_a_gap_of_days_teaches_no_more_than_five_minutes(table: Make) -> None:
-    baseline = Baseline(k=4.0, least=10.0, learn_s=DAY, round_=0)
-    baseline.learn(10.0, 0)
-    baseline.learn(10.0, 60 * S)
-    baseline.learn(500.0, 5 * DAY * S)
-    assert baseline.learned_s == 360.0
-
-
-@settings(max_examples=25)
-@given(st.lists(st.floats(0, 299), min_size=1, max_size=50), st.integers(1, 49))
-def test_a_restart_in_the_middle_changes_no_more_than_a_rounding(values: list[float], cut: int) -> None:
-    def fresh() -> Baseline:
-        return Baseline(k=4.0, least=10.0, learn_s=3600.0, round_=1)
-
-    whole, first, second = fresh(), fresh(), fresh()
-    for number, value in enumerate(values):
-        whole.learn(value, number * 60 * S)
-        (first if number < cut else second).learn(value, number * 60 * S)
-        if number == cut - 1:
-            second.restore(json.loads(json.dumps(first.piece())))
-    if len(values) > cut:  # the first value after a restart teaches nothing: nobody knows how long it has been so
-        assert 0 <= whole.learned_s - second.learned_s <= 61
-        assert abs(whole.mean - second.mean) <= 300 * 61 / max(whole.learned_s, 61) + 1e-3
-
-
-def test_the_memory_outlives_a_restart_and_another_round_forgets_it(table: Make) -> None:
-    points = table([spec(**LEARNING)])
-    run(points, day_of(busy, 4), every_s=60)
-    points.learned.take(0)
-    pieces, said = points.learned.take(EVERY_NS)
-    assert said == {"ready": 1, "learning": 0}
-    again = table([spec(**LEARNING)])
-    again.restore(pieces)
-    assert told(run(again, [100.0] * 10, every_s=60)) == [("prealarm", True, "baseline")]
-    anew = table([spec(**LEARNING)], [Point(id=LEAK, limits=Limits(baseline_round=2))])
-    anew.restore(pieces)
-    assert run(anew, [100.0] * 10, every_s=60) == []
-
-
-def test_the_memory_of_a_circuit_that_is_gone_goes(table: Make) -> None:
-    points = table()
-    points.restore({"pb:meter9/leak_ma": b'{"round":0,"learned_s":9,"mean":1,"variance":1}'})
-    assert points.dump() == {"pb:meter9/leak_ma": None}
-
-
-@pytest.mark.parametrize(
-    "damaged",
-    [b"{}", b'{"round":0,"learned_s":-1,"mean":1,"variance":1}', b'{"round":0,"learned_s":9,"mean":"x","variance":1}'],
-)
-def test_a_damaged_memory_is_learned_anew(table: Make, damaged: bytes) -> None:
-    points = table([spec(**LEARNING)])
-    points.restore({f"pb:{LEAK}": damaged})
-    assert points._points[LEAK].baseline.learned_s == 0.0  # type: ignore[union-attr]
-
-
-def test_many_baselines_are_kept_a_few_at_a_time(table: Make) -> None:
-    points = table([spec(f"meter1/r{n}", **LEARNING) for n in range(2 * AT_ONCE + 1)])
-    assert points.learned.take(0) == ({}, None)
-    assert points.learned.take(EVERY_NS - 1) == ({}, None)
-    turns = [points.learned.take(EVERY_NS + n) for n in range(4)]
-    assert [len(pieces) for pieces, _ in turns] == [AT_ONCE, AT_ONCE, 1, 0]
-    assert [said for _, said in turns] == [None, None, {"ready": 0, "learning": 2 * AT_ONCE + 1}, None]
-
-
 # --- what is not to be believed ---------------------------------------------------------------------------------------------
 
 
@@ -424,90 +280,3 @@ def test_limits_that_mean_nothing_are_told(tmp_path: Path, table_: str, codes: l
         '[gateway]\nid = "ZG-1234"\n' + panel + board + "[[point]]\n" + table_, "utf-8"
     )
     assert [finding.code for finding in load(tmp_path).findings] == codes
-
-
-# --- presets and units ------------------------------------------------------------------------------------------------------
-
-
-def test_a_preset_stands_over_the_profile_and_under_the_site(table: Make) -> None:
-    site = Point(id=LEAK, preset="residual-current", limits=Limits(alarm_high=400.0))
-    points = table([spec(kind="", alarm_high=50.0, hysteresis=1.0)], [site])
-    (channel, *_) = [c for c in points._points[LEAK].channels if c.rule == "limit" and c.kind is Kind.ELECTRICAL]
-    assert channel.question.fields() == {"rule": "limit", "high": 400.0}
-    assert points.snapshot()[0]["kind"] == "electrical"
-    assert [c.rule for c in points._points[LEAK].channels] == ["extreme", "limit", "limit", "baseline"]
-
-
-def test_a_site_may_write_a_zero_over_what_others_say(table: Make) -> None:
-    site = Point(id=LEAK, preset="residual-current", limits=Limits(on_delay_s=0.0, hysteresis=0.0, n=1))
-    points = table([spec(n=2.0, m=3.0)], [site])
-    events = run(points, [20.0, 300.0])
-    assert ("electrical", True, "limit") in told(events)
-
-
-@pytest.mark.parametrize(("unit", "times"), [("kPa", 1.0), ("MPa", 0.001), ("bar", 0.01)])
-def test_a_preset_speaks_the_unit_of_the_point(table: Make, unit: str, times: float) -> None:
-    point = "h1/pressure"
-    points = table([spec(point, unit, "")], [Point(id=point, preset="hydrant-municipal")])
-    assert told(run(points, [139.0 * times] * 12, point=point)) == [
-        ("supervisory", True, "limit"),
-        ("prealarm", True, "limit"),
-    ]
-
-
-def test_a_preset_of_another_quantity_is_refused(table: Make) -> None:
-    with pytest.raises(ValueError, match="kPa is no mA"):
-        table([spec()], [Point(id=LEAK, preset="hydrant-municipal")])
-    with pytest.raises(ValueError, match="no preset nothing"):
-        table([spec()], [Point(id=LEAK, preset="nothing")])
-
-
-def test_every_preset_is_sound() -> None:
-    for name, preset in PRESETS.items():
-        assert preset.confidence in ("H", "M", "L"), name
-        assert Kind(preset.kind)
-        assert preset.limits.keys() <= LIMIT_KEYS, name
-        assert preset.source[:3] == "GB ", name
-        limits = preset.limits
-        order = (
-            "range_low",
-            "alarm_low_low",
-            "alarm_low",
-            "prealarm_low",
-            "prealarm_high",
-            "alarm_high",
-            "alarm_high_high",
-            "range_high",
-        )
-        values = [limits[key] for key in order if key in limits]
-        assert values == sorted(set(values)), name
-        convert_limits(limits, preset.unit, preset.unit)
-
-
-def test_units_of_one_quantity_convert_both_ways_and_no_others() -> None:
-    assert factor("MPa", "kPa") == 1000.0
-    assert factor("m3/h", "L/s") == pytest.approx(1 / 3.6)
-    assert convert_limits({"alarm_low": 0.14, "on_delay_s": 10.0}, "MPa", "kPa") == {
-        "alarm_low": 140.0,
-        "on_delay_s": 10.0,
-    }
-    assert VALUE_LIMITS < LIMIT_KEYS
-    for one, other in (("kPa", "mA"), ("kPa", ""), ("furlong", "m")):
-        with pytest.raises(ValueError, match="is no"):
-            factor(one, other)
-
-
-@pytest.mark.parametrize("page", ["rules.md", "rules.zh.md"])
-def test_the_page_says_what_every_preset_holds(page: str) -> None:
-    def side(limits: Mapping[str, float], *names: str) -> str:
-        signs = [f"{'<' if name.endswith('low') else '>'} {limits[name]:g}" for name in names if name in limits]
-        return " / ".join(signs) or "-"
-
-    rows = [
-        f"| `{name}` | {preset.unit} | {preset.kind} | {side(preset.limits, 'prealarm_low', 'prealarm_high')} | "
-        f"{side(preset.limits, 'alarm_low', 'alarm_high')} | {side(preset.limits, 'alarm_low_low', 'alarm_high_high')} | "
-        f"{preset.source} | {preset.confidence} |"
-        for name, preset in PRESETS.items()
-    ]
-    text = (Path(__file__).parents[2] / "docs" / page).read_text("utf-8")
-    assert [row for row in rows if row not in text] == []
