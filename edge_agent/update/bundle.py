@@ -187,12 +187,15 @@ def encode_signatures(signatures: Mapping[str, bytes]) -> bytes:
 
 
 def check_member(member: zipfile.ZipInfo) -> None:
-    """Raise BundleError(`path`) for a name that could lead out of where it is unpacked, and for what is no plain file."""
+    """Raise BundleError(`path`) for a name that could lead out of where it is unpacked, and for what is neither a plain file nor a
+    directory, which some makers' wheels list too.
+    """
     name = member.filename
     parts = PurePosixPath(name).parts
     kind = stat.S_IFMT(member.external_attr >> 16)
     odd = not name or name.startswith("/") or "\\" in name or "\0" in name or ".." in parts or not name.isprintable()
-    if odd or kind not in (0, stat.S_IFREG) or len(name) > 250:
+    plain = kind in (0, stat.S_IFREG) or (kind == stat.S_IFDIR and member.is_dir())
+    if odd or not plain or len(name) > 250:
         raise BundleError("path", what=ascii(name)[:80])
 
 

@@ -69,7 +69,7 @@ def _furnish(tree: Path) -> None:
     checkout = tree / CHECKOUT
     shutil.copytree(ROOT / "systemd", checkout / "systemd")
     (python,) = (tree / "usr/lib").glob("python3.*")
-    _wheels(checkout / "wheels", python.name.removeprefix("python"))
+    program_wheels(checkout / "wheels", python.name.removeprefix("python"))
     online, offline, identity = _installation()
     (from_wheels,) = re.findall(r"pip (install --no-index .*)", offline)
     _inside(
@@ -105,8 +105,8 @@ def _inside(tree: Path, *scripts: str) -> None:
         raise BuildError(f"in the guest's root: {done.stdout[-1000:]}{done.stderr[-3000:]}")
 
 
-def _wheels(into: Path, version: str) -> None:
-    """Our own wheel, and those it needs on the guest. Raise BuildError."""
+def program_wheels(into: Path, version: str) -> None:
+    """Our own wheel, and those it needs on a guest with Python `version`. Raise BuildError."""
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     where = ["--dest", str(into), "--find-links", str(into), "--only-binary=:all:", "--python-version", version]
     platforms = [word for platform in PLATFORMS for word in ("--platform", platform)]

@@ -3,16 +3,20 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.tasks import end
-from tests.brokers import Certificates
+from simulators.panel import PanelSim
+from tests.brokers import Broker, Certificates
 from tests.guest.agent import agent_image, blocks
 from tests.guest.image import HERE
 from tests.guest.machine import GATEWAY, Machine
 from tests.proof.checker import Name
+from tests.uplink.site import running_centre
 
 CENTRE_PORT: Final = 8883
 SITE: Final = """
@@ -23,9 +27,36 @@ port = "/dev/ttyS1"
 """
 
 
-async def image_made() -> Any:
-    """The image, made beside the loop: a wire simulated on it must not stand still meanwhile."""
-    return await asyncio.to_thread(agent_image)
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The guest, and what stands around it."""
+
+    guest: Machine
+    panel: PanelSim
+    broker: Broker
+    centre_db: Path
+    tls: Certificates
+
+
+@asynccontextmanager
+async def gateway(place: Path) -> AsyncIterator[Gateway]:
+    """A commissioned gateway that has not been started, its panel, broker and centre."""
+    # made beside the loop: a wire simulated on it must not stand still meanwhile
+    image = await asyncio.to_thread(agent_image)
+    tls = Certificates(place / "tls", also=[GATEWAY])
+    cert, key = tls.client("centre")
+    with (
+        Broker(place, tls=tls) as broker,
+        running_centre(place / "c", broker, tls_ca=tls.ca_file, cert=cert, key=key) as db,
+    ):
+        servers = {CENTRE_PORT: broker.port}
+        async with (
+            PanelSim("gst-layer-bus", link=place / "panel1", paced=False) as panel,
+            Machine(image, place, servers=servers, more=with_panel(panel.link), own_time=True) as guest,
+        ):
+            await guest.up()
+            await commissioned(guest, tls)
+            yield Gateway(guest, panel, broker, db, tls)
 
 
 def with_panel(port: Path) -> tuple[str, ...]:

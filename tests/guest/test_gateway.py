@@ -8,20 +8,15 @@ import json
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from simulators.panel import PanelSim
-from tests.brokers import Broker, Certificates
 from tests.guest.cuts import Cuts
-from tests.guest.gateway import CENTRE_PORT, commissioned, image_made, shown, started, status, with_panel
+from tests.guest.gateway import gateway, shown, started, status
 from tests.guest.image import HERE
-from tests.guest.machine import GATEWAY, GuestError, Machine
+from tests.guest.machine import GuestError, Machine
 from tests.proof.site import note
-from tests.uplink.site import running_centre
 from tests.waiting import until
 
 pytestmark = [
@@ -55,27 +50,6 @@ WatchdogSec=0
 """
 
 
-@asynccontextmanager
-async def gateway(place: Path) -> AsyncIterator[Cuts]:
-    """A commissioned gateway that has not been started, its panel, broker and centre."""
-    image = await image_made()
-    tls = Certificates(place / "tls", also=[GATEWAY])
-    cert, key = tls.client("centre")
-    with (
-        Broker(place, tls=tls) as broker,
-        running_centre(place / "c", broker, tls_ca=tls.ca_file, cert=cert, key=key) as db,
-    ):
-        async with (
-            PanelSim("gst-layer-bus", link=place / "panel1", paced=False) as panel,
-            Machine(
-                image, place, servers={CENTRE_PORT: broker.port}, more=with_panel(panel.link), own_time=True
-            ) as guest,
-        ):
-            await guest.up()
-            await commissioned(guest, tls)
-            yield Cuts(guest, panel, broker, db, SEED)
-
-
 async def test_the_sandboxes_let_through_what_must_work_and_refuse_the_rest(tmp_path: Path) -> None:
     async with gateway(tmp_path) as site:
         await check_installed_files(site.guest)
@@ -93,7 +67,7 @@ async def test_what_is_killed_starved_or_hangs_runs_again(tmp_path: Path) -> Non
 async def test_what_was_told_before_the_power_went_reaches_the_centre(tmp_path: Path) -> None:
     async with gateway(tmp_path) as site:
         await started(site.guest)
-        verdict, found = await site.run(CUTS)
+        verdict, found = await Cuts(site.guest, site.panel, site.broker, site.centre_db, SEED).run(CUTS)
     note("guest-cuts", found)
     assert verdict.sound, verdict
     assert found["names_given_twice"] == 0

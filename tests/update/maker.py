@@ -3,12 +3,14 @@
 import base64
 import hashlib
 import json
+import re
 import subprocess
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_agent import __version__
 from edge_agent.update.bundle import MANIFEST, SIGNATURES, WHEELS
 from provisioning import update
 
@@ -80,6 +82,25 @@ def write_wheel(directory: Path, version: str, files: Mapping[str, str]) -> Path
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, text in {**files, **about}.items():
             archive.writestr(zipfile.ZipInfo(path), text, zipfile.ZIP_DEFLATED)
+    return out
+
+
+def written_up(wheel: Path, version: str, altered: Mapping[str, tuple[str, str]] | None = None) -> Path:
+    """Put the program's own wheel, as pip makes it, under another version in its place. `altered`: by file, what becomes what."""
+    changes = {"edge_agent/__init__.py": (f'"{__version__}"', f'"{version}"'), **(altered or {})}
+    with zipfile.ZipFile(wheel) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    wheel.unlink()
+    out = wheel.with_name(wheel.name.replace(__version__, version))
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            if name in changes:
+                before, after = changes[name]
+                assert data.count(before.encode()) == 1, (name, before)
+                data = data.replace(before.encode(), after.encode())  # noqa: PLW2901
+            elif name.endswith("/METADATA"):
+                data = re.sub(rb"(?m)^Version: .*$", f"Version: {version}".encode(), data, count=1)  # noqa: PLW2901
+            archive.writestr(name.replace(f"-{__version__}.", f"-{version}."), data)
     return out
 
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,14 +11,12 @@ import sysconfig
 import tempfile
 import time
 import venv
-import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edge_agent import __version__
 from edge_agent.local_api import LocalClient
 from edge_agent.tasks import end
 from edge_agent.update.slots import CURRENT, GOOD, Slots
@@ -29,7 +26,7 @@ from simulators.process import Program
 from tests.brokers import Broker
 from tests.proof.site import note
 from tests.small_site import small_site
-from tests.update.maker import PYTHONS, Maker
+from tests.update.maker import PYTHONS, Maker, written_up
 from tests.update.stand import CORE, ROOT, SYSTEMCTL, UPLINK
 from tests.uplink.site import running_centre
 from tests.waiting import PATIENCE_S, until
@@ -47,21 +44,6 @@ def wheels() -> Iterator[Path]:
         [built] = Path(place).glob("zg119_edge_agent-*.whl")
         written_up(built, NEW)
         yield Path(place)
-
-
-def written_up(wheel: Path, version: str) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
-    wheel.unlink()
-    with zipfile.ZipFile(
-        wheel.with_name(wheel.name.replace(__version__, version)), "w", zipfile.ZIP_DEFLATED
-    ) as archive:
-        for name, data in content.items():
-            if name == "edge_agent/__init__.py":
-                data = data.replace(f'"{__version__}"'.encode(), f'"{version}"'.encode())  # noqa: PLW2901
-            elif name.endswith("/METADATA"):
-                data = re.sub(rb"(?m)^Version: .*$", f"Version: {version}".encode(), data, count=1)  # noqa: PLW2901
-            archive.writestr(name.replace(f"-{__version__}.", f"-{version}."), data)
 
 
 class Box:
