@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import stat
 import subprocess
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,7 @@ class Maker:
 
 
 def write_wheel(directory: Path, version: str, files: Mapping[str, str]) -> Path:
+    """A wheel that lists its directories too, as that of gpiod does."""
     name = f"zg119_edge_agent-{version}"
     about = {
         f"{name}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: zg119-edge-agent\nVersion: {version}\n",
@@ -80,6 +82,10 @@ def write_wheel(directory: Path, version: str, files: Mapping[str, str]) -> Path
     }
     out = directory / f"{name}-py3-none-any.whl"
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted({f"{Path(path).parent}/" for path in {**files, **about} if "/" in path}):
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (stat.S_IFDIR | 0o775) << 16 | 0x10
+            archive.writestr(member, b"")
         for path, text in {**files, **about}.items():
             archive.writestr(zipfile.ZipInfo(path), text, zipfile.ZIP_DEFLATED)
     return out

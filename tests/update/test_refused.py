@@ -141,6 +141,8 @@ AFTER = [  # what is found while the idle slot is filled and tested
     ("path", in_wheel("../../../../../../evil.py")),
     ("path", in_wheel("/tmp/evil.py")),
     ("path", in_wheel("edge_agent/etc", mode=stat.S_IFLNK | 0o777)),
+    ("path", in_wheel("edge_agent/etc/", mode=stat.S_IFLNK | 0o777)),
+    ("path", in_wheel("edge_agent/etc", mode=stat.S_IFDIR | 0o755)),
     ("malformed", in_wheel("x-1.data/scripts/evil")),
     ("too_large", bomb),
     ("self_test", with_words(said="8.8.8")),
