@@ -25,7 +25,7 @@ from tests.waiting import until
 
 ENDED: Final = ("step=refused", "step=gone_back", "step=confirmed")
 HOLD_S: Final = 60.0  # as long as a trial lasts at least; the guest's clock never runs ahead of ours
-PAUSE_S: Final = 0.3  # between two looks into the guest: its processor is what is short
+PAUSE_S: Final = 1.5  # between two looks into the guest: its processor is what is short
 SPOOL: Final = "/var/lib/edge-agent/update"
 LOG: Final = ("journalctl", "--follow", "--no-tail", "--boot", "--output=cat", "--unit=edge-agent-update")
 LOOK: Final = f"""
