@@ -379,7 +379,7 @@ class Updates:
         await self._status(bool, "the core answers")
         desk, told = await self.desk(), await status(self.site.guest)
         slot = told["update"]["slot"]
-        assert told["version"] in may, (told["version"], may, self.log)
+        assert told["version"] in may, f"runs {told['version']}, may be {may}\n" + "\n".join(self.log)
         assert {f"current={slot}", f"good={slot}"} <= desk and self.versions[slot] == told["version"], (desk, told)
         if slot != self.good:
             self.good, self._next = slot, None
