@@ -18,6 +18,7 @@ from provisioning import update
 from simulators.process import Program
 from tests.guest.agent import GATEWAY_ID, program_wheels
 from tests.guest.gateway import Gateway, Told, gateway, started, status
+from tests.guest.image import HERE
 from tests.guest.machine import GuestError
 from tests.proof.checker import Verdict, compare, read_centre, read_given_up
 from tests.update.maker import PYTHONS, Maker, written_up
@@ -25,21 +26,9 @@ from tests.waiting import until
 
 ENDED: Final = ("step=refused", "step=gone_back", "step=confirmed")
 HOLD_S: Final = 60.0  # as long as a trial lasts at least; the guest's clock never runs ahead of ours
-PAUSE_S: Final = 1.5  # between two looks into the guest: its processor is what is short
+PAUSE_S: Final = 1.0  # between two questions to the guest: its processor is what is short
 SPOOL: Final = "/var/lib/edge-agent/update"
 LOG: Final = ("journalctl", "--follow", "--no-tail", "--boot", "--output=cat", "--unit=edge-agent-update")
-LOOK: Final = f"""
-cd /opt/edge-agent; readlink current; readlink good
-if test -e update/open; then echo open; fi; if test -e {SPOOL}/request; then echo request; fi
-if test -e {SPOOL}/fetch.json; then echo fetching; fi; if grep -q '"phase": *"t' update/state.json; then echo at_work; fi
-"""
-ASK: Final = """
-import socket, sys
-with socket.socket(socket.AF_UNIX) as core:
-    core.connect("/run/edge-agent/core.sock")
-    core.sendall(b'{"id": 1, "do": "status"}\\n')
-    sys.stdout.buffer.write(core.makefile("rb").readline())
-"""
 BROKEN: Final = {  # it passes its self-test, and ends as soon as it is the service
     "edge_agent/cli_run.py": (
         "    found = for_core(obj.config_dir) if as_core",
@@ -153,7 +142,8 @@ class Updates:
     good: str = "a"
     log: list[str] = field(default_factory=list)  # of the updater, since the power came
     rows: list[dict[str, object]] = field(default_factory=list)
-    _heard: asyncio.Task[None] | None = None
+    now: dict[str, Any] = field(default_factory=dict)  # glance.py's last word since the power came; empty: none yet
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _mark: int = 0  # of `log`: what was said since the update in hand was given, or found
     _next: tuple[str, Path] | None = None  # given, and not good yet
     _offer: Program | None = None
@@ -165,19 +155,21 @@ class Updates:
     async def begin(self) -> None:
         """After its first start."""
         await self._listen()
-        self.versions["a"] = str((await self.reached())["version"])
+        await self.reached()
+        self.versions["a"] = self.now["core"]["version"]
 
     async def close(self) -> None:
         """End what is ours."""
         if self._offer is not None and self._offer.running:
             await self._offer.kill()
-        await end(*[task for task in (self._heard,) if task is not None], forgive=(Exception,))
+        await end(*self._tasks, forgive=(Exception,))
         await self.told.close()
 
     async def _listen(self) -> None:
-        self.log, self._mark, self._restarted_s = [], 0, 0.0
+        self.log, self.now, self._mark, self._restarted_s = [], {}, 0, 0.0
+        await self.site.guest.put("/run/glance.py", (HERE / "glance.py").read_text())
         await self.told.listen(self.site.guest)
-        self._heard = asyncio.create_task(self._hear(), name="updater's log")
+        self._tasks = [asyncio.create_task(task, name="updater") for task in (self._hear(), self._look())]
 
     async def _hear(self) -> None:
         async for line in self.site.guest.follow(*LOG):
@@ -185,13 +177,16 @@ class Updates:
             if "step=restarted" in self.log[-1]:
                 self._restarted_s = time.monotonic()
 
+    async def _look(self) -> None:
+        async for line in self.site.guest.follow("python3", "/run/glance.py"):
+            self.now = json.loads(line)
+
     async def cut(self) -> None:
         """The power goes; what the guest had said is heard to its end."""
         await self.site.guest.cut()
         await self.told.close()
-        if self._heard is not None:
-            await asyncio.wait([self._heard], timeout=60)
-            await end(self._heard, forgive=(Exception,))
+        await asyncio.wait(self._tasks, timeout=60)
+        await end(*self._tasks, forgive=(Exception,))
 
     async def boot(self) -> None:
         """The power comes."""
@@ -201,32 +196,13 @@ class Updates:
 
     # --- what is there
 
-    async def asked(self) -> dict[str, Any]:
-        """What the core says of itself; empty while there is none."""
-        done = await self.site.guest.python(ASK, check=False)
-        return json.loads(done.text)["result"] if done.text.startswith("{") else {}
+    async def reached(self) -> None:
+        """Wait until the core hears the panel and the uplink reaches the centre."""
+        await self._until(lambda: (self.now.get("core") or {}).get("reached"), "panel and centre are there")
 
-    async def reached(self) -> dict[str, Any]:
-        """Wait until panel and centre are there; the core's word on itself."""
-        return await self._status(
-            lambda now: (
-                any(uplink["up"] for uplink in now["uplinks"])
-                and any(source["id"] == "panel1" and source["up"] for source in now["sources"])
-            ),
-            "the core hears the panel and the uplink reaches the centre",
-        )
-
-    async def _status(self, condition: Callable[[dict[str, Any]], object], what: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-
-        async def holds() -> bool:
-            found.clear()
-            found.update(await self.asked())
-            await asyncio.sleep(PAUSE_S)
-            return bool(found) and bool(condition(found))
-
-        await self._until(holds, what)
-        return found
+    def in_hand(self, *words: str) -> bool:
+        """Whether any of this is in hand: open, request, fetching, at work; without words, anything."""
+        return bool({*self.now.get("in_hand", ["?"])} & {*(words or ("open", "request", "fetching", "at work", "?"))})
 
     async def _until(self, condition: Callable[[], Any], what: str) -> None:
         try:
@@ -240,23 +216,12 @@ class Updates:
         said = await self.site.guest.run("journalctl", "-n", "40", "-o", "short-monotonic", check=False)
         return said.text
 
-    async def desk(self) -> set[str]:
-        """What is in hand: open, request, fetching, at_work. Raise AssertionError unless each link names one slot."""
-        current, good, *found = (await self.site.guest.shell(LOOK)).splitlines()
-        assert {current, good} <= {"slots/a", "slots/b"}, (current, good)
-        return {*found, f"current={current[-1]}", f"good={good[-1]}"}
-
     # --- one update
 
     async def give(self, how: str, *, broken: bool = False, new: bool = False) -> None:
         """Once nothing is in hand: again the one that was cut, if there is one and no `new` one is asked for."""
-
-        async def idle() -> bool:
-            await asyncio.sleep(PAUSE_S)
-            return not await self.desk() & {"open", "request", "fetching", "at_work"}
-
-        await self._until(idle, "nothing is in hand")
-        self.good = next(word[-1] for word in await self.desk() if word.startswith("good="))
+        await self._until(lambda: not self.in_hand(), "nothing is in hand")
+        self.good = self.now["good"]
         other = {"a": "b", "b": "a"}[self.good]
         await self.reached()
         self._mark = len(self.log)
@@ -294,11 +259,11 @@ class Updates:
             said = self.log[self._mark :]
             if any((stage.step or "step=taken") in line for line in said):
                 return True
-            if not stage.step and "fetching" in await self.desk():
+            if not stage.step and self.in_hand("fetching"):
                 return True
             if any(step in line for line in said for step in ENDED):
                 await self.give("install")  # it had been cut too often
-            elif self._offer is not None and self._offer.ended and "fetching" in await self.desk():
+            elif self._offer is not None and self._offer.ended and self.in_hand("fetching"):
                 assert self._next is not None
                 await self._order(self._next[1])  # the people there have waited long enough, and offer it again
             return False
@@ -308,6 +273,7 @@ class Updates:
             wanted = self.chance.randint(1, stage.count)
 
             async def enough() -> bool:
+                await asyncio.sleep(PAUSE_S)
                 said = int(await self.site.guest.shell(stage.more))
                 passed = "step=filled" if stage.step else "step=taken"
                 return said >= wanted or any(passed in line for line in self.log[self._mark :])
@@ -317,13 +283,15 @@ class Updates:
 
     async def _goes_on(self) -> bool:
         """Whether a cut left something that is taken up again, and does not only have to be told of."""
-        while True:
-            found = await self.desk()
-            if found & {"request", "fetching"} or any("step=taken" in line for line in self.log):
-                return True
-            if not found & {"open", "at_work"} or any(step in line for line in self.log for step in ENDED):
-                return False
-            await asyncio.sleep(PAUSE_S)
+
+        def taken() -> bool:
+            return self.in_hand("request", "fetching") or any("step=taken" in line for line in self.log)
+
+        def over() -> bool:
+            return not self.in_hand() or any(step in line for line in self.log for step in ENDED)
+
+        await self._until(lambda: taken() or over(), "what the cut left is taken up, or is not")
+        return taken()
 
     async def ended(self, *words: str) -> None:
         """Wait until the updater has said all of these in one line."""
@@ -376,11 +344,11 @@ class Updates:
 
     async def check(self, may: set[str]) -> str:
         """What has just started is a program of `may`, in the slot of its name, answers, and its fire comes to the centre."""
-        await self._status(bool, "the core answers")
-        desk, told = await self.desk(), await status(self.site.guest)
+        await self._until(lambda: self.now.get("core"), "the core answers")
+        links, told = (self.now["current"], self.now["good"]), await status(self.site.guest)
         slot = told["update"]["slot"]
         assert told["version"] in may, f"runs {told['version']}, may be {may}\n" + "\n".join(self.log)
-        assert {f"current={slot}", f"good={slot}"} <= desk and self.versions[slot] == told["version"], (desk, told)
+        assert links == (slot, slot) and self.versions[slot] == told["version"], (links, told)
         if slot != self.good:
             self.good, self._next = slot, None
         await self.reached()
