@@ -351,10 +351,11 @@ class Updates:
     async def check(self, may: set[str]) -> str:
         """What has just started is a program of `may`, in the slot of its name, answers, and its fire comes to the centre."""
         await self._until(lambda: self.now.get("core"), "the core answers")
-        links, told = (self.now["current"], self.now["good"]), await status(self.site.guest)
+        links = (await self.site.guest.shell("cd /opt/edge-agent; readlink current good")).split()
+        told = await status(self.site.guest)
         slot = told["update"]["slot"]
         assert told["version"] in may, f"runs {told['version']}, may be {may}\n" + "\n".join(self.log)
-        assert links == (slot, slot) and self.versions[slot] == told["version"], (links, told)
+        assert links == [f"slots/{slot}"] * 2 and self.versions[slot] == told["version"], (links, told)
         if slot != self.good:
             self.good, self._next = slot, None
         await self.reached()
