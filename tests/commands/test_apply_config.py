@@ -147,6 +147,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
                     await program.stop(PATIENCE_S)
 
 
+@pytest.mark.slow
 async def test_a_signed_configuration_is_taken_tried_kept_or_gone_and_gives_way_to_an_edit_on_site(
     tmp_path: Path,
 ) -> None:

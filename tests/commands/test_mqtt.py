@@ -119,6 +119,7 @@ async def test_a_broker_that_does_not_let_us_answer_is_told_on_site_and_costs_no
 
 
 @pytest.mark.asyncio
+@pytest.mark.slow
 async def test_one_act_though_core_and_uplink_are_killed_between_asking_and_answering(tmp_path: Path) -> None:
     """Real processes, kill -9 at different moments, the same command again and again until it is answered."""
     with Broker(tmp_path) as broker:

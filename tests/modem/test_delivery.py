@@ -89,6 +89,7 @@ async def test_packed_alarms_go_through_a_lossy_nb_iot_modem(tmp_path: Path) -> 
         assert told(db) == set(range(1, 11)), "and nothing that was not said"
 
 
+@pytest.mark.slow
 async def test_a_hung_4g_modem_loses_nothing_because_the_nb_iot_modem_takes_over(tmp_path: Path) -> None:
     journal = MemoryJournal()
     with Broker(tmp_path) as broker, running_centre(tmp_path, broker) as db:

@@ -93,6 +93,7 @@ def locked(sim: ModemSim) -> None:
 
 
 @pytest.mark.parametrize("family", ["bc95", "quectel"])
+@pytest.mark.slow
 async def test_a_hung_modem_climbs_to_the_power_pin_and_comes_back(family: str, tmp_path: Path) -> None:
     async with bench(tmp_path, family) as on, udp_echo() as (port, _):
         await on.up()

@@ -178,6 +178,7 @@ async def test_an_alarm_goes_first_and_a_low_battery_waits(broker: Broker, tmp_p
 
 
 @pytest.mark.asyncio
+@pytest.mark.slow
 async def test_kills_and_cuts_on_the_way_cost_no_part_that_was_kept(broker: Broker, tmp_path: Path) -> None:
     chance = random.Random(119)
     site = site_of(broker.port)

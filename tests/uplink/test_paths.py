@@ -86,6 +86,7 @@ def using(uplink: UplinkProcess) -> str | None:
 
 @namespaces
 @pytest.mark.parametrize("mood", ["cut", "black_hole", "one_way"])
+@pytest.mark.slow
 async def test_a_lost_path_is_left_and_taken_again_without_losing_an_alarm(
     tmp_path: Path, ways: TwoWays, mood: str
 ) -> None:

@@ -123,6 +123,7 @@ async def site(tmp_path: Path) -> AsyncIterator[tuple[Front, MemoryJournal, Path
             yield before, MemoryJournal(), db
 
 
+@pytest.mark.slow
 async def test_every_code_of_a_denied_alarm_is_a_fault_and_the_alarm_stays_owed_until_it_is_taken(
     tmp_path: Path,
 ) -> None:
