@@ -58,7 +58,7 @@ class UplinkEnd:
         payload = encode_batch(GATEWAY, batch, self.clock.now())
         flight = self.outbox.sent(batch, len(payload), 0.0)
         self.outbox.settle(flight.stream, batch.first, batch.last)
-        _idle(self.planted)
+        idle(self.planted)
         self.encoded += 1
         self.sent_bytes += len(payload)
         self.news.set()
@@ -75,7 +75,7 @@ async def measure(directory: Path, alarms: int, planted: int = 0) -> dict[str, f
         uplinks=(Uplink(id="county", host="127.0.0.1"),),
         journal=Journal(reserve_mb=1),  # 16 MB are all the disk there is
     )
-    uplink = UplinkEnd(planted=_turns(planted))
+    uplink = UplinkEnd(planted=turns_of(planted))
     core = Core(config, SystemClock())
     link = CoreLink(directory / "run" / "core.sock", on_record=uplink.hear, on_present=_nothing)
     tasks = [asyncio.create_task(core.run()), asyncio.create_task(link.run())]
@@ -143,16 +143,19 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _idle(turns: int) -> None:
+def idle(turns: int) -> None:
     for _ in range(turns):
         pass
 
 
-def _turns(ns: int) -> int:
-    """How often `_idle` turns in this time of the processor."""
-    began_ns = time.process_time_ns()
-    _idle(100_000)
-    return round(100_000 * ns / (time.process_time_ns() - began_ns))
+def turns_of(ns: int) -> int:
+    """How often `idle` turns in this time of the processor; tried at that very length, because small numbers cost less."""
+    turns = 1000
+    for _ in range(3):
+        began_ns = time.process_time_ns()
+        idle(turns)
+        turns = round(turns * ns / (time.process_time_ns() - began_ns))
+    return turns
 
 
 async def _nothing(present: bool) -> None:

@@ -13,10 +13,11 @@ class Priority(enum.IntEnum):
     TELEMETRY = 3
     MEDIA = 4
 
-    @property
-    def stream(self) -> str:
-        """The stream's name on the wire and in the files: alarm, fault, status, telemetry, media."""
-        return self.name.lower()
+    stream: str
+    """The stream's name on the wire and in the files: alarm, fault, status, telemetry, media."""
+
+    def __init__(self, rank: int) -> None:
+        self.stream = self._name_.lower()  # looked up with every record
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,7 @@ class VitalStore(DbFile):
         """Write the changes; return the row of each key. Nothing of ours changes before the commit."""
         seq, free, fresh = self._state_seq + 1, list(self._state_free), self._state_rows
         placed: dict[str, int] = {}
+        written: list[tuple[object, ...]] = []
         for key, value in changed.items():
             number = self._state_ids.get(key)
             if number is None:
@@ -152,10 +153,8 @@ class VitalStore(DbFile):
                 else:
                     number = fresh = fresh + 1
             placed[key] = number
-            db.execute(
-                "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?, ?)",
-                (number, key, value, seq, rows.state_checksum(key, value, seq)),
-            )
+            written.append((number, key, value, seq, rows.state_checksum(key, value, seq)))
+        db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?, ?)", written)
         return placed
 
     def _state_written(

@@ -76,7 +76,10 @@ class LabelClock:
         synced = said.clock is Clock.SYNCED or said.mono_ns < self._vouched_until_ns
         self._discipline.kernel(said.mono_ns, said.wall_ns, synced=synced)
         wall_ns = said.mono_ns + self._discipline.offset_ns(said.mono_ns)
-        return Instant(said.boot_id, said.mono_ns, wall_ns, self._discipline.state(said.mono_ns))
+        state = self._discipline.state(said.mono_ns)
+        if wall_ns == said.wall_ns and state is said.clock:
+            return said
+        return Instant(said.boot_id, said.mono_ns, wall_ns, state)
 
     def vouch(self) -> None:
         """Another process of this machine sees that the kernel's clock is synchronised: the core's hardened unit may not ask."""

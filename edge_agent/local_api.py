@@ -19,8 +19,9 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from edge_agent.tasks import end
+from edge_agent.compact_json import compact_encoder
 
 log = logging.getLogger("edge.api")
 
@@ -29,7 +30,7 @@ CLIENTS_MAX = 32
 REQUESTS_WAITING_MAX = 1024  # of one client
 WAITING_BYTES_MAX = 4 * 1024 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024  # for a client: 10 000 alarms are 5 MB
-_TEXT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_TEXT = compact_encoder()
 SLICE = 32  # entries of a long answer made in one turn of the loop
 GROUP = "edge-agent"
 
@@ -263,32 +264,33 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-class LocalClient:
+class LocalClient(asyncio.Protocol):
     """A client of the core. Every method raises ConnectionError once the core has gone; connect anew then."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None  # None: not yet, or no more
+        self._begun: list[bytes] = []  # of a line whose end has not come
+        self._begun_bytes = 0
         self._answers: dict[int, asyncio.Future[object]] = {}
         self._pushes: asyncio.Queue[dict[str, object] | None] = asyncio.Queue()
         self._count = 0
-        self._task = asyncio.create_task(self._listen(), name="local-api-client")
 
     @classmethod
     async def connect(cls, path: Path) -> "LocalClient":
         """Raise OSError (FileNotFoundError, ConnectionRefusedError, PermissionError) when no core listens on `path`."""
-        reader, writer = await asyncio.open_unix_connection(str(path), limit=ANSWER_BYTES_MAX)
-        return cls(reader, writer)
+        _, client = await asyncio.get_running_loop().create_unix_connection(cls, str(path))
+        return client
 
     async def request(self, do: str, **params: object) -> object:
         """Send one request and return its result. Raise ApiError if the core refuses it, ConnectionError if it went away."""
-        if self._task.done():
+        if self._transport is None:
             raise ConnectionResetError("the core closed the connection")
         self._count += 1
         number = self._count
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
         try:
-            self._writer.write(_encode({"id": number, "do": do, **params}))
+            self._transport.write(_encode({"id": number, "do": do, **params}))
             return await answer
         finally:
             self._answers.pop(number, None)
@@ -300,30 +302,54 @@ class LocalClient:
 
     async def close(self) -> None:
         """Hang up."""
-        self._writer.close()
-        await end(self._task, forgive=(OSError,))
+        if self._transport is not None:
+            self._transport.close()
+            self._end()
+        await asyncio.sleep(0)  # the transport lets go of its socket in the next turn
 
-    async def _listen(self) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Part of asyncio.Protocol."""
+        *whole, rest = data.split(b"\n")
+        if whole:
+            whole[0] = b"".join((*self._begun, whole[0]))
+            self._begun, self._begun_bytes = [], 0
+        self._begun.append(rest)
+        self._begun_bytes += len(rest)
         try:
-            while line := await self._reader.readline():
-                message = json.loads(line)
-                if "push" in message:
-                    self._pushes.put_nowait(message)
-                    continue
-                answer = self._answers.pop(message.get("id"), None)
-                if answer is None or answer.done():
-                    continue
-                if message["ok"]:
-                    answer.set_result(message.get("result"))
-                else:
-                    answer.set_exception(ApiError(message["error"], **message.get("params", {})))
-        except (OSError, ValueError):  # reset, or a line past the limit: either way this connection is over
-            pass
-        finally:
-            for waiting in self._answers.values():
-                if not waiting.done():
-                    waiting.set_exception(ConnectionResetError("the core closed the connection"))
-            self._pushes.put_nowait(None)
+            for line in whole:
+                self._take(json.loads(line.decode()))  # of bytes it would look for their encoding
+        except ValueError:  # no core of ours: this connection is over
+            self._begun_bytes = ANSWER_BYTES_MAX + 1
+        if self._begun_bytes > ANSWER_BYTES_MAX and self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Part of asyncio.Protocol."""
+        self._end()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "push" in message:
+            self._pushes.put_nowait(message)
+            return
+        answer = self._answers.pop(message.get("id", 0), None)
+        if answer is None or answer.done():
+            return
+        if message["ok"]:
+            answer.set_result(message.get("result"))
+        else:
+            answer.set_exception(ApiError(message["error"], **message.get("params", {})))
+
+    def _end(self) -> None:
+        self._transport = None
+        for waiting in self._answers.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionResetError("the core closed the connection"))
+        self._pushes.put_nowait(None)
 
 
 def _encode(message: object) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from buffer.records import Priority
+from edge_agent.compact_json import compact_encoder
 
 
 class Clock(enum.StrEnum):
@@ -84,7 +85,7 @@ class KindInfo:
     latched: bool
 
 
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_ENCODE = compact_encoder(allow_nan=False)
 
 KINDS: Mapping[Kind, KindInfo] = {
     Kind.FIRE: KindInfo(Priority.ALARM, Sound.FIRE, True),

@@ -39,6 +39,7 @@ class GstLayerBus(Codec):
         self._device_types = device_types
         self._manual_types = manual_types
         self._known_kinds = frozenset(kinds) | {RESET_OR_IDLE, KEEPALIVE, AFTER_FIRE}
+        self._read: tuple[bytes, Step] | None = None  # the last sound event frame: two copies of it follow
 
     def _next(self, final: bool) -> Step | None:
         start = self._buf.find(START)
@@ -80,6 +81,8 @@ class GstLayerBus(Codec):
         if len(self._buf) < EVENT_BYTES and not final:
             return None
         frame = bytes(self._buf[:EVENT_BYTES])
+        if self._read is not None and self._read[0] == frame:
+            return self._read[1]
         header_ok = len(frame) >= HEADER_BYTES and sum(frame[:6]) & 0xFF == frame[6]
         sum_ok = len(frame) == EVENT_BYTES and sum(frame[:-1]) & 0xFF == frame[-1]
         event = self._kinds[kind]
@@ -100,7 +103,10 @@ class GstLayerBus(Codec):
             fields["manual"] = True
         # Bytes may be missing from a damaged text: the next frame is then inside this one.
         size = len(frame) if sum_ok else self._resync(HEADER_BYTES, len(frame))
-        return Step(size=size, length=len(frame), fields=fields)
+        step = Step(size=size, length=len(frame), fields=fields)
+        if sum_ok:
+            self._read = frame, step
+        return step
 
     def _refuse(
         self, why: str, length: int, fields: Mapping[str, object] | None = None, *, sound: bool = False

@@ -383,11 +383,12 @@ class AlarmMachine:
         self._latches.put("af", alarm.as_dict())
 
     def _put(self, alarm: Alarm, *, latch: bool = True) -> None:
-        self._count_in(self._alarms.get(alarm.key), -1)
-        self._alarms[alarm.key] = alarm
+        key = alarm.key
+        self._count_in(self._alarms.get(key), -1)
+        self._alarms[key] = alarm
         self._count_in(alarm, 1)
         if alarm.sound is Sound.FIRE:
-            self._zones.note(alarm.key, active=alarm.active, grade=alarm.grade)
+            self._zones.note(key, active=alarm.active, grade=alarm.grade)
         if latch:
             self._latches.put(f"aa:{alarm.kind.value}:{alarm.point}", alarm.as_dict())
 
@@ -407,9 +408,10 @@ class AlarmMachine:
     def _count_in(self, alarm: Alarm | None, step: int) -> None:
         """Totals, so that a flood of alarms costs the same for each."""
         if alarm is not None:
-            self._listed[alarm.sound] += step
-            self._active[alarm.sound] += step * alarm.active
-            self._sounding[alarm.sound] += step * alarm.sounding
+            sound = alarm.sound
+            self._listed[sound] += step
+            self._active[sound] += step * alarm.active
+            self._sounding[sound] += step * alarm.sounding
             self._silenced += step * alarm.silenced
 
     def _tell(

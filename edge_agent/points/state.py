@@ -3,11 +3,10 @@
 import json
 from collections.abc import Mapping
 
+from edge_agent.compact_json import compact_encoder
 from edge_agent.model import Kind
 
-_ENCODE = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":")
-).encode  # made once: every alarm writes four pieces
+_ENCODE = compact_encoder()
 
 
 class Latches:

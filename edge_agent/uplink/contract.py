@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from buffer.records import Priority
+from edge_agent.compact_json import compact_encoder
 from edge_agent.model import Instant, encode_instant
 
 VERSION: Final = 1
@@ -17,8 +18,8 @@ STREAMS: Final = tuple(Priority)
 BATCH_BYTES_MAX: Final = 512 * 1024  # what every centre must take; a journal body is at most half of it
 ACK_BYTES_MAX: Final = 256 * 1024
 _N_MAX: Final = 2**53  # what every JSON reader holds exactly
-_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_BY_NAME: Final = {priority.stream: priority for priority in STREAMS}
+_ENCODE: Final = compact_encoder()
+BY_STREAM: Final = {priority.stream: priority for priority in STREAMS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,14 +150,14 @@ def decode_ack(payload: bytes) -> Ack:
     refused = tuple(
         Refusal(_text(item, "epoch"), priority, _number(item, "n"), _why(item))
         for item in _objects(message, "refused")
-        if (priority := _BY_NAME.get(_text(item, "stream"))) is not None
+        if (priority := BY_STREAM.get(_text(item, "stream"))) is not None
     )
     rejected = tuple((_text(item, "batch"), _why(item)) for item in _objects(message, "rejected"))
     return Ack(acks, refused, rejected)
 
 
 def _stream_ack(item: Mapping[str, object]) -> StreamAck | None:
-    priority = _BY_NAME.get(_text(item, "stream"))
+    priority = BY_STREAM.get(_text(item, "stream"))
     if priority is None:
         return None
     through, missing = _number(item, "through"), []

@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 from buffer.records import Priority
 from edge_agent.local_api import ApiError, LocalClient
 from edge_agent.tasks import end
+from edge_agent.uplink.contract import BY_STREAM
 
 log = logging.getLogger("edge.core_link")
 
@@ -136,11 +137,8 @@ class CoreLink:
 
     def _take_record(self, push: Mapping[str, object]) -> None:
         epoch, stream, n, body = push.get("epoch"), push.get("stream"), push.get("n"), push.get("body")
-        try:
-            priority = Priority[str(stream).upper()]
-        except KeyError:
-            return
-        if isinstance(epoch, str) and isinstance(n, int):
+        priority = BY_STREAM.get(stream) if isinstance(stream, str) else None
+        if priority is not None and isinstance(epoch, str) and isinstance(n, int):
             self._on_record(epoch, priority, n, body.encode() if isinstance(body, str) else None)
 
     async def _report_for_ever(self, client: LocalClient) -> NoReturn:

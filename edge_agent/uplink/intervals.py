@@ -74,7 +74,7 @@ class Intervals:
 
     def discard(self, first: int, last: int) -> None:
         """Take a range out, as far as it is in."""
-        if last < first:
+        if last < first or not self._firsts:
             return
         start = bisect_left(self._lasts, first)
         end = bisect_right(self._firsts, last)
@@ -102,5 +102,7 @@ class Intervals:
 
     def overlap(self, first: int, last: int) -> list[Range]:
         """The parts of first..last that are in the set."""
+        if not self._firsts:  # as most of a stream's sets are, most of the time
+            return []
         start, end = bisect_left(self._lasts, first), bisect_right(self._firsts, last)
         return [(max(first, self._firsts[i]), min(last, self._lasts[i])) for i in range(start, end)]

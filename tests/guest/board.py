@@ -19,7 +19,7 @@ from tests.guest.image import BARE, Image, Recipe, build
 ROOT: Final = Path(__file__).parents[2]
 PLACE: Final = "opt/edge-agent"
 ROOMS: Final = ("edge_agent", "drivers", "buffer", "simulators")
-ALONE: Final = ("benchmarks/__init__.py", "benchmarks/one_alarm.py")
+ALONE: Final = ("benchmarks/__init__.py", "benchmarks/one_alarm.py", "benchmarks/four_steps.py")
 WHEELS: Final = (
     "click>=8.3,<9",
     "paho-mqtt>=2.2,<2.3",
