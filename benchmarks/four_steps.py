@@ -9,8 +9,8 @@ alarm, local API, outbox) is left out: `one_alarm.py` has all of it.
 
 Prints one JSON object, nanoseconds an event, kernel included, for each protocol: `decode_ns`, `json_ns`, `kept_ns`, `encode_ns` and
 their sum `event_ns`. Not in it: `latched_ns`, as `kept_ns` but with the latched state that a new alarm changes in the same commit;
-`alarm_ns`, the sum with that; `handed_ns`, that commit by the journal's own thread, which is handed it and wakes us. They mean little
-on a common machine; `benchmarks/instructions.py` runs this where one nanosecond is one instruction.
+`alarm_ns`, the sum with that; `handed_ns`, that commit by the journal's own thread, which is handed it and wakes us. They mean
+little on a common machine; `benchmarks/instructions.py` runs this where one nanosecond is one instruction.
 """
 
 import argparse
