@@ -1,4 +1,4 @@
-"""A network namespace behind a bad link, for a test: made, shaped while it runs, and gone whatever becomes of the test."""
+"""Two network namespaces with a bad link between them, for a test: shaped while it runs, gone whatever becomes of the test."""
 
 import contextlib
 import json
@@ -29,20 +29,25 @@ def cannot() -> str:
 
 
 class BadLink:
-    """`namespace` sees us at `here`. Use as a context manager; skips the test where it cannot be had."""
+    """A gateway's namespace and a centre's, which is `here` to it. Use as a context manager; skips where it cannot be had.
+
+    Each has the kernel's TCP as Debian sets it, whatever this machine's own network is set to.
+    """
 
     def __init__(self, seed: int) -> None:
         if why := cannot():
             pytest.skip(why)
         number = os.getpid() % 16_000  # two runs at a time never meet; one test has one link at a time
-        self.namespace = f"zg{number}"
+        self.gateway, self.centre = f"zg{number}", f"zc{number}"
         self.here, self.there = (f"10.{64 + number // 256}.{number % 256}.{host}" for host in (1, 2))
         self.seed = seed
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        subprocess.run(["ip", "netns", "add", self.namespace], check=True)
-        words = [sys.executable, "-m", "tests.net.shaper", self.namespace, self.here, self.there, str(self.seed)]
+        for namespace in (self.gateway, self.centre):
+            subprocess.run(["ip", "netns", "add", namespace], check=True)
+        ends = (self.centre, self.here, self.gateway, self.there)
+        words = [sys.executable, "-m", "tests.net.shaper", *ends, str(self.seed)]
         self._process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         if not self._process.stdout.readline():
@@ -57,7 +62,14 @@ class BadLink:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(5)
             process.kill()
-        subprocess.run(["ip", "netns", "del", self.namespace], check=False)
+        for namespace in (self.gateway, self.centre):
+            subprocess.run(["ip", "netns", "del", namespace], check=False)
+
+    def tune(self, namespace: str, **values: object) -> None:
+        """Set sysctls `net.ipv4.*` of one end, for what is started there from now on. Raise CalledProcessError."""
+        for name, value in values.items():
+            words = ["ip", "netns", "exec", namespace, "tee", f"/proc/sys/net/ipv4/{name}"]
+            subprocess.run(words, input=f"{value}\n", stdout=subprocess.DEVNULL, check=True, text=True)
 
     def shape(self, **settings: object) -> dict[str, int]:
         """Change the link now. Returns the counts so far: bytes up, down, lost; resets; fell_ms, when what was armed fell."""

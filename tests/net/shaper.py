@@ -1,6 +1,6 @@
-"""A bad link: two TUN devices, one here and one in a network namespace, joined by this process. Both ends are the kernel's own TCP.
+"""A bad link: two TUN devices, each in a network namespace, joined by this process. Both ends are the kernel's own TCP.
 
-    python -m tests.net.shaper NAMESPACE HERE THERE SEED        (addresses as 10.1.2.1 10.1.2.2)
+    python -m tests.net.shaper CENTRE HERE GATEWAY THERE SEED        (namespaces and their addresses, as 10.1.2.1 10.1.2.2)
 
 JSON lines on stdin set the link while it is up, each is answered with the counts; when stdin ends the devices go. Keys: see
 Settings, or one key "fall": settings that come by themselves, see Link.arm.
@@ -25,7 +25,7 @@ TCP, RST_ACK, HEADERS = 6, 0x14, 40
 
 @dataclasses.dataclass
 class Settings:
-    """What happens to a packet. Directions: "up" from the namespace to here, "down" back."""
+    """What happens to a packet. Directions: "up" from the gateway to the centre, "down" back."""
 
     delay_ms: float = 0.0
     jitter_ms: float = 0.0  # either way of the delay, evenly
@@ -148,7 +148,7 @@ def _write(target: int, packet: bytes) -> None:
 
 
 def port_of(packet: bytes, way: str) -> bytes:
-    """The port of an IPv4 TCP packet in the namespace; nothing of any other."""
+    """The gateway's port of an IPv4 TCP packet; nothing of any other."""
     if packet[9] != TCP:
         return b""
     at = (packet[0] & 15) * 4 + (0 if way == "up" else 2)
@@ -176,23 +176,22 @@ def _sum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def tun(name: str, address: str, namespace: str = "") -> int:
-    """A device with an address, in a namespace or here. Returns its descriptor. Raise OSError or CalledProcessError."""
+def tun(namespace: str, address: str) -> int:
+    """A device with an address in a namespace, both of one name. Returns its descriptor. Raise OSError or CalledProcessError."""
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN | IFF_NO_PI))
-    where = ["ip", "-n", namespace] if namespace else ["ip"]
-    if namespace:
-        subprocess.run(["ip", "link", "set", name, "netns", namespace], check=True)
-        subprocess.run([*where, "link", "set", "lo", "up"], check=True)
-    subprocess.run([*where, "addr", "add", f"{address}/30", "dev", name], check=True)
-    subprocess.run([*where, "link", "set", name, "mtu", "1400", "up"], check=True)
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH", namespace.encode(), IFF_TUN | IFF_NO_PI))
+    where = ["ip", "-n", namespace]
+    subprocess.run(["ip", "link", "set", namespace, "netns", namespace], check=True)
+    subprocess.run([*where, "link", "set", "lo", "up"], check=True)
+    subprocess.run([*where, "addr", "add", f"{address}/30", "dev", namespace], check=True)
+    subprocess.run([*where, "link", "set", namespace, "mtu", "1400", "up"], check=True)
     return fd
 
 
 async def main() -> None:
-    namespace, here, there, seed = sys.argv[1:5]
+    centre, here, gateway, there, seed = sys.argv[1:6]
     link, loop = Link(int(seed)), asyncio.get_running_loop()
-    link.attach(tun(f"{namespace}h", here), tun(f"{namespace}t", there, namespace))
+    link.attach(tun(centre, here), tun(gateway, there))
     print("{}", flush=True)
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -48,6 +48,7 @@ class ProofSite:
         self.uplink = self._service("uplink", "uplink")
         self.witness = Witness(self.run_dir / "core.sock")
         self.centre_options: tuple[str, ...] = ()
+        self.centre_within: tuple[str, ...] = ()  # the command its command is run by: `ip netns exec NAME`
         self.centre: Program
         self.link: Link
         self._close = contextlib.AsyncExitStack()
@@ -73,6 +74,7 @@ class ProofSite:
                 *self.centre_options,
                 log=self.directory / "centre.log",
             )
+            self.centre.arguments = (*self.centre_within, *self.centre.arguments)
             await self.centre.start()
             self._close.push_async_callback(self.centre.stop)
             self._close.push_async_callback(self._end_services)
@@ -123,12 +125,11 @@ class ProofSite:
             "utf-8",
         )
 
-    async def start(self) -> None:
+    async def start(self, within_s: float = PATIENCE_S) -> None:
         """Core and uplink, until the core reads the panel and the centre is reached."""
-        await self.core.start()
-        await self.until(self.panel_heard, "the core hears the panel")
+        await self.start_core()
         await self.uplink.start()
-        await self.until(self.centre_reached, "the uplink reaches the centre")
+        await self.until(self.centre_reached, "the uplink reaches the centre", within_s)
 
     async def start_core(self) -> None:
         """The core alone, until it hears the panel."""
