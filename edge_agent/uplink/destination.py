@@ -91,6 +91,7 @@ class Destination:
         self._denied: dict[Priority, Backoff] = {}
         self._lost_s: float | None = None
         self._puback_s = 0.0  # when the broker last took a batch
+        self._state_owed = False  # said in short, because an alarm waited
         self.standing = Standing(self.id, parts.reports)
         self._turns = 0
         self.counters = {
@@ -172,7 +173,7 @@ class Destination:
         if self._session is not None:
             snapshot = await self._parts.snapshot()
             if self._session is not None:
-                self._session.send_state(snapshot)
+                self._send_state(self._session, snapshot)
 
     async def judge_config(self, params: Mapping[str, object]) -> dict[str, object]:
         """Whether a signed configuration may be taken. Raise Refusal."""
@@ -279,12 +280,7 @@ class Destination:
         self.outbox.connected(brief=session.brief)
         self._sender.begin(session, loop.time() - self._lost_s if self._lost_s is not None else 0.0)
         self.standing.connected()
-        try:
-            async with asyncio.timeout(SNAPSHOT_S):
-                snapshot = await self._parts.snapshot()
-        except TimeoutError:
-            snapshot = None
-        session.send_state(snapshot)
+        self._send_state(session, await self._snapshot())
         waker = session.closed
         waker.add_done_callback(lambda _: self._wake.set())
         while not session.closed.done():
@@ -294,12 +290,30 @@ class Destination:
             if (fault := self._too_old(session, loop.time())) is not None:
                 session.end(fault)
                 break
+            if self._state_owed and not self._alarm_waits():
+                self._send_state(session, await self._snapshot())
             try:
                 async with asyncio.timeout(TICK_S):
                     await self._wake.wait()
             except TimeoutError:
                 pass
         return await session.closed
+
+    async def _snapshot(self) -> dict[str, object] | None:
+        """What the core knows now, if it says so at once."""
+        try:
+            async with asyncio.timeout(SNAPSHOT_S):
+                return await self._parts.snapshot()
+        except TimeoutError:
+            return None
+
+    def _send_state(self, session: Session, snapshot: dict[str, object] | None) -> None:
+        """A long one is owed until no alarm waits."""
+        self._state_owed = not session.send_state(snapshot, alarm_waits=self._alarm_waits())
+
+    def _alarm_waits(self) -> bool:
+        """Whether one would wait behind something long; those that the broker denies wait for other things."""
+        return self.outbox.alarm_pending and Priority.ALARM not in self._denied
 
     def _too_old(self, session: Session, now_s: float) -> LinkError | None:
         oldest_s = self.outbox.oldest_s()

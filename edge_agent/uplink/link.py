@@ -104,8 +104,8 @@ class Session(Protocol):
         """Hand a batch over. It waits behind what has a higher priority and before what has a lower one."""
         ...
 
-    def send_state(self, snapshot: dict[str, object] | None) -> None:
-        """Say that the gateway is here, with what the core knows."""
+    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
+        """Say that the gateway is here, with what the core knows. False: without that, for an alarm would wait behind it."""
         ...
 
     def end(self, why: LinkError) -> None:

@@ -43,6 +43,7 @@ SESSION_EXPIRY_S: Final = 24 * 3600  # how long the broker keeps acks for us
 RECEIVE_MAXIMUM: Final = 32
 PACKET_BYTES_MAX: Final = contract.ACK_BYTES_MAX + 4096  # what we accept
 UNSENT_BYTES: Final = 16 * 1024  # what the kernel may hold unsent: an alarm waits behind no more
+STATE_BYTES: Final = 4096  # a snapshot that may go before an alarm: three packets
 STATE_RANK: Final = -1  # the snapshot goes first
 ANSWER_RANK: Final = Priority.FAULT  # an answer waits behind alarms
 WILL_DISCONNECT: Final = 0x04
@@ -293,7 +294,7 @@ class _MqttSession:
         topic = contract.topic_up(self._settings.gateway, flight.batch.priority)
         self._enqueue(flight.batch.priority, _Packet(topic, payload, properties, False, flight))
 
-    def send_state(self, snapshot: dict[str, object] | None) -> None:
+    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
         message: dict[str, object] = {
             "v": contract.VERSION,
             "gateway": self._settings.gateway,
@@ -305,11 +306,13 @@ class _MqttSession:
         if snapshot is not None:
             message["snapshot"] = snapshot
         payload = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
-        if len(payload) > self.max_bytes:
+        in_the_way = alarm_waits and len(payload) > STATE_BYTES
+        if in_the_way or len(payload) > self.max_bytes:
             message["snapshot"] = {"truncated": True}
             payload = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
         topic = contract.topic_state(self._settings.gateway)
         self._enqueue(STATE_RANK, _Packet(topic, payload, None, self._retain))
+        return not in_the_way
 
     def _send_answer(self, topic: str, payload: bytes, properties: Properties) -> bool:
         if len(payload) > self.max_bytes:

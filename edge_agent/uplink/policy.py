@@ -284,9 +284,9 @@ class _PathSession:
         self._traffic.count(self.path, flight.batch.priority.stream, len(payload) + extra)
         self._inner.send(flight, payload)
 
-    def send_state(self, snapshot: dict[str, object] | None) -> None:
+    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
         """As the inner session."""
-        self._inner.send_state(snapshot)
+        return self._inner.send_state(snapshot, alarm_waits=alarm_waits)
 
     def end(self, why: LinkError) -> None:
         """The inner session is over; whoever opened it decides what comes next, and then this one is."""

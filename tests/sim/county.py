@@ -347,7 +347,7 @@ class SimSession:
         topic = contract.topic_up(self._link.gateway, flight.batch.priority)
         self._enqueue(int(flight.batch.priority), topic, payload, contract.correlation(flight.batch), flight)
 
-    def send_state(self, snapshot: dict[str, object] | None) -> None:
+    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
         message: dict[str, object] = {
             "v": contract.VERSION,
             "gateway": self._link.gateway,
@@ -360,6 +360,7 @@ class SimSession:
             message["snapshot"] = snapshot
         payload = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
         self._enqueue(-1, contract.topic_state(self._link.gateway), payload, "", None)
+        return True
 
     def _enqueue(self, rank: int, topic: str, payload: bytes, name: str, flight: Flight | None) -> None:
         heapq.heappush(self._queue, (rank, next(self._count), topic, payload, name, flight))

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import threading
 from pathlib import Path
+from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
@@ -10,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from buffer.records import Priority
 from edge_agent.model import Kind
+from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.ledger import Ledger
 from simulators.centre import query
 from tests.brokers import Broker
@@ -25,7 +28,7 @@ from tests.uplink.site import (
     stored,
     telemetry_body,
 )
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -251,6 +254,39 @@ async def test_the_state_topic_tells_birth_and_last_will(tmp_path: Path) -> None
             await until(lambda: online() is True)
         await until(lambda: online() is False)
         assert stored(db) == [], "by no record: the broker said it"
+
+
+async def test_an_alarm_does_not_wait_behind_a_long_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alarms = [{"id": f"a-{n}", "kind": "fire", "point": f"panel1/1-{n:03d}", "state": "active"} for n in range(200)]
+
+    async def core(link: CoreLink, do: str, **params: object) -> object:
+        return {"alarms": alarms, "points": []}.get(do)
+
+    monkeypatch.setattr(CoreLink, "ask", core)
+    journal, heard = MemoryJournal(), list[tuple[str, Any]]()
+    journal.append(Priority.ALARM, event_body(1))
+    with Broker(tmp_path) as broker:
+        centre = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        centre.on_message = lambda client, userdata, message: heard.append(
+            (message.topic.rsplit("/", 1)[1], json.loads(message.payload))
+        )
+        subscribed = threading.Event()
+        centre.on_subscribe = lambda *_: subscribed.set()
+        centre.connect(broker.host, broker.port)
+        centre.loop_start()
+        centre.subscribe([(f"zg119/v1/{GATEWAY}/state", 1), (f"zg119/v1/{GATEWAY}/up/alarm", 1)])
+        assert subscribed.wait(PATIENCE_S)
+        async with running_uplink(site_config(tmp_path, broker.port), journal) as uplink:
+            uplink.destinations[0].grow("e1", Priority.ALARM, 1)
+            await until(lambda: len(heard) == 2)
+            assert [topic for topic, _ in heard] == ["state", "alarm"]
+            assert (heard[0][1]["core"], heard[0][1]["snapshot"]) == (True, {"truncated": True})
+            ack = {"v": 1, "acks": [{"epoch": "e1", "stream": "alarm", "through": 1}]}
+            centre.publish(f"zg119/v1/{GATEWAY}/ack", json.dumps(ack), qos=1)
+            await until(lambda: len(heard) == 3)
+            assert (heard[2][0], heard[2][1]["snapshot"]["alarms"]) == ("state", alarms)
+        centre.disconnect()
+        centre.loop_stop()
 
 
 async def test_a_restarted_ledger_knows_what_was_confirmed_out_of_order(tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ class PartsOf:
     def send(self, flight: Flight, payload: Any) -> None:
         self.flights.append(flight)
 
-    def send_state(self, snapshot: dict[str, object] | None) -> None:
-        pass
+    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
+        return True
 
     async def close(self) -> None:
         pass

@@ -167,14 +167,15 @@ class GbSession(asyncio.Protocol):
             self._send_unit(sending, index, unit, rank)
         self._pump()
 
-    def send_state(self, snapshot: dict[str, object] | None) -> None:
-        """Type 21, so that the centre knows who speaks, then what the core says is so now."""
+    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
+        """Type 21, so that the centre knows who speaks, then what the core says is so now: frames that an alarm overtakes."""
         self._exchanges.drop_state()
         present = self._writer.present(snapshot) if snapshot is not None else []
         core = snapshot is not None
         self._state(HELLO, lambda: self._writer.device_unit(core=core))
         self._tell(present)
         self._pump()
+        return True
 
     async def close(self) -> None:
         """Let go. The protocol has no farewell."""
