@@ -5,6 +5,7 @@ import contextlib
 import errno
 import logging
 import socket
+import struct
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
@@ -17,7 +18,15 @@ log = logging.getLogger("edge.path")
 RESOLVE_S: Final = 5.0  # a name server that does not answer by then is asked no longer: the last known addresses do
 CONNECT_S: Final = 10.0  # to one address
 NAMES_MAX: Final = 64
-TCP_THIN_LINEAR_TIMEOUTS: Final = 16  # linux/tcp.h; Python has no name for it
+TCP_THIN_LINEAR_TIMEOUTS: Final = 16  # linux/tcp.h; Python has no names for these
+TCP_RTO_MAX_MS: Final = 44
+RTT_AT: Final = 68  # tcpi_rtt in struct tcp_info: microseconds
+RESENT_AT: Final = 100  # tcpi_total_retrans
+SYN_AGAIN_MS: Final = 1000
+LONGEST_WAIT_MS: Final = 1000  # before TCP sends again what was lost, at most; the kernel takes no less
+LONGEST_WAIT_RTTS: Final = 4  # on a link so slow that an answer takes that long
+LONGEST_WAIT_MOST_MS: Final = 120_000  # the kernel takes no more
+PATIENCE_MS: Final = 120_000  # above every `unconfirmed_s` and two keep-alives that `config check` lets pass
 
 _T = TypeVar("_T")
 
@@ -119,14 +128,37 @@ def is_metered(link: Link) -> bool:
 
 
 def hurry(sock: socket.socket) -> None:
-    """Have TCP send each record at once, and what was lost again at an even pace.
+    """Have TCP of a connected socket send each record at once, and what was lost again at an even pace (docs/decisions/0032).
 
     An alarm is a packet or two with nothing behind it, so that only the timer tells of its loss, and TCP doubles that timer each
-    time: on a link that loses a third, half a minute. Such a thin stream may try six times before the doubling begins (with
-    cubic, Debian's default; with BBR the kernel takes no stream for thin). The acks come back by the broker's TCP: docs/city.md.
+    time: on a link that loses a third, half a minute. Linux 6.15 can be told where the doubling ends; BBR then sends on where cubic
+    is down to a packet at a time. Before that all there is are six even tries for a thin stream, and BBR calls none thin. The acks
+    come by the broker's TCP: docs/city.md.
     """
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1)
+    tcp, control = socket.IPPROTO_TCP, [b"cubic"]
+    sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
+    sock.setsockopt(tcp, TCP_THIN_LINEAR_TIMEOUTS, 1)
+    info = sock.getsockopt(tcp, socket.TCP_INFO, RESENT_AT + 4)
+    (rtt_us,), (resent,) = struct.unpack_from("I", info, RTT_AT), struct.unpack_from("I", info, RESENT_AT)
+    with contextlib.suppress(OSError):  # an older kernel
+        sock.setsockopt(tcp, TCP_RTO_MAX_MS, longest_wait_ms(rtt_us, resent))
+        # or TCP would count fifteen such waits and hang up: whether the link is dead is for `unconfirmed_s` to say
+        sock.setsockopt(tcp, socket.TCP_USER_TIMEOUT, PATIENCE_MS)
+        control = [b"bbr", b"cubic"]
+    for name in control:
+        with contextlib.suppress(OSError):  # not loaded (docs/links.md), or not allowed
+            sock.setsockopt(tcp, socket.TCP_CONGESTION, name)
+            break
+
+
+def longest_wait_ms(rtt_us: int, resent: int) -> int:
+    """How long TCP may wait, at most, before it sends again what was lost.
+
+    `rtt_us` is what TCP's greeting took, `resent` how often it was sent again: a second later each time, and whether that second
+    was the link's or a loss nobody can tell. Taken for a loss it costs a slow link some bytes, not a lossy one an alarm's time.
+    """
+    round_trip_ms = rtt_us // 1000 - resent * SYN_AGAIN_MS
+    return min(max(LONGEST_WAIT_MS, LONGEST_WAIT_RTTS * round_trip_ms), LONGEST_WAIT_MOST_MS)
 
 
 def bind_to(sock: socket.socket, interface: str) -> None:

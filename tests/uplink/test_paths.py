@@ -1,6 +1,7 @@
 """Real paths: two veth pairs to a centre in a namespace, one of them cut, black-holed or one-way, and nothing lost."""
 
 import asyncio
+import contextlib
 import dataclasses
 import errno
 import socket
@@ -18,7 +19,7 @@ from edge_agent.model import Kind
 from edge_agent.uplink import path as path_module
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.main import UplinkProcess
-from edge_agent.uplink.path import RoutedPath, resolve
+from edge_agent.uplink.path import RoutedPath, longest_wait_ms, resolve
 from tests.brokers import Broker
 from tests.proof.checker import spread_s
 from tests.proof.site import note
@@ -28,6 +29,46 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 namespaces = pytest.mark.skipif(bool(why_not()), reason=why_not() or "-")
+
+
+RTO_MAX_MS = Path("/proc/sys/net/ipv4/tcp_rto_max_ms")
+
+
+async def test_a_connection_to_a_centre_repeats_what_is_lost_at_an_even_pace() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as centre, await RoutedPath().tcp(*centre.getsockname()) as sock:
+
+        def option(number: int) -> int:
+            return sock.getsockopt(socket.IPPROTO_TCP, number)
+
+        assert option(socket.TCP_NODELAY) == option(path_module.TCP_THIN_LINEAR_TIMEOUTS) == 1
+        control = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
+        if RTO_MAX_MS.exists():
+            assert (option(path_module.TCP_RTO_MAX_MS), option(socket.TCP_USER_TIMEOUT)) == (1000, 120_000)
+            assert control == (b"bbr" if has_bbr() else b"cubic")
+        else:
+            assert (option(socket.TCP_USER_TIMEOUT), control) == (0, b"cubic"), "Linux before 6.15"
+
+
+def has_bbr() -> bool:
+    with socket.socket() as sock, contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"bbr")
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("rtt_us", "resent", "longest_ms"),
+    [
+        (200, 0, 1000),
+        (250_000, 0, 1000),
+        (600_000, 0, 2400),
+        (90_000_000, 3, 120_000),
+        (1_092_000, 1, 1000),  # as met on 4G, where the answer to the first greeting was lost
+        (1_600_000, 1, 2400),  # NB-IoT, where it was only late
+    ],
+)
+async def test_a_slow_link_is_given_time_to_answer(rtt_us: int, resent: int, longest_ms: int) -> None:
+    assert longest_wait_ms(rtt_us, resent) == longest_ms
 
 
 @pytest.fixture
