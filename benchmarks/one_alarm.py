@@ -150,11 +150,12 @@ def idle(turns: int) -> None:
 
 def turns_of(ns: int) -> int:
     """How often `idle` turns in this time of the processor; tried at that very length, because small numbers cost less."""
-    turns = 1000
+    turns, times = 1000, 20  # so often that asking for the time is nothing beside it
     for _ in range(3):
         began_ns = time.process_time_ns()
-        idle(turns)
-        turns = round(turns * ns / (time.process_time_ns() - began_ns))
+        for _ in range(times):
+            idle(turns)
+        turns = round(times * turns * ns / (time.process_time_ns() - began_ns))
     return turns
 
 
