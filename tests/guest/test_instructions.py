@@ -15,6 +15,7 @@ import pytest
 from benchmarks.instructions import count, figures, kept, over_floor, verdict
 
 GROWTH = 0.06  # of the loop that is planted: a bound of 5 % has to notice it
+MORE_OR_LESS = 0.01
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,6 @@ async def test_an_event_costs_what_it_did_and_a_loop_that_is_planted_is_noticed(
     if into := os.environ.get("EDGE_EVIDENCE_DIR"):
         (Path(into) / "instructions.json").write_text(json.dumps(seen) + "\n")
     assert verdict([first, second], before) == []
-    assert all(0.055 < more < 0.065 for more in growth.values())
+    assert all(abs(more - GROWTH) < MORE_OR_LESS for more in growth.values()), growth
     for name in before:
         assert verdict([{name: slower[name]}], {name: most[name]}) != []
