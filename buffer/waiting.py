@@ -137,6 +137,8 @@ class Waiting:
             left = False
             for rank in self._ranks:
                 queue = self._queues[rank]
+                if not queue:
+                    continue
                 if len(queue) <= room - len(batch):
                     batch.extend(queue)
                     queue.clear()

@@ -10,6 +10,8 @@ from typing import Final
 
 _SEPARATORS: Final = (",", ":")
 
+quoted: Final[Callable[[str], str]] = _encoder.encode_basestring  # a text as `compact_encoder` writes it
+
 
 def compact_encoder(*, allow_nan: bool = True) -> Callable[[object], str]:
     """What `json.dumps(value, ensure_ascii=False, separators=(",", ":"))` makes, and raises: TypeError, ValueError, RecursionError.

@@ -5,9 +5,9 @@ with its bytes; nothing is swallowed. It holds at most `HELD_BYTES_MAX` bytes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 HELD_BYTES_MAX: Final = 4096
 PIECE_BYTES: Final = 1024  # how much of one feed() is looked at before the rest is taken in
@@ -15,8 +15,7 @@ NOISE_BYTES_MAX: Final = 256  # longer noise is told in pieces
 SEEN_MAX: Final = 64  # contents remembered against repeats
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):  # made for each copy of a frame: a frozen dataclass takes twice as long
     """One sound frame. `fields["event"]` is None when it raises nothing (idle, poll); `repeat` marks a copy just seen.
 
     A frame that tells of several points has `fields["events"]`: fields of each, with an `event` of its own.
@@ -136,12 +135,12 @@ class Codec(ABC):
         """Whether this event is a copy of one told within the dedupe time. Content decides, never the point alone."""
         return self._known((raw,), now_ns)
 
-    def _known(self, contents: Iterable[bytes], now_ns: int, remember: Iterable[bytes] | None = None) -> bool:
+    def _known(self, contents: Sequence[bytes], now_ns: int, remember: Sequence[bytes] | None = None) -> bool:
         """Whether one of `contents` was seen within the dedupe time; remembers them (or `remember`) as seen now."""
-        contents = tuple(contents)
         seen, since_ns, known = self._seen, now_ns - self._dedupe_ns, False
         for key in contents:
-            known = known or ((at_ns := seen.get(key)) is not None and at_ns > since_ns)
+            if seen.get(key, since_ns) > since_ns:
+                known = True
         for key in contents if remember is None else remember:
             seen.pop(key, None)
             seen[key] = now_ns
@@ -162,10 +161,11 @@ class Codec(ABC):
             self._flush_noise(out, now_ns)
 
     def _apply(self, step: Step, out: list[Frame | Refused], now_ns: int) -> None:
-        length = max(step.size, step.length)
-        raw = bytes(self._buf[:length]) if step.raw is None else step.raw
-        taken = bytes(self._buf[: step.size])
-        del self._buf[: step.size]
+        size, length = step.size, max(step.size, step.length)
+        taken, raw = bytes(self._buf[:size]), step.raw
+        if raw is None:
+            raw = taken if length == size else bytes(self._buf[:length])
+        del self._buf[:size]
         if step.fields is None and not step.refused:
             if step.held:
                 return
@@ -177,9 +177,10 @@ class Codec(ABC):
                 del self._noise[:NOISE_BYTES_MAX]
                 out.append(Refused("noise", piece, now_ns))
             return
-        self._flush_noise(out, now_ns)
+        if self._noise:
+            self._flush_noise(out, now_ns)
         # A frame found inside a refused one ends what that one covered, unless it reaches further.
-        self._covered = max(self._covered - len(taken), length - step.size) if step.refused else length - step.size
+        self._covered = max(self._covered - len(taken), length - size) if step.refused else length - size
         if step.refused:
             out.append(Refused(step.refused, raw, now_ns, step.fields or {}, step.sound))
             return

@@ -7,7 +7,7 @@ as they are: an alarm that may be over is kept. Nothing is ordered.
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from drivers.codecs.gb26875 import ANSWERS, Command, Dialect, Frame, encode_adu, join_component
@@ -79,8 +79,7 @@ class Questions:
         peer.sent += 1
         peer.due_ns = at_ns + round(ANSWER_S * 1e9)
         said = peer.said
-        return replace(
-            said,
+        return said._replace(
             serial=peer.serial,
             sent=sent(said),
             source=said.target,

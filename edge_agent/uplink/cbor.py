@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from edge_agent.model import Instant
+from edge_agent.model import Instant, encode_instant
 from edge_agent.uplink.contract import Batch, head_of
 
 # Keys of a batch, of its records, and of `sent` and `at`. What stands in `fields`, `values` and `gap` keeps its names.
@@ -30,7 +30,8 @@ def encode_batch(gateway: str, batch: Batch, sent: Instant) -> bytes:
     """One message of `up/{stream}`. Raise ImportError without cbor2."""
     import cbor2
 
-    message = head_of(gateway, batch, sent)
+    named, marked = head_of(gateway, batch)
+    message = {**named, "sent": encode_instant(sent), **marked}
     records = [_record(n, body) for n, body in batch.records]
     return bytes(cbor2.dumps({**_short(message), KEYS["records"]: records}))
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from buffer.records import Priority
 from edge_agent.compact_json import compact_encoder
-from edge_agent.model import Instant, encode_instant
+from edge_agent.model import Instant, instant_text
 
 VERSION: Final = 1
 TOPIC_ROOT: Final = "zg119/v1"
@@ -101,28 +101,31 @@ def correlation(batch: Batch) -> str:
 
 def encode_batch(gateway: str, batch: Batch, sent: Instant) -> bytes:
     """One message of `up/{stream}`."""
-    opening = _ENCODE(head_of(gateway, batch, sent)).encode()
-    return b'%b,"records":[%b]}' % (opening[:-1], b",".join([_splice(n, body) for n, body in batch.records]))
+    named, marked = head_of(gateway, batch)
+    text = f'{_ENCODE(named)[:-1]},"sent":{instant_text(sent)}'
+    if marked:
+        text += f",{_ENCODE(marked)[1:-1]}"
+    return b'%b,"records":[%b]}' % (text.encode(), b",".join([_splice(n, body) for n, body in batch.records]))
 
 
-def head_of(gateway: str, batch: Batch, sent: Instant) -> dict[str, object]:
-    """A batch without its records."""
-    head: dict[str, object] = {
+def head_of(gateway: str, batch: Batch) -> tuple[dict[str, object], dict[str, object]]:
+    """A batch without its records: what stands before `sent`, and what behind."""
+    named: dict[str, object] = {
         "v": VERSION,
         "gateway": gateway,
         "epoch": batch.epoch,
         "stream": batch.priority.stream,
         "first": batch.first,
         "last": batch.last,
-        "sent": encode_instant(sent),
     }
+    marked: dict[str, object] = {}
     if batch.replay:
-        head["replay"] = True
+        marked["replay"] = True
     if batch.dup:
-        head["dup"] = True
+        marked["dup"] = True
     if batch.gaps:
-        head["gaps"] = [list(gap) for gap in batch.gaps]
-    return head
+        marked["gaps"] = [list(gap) for gap in batch.gaps]
+    return named, marked
 
 
 def packet_overhead(gateway: str) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.instructions import count, figures, kept, over_floor, verdict
+from benchmarks.instructions import FLOOR, count, figures, kept, verdict
 
 GROWTH = 0.06  # of the loop that is planted: a bound of 5 % has to notice it
 MORE_OR_LESS = 0.01
@@ -31,6 +31,12 @@ MORE_OR_LESS = 0.01
 def test_two_runs_are_alike_and_cost_no_more_than_what_is_kept(runs: list[float], wrong: list[str]) -> None:
     said = verdict([{"way": 10.0, "steps": run} for run in runs], {"way": 10.0, "steps": 1000.0})
     assert len(said) == len(wrong) and all(part in whole for part, whole in zip(wrong, said, strict=True))
+
+
+def test_the_four_steps_have_a_floor_and_the_whole_way_has_not() -> None:
+    over = FLOOR + 1.0
+    (wrong,) = verdict([{"way": over, "steps": over}], {"way": over, "steps": over})
+    assert "steps" in wrong and str(FLOOR) in wrong
 
 
 def test_the_four_steps_run_and_their_sum_is_the_figure(tmp_path: Path) -> None:
@@ -57,7 +63,7 @@ async def test_an_event_costs_what_it_did_and_a_loop_that_is_planted_is_noticed(
     seen = {
         "instructions": [first, second],
         "kept": before,
-        "over_floor": over_floor(first),
+        "floor": FLOOR,
         "growth": growth,
         "first": found[0],
     }

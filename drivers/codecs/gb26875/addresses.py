@@ -4,8 +4,7 @@ The standard says "low byte first" of the six bytes and does not split the four.
 in a frame: it is agreed, and stands in the dialect.
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 DEVICE_BYTES: Final = 6
 ANYONE: Final = b"\xff" * DEVICE_BYTES  # what some platforms use as the default destination
@@ -16,8 +15,7 @@ COMPONENT_STYLES: Final[tuple[ComponentStyle, ...]] = ("u32", "loop-point", "poi
 DEVICE_STYLES: Final[tuple[DeviceStyle, ...]] = ("integer", "wire", "high-first")
 
 
-@dataclass(frozen=True, slots=True)
-class ComponentAddress:
+class ComponentAddress(NamedTuple):
     """A component address as its style splits it: loop (or zone) and point of 16 bits each, or one number, or neither."""
 
     loop: int | None = None

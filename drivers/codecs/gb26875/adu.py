@@ -1,8 +1,7 @@
 """The application data unit (clause 8.3): a type, a number of objects, the objects. Decoding never raises and loses no byte."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from drivers.codecs.gb26875.dialect import ADU_BYTES_MAX, STANDARD, Dialect
 from drivers.codecs.gb26875.layouts import LAYOUTS, Layout
@@ -14,8 +13,7 @@ DOWNLINK: Final = range(61, 128)
 USER_TYPES: Final = range(128, 255)
 
 
-@dataclass(frozen=True, slots=True)
-class Adu:
+class Adu(NamedTuple):
     """One data unit. `raw` is all of it. `problems` are ASCII codes; with any of the first three `objects` is one `Opaque`.
 
     short: the unit ends before its number of objects. reserved_type: a type the standard keeps for itself. size: number and

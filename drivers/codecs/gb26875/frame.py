@@ -2,7 +2,7 @@
 
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from drivers.codecs.gb26875.dialect import ADU_BYTES_MAX
 from drivers.codecs.gb26875.tables import COMMANDS
@@ -15,8 +15,7 @@ FRAME_BYTES_MIN: Final = 30
 _HEAD: Final = struct.Struct("<HBB6s6s6sHB")  # bytes 2 to 26, low byte first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(NamedTuple):  # a frozen dataclass of eight fields takes as long as all the rest of reading a packet
     """One packet. `sent` is its raw time tag, `source` and `target` are the six wire bytes; `adu` may be empty.
 
     The serial number is the initiator's; an answer repeats it. Versions may be anything: only 1 is in the standard, but the field
@@ -24,13 +23,13 @@ class Frame:
     """
 
     serial: int
-    version: int = 1
-    user_version: int = 0
     sent: bytes
     source: bytes
     target: bytes
     command: int
     adu: bytes = b""
+    version: int = 1
+    user_version: int = 0
 
     def encode(self) -> bytes:
         """The bytes on the wire. Raise ValueError for a field that does not fit."""
