@@ -257,7 +257,7 @@ async def test_a_record_of_several_frames_is_settled_once_all_are_confirmed_in_w
             assert [len(decode_adu(part.adu).objects) for part in parts] == [31, 31, 8]
             for place in order[:-1]:
                 peer.answer(parts[place])
-            peer.answer(replace(parts[0], serial=0x7FFF))
+            peer.answer(parts[0]._replace(serial=0x7FFF))
             session = process.destinations[0]._session
             assert isinstance(session, GbSession)
             await until(lambda: session.counters["foreign"] == 1, "all before it are read")
@@ -313,7 +313,7 @@ async def test_a_frame_with_a_check_error_is_denied_and_a_denial_never_is(tmp_pa
         running_uplink(gb_config(tmp_path, gb_uplink(port, timeout_s=5.0)), MemoryJournal()),
     ):
         hello = await peer.frame()
-        question = replace(hello.answer(Command.REQUEST, hello.sent, bytes((88, 1, 0))), serial=500)
+        question = hello.answer(Command.REQUEST, hello.sent, bytes((88, 1, 0)))._replace(serial=500)
         raw = bytearray(question.encode())
         raw[-3] ^= 0xFF
         peer.write(bytes(raw))
