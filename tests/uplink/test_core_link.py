@@ -77,7 +77,7 @@ async def test_an_alarm_pushed_with_its_body_is_delivered_although_the_journal_c
             core.push_alarm("mem-boot-1", 1, event_body(1))
             await until(lambda: stored(db) == [1])
             await until(lambda: core.confirmed("mem-boot-1", "alarm") == 1)
-            assert core.delivered() == [json.loads(event_body(1))["id"]]
+            await until(lambda: core.delivered() == [json.loads(event_body(1))["id"]])
             await until(lambda: (True, "confirmed") in core.states())
 
 
