@@ -23,12 +23,7 @@ def judge(site: ProofSite, proof: str, points: set[str]) -> None:
         if body["kind"] == "fire"
     ]
     mine = [record for record in taken if record.body.get("point") in points]
-    in_memory = {record.body["id"] for record in taken if record.name.epoch.startswith("mem-")}
-    from_memory = len({record.body["id"] for record in mine} & in_memory)
-    # What a medium refused is offered to it again, perhaps behind what it took meanwhile. From memory the centre had it in order.
-    again = (record for record in taken if record.body.get("id") in in_memory)
-    late = {record.name for record in again if not record.name.epoch.startswith("mem-")}
-    verdict.disordered = [name for name in verdict.disordered if name not in late]
+    from_memory = len({r.body["id"] for r in mine if r.name.epoch.startswith("mem-")})
     note(proof, {"fires": len(points), "from_memory": from_memory, "delay_s": delays_s(mine), **verdict.counts()})
     assert verdict.sound, verdict
     assert points <= set(found)
