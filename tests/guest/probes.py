@@ -14,6 +14,7 @@ import json
 import mmap
 import os
 import resource
+import signal
 import socket
 import sqlite3
 import stat
@@ -232,7 +233,7 @@ def main() -> None:
     if address := os.environ.get("NOTIFY_SOCKET"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.sendto(b"READY=1", address.replace("@", "\0", 1))
-        time.sleep(3600)  # until it is stopped
+        signal.pause()  # until it is stopped
 
 
 main()

@@ -242,8 +242,8 @@ class Updates:
         if how == "order":
             await self._order(bundle)
         else:
-            await self.site.guest.put("/root/update.zgb", bundle.read_bytes())
-            await self.site.guest.run("edge-agent", "update", "install", "/root/update.zgb", "--no-wait")
+            await self.site.guest.put("/var/tmp/update.zgb", bundle.read_bytes())
+            await self.site.guest.run("edge-agent", "update", "install", "/var/tmp/update.zgb", "--no-wait")
 
     async def _order(self, bundle: Path) -> None:
         """As the people at the centre do it; it ends when the gateway has all of it."""
