@@ -180,13 +180,17 @@ class Journal:
         body: bytes,
         state: Mapping[str, bytes | None] | None = None,
         on_durable: Callable[[Ticket], None] | None = None,
+        stops: int | None = None,
     ) -> Ticket:
         """Take a record. Never blocks, never raises on what goes wrong with the store: see `Ticket.error`.
 
         `state`: latched values that change with it (None takes one back), in the same transaction; not with TELEMETRY or MEDIA.
         `on_durable` is called once with the settled ticket, in the writer's thread, or in this one if the ticket fails at once.
+        `stops` keeps alarms in line: when some are refused the line stops, and those handed in before their caller knew of it
+        are refused too (`behind`), or they would get the lower names. The caller hands in what was refused first, with the
+        `stops` those tickets carry; at first 0. None stands in no line.
         """
-        ticket = Ticket(priority, body, self._wall_ns(), state, on_durable)
+        ticket = Ticket(priority, body, self._wall_ns(), state, on_durable, stops)
         writer = self._writers[priority]
         if self._closed or len(body) > (MEDIA_BYTES_MAX if priority is Priority.MEDIA else BODY_BYTES_MAX):
             ticket.error = "closed" if self._closed else "too_long"
@@ -291,6 +295,7 @@ class _Writer:
         self.marks: dict[tuple[str, str, Priority], int] = {}
         self._marks_ns = self._step_ns = self._storm_ns = 0
         self._flushes: list[threading.Event] = []
+        self._stops = 0  # how often alarms were refused
         self._stopping = self._ended = False
         owner.urgent = waiting.alarm_waits  # type: ignore[method-assign]
         self.runner = start(self._work)
@@ -413,6 +418,11 @@ class _Writer:
         batch = self.waiting.take(now_ns, at_once=at_once)
         if not batch:
             return False
+        if self._stops and (behind := [t for t in batch if t.stops is not None and t.stops < self._stops]):
+            self._refuse_behind(behind)
+            batch = [ticket for ticket in batch if not ticket.settled]
+            if not batch:
+                return True
         lost = self.waiting.take_lost()
         try:
             written = self.owner.commit(batch, lost, now_ns)
@@ -420,15 +430,29 @@ class _Writer:
             for ticket in batch:
                 if not ticket.settled:
                     ticket.error = "bug"
+            self._stop_line(batch)
             self.tell(batch)
             raise
         if not written:
+            self._stop_line(batch)
             self.waiting.add_lost(lost)
             if isinstance(self.owner, BulkOwner):
                 counts = {rank: sum(t.priority is rank for t in batch) for rank in BULK}
                 self.waiting.add_lost(counts)
         self.tell(batch)
         return True
+
+    def _stop_line(self, batch: Sequence[Ticket]) -> None:
+        """This batch was refused: no alarm behind its alarms may pass them."""
+        if alarms := [ticket for ticket in batch if ticket.priority is Priority.ALARM]:
+            self._stops += 1
+            for ticket in alarms:
+                ticket.stops = self._stops
+
+    def _refuse_behind(self, tickets: Sequence[Ticket]) -> None:
+        for ticket in tickets:
+            ticket.stops, ticket.error = self._stops, "behind"
+        self.tell(tickets)
 
     def _take_marks(self, *, at_once: bool = False) -> None:
         if not self.marks or (not at_once and self._mono_ns() < self._marks_ns):

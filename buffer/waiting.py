@@ -17,10 +17,11 @@ BULK_GROUP_MAX = 4000
 class Ticket:
     """One appended record. `name` is set once it is durable, `error` (ASCII code) once it is certain that it will not be.
 
-    Codes: full, io, readonly, cantopen, busy, memory, corrupt, dropped (no room in memory), too_long, closed, bug.
+    Codes: full, io, readonly, cantopen, busy, memory, corrupt, behind (an alarm before it was refused), dropped (no room in
+    memory), too_long, closed, bug.
     """
 
-    __slots__ = ("_epoch", "_n", "at_ns", "body", "error", "on_durable", "order", "priority", "state")
+    __slots__ = ("_epoch", "_n", "at_ns", "body", "error", "on_durable", "order", "priority", "state", "stops")
 
     def __init__(
         self,
@@ -29,8 +30,10 @@ class Ticket:
         at_ns: int = 0,
         state: Mapping[str, bytes | None] | None = None,
         on_durable: "Callable[[Ticket], None] | None" = None,
+        stops: int | None = None,
     ) -> None:
         self.priority, self.body, self.at_ns, self.state, self.on_durable = priority, body, at_ns, state, on_durable
+        self.stops = stops  # see Journal.append; of a refused alarm: as of its refusal
         self.error: str | None = None
         self.order = 0  # of arrival: which of two changes of one latched value is the newer
         self._epoch = ""

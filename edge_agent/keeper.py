@@ -3,9 +3,13 @@
 A record is named by the journal once it is durable. An alarm the journal could not take in time gets a name in an epoch of
 this process's own (`mem-...`), is pushed to the uplink with its body, and stays here until every mandatory centre has it. It
 is offered to the journal again when the medium is back; the event's own `id` lets a centre know it under both names.
+
+The journal's names of alarms are in the order of what happened, over a medium that fails too (decision 0033): an alarm that
+comes while others are owed waits behind them, and the first of those is tried in its stead.
 """
 
 import asyncio
+import bisect
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +29,8 @@ UNSENT_KEY = "au:"  # of the piece of state (edge_agent.alarm) that says an even
 Push = Callable[[str, Mapping[str, object]], None]
 State = Mapping[str, bytes | None]
 Piece = tuple[int, bytes | None]  # when it was handed in, its value
+NEVER = frozenset({"too_long", "closed"})  # of an alarm refused for this no second try is worth it
+_Owed = tuple[int, Event, bytes, State]  # its place in the line, and the state that is its alone
 _Submitted = tuple[int, Event, bytes, Mapping[str, Piece], Ticket]
 
 
@@ -37,6 +43,7 @@ class JournalLike(Protocol):
         body: bytes,
         state: Mapping[str, bytes | None] | None = None,
         on_durable: Callable[[Ticket], None] | None = None,
+        stops: int | None = None,
     ) -> Ticket:
         """See `buffer.journal.Journal.append`."""
         ...
@@ -60,10 +67,10 @@ class Keeper:
         self._settled: deque[_Submitted] = deque()  # filled by the writer thread, emptied on the loop
         self._woken = False
         self._waiting: dict[str, tuple[Event, bytes]] = {}  # alarms the writer has in hand
-        # alarms it refused, with the state that is theirs alone: offered again when the medium is back
-        self._owed: OrderedDict[str, tuple[Event, bytes, State]] = OrderedDict()
+        self._owed: list[_Owed] = []  # alarms it refused, and those behind them, by their place in the line
+        self._stops = 0  # of the line, as far as we have been told
         self._memory: OrderedDict[int, tuple[str, bytes]] = OrderedDict()  # n -> event id, body
-        self._memory_ids: dict[str, int] = {}
+        self._memory_ids: dict[str, int] = {}  # event id -> n, until the journal has it: none travels twice
         self._memory_n = 0
         self._confirmed: dict[str, int] = {}
         self._order = 0  # of what was handed in: which of two values of one piece of state is the newer
@@ -74,7 +81,7 @@ class Keeper:
         # who waits until all up to an order is settled, and how many refusals there were by then
         self._receipts: deque[tuple[int, int, Callable[[bool], None]]] = deque()
         self._told: dict[str, Callable[[Name | None], None]] = {}  # event id -> who waits for it to be settled
-        self._durable: dict[str, int] = {}  # piece of state -> order of its newest durable value, while any are in hand
+        self._newest: dict[str, int] = {}  # piece of state -> order of its newest value, while any are in hand
 
     @property
     def memory_alarms(self) -> int:
@@ -95,7 +102,7 @@ class Keeper:
             self._submit(events[-1], encode_event(events[-1]), rest)
         elif rest:
             self._order += 1
-            self._state_owed.update({key: (self._order, value) for key, value in rest.items()})
+            self._owe_state({key: (self._order, value) for key, value in rest.items()})
 
     def when_settled(self, event_id: str, call: Callable[[Name | None], None]) -> None:
         """Have `call` called once the event just handed in is durable, with its name, or is not going to be (None)."""
@@ -107,14 +114,14 @@ class Keeper:
         False: something was refused meanwhile, or an alarm is held in memory only. A peer that is not confirmed then says it
         again.
         """
-        self._receipts.append((self._order, self._refusals, call))
+        self._receipts.append((self._order, -1 if self._owed else self._refusals, call))
         self._answer_receipts()
 
     def _answer_receipts(self) -> None:
         oldest = next(iter(self._in_hand), None)
         while self._receipts and (oldest is None or oldest > self._receipts[0][0]):
             _, refusals, call = self._receipts.popleft()
-            self._loop.call_soon(call, refusals == self._refusals and not self._owed)
+            self._loop.call_soon(call, refusals == self._refusals)
 
     def keep_telemetry(self, body: bytes) -> None:
         """Journal a reading. It may wait for the card; what does not fit leaves a gap record."""
@@ -126,8 +133,7 @@ class Keeper:
             self._confirmed[destination] = max(through, self._confirmed.get(destination, 0))
         done = min((self._confirmed.get(name, 0) for name in self._mandatory), default=0)
         for n in [n for n in self._memory if n <= done]:
-            event_id, _ = self._memory.pop(n)
-            self._memory_ids.pop(event_id, None)
+            del self._memory[n]
 
     def push_memory(self) -> None:
         """Tell a listener that has just come what only memory holds."""
@@ -135,19 +141,51 @@ class Keeper:
             self._push_record(self.memory_epoch, Priority.ALARM, n, body)
 
     def retry(self) -> None:
-        """The medium is back: offer it again what it refused."""
-        owed, self._owed = self._owed, OrderedDict()
-        for event, body, state in owed.values():
-            self._submit(event, body, state)
+        """The medium is back: offer it again what it refused, in the order of what happened."""
+        owed, self._owed = self._owed, []
+        if not owed:
+            return
+        latched, self._state_owed = self._state_owed, {}  # with the last of them: state is not durable before its event
+        for place, event, body, own in owed[:-1]:
+            self._offer(place, event, body, own)
+        self._state_owed = latched
+        self._offer(*owed[-1])
 
-    def _submit(self, event: Event, body: bytes, own: State) -> None:
+    def _submit(self, event: Event, body: bytes, state: State) -> None:
         self._order += 1
-        order = self._order
+        if self._owed and event.priority is Priority.ALARM:
+            self._line_up(self._order, event, body, state)
+        else:
+            self._offer(self._order, event, body, state)
+
+    def _line_up(self, order: int, event: Event, body: bytes, state: State) -> None:
+        """An alarm behind those that are owed: refused in the next turn, as the journal would have it."""
+        if not self._waiting:
+            self._offer(
+                *self._owed.pop(0)
+            )  # the medium is tried at each alarm: only one of them makes room on a full disk
+        own = {key: value for key, value in state.items() if key == UNSENT_KEY + event.id}
+        self._owe_state({key: (order, value) for key, value in state.items() if key not in own})
+        ticket = Ticket(event.priority, body, stops=self._stops)
+        ticket.error = "behind"
+        self._in_hand[order] = None
+        self._settled.append((order, event, body, {key: (order, value) for key, value in own.items()}, ticket))
+        self._loop.call_soon(self._drain)
+
+    def _owe_state(self, state: Mapping[str, Piece]) -> None:
+        self._state_owed.update(state)
+        self._newest.update((key, order) for key, (order, _) in state.items())
+
+    def _offer(self, order: int, event: Event, body: bytes, own: State) -> None:
         state = {key: (order, value) for key, value in own.items()}
         if self._state_owed:
             state = {**self._state_owed, **state}
             self._state_owed = {}
+        for key, (changed, _) in state.items():
+            self._newest[key] = changed
+        stops = None
         if event.priority is Priority.ALARM:
+            stops = self._stops
             self._waiting[event.id] = (event, body)
             self._loop.call_later(SLOW_S, self._overdue, event.id)
 
@@ -159,7 +197,7 @@ class Keeper:
 
         self._in_hand[order] = None
         pieces = {key: value for key, (_, value) in state.items()}
-        self._journal.append(event.priority, body, pieces or None, settled)
+        self._journal.append(event.priority, body, pieces or None, settled, stops)
 
     def _drain(self) -> None:
         self._woken = False  # before the first look: what is added from now on wakes the loop again
@@ -169,6 +207,8 @@ class Keeper:
                 self._settle(*submitted)
             except Exception:  # those behind it must be told too
                 log.exception("settled id=%s", submitted[1].id)
+        if not self._in_hand:
+            self._newest.clear()
         self._answer_receipts()
 
     def _settle(self, order: int, event: Event, body: bytes, state: Mapping[str, Piece], ticket: Ticket) -> None:
@@ -178,37 +218,39 @@ class Keeper:
             self._loop.call_soon(call, ticket.name)
         name = ticket.name
         if name is None:
-            self._refused(event, body, state, ticket.error or "")
+            if ticket.stops is not None:
+                self._stops = max(self._stops, ticket.stops)
+            self._refused(order, event, body, state, ticket.error or "")
             return
-        for key, (changed, _) in state.items():
-            self._durable[key] = max(changed, self._durable.get(key, 0))
-            if key in self._state_owed and self._state_owed[key][0] < changed:
-                del self._state_owed[key]  # a newer value is durable
-        if not self._in_hand:
-            self._durable.clear()
-        if not self._mandatory and (n := self._memory_ids.pop(event.id, None)) is not None:
-            del self._memory[n]  # no centre will ever ask for it
+        if (n := self._memory_ids.pop(event.id, None)) is not None and not self._mandatory:
+            self._memory.pop(n, None)  # no centre will ever ask for it
         self._push(
             "event",
             {"event": body.decode(), "name": {"epoch": name.epoch, "stream": name.priority.stream, "n": name.n}},
         )
         self._push_record(name.epoch, event.priority, name.n, body if event.priority is Priority.ALARM else None)
+        if self._owed and event.priority is Priority.ALARM:
+            self.retry()  # it takes alarms again
 
-    def _refused(self, event: Event, body: bytes, state: Mapping[str, Piece], code: str) -> None:
+    def _refused(self, order: int, event: Event, body: bytes, state: Mapping[str, Piece], code: str) -> None:
         self._refusals += 1
         log.error("journal refused id=%s kind=%s code=%s", event.id, event.kind.value, code)
         own = {key: value for key, (_, value) in state.items() if key == UNSENT_KEY + event.id}
         for key, piece in state.items():
-            owed_order, _ = self._state_owed.get(key, (0, None))
-            if key not in own and piece[0] > max(owed_order, self._durable.get(key, 0)):
+            if key not in own and piece[0] >= self._newest.get(key, 0):  # else a newer value is durable, or in hand
                 self._state_owed[key] = piece
         if event.priority is not Priority.ALARM:
             self._push("event", {"event": body.decode(), "name": None})
             return
-        self._owed[event.id] = (event, body, own)
-        if len(self._owed) > MEMORY_ALARMS_MAX:
-            self._owed.popitem(last=False)
         self._to_memory(event, body)
+        if code in NEVER:
+            del self._memory_ids[event.id]
+            return
+        if code == "bug":
+            order = self._order  # it may be this alarm's own fault, and others are behind it
+        bisect.insort(self._owed, (order, event, body, own), key=_place)
+        if len(self._owed) > MEMORY_ALARMS_MAX:
+            self._memory_ids.pop(self._owed.pop(0)[1].id, None)
 
     def _overdue(self, event_id: str) -> None:
         if waiting := self._waiting.get(event_id):
@@ -219,7 +261,6 @@ class Keeper:
             return
         if len(self._memory) >= MEMORY_ALARMS_MAX:
             n, (event_id, _) = self._memory.popitem(last=False)
-            self._memory_ids.pop(event_id, None)
             log.critical("memory full, alarm dropped n=%d id=%s", n, event_id)
         self._memory_n += 1
         self._memory[self._memory_n] = (event.id, body)
@@ -232,3 +273,7 @@ class Keeper:
         if body is not None:
             message["body"] = body.decode()
         self._push("journal", message)
+
+
+def _place(owed: _Owed) -> int:
+    return owed[0]

@@ -19,9 +19,10 @@ class NoJournal:
         body: bytes,
         state: Mapping[str, bytes | None] | None = None,
         on_durable: Callable[[Ticket], None] | None = None,
+        stops: int | None = None,
     ) -> Ticket:
         """Fail at once."""
-        ticket = Ticket(priority, body, 0, state, on_durable)
+        ticket = Ticket(priority, body, 0, state, on_durable, stops)
         ticket.error = self.code
         if on_durable is not None:
             on_durable(ticket)

@@ -284,6 +284,27 @@ def test_a_tool_that_holds_the_file_is_trouble_until_it_lets_go(
     assert accepted(journal, b"fire")
 
 
+def test_no_alarm_gets_a_name_before_one_that_was_refused(
+    make_journal: MakeJournal, tmp_path: Path, faults: list[StoreFault], until: Until
+) -> None:
+    """The second is in hand when the first is refused, and the file is free again before its turn comes."""
+    journal = make_journal()
+    tool = sqlite3.connect(tmp_path / "j" / "vital.db", isolation_level=None, check_same_thread=False)
+    tool.execute("BEGIN IMMEDIATE")
+    first = journal.append(A, b"first", None, lambda ticket: tool.close(), 0)
+    until(lambda: not journal.stats()["vital"]["waiting"])  # type: ignore[index]
+    second = journal.append(A, b"second", None, None, 0)
+    apart = journal.append(A, b"stands in no line")
+    until(lambda: first.settled and second.settled and apart.settled)
+    assert (first.error, second.error) == ("busy", "behind")
+    assert (first.stops, second.stops) == (1, 1)
+    assert apart.name is not None, "the file was free"
+    again = [journal.append(A, body, None, None, first.stops) for body in (b"first", b"second")]
+    assert journal.flush(60)
+    assert [ticket.name.n for ticket in again if ticket.name] == [apart.name.n + 1, apart.name.n + 2]
+    assert codes(faults) == ["busy", "back"]
+
+
 def test_a_bulk_file_that_hangs_delays_no_alarm(make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = make_journal()
     hanging, release = threading.Event(), threading.Event()

@@ -34,9 +34,10 @@ def spied(core: Core) -> list[tuple[str, object]]:
         body: bytes,
         state: Mapping[str, bytes | None] | None = None,
         on_durable: Callable[[Ticket], None] | None = None,
+        stops: int | None = None,
     ) -> Ticket:
         done.append(("append", (json.loads(body), dict(state or {}))))
-        return append(priority, body, state, on_durable)
+        return append(priority, body, state, on_durable, stops)
 
     core.gpio.write = spy_write  # type: ignore[method-assign]
     core.journal.append = spy_append  # type: ignore[method-assign, assignment]

@@ -27,11 +27,15 @@ class ScriptedJournal:
         body: bytes,
         state: Mapping[str, bytes | None] | None = None,
         on_durable: Callable[[Ticket], None] | None = None,
+        stops: int | None = None,
     ) -> Ticket:
-        ticket = Ticket(priority, body, 0, state, on_durable)
+        ticket = Ticket(priority, body, 0, state, on_durable, stops)
         if on_durable is not None:
             self.tickets.append((ticket, on_durable))
         return ticket
+
+    def waiting(self) -> list[str]:
+        return [json.loads(ticket.body)["id"] for ticket, _ in self.tickets]
 
     def settle(self, error: str = "") -> None:
         tickets, self.tickets = self.tickets, []
@@ -110,6 +114,118 @@ async def test_an_alarm_the_journal_refuses_travels_from_memory_and_is_kept_once
     site.journal.settle()
     await turn()
     assert site.records() == [("mem-1", 1), ("v-1", 1)]
+
+
+@pytest.mark.asyncio
+async def test_an_alarm_that_comes_while_others_are_owed_gets_its_name_behind_them() -> None:
+    site = Site()
+    for number in (1, 2):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="readonly")
+    await turn()
+    site.keeper.keep([event(3)], {})
+    await turn()
+    assert site.records() == [("mem-1", 1), ("mem-1", 2), ("mem-1", 3)], "it travels at once"
+    assert site.journal.waiting() == ["e-1"], "the first of those owed is tried in its stead"
+    site.keeper.keep([event(4)], {})
+    await turn()
+    site.journal.settle()
+    await turn()
+    assert site.journal.waiting() == ["e-2", "e-3", "e-4"]
+    site.keeper.keep([event(5)], {})
+    assert site.journal.waiting() == ["e-2", "e-3", "e-4", "e-5"]
+
+
+@pytest.mark.asyncio
+async def test_what_is_refused_again_keeps_its_place_and_does_not_travel_again() -> None:
+    site = Site()
+    for number in (1, 2, 3):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.confirm("county", 3)
+    site.keeper.retry()
+    site.keeper.keep([event(4)], {})  # in hand behind them, before the refusal is known
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(5)], {})
+    await turn()
+    site.journal.settle(error="io")
+    await turn()
+    assert site.records() == [("mem-1", n) for n in (1, 2, 3, 4, 5)]
+    assert site.keeper.memory_alarms == 2, "the centre has the first three"
+    site.keeper.retry()
+    assert site.journal.waiting() == [f"e-{n}" for n in (1, 2, 3, 4, 5)]
+    site.journal.settle()
+    await turn()
+    assert site.records()[5:] == [("v-1", n) for n in (1, 2, 3, 4, 5)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("code", "again"), [("too_long", []), ("bug", ["e-2", "e-3", "e-1"])])
+async def test_an_alarm_the_journal_cannot_take_keeps_no_other_from_it(code: str, again: list[str]) -> None:
+    site = Site()
+    site.keeper.keep([event(1)], {})
+    site.journal.settle(error=code)
+    await turn()
+    if code == "too_long":
+        site.keeper.keep([event(2)], {})
+        assert site.journal.waiting() == ["e-2"]
+        site.journal.settle()
+        await turn()
+    else:
+        for number in (2, 3):
+            site.keeper.keep([event(number)], {})
+            await turn()
+        site.journal.settle(error=code)
+        await turn()
+    site.keeper.retry()
+    assert site.journal.waiting() == again
+
+
+@pytest.mark.asyncio
+async def test_who_waits_for_an_alarm_that_is_in_line_is_told_that_it_is_not_kept_yet() -> None:
+    site, told, kept = Site(), list[object](), list[bool]()
+    site.keeper.keep([event(1)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(2)], {})
+    site.keeper.when_settled("e-2", told.append)
+    site.keeper.when_kept(kept.append)
+    site.journal.settle()  # the first, in its stead
+    await turn()
+    assert told == [None]
+    site.journal.settle()
+    await turn()
+    assert kept == [False]
+
+
+@pytest.mark.asyncio
+async def test_state_of_an_alarm_in_line_is_not_durable_with_one_before_it() -> None:
+    site = Site()
+    for number in (1, 2):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(3)], {"a": b"3", "au:e-3": b"3"})
+    await turn()
+    assert [ticket.state for ticket, _ in site.journal.tickets] == [None]
+    site.journal.settle()
+    await turn()
+    assert [ticket.state for ticket, _ in site.journal.tickets] == [None, {"a": b"3", "au:e-3": b"3"}]
+
+
+@pytest.mark.asyncio
+async def test_refused_state_does_not_ride_behind_a_newer_value_that_is_in_hand() -> None:
+    site = Site()
+    site.keeper.keep([event(1, Kind.FAULT)], {"latched": b"yes"})
+    site.keeper.keep([event(2)], {"latched": None})
+    (older, told_older), _ = site.journal.tickets
+    older.error = "io"
+    told_older(older)
+    await turn()
+    site.keeper.keep([event(3, Kind.FAULT)], {})
+    assert site.journal.tickets[-1][0].state is None
 
 
 @pytest.mark.asyncio

@@ -241,8 +241,8 @@ class Observer:
                     rank = "alarms" if stream == "alarm" else "others"
                     self.waits_s[rank].append(self.world.now_s - self.told_s.get(name, self.world.now_s))
             self._plausible(body, centre.name)
-            if body["id"] not in known:  # under a second name it is a repetition, which the centre knows by its id
-                known[body["id"]] = None
+            if body["id"] not in known or not epoch.startswith(MEMORY_PREFIX):
+                known[body["id"]] = None  # a second name of memory's is a repetition, which the centre knows by its id
                 self._ordered(centre.name, name, body)
 
         return record

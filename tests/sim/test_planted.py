@@ -1,6 +1,7 @@
 """Each invariant can fail: a bug of its kind, planted in the agent, is found and named."""
 
 import contextlib
+import errno
 import random
 import socket
 from collections.abc import Callable
@@ -96,6 +97,11 @@ def swaps_the_order(patch: pytest.MonkeyPatch) -> None:
         return bool(real(self, list(batch)[::-1], lost, now_ns))
 
     patch.setattr(Owner, "commit", commit)
+
+
+def passes_those_refused(patch: pytest.MonkeyPatch) -> None:
+    """An alarm does not wait behind those the card has refused."""
+    patch.setattr(Keeper, "_line_up", Keeper._offer)
 
 
 def waits_for_the_journal(patch: pytest.MonkeyPatch) -> None:
@@ -226,6 +232,7 @@ def drops_of_a_storm(patch: pytest.MonkeyPatch) -> None:
 
 
 Act = Callable[[Sim, random.Random], Any]
+full: Act = partial(story.disk_fails, code=errno.ENOSPC)
 cut: Act = partial(wires.wan_mood, mood="cut", lasts_s=150.0)
 power: Act = partial(story.power, mode="lose", after=12)
 slow: Act = partial(story.slow_disk, worst_s=2.0)
@@ -275,6 +282,7 @@ PLANTED = [
     Planted("I1", drops_an_alarm),
     Planted("I2", invents_a_fire),
     Planted("I3", swaps_the_order, (slow,)),
+    Planted("I3", passes_those_refused, (full,), {"kind": "panel"}),
     Planted("I4", waits_for_the_journal, (slow,)),
     Planted("I5", shows_no_link_fault, (cut,)),
     Planted("I6", never_tries_again, (partial(wires.lossy, all_of_it=True),)),
