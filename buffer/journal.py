@@ -190,7 +190,8 @@ class Journal:
         are refused too (`behind`), or they would get the lower names. The caller hands in what was refused first, with the
         `stops` those tickets carry; at first 0. None stands in no line.
         """
-        ticket = Ticket(priority, body, self._wall_ns(), state, on_durable, stops)
+        ticket = Ticket(priority, body, self._wall_ns(), state, on_durable)
+        ticket.stops = stops
         writer = self._writers[priority]
         if self._closed or len(body) > (MEDIA_BYTES_MAX if priority is Priority.MEDIA else BODY_BYTES_MAX):
             ticket.error = "closed" if self._closed else "too_long"

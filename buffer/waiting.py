@@ -30,10 +30,9 @@ class Ticket:
         at_ns: int = 0,
         state: Mapping[str, bytes | None] | None = None,
         on_durable: "Callable[[Ticket], None] | None" = None,
-        stops: int | None = None,
     ) -> None:
         self.priority, self.body, self.at_ns, self.state, self.on_durable = priority, body, at_ns, state, on_durable
-        self.stops = stops  # see Journal.append; of a refused alarm: as of its refusal
+        self.stops: int | None = None  # see Journal.append; of a refused alarm: as of its refusal
         self.error: str | None = None
         self.order = 0  # of arrival: which of two changes of one latched value is the newer
         self._epoch = ""

@@ -166,7 +166,7 @@ class Keeper:
             )  # the medium is tried at each alarm: only one of them makes room on a full disk
         own = {key: value for key, value in state.items() if key == UNSENT_KEY + event.id}
         self._owe_state({key: (order, value) for key, value in state.items() if key not in own})
-        ticket = Ticket(event.priority, body, stops=self._stops)
+        ticket = Ticket(event.priority, body)
         ticket.error = "behind"
         self._in_hand[order] = None
         self._settled.append((order, event, body, {key: (order, value) for key, value in own.items()}, ticket))

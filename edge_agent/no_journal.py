@@ -22,7 +22,7 @@ class NoJournal:
         stops: int | None = None,
     ) -> Ticket:
         """Fail at once."""
-        ticket = Ticket(priority, body, 0, state, on_durable, stops)
+        ticket = Ticket(priority, body, 0, state, on_durable)
         ticket.error = self.code
         if on_durable is not None:
             on_durable(ticket)

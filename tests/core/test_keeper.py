@@ -29,7 +29,7 @@ class ScriptedJournal:
         on_durable: Callable[[Ticket], None] | None = None,
         stops: int | None = None,
     ) -> Ticket:
-        ticket = Ticket(priority, body, 0, state, on_durable, stops)
+        ticket = Ticket(priority, body, 0, state, on_durable)
         if on_durable is not None:
             self.tickets.append((ticket, on_durable))
         return ticket
