@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, MutableMapping
 from dataclasses import replace
@@ -23,6 +24,8 @@ ASK_AGAIN_S: Final = 2.0  # a range the centre keeps asking for is sent again th
 SPARING_BURST: Final = (20, 2.0)  # messages of alarms at once on a link that costs, then one in so many seconds
 BRIEF_BURST: Final = (8, 5.0)  # the same of packed frames
 BRIEF_READ_BYTES: Final = 512 * 1024  # of records that one packed frame may count
+SPARE_SLOTS: Final = 8  # with the window and its reserve 20: what mosquitto takes before it has answered one
+SPARE_EVERY_S: Final = 1.0
 SPREAD_S: Final = 20.0  # after an outage replay of the lower streams starts within this, at random
 UNREADABLE_S: Final = 1.0  # a stream the journal could not give is left alone for so long
 
@@ -53,6 +56,7 @@ class Sender:
         self._bug: Exception | None = None
         self._burst = Burst(*SPARING_BURST)
         self._spread_until_s = 0.0
+        self._alarm_sent_s = -math.inf
         self.pace = Pace(ceiling_bytes=0, batch_bytes=0)
         self.blocked: dict[Priority, float] = {}  # until when; streams whose topic the broker denies
 
@@ -86,7 +90,7 @@ class Sender:
         while True:
             if session.sparing and not self._burst.ready(now_s):
                 blocked |= {Priority.ALARM}  # a storm: what comes until the next turn shares a message
-            if (batch := self._outbox.take_fresh(session.window, blocked, max_bytes)) is None:
+            if (batch := self._outbox.take_fresh(self._slots(session, now_s), blocked, max_bytes)) is None:
                 break
             self._send(session, batch)
         if self._reading is not None:
@@ -96,6 +100,14 @@ class Sender:
         want = self._outbox.pick(session.window, self.pace.budget_bytes, blocked)
         if want is not None:
             self._reading = asyncio.create_task(self._read(session, want), name=f"read:{self._id}")
+
+    def _slots(self, session: Session, now_s: float) -> int:
+        """The window for a fresh alarm. When it is full the confirms may be what the link loses, and not the alarms: while they
+        are waited for, a message of alarms a second goes all the same.
+        """
+        if now_s - self._alarm_sent_s < SPARE_EVERY_S or math.isinf(session.waits_s):
+            return session.window
+        return session.window + SPARE_SLOTS
 
     async def _read(self, session: Session, want: Want) -> None:
         stream = want.stream
@@ -121,6 +133,7 @@ class Sender:
             self._send(session, batch)
 
     def _send(self, session: Session, batch: Batch) -> None:
+        now_s = asyncio.get_running_loop().time()
         batch = replace(batch, records=[(n, self._restamp(body)) for n, body in batch.records])
         payload = session.encode(batch)
         while len(payload) > session.max_bytes:  # the broker would hang up on it, every time
@@ -132,7 +145,8 @@ class Sender:
         ids = tuple(i for _, body in batch.records if (i := event_id(body))) if batch.priority is Priority.ALARM else ()
         if batch.priority is Priority.ALARM:
             self._burst.take()
-        flight = self._outbox.sent(batch, len(payload), asyncio.get_running_loop().time(), ids)
+            self._alarm_sent_s = now_s
+        flight = self._outbox.sent(batch, len(payload), now_s, ids)
         self._counters["batches"] += 1
         self._counters["records"] += len(batch.records)
         self._counters["bytes"] += len(payload)
