@@ -1,5 +1,6 @@
 """The running centre against a real mosquitto and made-up gateways, and its command line."""
 
+import contextlib
 import json
 import queue
 import re
@@ -18,6 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from simulators.centre import cli, query, service, worker
+from simulators.centre.far_side import FarSide, Trouble
 from simulators.centre.sqlite_store import SqliteStore
 from tests.brokers import Broker
 from tests.centre.test_store import batch
@@ -132,6 +134,15 @@ def test_what_comes_while_the_centre_is_away_is_stored_when_it_is_back(
         assert stored(db) == stored(db, "telemetry") == [1, 2, 3, 4, 5]
 
 
+def said_so_far(gateway: FakeGateway) -> list[int]:
+    """How far each ack goes that has come and that nobody has looked at."""
+    found: list[int] = []
+    with contextlib.suppress(queue.Empty):
+        while True:
+            found += [entry["through"] for entry in gateway.acks.get_nowait()["acks"]]  # type: ignore[attr-defined]
+    return found
+
+
 def test_kill_9_of_the_centre_loses_nothing_it_acknowledged_and_takes_the_rest_when_it_is_back(
     tmp_path: Path, broker: Broker, gateway: FakeGateway
 ) -> None:
@@ -150,7 +161,7 @@ def test_kill_9_of_the_centre_loses_nothing_it_acknowledged_and_takes_the_rest_w
         process.kill()
         process.wait()
         process.stdout.close()
-        promised = max(promised, int(entry[0]["through"]))
+        promised = max(promised, int(entry[0]["through"]), *said_so_far(gateway))
         have = stored(db)
         assert have[:promised] == list(range(1, promised + 1)), "an ack was a promise"
     with running_centre(tmp_path, broker):
@@ -162,8 +173,9 @@ def test_a_store_that_fails_for_a_while_acknowledges_nothing_and_loses_nothing(
 ) -> None:
     monkeypatch.setattr(worker, "STORE_RETRY_S", 0.2)
     db = tmp_path / "centre.db"
-    ready = threading.Event()
-    centre = service.Centre(service.Settings(host=broker.host, port=broker.port, db=db), ready.set)
+    ready, troubles = threading.Event(), list[Trouble | None]()
+    settings = service.Settings(host=broker.host, port=broker.port, db=db)
+    centre = service.Centre(settings, ready.set, database=FarSide(troubles.append))
     assert isinstance(centre._workers[0]._store, SqliteStore)
     centre._workers[0]._store._database.execute("PRAGMA busy_timeout = 50")
     centre.start()
@@ -175,11 +187,13 @@ def test_a_store_that_fails_for_a_while_acknowledges_nothing_and_loses_nothing(
         lock.execute("BEGIN IMMEDIATE")  # another process holds the database: every write of the centre fails
         for n in range(4, 40):
             gateway.publish(batch(n, n))
+        eventually(lambda: troubles, "it has tried")
         with pytest.raises(queue.Empty):
             gateway.acks.get(timeout=1.5)
         lock.rollback()
         lock.close()
         eventually(lambda: stored(db) == list(range(1, 40)))
+        eventually(lambda: len(troubles) == 2 and troubles[1] is None, "told when it comes and when it is over")
         while gateway.ack()["acks"][0]["through"] < 39:  # type: ignore[index]
             pass
     finally:

@@ -298,7 +298,7 @@ PLANTED = [
     Planted("crash", hears_nothing_of_a_closed_socket, (fail_over, wires.modem_stumbles), MODEM, 1),
     Planted("I1", drops_of_a_storm, (partial(panel_speaks, lines=150),), {"kind": "panel"}, 1, 1),
 ]
-HOLD = {(one.acts, *one.site): one for one in PLANTED if one.acts}.values()  # each of these runs once
+HOLD = {(one.acts, *one.site.items()): one for one in PLANTED if one.acts}.values()  # each of these runs once
 
 
 async def many_incidents(sim: Sim, one: Planted) -> None:

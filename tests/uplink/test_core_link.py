@@ -118,7 +118,6 @@ async def test_an_alarm_confirmed_while_the_core_was_away_gets_its_lamp_when_it_
             async with running_uplink(config, journal):  # a new process: it remembers only its ledger
                 await until(core.delivered)
                 assert core.delivered() == [waiting]
-        await asyncio.sleep(0)
 
 
 async def test_an_uplink_with_nothing_to_tell_says_that_it_is_alive(

@@ -317,6 +317,11 @@ async def test_a_gateway_whose_own_certificate_is_revoked_is_told_so_by_the_brok
     ca.write_crl(crl)
     with Broker(tmp_path, tls=ca, config=f"crlfile {crl}") as broker:  # type: ignore[arg-type]
         config = site_config(tmp_path, broker.port, ca_file=ca.ca_file, cert_file=cert, key_file=key)
-        async with running_uplink(config, MemoryJournal()) as process:
-            said = Said(process)
+        journal = MemoryJournal()
+        journal.append(Priority.ALARM, event_body(1))
+        async with running_uplink(config, journal) as process:
+            said, destination = Said(process), process.destinations[0]
             await until(lambda: "county client_cert_rejected" in said.states)
+            assert destination.outbox.alarm_pending, "the fire stays owed"
+            assert destination.counters["connections"] == 0
+            assert not [state for state in said.states if state.endswith((" connected", " confirmed"))]

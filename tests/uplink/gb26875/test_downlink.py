@@ -264,15 +264,20 @@ async def test_a_question_behind_half_a_packet_is_answered_though_no_further_byt
         assert isinstance(answer[0], of.DeviceTime)
 
 
-async def test_a_fire_goes_before_the_answers_to_a_centre_that_asks_without_end() -> None:
-    """Matrix row A3: questions and duty checks while a fire begins; the fire is told first and all are answered."""
+async def test_a_fire_that_begins_between_many_questions_is_told_and_all_of_them_are_answered() -> None:
+    """Matrix row A3, of what the centre hears: questions and a duty check while a fire begins."""
     async with county() as here:
         questions = [asyncio.create_task(here.send(62, ROOM)) for _ in range(6)]
         questions.append(asyncio.create_task(here.send(91, of.DutyInspection(10))))
         here.house.gpio.wire({CONTACT: True})
         await until(lambda: any(item.status & 2 for item in units(here.centre, 2)))  # type: ignore[union-attr]
-        answers = await asyncio.gather(*questions)
-        assert all(answer or index == 6 for index, answer in enumerate(answers))
+        *states, checked = await asyncio.gather(*questions)
+        for state in states:
+            (room,) = state
+            assert isinstance(room, of.ComponentStatus)
+            assert (room.system_type, room.address) == (1, ROOM.address)
+        assert checked == (), "confirmed at once; a person answers it later"
+        assert here.house.core.duty.waiting
 
 
 async def test_points_the_site_keeps_to_itself_cannot_be_read_either() -> None:
