@@ -1,6 +1,5 @@
 """The uplink and a core over the real Unix socket: reports, wake-ups, restarts of the core."""
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping

@@ -1,6 +1,5 @@
 """What brokers do to a gateway: deny, freeze, restart, forget. The journal decides, nothing is parked."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
