@@ -32,6 +32,7 @@ class KsTalk:
         self._asked: tuple[str, int] | None = None
         self._asked_ns = 0
         self._powered = True
+        self._name = ""  # of the concentrator, as it logged in or beat over this connection
 
     def feed(self, data: bytes, at_ns: int) -> list[Heard]:
         """See Talk."""
@@ -91,12 +92,17 @@ class KsTalk:
 
     def _power(self, frame: Frame) -> Iterator[Heard]:
         """A concentrator tells with its last breath that its supply is gone, up to three times; whatever it says later, over
-        this connection or another, its supply is back.
+        this connection or another, its supply is back. What the last breath holds no document says:
+        where it does not name the concentrator as a login does, it is the one that spoke over this connection.
         """
         on = frame.function != ks_breaker.POWER_DOWN
+        named = ks_breaker.concentrator_of(frame)
+        if on and named:
+            self._name = named
+        who = self._name or named if frame.node.strip("0") else named or self._name
         if on or self._powered:
             told = Told("power", "mains_ok", is_state=True) if on else Told("power", "mains_fault")
-            yield Carrier(who=ks_breaker.concentrator_of(frame) or "unnamed", raw=frame.raw, told=told)
+            yield Carrier(who=who or "unnamed", raw=frame.raw, told=told)
         self._powered = on
 
     def _told(self, frame: Frame) -> Iterator[Told]:

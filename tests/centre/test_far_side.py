@@ -5,14 +5,25 @@ import socket
 import ssl
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
+from buffer.records import Priority
+from edge_agent.uplink.packed import Brief, BriefEvent, seal, tag_of
+from simulators.centre import cli, service, sqlite_store
 from simulators.centre.far_side import FarSide, Trouble, broker_away, database_away, logged, why_words
+from simulators.centre.packed import PackedEar, PackedListener
 from simulators.centre.service import Centre, Settings
-from simulators.centre.store import StoreFault
+from simulators.centre.sqlite_store import SqliteStore
+from simulators.centre.query import look
+from simulators.centre.store import Database, StoreFault, open_store
 from tests.brokers import Broker, Certificates
+from tests.centre.test_service import GATEWAY, FakeGateway
+from tests.centre.test_store import batch
 from tests.postgres import Postgres
 from tests.waiting import PATIENCE_S, eventually
 
@@ -81,6 +92,158 @@ def test_an_encrypted_port_asked_in_the_clear_or_with_another_ca_says_what_to_gi
     assert (trouble.state, trouble.why) == ("away", "broker_certificate" if with_ca else "broker_no_mqtt")
     assert "--tls-ca" in why_words(trouble, "zh")
     assert "--tls-ca" in why_words(trouble, "en")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_broker_that_takes_the_connection_and_says_nothing_is_told_of_before_the_keep_alive_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: bool
+) -> None:
+    monkeypatch.setattr(service, "ANSWER_S", 0.2)
+    told: list[Trouble | None] = []
+    certificates = Certificates(tmp_path / "own") if tls else None
+    with Broker(tmp_path, tls=certificates) as broker:
+        settings = Settings(host=broker.host, port=broker.port, db=tmp_path / "c.db")
+        if certificates:
+            cert, key = certificates.client("centre")
+            settings = replace(settings, tls_ca=certificates.ca_file, cert=cert, key=key)
+        centre = Centre(settings, broker=FarSide(told.append))
+        broker.freeze()
+        centre.start()
+        try:
+            eventually(lambda: told)
+            assert told[0] == Trouble("away", "broker_silent" if tls else "broker_no_mqtt"), "and not what paho says of it"
+            broker.thaw()
+            eventually(lambda: told[-1] is None, "it was only slow")
+        finally:
+            broker.thaw()
+            centre.stop()
+
+
+def test_a_broker_that_denies_a_lane_its_topics_and_then_goes_is_told_as_away(tmp_path: Path) -> None:
+    told: list[Trouble | None] = []
+    centre = Centre(Settings(host="127.0.0.1", port=1, db=tmp_path / "c.db"), broker=FarSide(told.append))
+    client = centre._client("alarm")
+    centre._on_connect(client, "alarm", None, ReasonCode(PacketTypes.CONNACK, "Success"), None)
+    centre._on_subscribe(client, "alarm", 1, [ReasonCode(PacketTypes.SUBACK, "Not authorized")], None)
+    centre._on_disconnect(client, "alarm", None, ReasonCode(PacketTypes.DISCONNECT, "Unspecified error"), None)
+    centre._on_connect_fail(client, "alarm")
+    centre._on_connect(client, "alarm", None, ReasonCode(PacketTypes.CONNACK, "Success"), None)
+    centre._on_subscribe(client, "alarm", 2, [ReasonCode(PacketTypes.SUBACK, "Not authorized")], None)
+    states = [trouble and trouble.state for trouble in told]
+    assert states == ["denied", "away", None, "denied"]
+
+
+def test_a_database_that_is_back_is_told_of_though_what_it_missed_is_the_brokers_again(
+    tmp_path: Path, server: Postgres, city: str
+) -> None:
+    told: list[Trouble | None] = []
+    side = FarSide(told.append)
+    with Broker(tmp_path) as broker:
+        centre = Centre(Settings(host=broker.host, port=broker.port, db=city), database=side)
+        centre.start()
+        try:
+            eventually(lambda: centre._ready)
+            server.kill()
+            gateway = FakeGateway(broker)
+            gateway.publish(batch(1, 1))
+            eventually(lambda: side.has_trouble("alarm"), "it could not be stored")
+            gateway.close()
+            broker.kill()
+            eventually(lambda: centre._worker["alarm"].idle, "its connection is gone, and it with it")
+            server.start()
+            eventually(lambda: told[-1] is None, "no other alarm comes for hours")
+            assert not side.has_trouble("alarm")
+        finally:
+            centre.stop()
+            if not server.alive:
+                server.start()
+
+
+def brief_of(number: int) -> bytes:
+    event = BriefEvent(n=number, kind="fire", active=True, grade=1, wall_s=1, clock="synced", event_id="", point="p/1")
+    return seal(KEY, tag_of(GATEWAY), number, Brief(epoch="e1", priority=Priority.ALARM, first=number, entries=(event,)))
+
+
+KEY = bytes(range(32))
+
+
+def test_the_ear_for_packed_frames_tells_too_though_who_was_not_answered_comes_by_another_link(
+    tmp_path: Path, server: Postgres, city: str
+) -> None:
+    told: list[Trouble | None] = []
+    (tmp_path / f"{GATEWAY}.key").write_text(KEY.hex())
+    ear = PackedListener("127.0.0.1", 0, tmp_path, city, FarSide(told.append))
+    ear.start()
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
+            server.kill()
+            device.sendto(brief_of(1), ("127.0.0.1", ear.port))
+            eventually(lambda: told)
+            server.start()
+            eventually(lambda: told[-1] is None)
+            assert [trouble and trouble.state for trouble in told] == ["away", None]
+            device.settimeout(PATIENCE_S)
+            device.sendto(brief_of(1), ("127.0.0.1", ear.port))
+            assert device.recv(2048)
+    finally:
+        ear.stop()
+        if not server.alive:
+            server.start()
+
+
+def test_a_brief_that_is_not_taken_keeps_nobody_from_storing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_store, "STREAMS_MAX", 0)
+    monkeypatch.setattr(sqlite_store, "BUSY_S", 0.0)
+    ear = PackedEar(lambda tag: [(GATEWAY, KEY)], SqliteStore(tmp_path / "c.db"))
+    ear.take(brief_of(1), "device")
+    assert (ear.answers(), ear.counters["refused"]) == ([], 1)
+    SqliteStore(tmp_path / "c.db").prove()
+
+
+def test_a_database_is_asked_whether_it_stores_and_keeps_what_it_has(db: Database) -> None:
+    store = open_store(db)
+    with look(db) as ask:
+        before = ask.stats()
+    store.prove()
+    with look(db) as ask:
+        assert ask.stats() == before
+    store.close()
+
+
+def test_one_that_others_hold_stores_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_store, "BUSY_S", 0.0)
+    store, other = SqliteStore(tmp_path / "c.db"), SqliteStore(tmp_path / "c.db")
+    other.take_state(GATEWAY, {"online": False})
+    with pytest.raises(StoreFault, match="locked"):
+        store.prove()
+    other.commit()
+    store.prove()
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("run", "--host", "a..b"),
+        ("run", "--host", ""),
+        ("run", "--port", "0"),
+        ("run", "--port", "70000"),
+        ("run", "--packed-port", "70000"),
+        ("run", "--packed-host", "a..b"),
+        ("command", "gw-1", "read_state", "--port", "x"),
+        ("gb26875", "--host", "a..b"),
+        ("gb26875", "--port", "-1"),
+    ],
+)
+def test_what_is_no_host_or_port_is_an_error_of_usage(
+    wrong: tuple[str, ...], lang: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*wrong, "--lang", lang])
+    assert ended.value.code == 64
+    said = capsys.readouterr().err
+    assert wrong[-2] in said
+    assert ("不是可用的值" if lang == "zh" else "is not a value for it") in said
 
 
 def test_several_that_see_one_side_go_tell_it_once_and_the_worst_of_it() -> None:

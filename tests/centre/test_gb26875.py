@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import dataclasses
 import re
+import socket
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
@@ -28,13 +29,14 @@ from drivers.codecs.gb26875 import (
     encode_adu,
 )
 from drivers.codecs.gb26875 import objects as kinds
-from simulators.centre import gb_cli
+from simulators.centre import cli, gb_cli
 from simulators.centre.gb26875 import Denied, GbCentre
 from simulators.centre.gb_faults import FAULTS, FaultMenu
 from simulators.centre.query import look
 from simulators.centre.store import Database
 from simulators.process import Program
-from tests.waiting import PATIENCE_S
+from tests.postgres import Postgres
+from tests.waiting import PATIENCE_S, until
 
 NOON = datetime(2026, 11, 25, 12, 0, 0)
 NOON_NS = round(NOON.replace(tzinfo=timezone(timedelta(hours=8))).timestamp()) * 10**9
@@ -530,6 +532,57 @@ async def test_the_command_serves_shows_asks_and_errs_as_told(tmp_path: Path) ->
         writer.transport.abort()
     finally:
         assert await program.stop() == 0
+
+
+@pytest.mark.asyncio
+async def test_the_command_tells_of_a_database_that_goes_and_comes_back(
+    tmp_path: Path, server: Postgres, city: str
+) -> None:
+    options = ["--port=0", f"--db={city}", "--lang=zh"]
+    program = Program.python("centre", "simulators.centre", "gb26875", *options, log=tmp_path / "centre.log")
+    away, back = f"数据库 {city} 存不进记录: ", f"数据库 {city} 已恢复。"
+
+    def told() -> list[str]:
+        return [line for line in program.log.read_text("utf-8").splitlines() if line.startswith("数据库")]
+
+    await program.start()
+    try:
+        ready = re.compile(r"已就绪: 127\.0\.0\.1:(\d+)")
+        await until(lambda: ready.search(program.log.read_text("utf-8")))
+        found = ready.search(program.log.read_text("utf-8"))
+        assert found is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(found[1]))
+        box = Device(reader, writer)
+        box.send(upload(1, 2, fire()))
+        assert confirm_of(await box.hear())[:2] == (1, Command.CONFIRM)
+        await asyncio.to_thread(server.kill)
+        box.send(upload(2, 2, fire(2)))
+        await until(told, program.tail())
+        await asyncio.to_thread(server.start)
+        await until(lambda: len(told()) > 1, "though the device says nothing more")
+        assert [line[: len(begin)] for line, begin in zip(told(), (away, back), strict=True)] == [away, back]
+        box.send(upload(2, 2, fire(2)))
+        assert confirm_of(await box.hear())[:2] == (2, Command.CONFIRM), "it was not confirmed before it was stored"
+        writer.transport.abort()
+    finally:
+        assert await program.stop() == 0
+        if not server.alive:
+            await asyncio.to_thread(server.start)
+
+
+@pytest.mark.parametrize(("lang", "words"), [("zh", "已被占用"), ("en", "in use")])
+def test_a_port_that_another_program_has_is_said_in_the_readers_language(
+    lang: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["gb26875", f"--port={port}", "--db=:memory:", "--lang", lang])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert f"127.0.0.1:{port}" in said
+    assert words in said
+    assert "Errno" not in said
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,11 @@ def test_a_concentrators_last_breath_is_a_fault_of_its_supply_until_it_speaks_ag
     nameless = ks_breaker.encode(0x80, "0" * 12, ks_breaker.POWER_DOWN, b"")
     bench.take(KsTalk(PROFILE).feed(nameless, 4))
     assert bench.events()[-1] == ("net1/power/unnamed", "mains_fault"), "whatever it holds"
+    before, odd = len(bench.events()), ks_breaker.encode(0x80, NODE, ks_breaker.POWER_DOWN, bytes(8))
+    for breath in (nameless, odd):  # no document says what it holds: who logged in over this connection has said it
+        bench.take(KsTalk(PROFILE).feed(line.log_in() + breath, 5))
+        bench.take(KsTalk(PROFILE).feed(line.beat(), 6))
+    assert bench.events()[before:] == [(point, "mains_fault")] * 2, "or it would never be over"
     for n in range(1, 200):
         bench.take(KsTalk(PROFILE).feed(line.power_down(f"{n:012d}"), 5))
     points = {point for point, _ in bench.events(states=True)}
