@@ -37,6 +37,7 @@ on_connect
 on_connect_fail
 on_disconnect
 on_message
+on_pre_connect
 on_publish
 on_socket_close
 on_socket_open

@@ -27,7 +27,8 @@ from edge_agent.terminal import (
 )
 from edge_agent.texts import LANGUAGES, language_of_locale, text
 from simulators.centre.check import Object, encode
-from simulators.centre.far_side import FarSide, Trouble, database_away, why_words
+from simulators.centre.far_side import database_away, told_to_people, why_words
+from simulators.centre.options import broker_port, host, port
 from simulators.centre.query import Look, Row, look
 from simulators.centre.store import Database, StoreFault, is_server
 
@@ -99,16 +100,18 @@ def _parser(lang: str) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name in ("run", "command", "apply-config", "update"):
-            command.add_argument("--host", default="127.0.0.1", help=word("opt_host"))
-            command.add_argument("--port", type=int, default=1883, help=word("opt_port"))
+            command.add_argument("--host", type=host, default="127.0.0.1", help=word("opt_host"))
+            command.add_argument("--port", type=broker_port, default=1883, help=word("opt_port"))
             command.add_argument("--tls-ca", type=Path, metavar="FILE", help=word("opt_tls_ca"))
             command.add_argument("--cert", type=Path, metavar="FILE", help=word("opt_cert"))
             command.add_argument("--key", type=Path, metavar="FILE", help=word("opt_key"))
         if name == "run":
             command.add_argument("--client-id", default="edge-centre", help=word("opt_client_id"))
             command.add_argument("--group", default="centre", help=word("opt_group"))
-            command.add_argument("--packed-port", type=int, default=0, metavar="PORT", help=word("opt_packed_port"))
-            command.add_argument("--packed-host", default="127.0.0.1", metavar="HOST", help=word("opt_packed_host"))
+            command.add_argument("--packed-port", type=port, default=0, metavar="PORT", help=word("opt_packed_port"))
+            command.add_argument(
+                "--packed-host", type=host, default="127.0.0.1", metavar="HOST", help=word("opt_packed_host")
+            )
             command.add_argument("--packed-keys", type=Path, metavar="DIR", help=word("opt_packed_keys"))
             continue
         if name == "gb26875":
@@ -220,20 +223,8 @@ def _run(options: argparse.Namespace, lang: str) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
 
-    def tells(side: str, where: str) -> FarSide:
-        """What becomes of a far side, in words for people."""
-
-        def tell(trouble: Trouble | None) -> None:
-            if trouble is None:
-                print_lines([text(f"centre.{side}_back", lang, where=where)], err=True)
-                return
-            why = why_words(trouble, lang)
-            print_lines([text(f"centre.{side}_{trouble.state}", lang, where=where, why=why)], err=True)
-
-        return FarSide(tell)
-
-    database = tells("database", _shown(options.db))
-    broker = tells("broker", f"{options.host}:{options.port}")
+    database = told_to_people("database", _shown(options.db), lang)
+    broker = told_to_people("broker", f"{options.host}:{options.port}", lang)
     centre = Centre(settings, ready, fall, broker=broker, database=database)
     ear = None
     if options.packed_port:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from edge_agent.system_words import system_words
-from edge_agent.terminal import printable
+from edge_agent.terminal import print_lines, printable
 from edge_agent.texts import text
 from simulators.centre.store import Database, StoreFault, is_server
 
@@ -75,6 +75,19 @@ def logged(name: str) -> FarSide:
             log.warning("%s back", name)
         else:
             log.error("%s %s why=%s detail=%s", name, trouble.state, trouble.why, ascii(trouble.detail))
+
+    return FarSide(tell)
+
+
+def told_to_people(side: Literal["broker", "database"], where: str, lang: str) -> FarSide:
+    """A far side whose troubles are words on standard error: which, where, why, what to do."""
+
+    def tell(trouble: Trouble | None) -> None:
+        if trouble is None:
+            print_lines([text(f"centre.{side}_back", lang, where=where)], err=True)
+            return
+        why = why_words(trouble, lang)
+        print_lines([text(f"centre.{side}_{trouble.state}", lang, where=where, why=why)], err=True)
 
     return FarSide(tell)
 

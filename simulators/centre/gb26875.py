@@ -37,8 +37,10 @@ from drivers.codecs.gb26875 import (
 )
 from drivers.codecs.gb26875.addresses import ANYONE
 from drivers.codecs.gb26875.objects import DeviceQuery, InformationObject
+from edge_agent.tasks import end
 from simulators.centre.check import VERSION
 from simulators.centre.check import Rejected as Unstorable
+from simulators.centre.far_side import FarSide, database_away, logged
 from simulators.centre.gb_datagrams import DatagramServer, DatagramWriter
 from simulators.centre.gb_faults import FaultMenu, FaultName
 from simulators.centre.gb_records import EPOCH, gateway_name, records_of
@@ -46,10 +48,13 @@ from simulators.centre.store import Database, Store, StoreFault, open_store
 
 log = logging.getLogger("edge.centre.gb26875")
 
+WHO: Final = "gb26875"  # of those who meet the database
+
 READ_BYTES: Final = 64 * 1024
 RECEIVED_MAX: Final = 100_000  # uploads kept in memory; the database keeps all
 RECENT_MAX: Final = 10_000  # uploads remembered against resends
 LINKS_MAX: Final = 1000
+PROVE_S: Final = 2.0  # how often a database that failed is asked whether it stores again
 CHINA: Final = timezone(timedelta(hours=8))
 
 
@@ -69,7 +74,10 @@ class Denied(Exception):
 
 
 class GbCentre:
-    """`db` None keeps nothing but `received`. `address` is the centre's own. `resend_s` and `resends`: clause 6.5.4."""
+    """`db` None keeps nothing but `received`. `address` is the centre's own. `resend_s` and `resends`: clause 6.5.4.
+
+    `database` hears what becomes of the database.
+    """
 
     def __init__(
         self,
@@ -84,6 +92,7 @@ class GbCentre:
         faults: FaultMenu | None = None,
         wall_ns: Callable[[], int] = time.time_ns,
         udp: bool = False,
+        database: FarSide | None = None,
     ) -> None:
         self.host, self.port, self.dialect, self.address, self.udp = host, port, dialect, address, udp
         self.resend_s, self.resends, self.wall_ns = resend_s, resends, wall_ns
@@ -91,6 +100,8 @@ class GbCentre:
         self.received: list[Received] = []
         self.counters: Counter[str] = Counter()  # uploads, duplicates, denied, rejected_<reason>, links, store_faults
         self._store: Store | None = None if db is None else open_store(db)
+        self._db, self._database = db, database or logged("database")
+        self._proving: asyncio.Task[None] | None = None
         self._links: list[_Link] = []
         self._recent: OrderedDict[tuple[bytes, int, bytes], int] = OrderedDict()  # upload -> when it came, monotonic ns
         self._news = asyncio.Condition()
@@ -118,6 +129,8 @@ class GbCentre:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._datagrams is not None:
             await self._datagrams.stop()
+        if self._proving is not None:
+            await end(self._proving)
         if self._store is not None:
             self._store.close()
 
@@ -253,15 +266,29 @@ class GbCentre:
         except (StoreFault, Unstorable) as fault:
             self._give_up(fault)
             return False
+        self._database.well(WHO)
         return True
 
     def _give_up(self, fault: Exception) -> None:
         """Nothing since the last commit was stored."""
         self.counters["store_faults"] += 1
-        log.error("store fault=%s", fault)
+        if isinstance(fault, StoreFault) and not fault.data and self._db is not None:
+            self._database.bad(WHO, database_away(fault, self._db))
+            if self._proving is None or self._proving.done():
+                self._proving = asyncio.create_task(self._prove())
+        else:  # of what was sent, not of the database
+            log.error("store fault=%s", fault)
         if self._store is not None:
             with contextlib.suppress(StoreFault):  # a database that is gone has nothing to undo
                 self._store.rollback()
+
+    async def _prove(self) -> None:
+        """Ask until it stores again: the device that had no confirm may be the last for hours."""
+        while self._store is not None and self._database.has_trouble(WHO):
+            await asyncio.sleep(PROVE_S)
+            with contextlib.suppress(StoreFault):
+                self._store.prove()
+                self._database.well(WHO)
 
     def _tell_state(self, source: bytes, *, online: bool) -> None:
         if self._store is None:
@@ -273,6 +300,8 @@ class GbCentre:
             self._store.commit()
         except StoreFault as fault:
             self._give_up(fault)
+        else:
+            self._database.well(WHO)
 
     def _link(self, device: bytes | None) -> "_Link":
         for link in reversed(self._links):

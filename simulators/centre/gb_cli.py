@@ -5,7 +5,9 @@ import asyncio
 import dataclasses
 import json
 import logging
+import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -17,10 +19,13 @@ from drivers.codecs.gb26875.layouts import LAYOUTS
 from drivers.codecs.gb26875.meaning import frame_fields, unit_fields
 from drivers.codecs.gb26875.objects import InformationObject
 from edge_agent.gb_words import head_line, unit_lines
+from edge_agent.system_words import system_words
 from edge_agent.terminal import FAILURES, OK, print_lines, printable
 from edge_agent.texts import text
+from simulators.centre.far_side import told_to_people
 from simulators.centre.gb26875 import CHINA, Denied, GbCentre
 from simulators.centre.gb_faults import FAULTS, FaultMenu, FaultName
+from simulators.centre.options import host, port
 
 PORT: Final = 5201  # no port is standard; this one is seen often
 
@@ -29,8 +34,8 @@ Question = tuple[int, tuple[InformationObject, ...]]
 
 def add_options(command: argparse.ArgumentParser, word: Callable[[str], str]) -> None:
     """The options of the command."""
-    command.add_argument("--host", default="127.0.0.1", help=word("gb_opt_host"))
-    command.add_argument("--port", type=int, default=PORT, help=word("gb_opt_port"))
+    command.add_argument("--host", type=host, default="127.0.0.1", help=word("gb_opt_host"))
+    command.add_argument("--port", type=port, default=PORT, help=word("gb_opt_port"))
     command.add_argument("--udp", action="store_true", help=word("gb_opt_udp"))
     command.add_argument("--dialect", choices=sorted(DIALECTS), default="standard", help=word("gb_opt_dialect"))
     command.add_argument("--address", type=device_address, default="88888", metavar="N", help=word("gb_opt_address"))
@@ -99,6 +104,7 @@ async def _serve(options: argparse.Namespace, lang: str, shown_db: str) -> int:
         address=options.address,
         faults=menu,
         udp=options.udp,
+        database=told_to_people("database", shown_db, lang),
     )
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -106,7 +112,8 @@ async def _serve(options: argparse.Namespace, lang: str, shown_db: str) -> int:
     try:
         await centre.start()
     except OSError as failed:
-        print_lines([text("centre.gb_no_port", lang, host=options.host, port=options.port, why=failed)], err=True)
+        why = _why_no_port(failed, lang)
+        print_lines([text("centre.gb_no_port", lang, host=options.host, port=options.port, why=why)], err=True)
         return FAILURES
     print(text("centre.gb_ready", lang, host=centre.host, port=centre.port, db=shown_db), flush=True)
     desk = _Desk(centre, options.ask, lang, as_json=options.json)
@@ -118,6 +125,13 @@ async def _serve(options: argparse.Namespace, lang: str, shown_db: str) -> int:
     await centre.stop()
     print(text("centre.stopped", lang), flush=True)
     return OK
+
+
+def _why_no_port(failed: OSError, lang: str) -> str:
+    """asyncio words it anew, in English; the number is the system's."""
+    if isinstance(failed, socket.gaierror):
+        return text("centre.why_broker_no_name", lang)
+    return system_words(os.strerror(failed.errno) if failed.errno else failed, lang)
 
 
 class _Desk:

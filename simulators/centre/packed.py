@@ -24,6 +24,7 @@ from simulators.centre.store import Database, Store, StoreFault, open_store, sta
 log = logging.getLogger("edge.centre.packed")
 
 TURN_S: Final = 0.2
+PROVE_S: Final = 2.0  # how often a store that failed is asked whether it stores again
 FRAMES_A_COMMIT: Final = 200
 KEYS_EVERY_S: Final = 5.0  # how often the directory of keys is looked at for a gateway nobody knows
 DATAGRAM_BYTES: Final = 2048
@@ -86,6 +87,7 @@ class PackedEar:
         self._keys, self._store, self._wall_ms = keys, store, wall_ms
         self.counters: Counter[str] = Counter()
         self._taken: list[_Taken] = []
+        self._begun = False  # the store may hold its lock, also for a brief that it did not take after all
         self._answers: list[tuple[Sender, bytes]] = []
 
     def take(self, frame: bytes, sender: Sender) -> None:
@@ -94,6 +96,7 @@ class PackedEar:
         try:
             gateway, key, sequence, body = self._open(frame)
             if isinstance(body, Brief):
+                self._begun = True
                 self._store.take_batch(batch_of(gateway, body))
                 self._taken.append(_Taken(sender, frame[1:5], key, sequence, gateway, body))
             elif isinstance(body, Echo) and not body.reply:
@@ -105,12 +108,13 @@ class PackedEar:
     @property
     def waiting(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self._taken)
+        return self._begun
 
     def answers(self) -> list[tuple[Sender, bytes]]:
         """Commit, and what may be said then."""
-        if self._taken:
+        if self._begun:
             self._store.commit()
+            self._begun = False
         answers, self._answers = self._answers, []
         for one in self._taken:
             ack = ack_of(self._store, one.gateway, one.brief, self._wall_ms())
@@ -121,6 +125,7 @@ class PackedEar:
     def forget(self) -> None:
         """The store has failed: nothing is acknowledged, and the gateways send it again."""
         self._taken.clear()
+        self._begun = False
         self._store.rollback()
 
     def _open(self, frame: bytes) -> tuple[str, bytes, int, packed.Body]:
@@ -165,13 +170,19 @@ class PackedListener:
         self._socket.close()
 
     def _run(self) -> None:
+        prove_s = 0.0
         while not self._stopping.is_set():
-            if select.select([self._socket], [], [], TURN_S)[0]:
-                try:
+            heard = select.select([self._socket], [], [], TURN_S)[0]
+            try:
+                if heard:
                     self._turn()
-                except StoreFault as fault:
-                    self._database.bad("packed", database_away(fault, self._db))
-                    self._ear.forget()
+                if self._database.has_trouble("packed") and time.monotonic() >= prove_s:
+                    self._store.prove()  # who was not answered may never come again: its records go in full, by another link
+                    self._database.well("packed")
+            except StoreFault as fault:
+                self._database.bad("packed", database_away(fault, self._db))
+                self._ear.forget()
+                prove_s = time.monotonic() + PROVE_S
 
     def _turn(self) -> None:
         for _ in range(FRAMES_A_COMMIT):

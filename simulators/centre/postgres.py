@@ -193,6 +193,12 @@ class PostgresStore:
                 self._term += 1
         return self._term if self._leading else 0
 
+    def prove(self) -> None:
+        """As Store says."""
+        with self._faults():
+            connection = self._connected()
+            connection.execute(_COUNT, (self._slot, "messages", _ints((0,))))
+
     def close(self) -> None:
         """As Store says."""
         self._drop()

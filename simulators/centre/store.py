@@ -84,6 +84,10 @@ class Store(Protocol):
         """Forget what was taken since the last commit."""
         ...
 
+    def prove(self) -> None:
+        """Write something that changes nothing, and make it last: whether the database stores again. Between transactions."""
+        ...
+
     def close(self) -> None:
         """Let go of the database."""
         ...

@@ -150,8 +150,12 @@ class Worker:
                     return
                 if message is not None:
                     self._group(message, handled)
+                elif (
+                    self._owing
+                ):  # they are the broker's again, its connection went: only asking tells whether we could now
+                    self._store.prove()
                 self._say(failing=False)
-                if handled or (asked and not self._owing):
+                if handled or self._owing or asked:
                     self._owing = False
                     self._stands(self, None)
             except StoreFault as fault:  # a full or dying disk, a lost server: acknowledge nothing, try again

@@ -9,17 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.reasoncodes import ReasonCode
 
 from buffer.records import Priority
 from edge_agent.uplink.packed import Brief, BriefEvent, seal, tag_of
 from simulators.centre import cli, service, sqlite_store
 from simulators.centre.far_side import FarSide, Trouble, broker_away, database_away, logged, why_words
 from simulators.centre.packed import PackedEar, PackedListener
+from simulators.centre.query import look
 from simulators.centre.service import Centre, Settings
 from simulators.centre.sqlite_store import SqliteStore
-from simulators.centre.query import look
 from simulators.centre.store import Database, StoreFault, open_store
 from tests.brokers import Broker, Certificates
 from tests.centre.test_service import GATEWAY, FakeGateway
@@ -111,26 +109,14 @@ def test_a_broker_that_takes_the_connection_and_says_nothing_is_told_of_before_t
         centre.start()
         try:
             eventually(lambda: told)
-            assert told[0] == Trouble("away", "broker_silent" if tls else "broker_no_mqtt"), "and not what paho says of it"
+            assert told[0] == Trouble("away", "broker_silent" if tls else "broker_no_mqtt"), (
+                "and not what paho says of it"
+            )
             broker.thaw()
             eventually(lambda: told[-1] is None, "it was only slow")
         finally:
             broker.thaw()
             centre.stop()
-
-
-def test_a_broker_that_denies_a_lane_its_topics_and_then_goes_is_told_as_away(tmp_path: Path) -> None:
-    told: list[Trouble | None] = []
-    centre = Centre(Settings(host="127.0.0.1", port=1, db=tmp_path / "c.db"), broker=FarSide(told.append))
-    client = centre._client("alarm")
-    centre._on_connect(client, "alarm", None, ReasonCode(PacketTypes.CONNACK, "Success"), None)
-    centre._on_subscribe(client, "alarm", 1, [ReasonCode(PacketTypes.SUBACK, "Not authorized")], None)
-    centre._on_disconnect(client, "alarm", None, ReasonCode(PacketTypes.DISCONNECT, "Unspecified error"), None)
-    centre._on_connect_fail(client, "alarm")
-    centre._on_connect(client, "alarm", None, ReasonCode(PacketTypes.CONNACK, "Success"), None)
-    centre._on_subscribe(client, "alarm", 2, [ReasonCode(PacketTypes.SUBACK, "Not authorized")], None)
-    states = [trouble and trouble.state for trouble in told]
-    assert states == ["denied", "away", None, "denied"]
 
 
 def test_a_database_that_is_back_is_told_of_though_what_it_missed_is_the_brokers_again(
@@ -161,7 +147,9 @@ def test_a_database_that_is_back_is_told_of_though_what_it_missed_is_the_brokers
 
 def brief_of(number: int) -> bytes:
     event = BriefEvent(n=number, kind="fire", active=True, grade=1, wall_s=1, clock="synced", event_id="", point="p/1")
-    return seal(KEY, tag_of(GATEWAY), number, Brief(epoch="e1", priority=Priority.ALARM, first=number, entries=(event,)))
+    return seal(
+        KEY, tag_of(GATEWAY), number, Brief(epoch="e1", priority=Priority.ALARM, first=number, entries=(event,))
+    )
 
 
 KEY = bytes(range(32))
