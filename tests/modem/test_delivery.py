@@ -10,16 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from buffer.records import Priority
 from edge_agent.config.uplinks import Link, Modem
-from edge_agent.model import Kind
 from simulators.centre import query
 from simulators.centre.packed import PackedListener
 from simulators.modem import ModemSim
 from tests.brokers import Broker
 from tests.proof.checker import spread_s
 from tests.proof.site import note
-from tests.uplink.site import GATEWAY, MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
+from tests.uplink.site import (
+    GATEWAY,
+    MemoryJournal,
+    ring,
+    running_centre,
+    running_uplink,
+    site_config,
+    stored,
+)
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
@@ -52,13 +58,6 @@ async def packed_centre(directory: Path) -> AsyncIterator[tuple[int, Path, Path]
 def told(db: Path) -> set[object]:
     with query.opened(db) as database:
         return {row["n"] for row in query.events(database, stream="alarm", limit=1000)}
-
-
-def ring(uplink: object, journal: MemoryJournal, count: int) -> None:
-    for _ in range(count):
-        body = event_body(journal.heads().get((journal.epoch, Priority.ALARM), 0) + 1, Kind.FIRE)
-        n = journal.append(Priority.ALARM, body)
-        uplink._on_record(journal.epoch, Priority.ALARM, n, body)  # type: ignore[attr-defined]
 
 
 async def test_mqtt_runs_over_a_4g_modem_that_has_no_interface(tmp_path: Path) -> None:

@@ -147,6 +147,14 @@ async def running_uplink(
         await end(task)
 
 
+def ring(uplink: UplinkProcess, journal: MemoryJournal, count: int = 1, kind: Kind = Kind.FIRE) -> None:
+    """`count` more alarms, told as the core tells them."""
+    head = journal.heads().get((journal.epoch, Priority.ALARM), 0)
+    for n in range(head + 1, head + count + 1):
+        body = event_body(n, kind)
+        uplink._on_record(journal.epoch, Priority.ALARM, journal.append(Priority.ALARM, body), body)
+
+
 @contextlib.contextmanager
 def running_centre(directory: Path, broker: Broker, **settings: object) -> Iterator[Path]:
     """The reference centre in threads of this process; the path of its database."""

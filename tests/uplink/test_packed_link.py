@@ -16,7 +16,6 @@ from edge_agent.config.model import Config
 from edge_agent.config.uplinks import Link
 from edge_agent.model import Kind
 from edge_agent.uplink import packed, packed_link
-from edge_agent.uplink.main import UplinkProcess
 from edge_agent.uplink.modem.pump import pair
 from edge_agent.uplink.packed import BriefAck, Echo, seal, tag_of
 from edge_agent.uplink.packed_link import PackedLink, PackedSettings
@@ -32,6 +31,7 @@ from tests.uplink.site import (
     MemoryJournal,
     counted,
     event_body,
+    ring,
     running_centre,
     running_uplink,
     site_config,
@@ -87,14 +87,6 @@ def briefs(db: Path, stream: str = "alarm") -> set[int]:
         assert isinstance(last, int)
         found |= set(range(first, last + 1)) if row["brief"] else set()
     return found
-
-
-def ring(uplink: UplinkProcess, journal: MemoryJournal, count: int, kind: Kind = Kind.FIRE) -> None:
-    """`count` more alarms, told as the core tells them."""
-    head = journal.heads().get((journal.epoch, Priority.ALARM), 0)
-    for n in range(head + 1, head + count + 1):
-        body = event_body(n, kind)
-        uplink._on_record(journal.epoch, Priority.ALARM, journal.append(Priority.ALARM, body), body)
 
 
 @pytest.mark.parametrize("loss", [0.05, 0.3])

@@ -24,7 +24,16 @@ from tests.brokers import Broker
 from tests.proof.checker import spread_s
 from tests.proof.site import note
 from tests.uplink.netns import FarBroker, TwoWays, why_not
-from tests.uplink.site import GATEWAY, MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
+from tests.uplink.site import (
+    GATEWAY,
+    MemoryJournal,
+    event_body,
+    ring,
+    running_centre,
+    running_uplink,
+    site_config,
+    stored,
+)
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
@@ -107,11 +116,8 @@ async def alarms_at(journal: MemoryJournal, uplink: UplinkProcess) -> AsyncItera
     """Twenty alarms a second as long as the block lasts, told as the core tells them."""
 
     async def for_ever() -> None:
-        n = 0
         while True:
-            n += 1
-            body = event_body(n)
-            uplink._on_record(journal.epoch, Priority.ALARM, journal.append(Priority.ALARM, body), body)
+            ring(uplink, journal)
             await asyncio.sleep(0.05)
 
     task = asyncio.create_task(for_ever())
@@ -230,9 +236,8 @@ async def test_a_storm_shares_messages_where_bytes_cost_and_is_complete_everywhe
         config = dataclasses.replace(site_config(tmp_path, broker.port), links=(Link(id="x", kind=kind),))
         async with running_uplink(config, journal) as uplink:
             await until(lambda: uplink.destinations[0].counters["connections"])
-            for n in range(1, 1001):
-                body = event_body(n)
-                uplink._on_record(journal.epoch, Priority.ALARM, journal.append(Priority.ALARM, body), body)
+            for _ in range(1000):
+                ring(uplink, journal)
                 await asyncio.sleep(0.004)
             await until(lambda: stored(db) == list(range(1, 1001)))
             assert uplink.destinations[0].counters["batches"] in messages
@@ -250,9 +255,7 @@ async def test_a_used_up_month_lets_alarms_through_holds_the_rest_and_is_remembe
                 journal.append(Priority.FAULT, event_body(n, Kind.LINK))
             await until(lambda: stored(db, "fault"))
             await until(lambda: Priority.FAULT in uplink.paths._traffic.withheld("4g"))
-            for n in range(1, 400):
-                body = event_body(n)
-                uplink._on_record(journal.epoch, Priority.ALARM, journal.append(Priority.ALARM, body), body)
+            ring(uplink, journal, 399)
             await until(lambda: len(stored(db)) == 399, "alarms are exempt")
             _, used = uplink.paths._traffic.used("4g")
             assert used["fault"] < 0.3 * 100_000 + 70_000, "its share, and the one batch that went over it"

@@ -1,9 +1,7 @@
 """Certificates that a county has taken back, with a real openssl CA: refused by name; a list that is no good silences nothing."""
 
 import asyncio
-import os
 import ssl
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -20,9 +18,9 @@ from edge_agent.uplink.main import UplinkProcess
 from simulators.centre.gb26875 import GbCentre
 from tests.brokers import Broker
 from tests.openssl_ca import WEEK, RealCa
-from tests.time.test_faked import REPO, faketime
 from tests.uplink.gb26875.site import body as gb_body
 from tests.uplink.gb26875.site import fires, gb_config, gb_uplink
+from tests.uplink.in_1970 import told_in_1970
 from tests.uplink.site import GATEWAY, MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
 from tests.waiting import until
 
@@ -278,35 +276,10 @@ async def test_a_ca_in_the_file_of_the_list_is_not_trusted(tmp_path: Path, ca: R
         assert gateway.at_county() == []
 
 
-IN_1970 = """
-import asyncio, sys
-from pathlib import Path
-from types import SimpleNamespace
-from edge_agent.clock import SystemClock
-from edge_agent.uplink.link import LinkError
-from edge_agent.uplink.mqtt import MqttLink, MqttSettings
-from edge_agent.uplink.path import RoutedPath
-from edge_agent.uplink.trust import Trust
-
-trust = Trust(*map(Path, sys.argv[2:]))
-settings = MqttSettings(gateway="g", host="127.0.0.1", port=int(sys.argv[1]), keepalive_s=30, expiry_s=40, trust=trust)
-try:
-    asyncio.run(MqttLink(settings, SystemClock(), RoutedPath().tcp).open(SimpleNamespace(desk=None, noticed=print)))
-except LinkError as fault:
-    print(fault.reason)
-"""
-
-
 async def test_in_1970_it_is_the_clock_that_is_named_and_not_the_list(tmp_path: Path, ca: RealCa, crl: Path) -> None:
     with Broker(tmp_path, tls=ca) as broker:  # type: ignore[arg-type]
-        faked = {"LD_PRELOAD": str(faketime()), "FAKETIME": "@1970-01-02 00:00:00", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        program = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", IN_1970, str(broker.port), ca.ca_file, *ca.client(GATEWAY), crl),
-            env={**os.environ, **faked, "PYTHONPATH": str(REPO), "TZ": "UTC"},
-            stdout=asyncio.subprocess.PIPE,
-        )
-        said, _ = await program.communicate()
-    assert said.split() == [b"cert_not_yet_valid"]
+        said = await told_in_1970(broker.port, ca.ca_file, *ca.client(GATEWAY), crl)
+    assert said == ["0", "cert_not_yet_valid"], "years since 1970, and why"
 
 
 async def test_a_gateway_whose_own_certificate_is_revoked_is_told_so_by_the_broker(

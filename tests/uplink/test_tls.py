@@ -2,9 +2,7 @@
 
 import asyncio
 import gc
-import os
 import ssl
-import sys
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +18,7 @@ from edge_agent.uplink.mqtt import MqttLink, MqttSettings
 from edge_agent.uplink.path import RoutedPath
 from edge_agent.uplink.trust import Trust
 from tests.brokers import Broker, Certificates
-from tests.time.test_faked import REPO, faketime
+from tests.uplink.in_1970 import told_in_1970
 from tests.uplink.site import GATEWAY, MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
 from tests.waiting import PATIENCE_S, until
 
@@ -126,36 +124,11 @@ async def test_a_certificate_that_is_not_yet_valid_points_at_the_clock(tmp_path:
         assert (await refusal(broker, tls.ca_file, *tls.client(GATEWAY))).reason == "cert_not_yet_valid"
 
 
-TOLD_IN_1970 = """
-import asyncio, sys, time
-from types import SimpleNamespace
-from pathlib import Path
-from edge_agent.clock import SystemClock
-from edge_agent.uplink.link import LinkError
-from edge_agent.uplink.mqtt import MqttLink, MqttSettings
-from edge_agent.uplink.path import RoutedPath
-from edge_agent.uplink.trust import Trust
-
-trust = Trust(*map(Path, sys.argv[2:]))
-settings = MqttSettings(gateway="g", host="127.0.0.1", port=int(sys.argv[1]), keepalive_s=30, expiry_s=40, trust=trust)
-try:
-    asyncio.run(MqttLink(settings, SystemClock(), RoutedPath().tcp).open(SimpleNamespace(desk=None)))
-except LinkError as fault:
-    print(int(time.time()) // 31_536_000, fault.reason)
-"""
-
-
 async def test_a_box_in_1970_is_told_that_the_certificate_is_of_the_future(tmp_path: Path) -> None:
     tls = Certificates(tmp_path / "tls")
     with Broker(tmp_path, tls=tls) as broker:
-        faked = {"LD_PRELOAD": str(faketime()), "FAKETIME": "@1970-01-02 00:00:00", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        program = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", TOLD_IN_1970, str(broker.port), tls.ca_file, *tls.client(GATEWAY)),
-            env={**os.environ, **faked, "PYTHONPATH": str(REPO), "TZ": "UTC"},
-            stdout=asyncio.subprocess.PIPE,
-        )
-        said, _ = await program.communicate()
-    assert said.split() == [b"0", b"cert_not_yet_valid"], "years since 1970, and why"
+        said = await told_in_1970(broker.port, tls.ca_file, *tls.client(GATEWAY))
+    assert said == ["0", "cert_not_yet_valid"], "years since 1970, and why"
 
 
 async def test_an_alarm_that_a_refused_centre_cannot_get_reaches_the_other_and_stays_owed_to_the_first(
