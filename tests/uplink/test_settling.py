@@ -207,10 +207,10 @@ async def test_streams_a_centre_does_not_get_are_never_sent_and_hold_no_retentio
     async with serving(tmp_path, journal, uplink) as (destination, link, told, _):
         poll(destination, journal)
         await until(lambda: link.flights)
-        assert {flight.batch.priority for flight in link.flights} == {Priority.ALARM}
         assert told.confirmed == {("e1", Priority.STATUS): 7, ("e1", Priority.TELEMETRY): 9}
         destination.alarm("mem-x", 1, event_body(3))
         await until(lambda: len(link.flights) == 2)
+        assert {flight.batch.priority for flight in link.flights} == {Priority.ALARM}
 
 
 async def test_the_first_ledger_owes_everybody_everything(tmp_path: Path) -> None:
@@ -251,7 +251,10 @@ async def test_an_mqtt_centre_new_to_the_ledger_gets_history_marked_as_replay(tm
     async with serving(tmp_path, journal, CITY) as (destination, link, _, _):
         poll(destination, journal)
         await until(lambda: link.flights)
-        assert link.ranges() == [(1, 5)]
+        destination.alarm("e1", journal.append(Priority.ALARM, event_body(6)), event_body(6))
+        await until(lambda: len(link.flights) == 2)
+        assert link.ranges() == [(1, 5), (6, 6)]
+        assert [flight.batch.replay for flight in link.flights] == [True, False], "what happens now is no replay"
 
 
 async def test_a_centre_with_another_address_keeps_its_ledger(tmp_path: Path) -> None:
