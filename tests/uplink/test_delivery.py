@@ -1,6 +1,5 @@
 """From the journal to the centre through a real mosquitto: everything arrives once, whatever breaks on the way."""
 
-import asyncio
 import json
 import threading
 from pathlib import Path
@@ -293,14 +292,26 @@ async def test_a_restarted_ledger_knows_what_was_confirmed_out_of_order(tmp_path
     journal = MemoryJournal()
     for n in range(1, 11):
         journal.append(Priority.ALARM, event_body(n))
-    with Broker(tmp_path) as broker, running_centre(tmp_path / "centre", broker) as db:
+    ack = {"epoch": "e1", "stream": "alarm", "through": 2, "high": 10, "missing": [[3, 4]]}
+    with Broker(tmp_path) as broker:
+        centre = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        centre.connect(broker.host, broker.port)
+        centre.loop_start()
         config = site_config(tmp_path, broker.port)
         async with running_uplink(config, journal) as uplink:
-            await until(lambda: len(stored(db)) == 10 and not uplink.destinations[0].outbox.alarm_pending)
-    ledger = Ledger.open(config.gateway.data_dir / "delivery.db")
-    assert ledger.load("county")["e1", Priority.ALARM].through == 10
-    ledger.close()
-    await asyncio.sleep(0)
+            await until(lambda: uplink.destinations[0].counters["records"] == 10)
+            centre.publish(f"zg119/v1/{GATEWAY}/ack", json.dumps({"v": 1, "acks": [ack]}), qos=1)
+            await until(lambda: uplink.destinations[0].outbox.pending(Priority.ALARM) == 2)
+        ledger = Ledger.open(config.gateway.data_dir / "delivery.db")
+        assert list(ledger.load("county")["e1", Priority.ALARM]) == [(1, 2), (5, 10)]
+        ledger.close()
+        async with running_uplink(config, journal) as uplink:
+            await until(lambda: uplink.destinations[0].counters["records"])
+            [stream] = uplink.destinations[0].outbox.streams()
+            assert [(flight.batch.first, flight.batch.last) for flight in stream.flights] == [(3, 4)]
+            assert stream.due(live=True) is stream.due(live=False) is None, "and nothing else is due"
+        centre.disconnect()
+        centre.loop_stop()
 
 
 def query_gaps(db: Path) -> list[query.Row]:
