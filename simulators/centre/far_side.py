@@ -3,6 +3,7 @@
 Several threads meet each far side (an MQTT session for each lane, a connection for each worker), and all of them see it go.
 """
 
+import contextlib
 import logging
 import socket
 import ssl
@@ -84,10 +85,13 @@ def told_to_people(side: Literal["broker", "database"], where: str, lang: str) -
 
     def tell(trouble: Trouble | None) -> None:
         if trouble is None:
-            print_lines([text(f"centre.{side}_back", lang, where=where)], err=True)
-            return
-        why = why_words(trouble, lang)
-        print_lines([text(f"centre.{side}_{trouble.state}", lang, where=where, why=why)], err=True)
+            said = text(f"centre.{side}_back", lang, where=where)
+        else:
+            said = text(f"centre.{side}_{trouble.state}", lang, where=where, why=why_words(trouble, lang))
+        with contextlib.suppress(
+            OSError
+        ):  # nobody reads it: what was noticed in the midst of storing must not end that
+            print_lines([said], err=True)
 
     return FarSide(tell)
 

@@ -1,5 +1,6 @@
 """What people at the centre hear of a broker and a database that go and come: at once, once, in their language."""
 
+import os
 import signal
 import socket
 import ssl
@@ -13,7 +14,7 @@ import pytest
 from buffer.records import Priority
 from edge_agent.uplink.packed import Brief, BriefEvent, seal, tag_of
 from simulators.centre import cli, service, sqlite_store
-from simulators.centre.far_side import FarSide, Trouble, broker_away, database_away, logged, why_words
+from simulators.centre.far_side import FarSide, Trouble, broker_away, database_away, logged, told_to_people, why_words
 from simulators.centre.packed import PackedEar, PackedListener
 from simulators.centre.query import look
 from simulators.centre.service import Centre, Settings
@@ -281,6 +282,19 @@ def test_each_way_not_to_store_has_its_own_next_step(said: str, url: str, why: s
     assert trouble.why == why
     assert trouble.detail == " ".join(said.split())
     assert trouble.detail in why_words(trouble, "zh")
+
+
+def test_where_nobody_reads_what_is_told_the_centre_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)  # of whoever had standard error: a journal that was killed, `2>&1 | head`
+    nobody = os.fdopen(writes, "w", encoding="utf-8")
+    monkeypatch.setattr(sys, "stderr", nobody)
+    side = told_to_people("database", "c.db", "zh")
+    side.bad("alarm", database_away(StoreFault("database is locked"), Path("c.db")))
+    side.well("alarm")
+    assert not side.has_trouble("alarm")
+    with pytest.raises(BrokenPipeError):
+        nobody.close()
 
 
 def test_without_people_the_log_has_it(caplog: pytest.LogCaptureFixture) -> None:
