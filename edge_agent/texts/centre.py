@@ -239,6 +239,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "why_db_other": ("PostgreSQL 报错; 请查看它的日志", "PostgreSQL reports an error; see its log"),
     "why_file_full": ("磁盘已满; 请腾出空间", "the disk is full; make room"),
     "why_file_locked": ("正被别的程序占用; 请关闭那个程序", "another program holds it; end that one"),
+    "why_file_no_place": (
+        "不能打开或建立该文件; 请检查目录是否存在、有无权限, 或改正 --db",
+        "it can be neither opened nor made; check that its directory exists, and the permissions, or correct --db",
+    ),
+    "why_file_foreign": ("这不是数据库文件; 请改正 --db", "that is no database file; correct --db"),
     "why_file_other": (
         "文件不能用; 请检查磁盘和权限",
         "the file cannot be used; check the disk and the permissions",

@@ -140,6 +140,8 @@ _SQLITE: Final = (
     ("has version", "db_newer"),
     ("database or disk is full", "file_full"),
     ("database is locked", "file_locked"),
+    ("unable to open database file", "file_no_place"),
+    ("file is not a database", "file_foreign"),
 )
 
 

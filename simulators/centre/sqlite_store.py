@@ -169,10 +169,10 @@ class SqliteStore:
 
     def prove(self) -> None:
         """As Store says."""
-        with _faults():
-            self._database.execute(
-                f"PRAGMA user_version = {VERSION}"
-            )  # a row that stays the same SQLite does not write
+        with _faults(), self._database:  # commits, or rolls back
+            self._begin()
+            found = self._database.execute("PRAGMA user_version").fetchone()[0]
+            self._database.execute(f"PRAGMA user_version = {found}")  # a row that stays the same SQLite would not write
 
     def close(self) -> None:
         """As Store says."""

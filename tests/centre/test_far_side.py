@@ -1,8 +1,10 @@
 """What people at the centre hear of a broker and a database that go and come: at once, once, in their language."""
 
+import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -207,6 +209,15 @@ def test_one_that_others_hold_stores_nothing(tmp_path: Path, monkeypatch: pytest
         store.prove()
     other.commit()
     store.prove()
+    other.prove()
+
+
+def test_what_a_newer_program_made_of_the_file_stays_when_it_is_asked(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "c.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "c.db")) as newer:
+        newer.execute(f"PRAGMA user_version = {sqlite_store.VERSION + 1}")
+        store.prove()
+        assert newer.execute("PRAGMA user_version").fetchone() == (sqlite_store.VERSION + 1,)
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])
@@ -275,6 +286,8 @@ def test_each_way_not_to_reach_a_broker_has_its_own_next_step(fault: OSError, wh
         ("the server runs with fsync = off", "postgresql://h/x", "db_fsync"),
         ("something new", "postgresql://h/x", "db_other"),
         ("OperationalError: database or disk is full", "", "file_full"),
+        ("OperationalError: unable to open database file", "", "file_no_place"),
+        ("DatabaseError: file is not a database", "", "file_foreign"),
     ],
 )
 def test_each_way_not_to_store_has_its_own_next_step(said: str, url: str, why: str) -> None:
