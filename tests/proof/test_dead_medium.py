@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.proof.checker import compare, delays_s, read_given_up
+from tests.proof.checker import MEMORY, compare, delays_s, read_given_up
 from tests.proof.disks import remount, small_disk
 from tests.proof.site import BUZZER, ProofSite, note
 from tests.proof.test_full_disk import SMALL, fires_at_centre, no_store_fault, raise_fires, store_fault
@@ -23,12 +23,12 @@ def judge(site: ProofSite, proof: str, points: set[str]) -> None:
         if body["kind"] == "fire"
     ]
     mine = [record for record in taken if record.body.get("point") in points]
-    from_memory = len({r.body["id"] for r in mine if r.name.epoch.startswith("mem-")})
-    note(proof, {"fires": len(points), "from_memory": from_memory, "delay_s": delays_s(mine), **verdict.counts()})
+    from_memory = {r.body["point"] for r in mine if r.name.epoch.startswith(MEMORY) and r.body["kind"] == "fire"}
+    note(proof, {"fires": len(points), "from_memory": len(from_memory), "delay_s": delays_s(mine), **verdict.counts()})
     assert verdict.sound, verdict
     assert points <= set(found)
     assert len(found) == len(set(found)), "each fire is one event, under however many names"
-    assert from_memory >= len(points), "they came from memory"
+    assert from_memory == points, "they came from memory"
 
 
 async def test_a_card_that_fails_every_write_is_a_fault_and_fires_travel_from_memory() -> None:
