@@ -445,7 +445,7 @@ class _Writer:
 
     def _stop_line(self, batch: Sequence[Ticket]) -> None:
         """This batch was refused: no alarm behind its alarms may pass them."""
-        if alarms := [ticket for ticket in batch if ticket.priority is Priority.ALARM]:
+        if alarms := [ticket for ticket in batch if ticket.priority is Priority.ALARM and ticket.name is None]:
             self._stops += 1
             for ticket in alarms:
                 ticket.stops = self._stops

@@ -30,7 +30,9 @@ Push = Callable[[str, Mapping[str, object]], None]
 State = Mapping[str, bytes | None]
 Piece = tuple[int, bytes | None]  # when it was handed in, its value
 NEVER = frozenset({"too_long", "closed"})  # of an alarm refused for this no second try is worth it
-_Owed = tuple[int, Event, bytes, State]  # its place in the line, and the state that is its alone
+REFUSED = "journal refused id=%s kind=%s code=%s"
+STATE_KEYS_MAX = 4 * MEMORY_ALARMS_MAX  # remembered for those in line before the others are forgotten
+_Owed = tuple[int, Event, bytes, Mapping[str, Piece]]  # its place in the line, and the state that changed with it
 _Submitted = tuple[int, Event, bytes, Mapping[str, Piece], Ticket]
 
 
@@ -69,19 +71,23 @@ class Keeper:
         self._waiting: dict[str, tuple[Event, bytes]] = {}  # alarms the writer has in hand
         self._owed: list[_Owed] = []  # alarms it refused, and those behind them, by their place in the line
         self._stops = 0  # of the line, as far as we have been told
+        self._takes = False  # the journal takes alarms, and those in line have not been offered since
+        self._singly = False  # a bug of the journal's refused them: one by one it is known whose alarm it is
+        self._alone = ""  # event id of the last that was offered so
+        self._suspects: deque[_Owed] = deque()  # those a bug refused by themselves: in nobody's way, and not forgotten
         self._memory: OrderedDict[int, tuple[str, bytes]] = OrderedDict()  # n -> event id, body
         self._memory_ids: dict[str, int] = {}  # event id -> n, until the journal has it: none travels twice
         self._memory_n = 0
         self._confirmed: dict[str, int] = {}
         self._order = 0  # of what was handed in: which of two values of one piece of state is the newer
-        # latched state that is not durable (its commit failed, or no event came with it): it rides with the next record
+        # state that is not durable (its record will not be, or no event came with it): it rides with the next record
         self._state_owed: dict[str, Piece] = {}
         self._in_hand: dict[int, None] = {}  # orders of records the journal has not settled, oldest first
         self._refusals = 0
         # who waits until all up to an order is settled, and how many refusals there were by then
         self._receipts: deque[tuple[int, int, Callable[[bool], None]]] = deque()
         self._told: dict[str, Callable[[Name | None], None]] = {}  # event id -> who waits for it to be settled
-        self._newest: dict[str, int] = {}  # piece of state -> order of its newest value, while any are in hand
+        self._newest: dict[str, int] = {}  # piece of state -> order of its newest value, while any are in hand or in line
 
     @property
     def memory_alarms(self) -> int:
@@ -102,11 +108,16 @@ class Keeper:
             self._submit(events[-1], encode_event(events[-1]), rest)
         elif rest:
             self._order += 1
-            self._owe_state({key: (self._order, value) for key, value in rest.items()})
+            pieces = {key: (self._order, value) for key, value in rest.items()}
+            self._note_newest(pieces)
+            self._state_owed.update(pieces)
 
     def when_settled(self, event_id: str, call: Callable[[Name | None], None]) -> None:
         """Have `call` called once the event just handed in is durable, with its name, or is not going to be (None)."""
-        self._told[event_id] = call
+        if event_id in self._memory_ids:  # in line
+            self._loop.call_soon(call, None)
+        else:
+            self._told[event_id] = call
 
     def when_kept(self, call: Callable[[bool], None]) -> None:
         """Have `call` called, in a later turn, once all that was handed in so far is settled: True if it is all durable.
@@ -114,7 +125,7 @@ class Keeper:
         False: something was refused meanwhile, or an alarm is held in memory only. A peer that is not confirmed then says it
         again.
         """
-        self._receipts.append((self._order, -1 if self._owed else self._refusals, call))
+        self._receipts.append((self._order, -1 if self._owed or self._suspects else self._refusals, call))
         self._answer_receipts()
 
     def _answer_receipts(self) -> None:
@@ -142,47 +153,79 @@ class Keeper:
 
     def retry(self) -> None:
         """The medium is back: offer it again what it refused, in the order of what happened."""
-        owed, self._owed = self._owed, []
-        if not owed:
+        self._takes = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Offer those in line. Not while alarms are in hand: refused too, they would find their places taken."""
+        if self._waiting:
             return
-        latched, self._state_owed = self._state_owed, {}  # with the last of them: state is not durable before its event
-        for place, event, body, own in owed[:-1]:
-            self._offer(place, event, body, own)
-        self._state_owed = latched
-        self._offer(*owed[-1])
+        self._singly = self._singly and bool(self._owed)
+        if self._singly:
+            self._offer_alone(self._owed.pop(0))
+        elif self._takes and self._owed:
+            self._takes = False
+            owed, self._owed = self._owed, []
+            riding, self._state_owed = self._state_owed, {}  # with the last of them
+            for one in owed[:-1]:
+                self._offer(*one)
+            self._state_owed = riding
+            self._offer(*owed[-1])
+        elif self._takes and self._suspects:
+            self._takes = False
+            self._offer_alone(self._suspects.popleft())
+
+    def _offer_alone(self, owed: _Owed) -> None:
+        self._alone = owed[1].id
+        riding, self._state_owed = self._state_owed, {}  # not with this one: those behind it may have latched some of it
+        self._offer(*owed)
+        self._state_owed = riding
 
     def _submit(self, event: Event, body: bytes, state: State) -> None:
         self._order += 1
+        pieces = {key: (self._order, value) for key, value in state.items()}
         if self._owed and event.priority is Priority.ALARM:
-            self._line_up(self._order, event, body, state)
+            self._line_up(self._order, event, body, pieces)
         else:
-            self._offer(self._order, event, body, state)
+            self._offer(self._order, event, body, pieces)
 
-    def _line_up(self, order: int, event: Event, body: bytes, state: State) -> None:
-        """An alarm behind those that are owed: refused in the next turn, as the journal would have it."""
-        if not self._waiting:
-            self._offer(
-                *self._owed.pop(0)
-            )  # the medium is tried at each alarm: only one of them makes room on a full disk
-        own = {key: value for key, value in state.items() if key == UNSENT_KEY + event.id}
-        self._owe_state({key: (order, value) for key, value in state.items() if key not in own})
-        ticket = Ticket(event.priority, body)
-        ticket.error = "behind"
-        self._in_hand[order] = None
-        self._settled.append((order, event, body, {key: (order, value) for key, value in own.items()}, ticket))
-        self._loop.call_soon(self._drain)
+    def _line_up(self, order: int, event: Event, body: bytes, state: Mapping[str, Piece]) -> None:
+        """An alarm behind those that are owed: it travels, and the first of them is tried in its stead."""
+        tried = not self._waiting  # at each alarm: only one of them makes room on a full disk
+        self._note_newest(state)
+        self._to_memory(event, body, "behind")
+        self._wait_in_line((order, event, body, state))
+        if tried:
+            self._offer_alone(self._owed.pop(0))
 
-    def _owe_state(self, state: Mapping[str, Piece]) -> None:
-        self._state_owed.update(state)
+    def _wait_in_line(self, owed: _Owed) -> None:
+        bisect.insort(self._owed, owed, key=_place)
+        if len(self._owed) > MEMORY_ALARMS_MAX:
+            self._give_up(self._owed.pop(0))
+
+    def _give_up(self, owed: _Owed) -> None:
+        _, event, _, state = owed
+        self._memory_ids.pop(event.id, None)
+        self._owe_state(event, state)
+
+    def _note_newest(self, state: Mapping[str, Piece]) -> None:
         self._newest.update((key, order) for key, (order, _) in state.items())
 
-    def _offer(self, order: int, event: Event, body: bytes, own: State) -> None:
-        state = {key: (order, value) for key, value in own.items()}
+    def _still_newest(self, state: Mapping[str, Piece]) -> dict[str, Piece]:
+        """Without the pieces of which a newer value is durable, in hand or in line."""
+        return {key: piece for key, piece in state.items() if piece[0] >= self._newest.get(key, 0)}
+
+    def _owe_state(self, event: Event, state: Mapping[str, Piece]) -> None:
+        """What changed with an event that will not be durable; not what is that event's alone."""
+        self._state_owed.update(self._still_newest(state))
+        self._state_owed.pop(UNSENT_KEY + event.id, None)
+
+    def _offer(self, order: int, event: Event, body: bytes, state: Mapping[str, Piece]) -> None:
+        state = self._still_newest(state)
         if self._state_owed:
-            state = {**self._state_owed, **state}
+            state = {**self._still_newest(self._state_owed), **state}
             self._state_owed = {}
-        for key, (changed, _) in state.items():
-            self._newest[key] = changed
+        self._note_newest(state)
         stops = None
         if event.priority is Priority.ALARM:
             stops = self._stops
@@ -207,8 +250,10 @@ class Keeper:
                 self._settle(*submitted)
             except Exception:  # those behind it must be told too
                 log.exception("settled id=%s", submitted[1].id)
-        if not self._in_hand:
-            self._newest.clear()
+        self._go_on()
+        if not self._in_hand and (not (self._owed or self._suspects) or len(self._newest) > STATE_KEYS_MAX):
+            in_line = {key for *_, state in (*self._owed, *self._suspects) for key in state}.union(self._state_owed)
+            self._newest = {key: order for key, order in self._newest.items() if key in in_line}
         self._answer_receipts()
 
     def _settle(self, order: int, event: Event, body: bytes, state: Mapping[str, Piece], ticket: Ticket) -> None:
@@ -229,36 +274,38 @@ class Keeper:
             {"event": body.decode(), "name": {"epoch": name.epoch, "stream": name.priority.stream, "n": name.n}},
         )
         self._push_record(name.epoch, event.priority, name.n, body if event.priority is Priority.ALARM else None)
-        if self._owed and event.priority is Priority.ALARM:
-            self.retry()  # it takes alarms again
+        if event.priority is Priority.ALARM:
+            self._takes = True
 
     def _refused(self, order: int, event: Event, body: bytes, state: Mapping[str, Piece], code: str) -> None:
         self._refusals += 1
-        log.error("journal refused id=%s kind=%s code=%s", event.id, event.kind.value, code)
-        own = {key: value for key, (_, value) in state.items() if key == UNSENT_KEY + event.id}
-        for key, piece in state.items():
-            if key not in own and piece[0] >= self._newest.get(key, 0):  # else a newer value is durable, or in hand
-                self._state_owed[key] = piece
         if event.priority is not Priority.ALARM:
+            log.error(REFUSED, event.id, event.kind.value, code)
+            self._owe_state(event, state)
             self._push("event", {"event": body.decode(), "name": None})
             return
-        self._to_memory(event, body)
+        self._to_memory(event, body, code)
+        owed = (order, event, body, state)
         if code in NEVER:
-            del self._memory_ids[event.id]
+            self._give_up(owed)
             return
-        if code == "bug":
-            order = self._order  # it may be this alarm's own fault, and others are behind it
-        bisect.insort(self._owed, (order, event, body, own), key=_place)
-        if len(self._owed) > MEMORY_ALARMS_MAX:
-            self._memory_ids.pop(self._owed.pop(0)[1].id, None)
+        self._singly = code == "bug" or (self._singly and code == "behind")
+        self._takes = self._takes and code == "behind"
+        if code == "bug" and event.id == self._alone:
+            self._suspects.append(owed)
+            if len(self._suspects) > MEMORY_ALARMS_MAX:
+                self._give_up(self._suspects.popleft())
+        else:
+            self._wait_in_line(owed)
 
     def _overdue(self, event_id: str) -> None:
         if waiting := self._waiting.get(event_id):
-            self._to_memory(*waiting)
+            self._to_memory(*waiting, "slow")
 
-    def _to_memory(self, event: Event, body: bytes) -> None:
+    def _to_memory(self, event: Event, body: bytes, code: str) -> None:
         if event.id in self._memory_ids:
             return
+        log.error(REFUSED, event.id, event.kind.value, code)  # once: a card that comes and goes refuses thousands again
         if len(self._memory) >= MEMORY_ALARMS_MAX:
             n, (event_id, _) = self._memory.popitem(last=False)
             log.critical("memory full, alarm dropped n=%d id=%s", n, event_id)

@@ -305,6 +305,26 @@ def test_no_alarm_gets_a_name_before_one_that_was_refused(
     assert codes(faults) == ["busy", "back"]
 
 
+def test_a_bug_behind_the_commit_stops_no_line(
+    make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    """What was written has its name: there is nobody whom the next one could pass."""
+    journal = make_journal()
+    commit = journal.vital.commit
+
+    def stumble(*arguments: Any) -> bool:
+        commit(*arguments)
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.vital, "commit", stumble)
+        first = journal.append(A, b"first", None, None, 0)
+        assert journal.flush(60)
+    second = journal.append(A, b"second", None, None, 0)
+    until(lambda: second.settled)
+    assert (first.error, second.error) == (None, None)
+
+
 def test_a_bulk_file_that_hangs_delays_no_alarm(make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = make_journal()
     hanging, release = threading.Event(), threading.Event()

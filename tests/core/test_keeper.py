@@ -20,6 +20,7 @@ class ScriptedJournal:
     def __init__(self) -> None:
         self.tickets: list[tuple[Ticket, Callable[[Ticket], None]]] = []
         self.count = 0
+        self.at_once = False  # a card so fast that the loop has not moved on
 
     def append(
         self,
@@ -32,6 +33,8 @@ class ScriptedJournal:
         ticket = Ticket(priority, body, 0, state, on_durable)
         if on_durable is not None:
             self.tickets.append((ticket, on_durable))
+        if self.at_once:
+            self.settle()
         return ticket
 
     def waiting(self) -> list[str]:
@@ -162,25 +165,43 @@ async def test_what_is_refused_again_keeps_its_place_and_does_not_travel_again()
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("code", "again"), [("too_long", []), ("bug", ["e-2", "e-3", "e-1"])])
-async def test_an_alarm_the_journal_cannot_take_keeps_no_other_from_it(code: str, again: list[str]) -> None:
+async def test_an_alarm_too_long_for_the_journal_keeps_no_other_from_it() -> None:
     site = Site()
     site.keeper.keep([event(1)], {})
-    site.journal.settle(error=code)
+    site.journal.settle(error="too_long")
     await turn()
-    if code == "too_long":
-        site.keeper.keep([event(2)], {})
-        assert site.journal.waiting() == ["e-2"]
-        site.journal.settle()
-        await turn()
-    else:
-        for number in (2, 3):
-            site.keeper.keep([event(number)], {})
-            await turn()
-        site.journal.settle(error=code)
-        await turn()
+    site.keeper.keep([event(2)], {})
+    assert site.journal.waiting() == ["e-2"]
+    site.journal.settle()
+    await turn()
     site.keeper.retry()
-    assert site.journal.waiting() == again
+    assert site.journal.waiting() == [], "it is not offered again"
+
+
+@pytest.mark.asyncio
+async def test_an_alarm_that_is_a_bug_of_the_journals_takes_no_other_with_it() -> None:
+    site = Site()
+
+    async def settle_with_bug() -> list[str]:
+        waiting = site.journal.waiting()
+        site.journal.settle(error="bug" if "e-2" in waiting else "")
+        await turn()
+        return waiting
+
+    site.keeper.keep([event(1), event(2), event(3)], {"a": b"3"})
+    offered = [await settle_with_bug() for _ in range(4)]
+    assert offered == [["e-1", "e-2", "e-3"], ["e-1"], ["e-2"], ["e-3"]], "one by one it is known whose it is"
+    assert await settle_with_bug() == ["e-2"], "it is not forgotten"
+    assert site.journal.waiting() == [], "nor tried over and over"
+    site.keeper.keep([event(4)], {})
+    assert site.journal.waiting() == ["e-4"], "nobody waits behind it"
+    kept = list[bool]()
+    site.keeper.when_kept(kept.append)
+    await settle_with_bug()
+    site.journal.settle()
+    await turn()
+    assert kept == [False], "e-2 was in memory only"
+    assert site.records()[-2:] == [("v-1", 3), ("v-1", 4)]
 
 
 @pytest.mark.asyncio
@@ -198,6 +219,115 @@ async def test_who_waits_for_an_alarm_that_is_in_line_is_told_that_it_is_not_kep
     site.journal.settle()
     await turn()
     assert kept == [False]
+
+
+@pytest.mark.asyncio
+async def test_two_alarms_of_one_turn_stand_in_line_behind_the_only_one_that_is_owed() -> None:
+    site = Site()
+    site.keeper.keep([event(1)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(2), event(3)], {})
+    assert site.journal.waiting() == ["e-1"], "the third may not pass the second"
+    assert site.records() == [("mem-1", n) for n in (1, 2, 3)]
+    site.journal.settle()
+    await turn()
+    assert site.journal.waiting() == ["e-2", "e-3"]
+
+
+@pytest.mark.asyncio
+async def test_one_in_line_follows_though_the_card_was_faster_than_it_could_line_up() -> None:
+    site = Site()
+    site.keeper.keep([event(1)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.journal.at_once = True
+    site.keeper.keep([event(2)], {})
+    await until(lambda: site.journal.count == 2)
+    kept = list[bool]()
+    site.keeper.when_kept(kept.append)
+    await until(lambda: kept)
+    assert kept == [True]
+
+
+@pytest.mark.asyncio
+async def test_no_alarm_is_offered_again_while_others_are_in_hand_that_may_be_refused_too() -> None:
+    site = Site()
+    for number in (1, 2):
+        site.keeper.keep([event(number)], {})
+    (first, told_first), second = site.journal.tickets
+    site.journal.tickets = [second]
+    first.error = "io"
+    told_first(first)
+    await turn()
+    site.keeper.retry()
+    site.keeper.keep([event(3)], {})
+    assert site.journal.waiting() == ["e-2"], "the first before it is the third's place too"
+    site.journal.settle(error="behind")
+    await turn()
+    assert site.journal.waiting() == ["e-1", "e-2", "e-3"]
+
+
+@pytest.mark.asyncio
+async def test_what_waits_in_line_is_not_durable_with_the_alarm_that_is_tried_in_its_stead() -> None:
+    site = Site()
+    for number in (1, 2):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(3)], {"a": b"3"})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(4)], {})
+    assert [(ticket.state, site.journal.waiting()) for ticket, _ in site.journal.tickets] == [(None, ["e-1"])]
+
+
+@pytest.mark.asyncio
+async def test_state_no_event_came_with_does_not_ride_behind_a_newer_value_in_line() -> None:
+    site = Site()
+    for number in (1, 2):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep((), {"a": b"older", "b": b"only"})
+    site.keeper.keep([event(3)], {"a": b"newer"})
+    site.keeper.keep([event(4)], {})
+    site.journal.settle()
+    await turn()
+    states = {name: ticket.state for name, (ticket, _) in zip(site.journal.waiting(), site.journal.tickets, strict=True)}
+    assert states == {"e-2": None, "e-3": {"a": b"newer"}, "e-4": {"b": b"only"}}
+
+
+@pytest.mark.asyncio
+async def test_a_card_that_comes_and_goes_writes_one_line_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site()
+    for number in (1, 2, 3):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="io")
+    await turn()
+    for _ in range(5):
+        site.keeper.retry()
+        site.journal.settle(error="io")
+        await turn()
+    site.keeper.keep([event(4)], {})
+    site.journal.settle(error="io")
+    await turn()
+    assert [record.getMessage().split()[2] for record in caplog.records] == [f"id=e-{n}" for n in (1, 2, 3, 4)]
+
+
+@pytest.mark.asyncio
+async def test_an_alarm_a_centre_has_from_memory_does_not_wait_for_its_word_again_once_it_is_kept() -> None:
+    site = Site()
+    site.keeper.keep([event(1)], {"au:e-1": b"1"})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep((), {"au:e-1": None})
+    site.keeper.keep([event(2, Kind.FAULT)], {})
+    site.journal.settle()
+    await turn()
+    site.keeper.retry()
+    ticket, _ = site.journal.tickets.pop()
+    assert not ticket.state, "the newer word is durable"
 
 
 @pytest.mark.asyncio
@@ -358,10 +488,27 @@ async def test_what_waits_for_a_centre_is_not_stored_without_its_event() -> None
     await turn()
     site.keeper.keep([event(2, Kind.FAULT)], {})
     ticket, _ = site.journal.tickets.pop()
-    assert ticket.state == {"a": b"1"}
+    assert ticket.state is None, "nor what it latched: after a power cut its repetition must be told"
     site.keeper.retry()
     (again, _) = site.journal.tickets.pop()
-    assert again.state == {"au:e-1": b"1"}
+    assert again.state == {"a": b"1", "au:e-1": b"1"}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("handed_in", ["with a record", "alone"])
+async def test_what_an_alarm_in_line_latched_does_not_come_back_over_a_newer_value(handed_in: str) -> None:
+    site = Site()
+    site.keeper.keep([event(1)], {"a": b"1"})
+    site.journal.settle(error="io")
+    await turn()
+    if handed_in == "alone":
+        site.keeper.keep((), {"a": None})
+    site.keeper.keep([event(2, Kind.FAULT)], {} if handed_in == "alone" else {"a": None})
+    assert site.journal.tickets[-1][0].state == {"a": None}
+    site.journal.settle()
+    await turn()
+    site.keeper.retry()
+    assert [ticket.state for ticket, _ in site.journal.tickets] == [None]
 
 
 @pytest.mark.asyncio
