@@ -87,7 +87,7 @@ class Keeper:
         # who waits until all up to an order is settled, and how many refusals there were by then
         self._receipts: deque[tuple[int, int, Callable[[bool], None]]] = deque()
         self._told: dict[str, Callable[[Name | None], None]] = {}  # event id -> who waits for it to be settled
-        self._newest: dict[str, int] = {}  # piece of state -> order of its newest value, while any are in hand or in line
+        self._newest: dict[str, int] = {}  # piece of state -> order of its newest value, while any are in hand or owed
 
     @property
     def memory_alarms(self) -> int:
@@ -177,7 +177,7 @@ class Keeper:
 
     def _offer_alone(self, owed: _Owed) -> None:
         self._alone = owed[1].id
-        riding, self._state_owed = self._state_owed, {}  # not with this one: those behind it may have latched some of it
+        riding, self._state_owed = self._state_owed, {}  # those behind this one may have latched some of it
         self._offer(*owed)
         self._state_owed = riding
 

@@ -294,7 +294,9 @@ async def test_state_no_event_came_with_does_not_ride_behind_a_newer_value_in_li
     site.keeper.keep([event(4)], {})
     site.journal.settle()
     await turn()
-    states = {name: ticket.state for name, (ticket, _) in zip(site.journal.waiting(), site.journal.tickets, strict=True)}
+    states = {
+        name: ticket.state for name, (ticket, _) in zip(site.journal.waiting(), site.journal.tickets, strict=True)
+    }
     assert states == {"e-2": None, "e-3": {"a": b"newer"}, "e-4": {"b": b"only"}}
 
 
