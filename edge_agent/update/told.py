@@ -55,7 +55,7 @@ class UpdateTold:
         return settled
 
     def _damaged(self, fields: Mapping[str, object]) -> object:
-        """A fault that stays in the list until a person has acknowledged it. The answer, once it is known: {kept: is it durable}."""
+        """A fault that stays in the list until a person has acknowledged it. The answer, once known: {kept: is it durable}."""
         slot = "".join(char for char in str(fields.get("slot")) if char.isalnum())[:8]
         reason = "program_damaged" if fields.get("runs") is True else SLOT_DAMAGED
         self._core.once(Kind.FAULT, f"update/{slot}", {"reason": reason, "file": str(fields.get("file"))[:200]})
