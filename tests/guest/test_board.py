@@ -164,7 +164,7 @@ async def bounces(core: House) -> dict[str, object]:
 async def chatter(core: House, lasting_s: float = 2.0) -> dict[str, object]:
     """A contact that chatters at 1 kHz, as far as this machine keeps the pace, then stays closed: one event, little work."""
     loop, level, edges = asyncio.get_running_loop(), False, 0
-    before, began = core.told("slow"), await core.spent()
+    before, taken, began = core.told("slow"), await interrupts(core, SLOW), await core.spent()
     began_s = next_s = loop.time()
     while loop.time() < began_s + lasting_s or not level:
         level, next_s = not level, next_s + 0.0005
@@ -173,19 +173,28 @@ async def chatter(core: House, lasting_s: float = 2.0) -> dict[str, object]:
         await asyncio.sleep(max(0.0, next_s - loop.time()))
     took_s = loop.time() - began_s
     spent = (await core.spent()).since(began)
+    taken = await interrupts(core, SLOW) - taken
     await core.until(lambda: core.told("slow") == [*before, True], "it stays closed")
     await core.wires.open(SLOW)
     await core.until(lambda: core.told("slow") == [*before, True, False], "it is open")
     contacts = (await core.sources())["contacts"]["counters"]
+    assert taken > edges // 10, "the kernel was not troubled"
     assert spent.busy_s / spent.up_s <= CHATTER_SHARE
     return {
         "edges": edges,
         "hz": round(edges / took_s / 2),
         "hz_in_the_guest": round(edges / spent.up_s / 2),
         "events": 2,
+        "interrupts": taken,
         "read_by_the_core": contacts["edges"],
         "cpu_share": {"core": round(spent.core_s / spent.up_s, 3), "all": round(spent.busy_s / spent.up_s, 3)},
     }
+
+
+async def interrupts(core: House, line: int) -> int:
+    """How often this line of the chip has interrupted the kernel."""
+    (said,) = (await core.guest.shell(f"grep -E '9030000.pl061 +{line} ' /proc/interrupts")).splitlines()
+    return int(said.split()[1])
 
 
 async def pulls(core: House, socket: Socket, panel: asyncio.StreamWriter) -> dict[str, object]:
