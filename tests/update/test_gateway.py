@@ -168,6 +168,14 @@ class Box:
             cwd=ROOT,
         )
 
+    async def told(self, db: Path, count: int) -> list[dict[str, Any]]:
+        """What the centre has of updates, once it is so many records."""
+        try:
+            await until(lambda: len(records(db)) >= count, f"the centre has {count} records", within_s=4 * PATIENCE_S)
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{records(db)}\n{self.said()}") from None
+        return records(db)
+
     def said(self) -> str:
         return "\n".join(program.tail(30) for program in (self.updater, *self.programs.values()))
 
@@ -214,8 +222,7 @@ async def test_a_centre_updates_a_gateway_which_keeps_the_good_and_takes_back_th
             said = await asyncio.to_thread(here.offer, good, "u-1")
             answer = json.loads(said.stdout)
             assert (said.returncode, answer["result"].get("sent")) == (0, good.stat().st_size), (said, here.said())
-            await until(lambda: len(records(db)) >= 3, "the centre has the end of it", within_s=4 * PATIENCE_S)
-            told = records(db)
+            told = await here.told(db, 3)
             assert [one["status"] for one in told] == ["begun", "switched", "confirmed"], (told, here.said())
             assert {(one["command"], one["dest"], one["who"], one["version"]) for one in told} == {
                 ("u-1", "county", "王五", NEW)
@@ -232,8 +239,7 @@ async def test_a_centre_updates_a_gateway_which_keeps_the_good_and_takes_back_th
 
             said = await asyncio.to_thread(here.offer, bad, "u-2")
             assert said.returncode == 0, (said, here.said())
-            await until(lambda: len(records(db)) >= 5, "the centre has the end of that too", within_s=4 * PATIENCE_S)
-            ended = records(db)[-1]
+            ended = (await here.told(db, 5))[-1]
             assert (ended["status"], ended["code"], ended["before"]) == ("gone_back", "crashed", NEW), here.said()
             status = await here.ask("status")
             assert (status["version"], status["update"]["slot"], here.slots.named(GOOD)) == (NEW, "b", "b")
