@@ -37,7 +37,6 @@ on_connect
 on_connect_fail
 on_disconnect
 on_message
-on_pre_connect
 on_publish
 on_socket_close
 on_socket_open

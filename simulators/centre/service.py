@@ -35,9 +35,7 @@ KEEPALIVE_S: Final = 30
 SHARED_KEEPALIVE_S: Final = 5  # a consumer that froze keeps its share until the broker notices: 1.5 times this
 ACKS_QUEUED_MAX: Final = 10_000  # while the broker is away; the acks after it say more
 ACK_EXPIRY_S: Final = 300  # an old ack is of no use: the next one says more
-ANSWER_S: Final = (
-    10.0  # a broker that has not let us in by then is told of; TCP alone has 5 s in paho, the rest the keep-alive
-)
+ANSWER_S: Final = 5.0  # a broker that has not let us in by then is told of; TCP and TLS have as long in paho
 DRAIN_S: Final = 5.0  # a consumer that leaves in order works off what the broker has handed it, for so long at most
 QUIET_S: Final = 0.3
 TAKEN_OVER: Final = 0x8E  # MQTT 5: another one came with our client id
@@ -109,7 +107,7 @@ class Centre:
         self._lock = threading.Lock()
         self._subscribed: set[str] = set()
         self._connected: set[str] = set()
-        self._dialling: dict[str, tuple[threading.Timer, str]] = {}  # not let in yet: when that is told, and why
+        self._knocking: dict[str, threading.Timer] = {}  # connected and not let in yet: when that is told
         self._heard_s = 0.0
         self._ack_properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # made once: they are half its price
         self._ack_properties.MessageExpiryInterval = ACK_EXPIRY_S
@@ -134,7 +132,7 @@ class Centre:
         for lane, client in self._clients.items():
             client.disconnect()
             client.loop_stop()
-            self._dialled(lane)
+            self._answered(lane)
         for worker in self._workers:
             worker.stop()
 
@@ -163,7 +161,6 @@ class Centre:
             if settings.cert is not None:
                 context.load_cert_chain(str(settings.cert), str(settings.key) if settings.key else None)
             client.tls_set_context(context)
-        client.on_pre_connect = self._on_pre_connect
         client.on_socket_open = self._on_socket_open
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
@@ -209,36 +206,27 @@ class Centre:
                     client.unsubscribe(sorted(gone))
                 self._asked[lane] = wanted
 
-    def _on_pre_connect(self, client: paho.Client, lane: str) -> None:
-        self._dial(lane, "broker_silent")
-
     def _on_socket_open(self, client: paho.Client, lane: str, sock: object) -> None:
-        """TCP stands, and TLS."""
-        self._dial(lane, "broker_no_mqtt")
-
-    def _dial(self, lane: str, why: str) -> None:
         """One that takes the connection and says nothing paho gives up at the end of the keep-alive: people hear sooner."""
-        self._dialled(lane)
         timer = threading.Timer(ANSWER_S, self._unanswered, (lane,))
         timer.daemon = True
         with self._lock:
-            self._dialling[lane] = timer, why
+            self._knocking[lane] = timer
         timer.start()
 
-    def _dialled(self, lane: str) -> None:
+    def _answered(self, lane: str) -> None:
         with self._lock:
-            timer, _ = self._dialling.pop(lane, (None, ""))
+            timer = self._knocking.pop(lane, None)
         if timer is not None:
             timer.cancel()
 
     def _unanswered(self, lane: str) -> None:
         with self._lock:  # so that it is not told of one that has just let us in
-            timer, why = self._dialling.get(lane, (None, ""))
-            if timer is threading.current_thread() and not self._stopping:
-                self._broker.bad(lane, Trouble("away", why))
+            if self._knocking.get(lane) is threading.current_thread() and not self._stopping:
+                self._broker.bad(lane, Trouble("away", "broker_no_mqtt"))
 
     def _on_connect(self, client: paho.Client, lane: str, flags: object, reason: Any, properties: object) -> None:
-        self._dialled(lane)
+        self._answered(lane)
         if reason.is_failure:
             self._broker.bad(lane, Trouble("refused", "broker_refused", str(reason)))
             return
@@ -250,7 +238,6 @@ class Centre:
 
     def _on_connect_fail(self, client: paho.Client, lane: str) -> None:
         """In paho's `except OSError`: that is the only place where it says why."""
-        self._dialled(lane)
         self._broker.bad(lane, broker_away(sys.exception()))
 
     def _on_subscribe(self, client: paho.Client, lane: str, mid: int, reasons: list[Any], properties: object) -> None:
@@ -269,7 +256,7 @@ class Centre:
         self._on_ready()
 
     def _on_disconnect(self, client: paho.Client, lane: str, flags: object, reason: Any, properties: object) -> None:
-        self._dialled(lane)
+        self._answered(lane)
         if not self._stopping and not self._broker.has_trouble(lane):
             connected = lane in self._connected
             why = (
