@@ -92,8 +92,8 @@ class KsTalk:
 
     def _power(self, frame: Frame) -> Iterator[Heard]:
         """A concentrator tells with its last breath that its supply is gone, up to three times; whatever it says later, over
-        this connection or another, its supply is back. What the last breath holds no document says:
-        where it does not name the concentrator as a login does, it is the one that spoke over this connection.
+        this connection or another, its supply is back. What the last breath holds no document says: where it does not name the
+        concentrator as a login does, it is the one that spoke over this connection.
         """
         on = frame.function != ks_breaker.POWER_DOWN
         named = ks_breaker.concentrator_of(frame)

@@ -152,7 +152,7 @@ class Worker:
                     self._group(message, handled)
                 elif (
                     self._owing
-                ):  # they are the broker's again, its connection went: only asking tells whether we could now
+                ):  # they went back to the broker with its connection: only asking tells whether we could now
                     self._store.prove()
                 self._say(failing=False)
                 if handled or self._owing or asked:
