@@ -30,6 +30,7 @@ Push = Callable[[str, Mapping[str, object]], None]
 State = Mapping[str, bytes | None]
 Piece = tuple[int, bytes | None]  # when it was handed in, its value
 NEVER = frozenset({"too_long", "closed"})  # of an alarm refused for this no second try is worth it
+OFFERED_AT_ONCE = 64  # of those in line: thousands in one turn would keep the loop from the next fire for seconds
 REFUSED = "journal refused id=%s kind=%s code=%s"
 STATE_KEYS_MAX = 4 * MEMORY_ALARMS_MAX  # remembered for those in line before the others are forgotten
 _Owed = tuple[int, Event, bytes, Mapping[str, Piece]]  # its place in the line, and the state that changed with it
@@ -162,24 +163,25 @@ class Keeper:
             return
         self._singly = self._singly and bool(self._owed)
         if self._singly:
-            self._offer_alone(self._owed.pop(0))
+            self._alone = self._owed[0][1].id
+            self._offer_owed(self._owed.pop(0))
         elif self._takes and self._owed:
             self._takes = False
-            owed, self._owed = self._owed, []
-            riding, self._state_owed = self._state_owed, {}  # with the last of them
-            for one in owed[:-1]:
-                self._offer(*one)
-            self._state_owed = riding
-            self._offer(*owed[-1])
+            some, self._owed = self._owed[:OFFERED_AT_ONCE], self._owed[OFFERED_AT_ONCE:]
+            for one in some:
+                self._offer_owed(one, last=one is some[-1] and not self._owed)
         elif self._takes and self._suspects:
             self._takes = False
-            self._offer_alone(self._suspects.popleft())
+            self._alone = self._suspects[0][1].id
+            self._offer_owed(self._suspects.popleft())
 
-    def _offer_alone(self, owed: _Owed) -> None:
-        self._alone = owed[1].id
-        riding, self._state_owed = self._state_owed, {}  # those behind this one may have latched some of it
+    def _offer_owed(self, owed: _Owed, *, last: bool = False) -> None:
+        """What is owed of state rides with the last of them, for those before it may not have latched it."""
+        riding: dict[str, Piece] = {}
+        if not last:
+            riding, self._state_owed = self._state_owed, {}
         self._offer(*owed)
-        self._state_owed = riding
+        self._state_owed |= riding
 
     def _submit(self, event: Event, body: bytes, state: State) -> None:
         self._order += 1
@@ -196,7 +198,8 @@ class Keeper:
         self._to_memory(event, body, "behind")
         self._wait_in_line((order, event, body, state))
         if tried:
-            self._offer_alone(self._owed.pop(0))
+            self._alone = self._owed[0][1].id
+            self._offer_owed(self._owed.pop(0))
 
     def _wait_in_line(self, owed: _Owed) -> None:
         bisect.insort(self._owed, owed, key=_place)

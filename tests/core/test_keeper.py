@@ -9,7 +9,7 @@ import pytest
 
 from buffer.journal import Ticket
 from buffer.records import Priority
-from edge_agent.keeper import SLOW_S, Keeper
+from edge_agent.keeper import OFFERED_AT_ONCE, SLOW_S, Keeper
 from edge_agent.model import Clock, Event, Instant, Kind
 from tests.waiting import until
 
@@ -219,6 +219,28 @@ async def test_who_waits_for_an_alarm_that_is_in_line_is_told_that_it_is_not_kep
     site.journal.settle()
     await turn()
     assert kept == [False]
+
+
+@pytest.mark.asyncio
+async def test_a_long_line_is_offered_in_parts_so_that_the_loop_has_time_for_the_next_fire() -> None:
+    site = Site()
+    for number in range(1, 301):
+        site.keeper.keep([event(number)], {"a": b"%d" % number} if number == 300 else {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep((), {"b": b"1"})
+    site.keeper.retry()
+    parts, states = list[int](), list[object]()
+    while tickets := site.journal.tickets:
+        parts.append(len(tickets))
+        states += [ticket.state for ticket, _ in tickets if ticket.state]
+        if len(parts) == 1:
+            site.keeper.keep([event(301)], {})
+        site.journal.settle()
+        await turn()
+    assert max(parts) == OFFERED_AT_ONCE
+    assert site.records()[-301:] == [("v-1", n) for n in range(1, 302)], "one that came meanwhile is the last"
+    assert states == [{"a": b"300"}, {"b": b"1"}]
 
 
 @pytest.mark.asyncio
