@@ -12,6 +12,7 @@ from edge_agent.clock import TimeSource
 from edge_agent.commands import Refusal as CommandRefusal
 from edge_agent.config.uplinks import Uplink
 from edge_agent.model import event_id
+from edge_agent.tasks import end
 from edge_agent.uplink import history
 from edge_agent.uplink.backoff import BOOT_S, Backoff
 from edge_agent.uplink.bundle_fetch import BundleFetch
@@ -283,20 +284,29 @@ class Destination:
         self._send_state(session, await self._snapshot())
         waker = session.closed
         waker.add_done_callback(lambda _: self._wake.set())
-        while not session.closed.done():
-            self._turns += 1
-            self._wake.clear()
-            self._sender.fill(session)
-            if (fault := self._too_old(session, loop.time())) is not None:
-                session.end(fault)
-                break
-            if self._state_owed and not self._alarm_waits():
-                self._send_state(session, await self._snapshot())
-            try:
-                async with asyncio.timeout(TICK_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+        saying: asyncio.Task[None] | None = None
+        try:
+            while not session.closed.done():
+                self._turns += 1
+                self._wake.clear()
+                self._sender.fill(session)
+                if (fault := self._too_old(session, loop.time())) is not None:
+                    session.end(fault)
+                    break
+                if saying is not None and saying.done():
+                    saying.result()  # raises its bug
+                    saying = None
+                if self._state_owed and not self._alarm_waits() and saying is None:
+                    # after a storm the core may take its time over it: neither an alarm nor this loop waits for that
+                    saying = asyncio.create_task(self.say_state(), name=f"state:{self.id}")
+                try:
+                    async with asyncio.timeout(TICK_S):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+        finally:
+            if saying is not None:
+                await end(saying)
         return await session.closed
 
     async def _snapshot(self) -> dict[str, object] | None:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 import random
-from collections.abc import AsyncIterator, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable, Sized
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class PartsOf:
     def __init__(self) -> None:
         self.receiver: Receiver | None = None
         self.flights: list[Flight] = []
+        self.states: list[dict[str, object] | None] = []
         self.closed: asyncio.Future[LinkError] = asyncio.get_running_loop().create_future()
 
     async def open(self, receiver: Receiver) -> Session:
@@ -53,7 +54,8 @@ class PartsOf:
         self.flights.append(flight)
 
     def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
-        return True
+        self.states.append(snapshot)
+        return not alarm_waits
 
     async def close(self) -> None:
         pass
@@ -94,7 +96,10 @@ async def _no_snapshot() -> None:
 
 @contextlib.asynccontextmanager
 async def serving(
-    directory: Path, journal: MemoryJournal, uplink: Uplink
+    directory: Path,
+    journal: MemoryJournal,
+    uplink: Uplink,
+    snapshot: Callable[[], Awaitable[dict[str, object] | None]] = _no_snapshot,
 ) -> AsyncIterator[tuple[Destination, PartsOf, Told, Ledger]]:
     ledger, link, told = Ledger.open(directory / "delivery.db"), PartsOf(), Told()
     source = Source(lambda: journal)
@@ -105,7 +110,7 @@ async def serving(
         reports=told,
         clock=CLOCK,
         rng=random.Random(1),
-        snapshot=_no_snapshot,
+        snapshot=snapshot,
         ask=no_core,
         restamp=lambda body: body,
         unseen=told.unseen,
@@ -156,6 +161,36 @@ async def test_what_is_settled_is_delivered_though_the_rest_of_its_batch_is_not(
     again = Ledger.open(tmp_path / "delivery.db")
     assert again.load("county") == {("e1", Priority.ALARM): Intervals([(1, 4), (7, 8)])}
     again.close()
+
+
+async def test_a_core_that_is_slow_to_say_what_is_so_holds_no_alarm_back_and_is_not_called_absent(
+    tmp_path: Path,
+) -> None:
+    asked, said = 0, asyncio.Event()
+
+    async def snapshot() -> dict[str, object]:
+        nonlocal asked
+        asked += 1
+        if asked > 1:  # after the storm
+            await said.wait()
+        return {"asked": asked}
+
+    journal = journal_of(alarm=1)
+    async with serving(tmp_path, journal, CITY, snapshot) as (destination, link, _, _):
+        poll(destination, journal)
+        await until(lambda: link.flights)
+        assert link.states == [{"asked": 1}], "in short, for the alarm"
+        destination.settled(link.flights[0], 1, 1)
+        destination.finished(link.flights[0])
+        await until(lambda: asked == 2)
+        destination.alarm("e1", 2, event_body(2))
+        await until(lambda: len(link.flights) == 2)
+        assert link.states == [{"asked": 1}]
+        destination.settled(link.flights[1], 2, 2)
+        destination.finished(link.flights[1])
+        said.set()
+        await until(lambda: len(link.states) == 2)
+        assert link.states[1] == {"asked": 2}
 
 
 async def test_a_record_declined_again_and_again_is_put_aside_and_never_holds_up_the_rest(tmp_path: Path) -> None:
