@@ -111,7 +111,7 @@ def camera_time_ns(body: Element) -> int | None:
         numbers = [int(text_of(utc, name)) for name in ("Year", "Month", "Day", "Hour", "Minute", "Second")]
         year, month, day, hour, minute, second = numbers
         moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for a number no clock shows
         raise CameraFault("malformed", "clock") from None
     return (moment - EPOCH) // timedelta(microseconds=1) * 1000
 
