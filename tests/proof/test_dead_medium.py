@@ -14,7 +14,7 @@ from tests.proof.test_full_disk import SMALL, fires_at_centre, no_store_fault, r
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 
-def judge(site: ProofSite, proof: str, points: set[str]) -> None:
+def assert_sound(site: ProofSite, proof: str, points: set[str]) -> None:
     taken = site.at_centre()
     verdict = compare(site.witness.accepted, taken, given_up=read_given_up(site.centre_db))
     found = [
@@ -50,7 +50,7 @@ async def test_a_card_that_fails_every_write_is_a_fault_and_fires_travel_from_me
         kept = lambda: during <= {body["point"] for body in site.witness.of(kind="fire")}  # noqa: E731
         await site.until(kept, "what it refused is offered to it again")
         await site.all_delivered()
-        judge(site, "card-fails-writes", during)
+        assert_sound(site, "card-fails-writes", during)
 
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["used-before", "never-written"])
@@ -75,4 +75,4 @@ async def test_a_read_only_card_at_the_start_is_a_fault_and_fires_travel_from_me
             kept = lambda: during <= {body["point"] for body in site.witness.of(kind="fire")}  # noqa: E731
             await site.until(kept, "what it refused is offered to it again")
             await site.all_delivered()
-            judge(site, f"read-only-{'fresh' if fresh else 'used'}", during)
+            assert_sound(site, f"read-only-{'fresh' if fresh else 'used'}", during)

@@ -78,6 +78,7 @@ async def test_an_alarm_pushed_with_its_body_is_delivered_although_the_journal_c
             await until(lambda: core.confirmed("mem-boot-1", "alarm") == 1)
             await until(lambda: core.delivered() == [json.loads(event_body(1))["id"]])
             await until(lambda: (True, "confirmed") in core.states())
+            assert stored(db) == [1]
 
 
 async def test_an_uplink_that_starts_first_finds_the_core_and_survives_its_restarts(tmp_path: Path) -> None:
