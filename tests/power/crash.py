@@ -63,11 +63,11 @@ def apply(buffer: bytearray, op: Op, chance: random.Random | None, *, unit: int 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Contents by name after a cut just before operation `cut`."""
+    """Contents by name after a cut just before operation `cut`; its own, whatever the medium goes on to."""
 
     cut: int
     how: str  # kept: nothing was lost; lost: all that was not synced; chance
-    files: Mapping[str, Content]
+    files: Mapping[str, bytes | Link | Directory]
 
 
 class Medium:
@@ -130,8 +130,13 @@ class Medium:
                         contents[op.file] = bytearray(self._bytes(op.file))
                     apply(contents[op.file], op, None if how == "kept" else chance)
         there = {name: contents.get(file, self._held.get(file, b"")) for name, file in names.items()}
-        reachable = {name: held for name, held in there.items() if _is_reachable(name, there)}
+        reachable = {name: _frozen(held) for name, held in there.items() if _is_reachable(name, there)}
         return State(self.cut, how, reachable)
+
+
+def _frozen(held: Content) -> bytes | Link | Directory:
+    """A copy: the medium writes on in what it holds."""
+    return bytes(held) if isinstance(held, bytearray) else held
 
 
 def _is_reachable(name: str, there: Mapping[str, Content]) -> bool:

@@ -76,6 +76,18 @@ def test_a_name_needs_the_sync_of_its_own_directory_and_of_every_one_above(
     assert {str(state.files["to"]) for state in seen if "to" in state.files} == {"d"}
 
 
+@pytest.mark.parametrize("how", ["kept", "lost", "chance"])
+def test_a_state_that_is_kept_stays_as_it_was(how: str) -> None:
+    """Programs start on states long after the medium has gone on; a page of later under an older log is nobody's card."""
+    medium = Medium()
+    for op in OVERWRITE:
+        medium.advance(op)
+    kept = medium.state(how, random.Random(1))
+    for op in (Op("write", 0, data=b"n" * 1024), Op("truncate", 0, size=2048), Op("sync", 0)):
+        medium.advance(op)
+    assert kept.files == {"a": b"o" * 1024} and medium.state(how, random.Random(1)) != kept
+
+
 def test_names_change_in_order() -> None:
     moved = [CREATE_NEW, Op("rename", 0, "new", to="b"), Op("create", 1, "c"), Op("unlink", 1, "c")]
     seen = {tuple(sorted(state.files)) for state in all_states(moved)}
