@@ -1,191 +1,263 @@
-"""The keeper and a real journal over a card that comes and goes, at random: what of each run must hold.
+"""The line of alarms the journal refused (docs/decisions/0033-alarms-in-line.md): in order, once, and nobody blocks it.
 
-The writer's turns are taken by hand, so that every way in which the two threads can meet comes up and a seed repeats it.
+The same at random, over a real journal: `test_keeper_at_random.py`.
 """
-
-import asyncio
-import json
-import random
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from buffer.journal import Journal, JournalSettings, Ticket
-from buffer.records import Priority
-from buffer.runner import Turn
-from edge_agent.keeper import Keeper
-from edge_agent.model import Clock, Event, Instant, Kind
-
-SETTINGS = JournalSettings(reserve_bytes=0, fault_linger_s=0.0, status_linger_s=0.0, background_check=False)
-KEYS = ("a", "b", "c")
-
-
-class ByHand:
-    """A runner whose turns the test takes."""
-
-    def __init__(self, turn: Turn) -> None:
-        self.turn = turn
-
-    def start(self) -> None:
-        """Nothing runs by itself."""
-
-    def wake(self) -> None:
-        """Nor wakes."""
-
-    def join(self, timeout_s: float) -> bool:
-        while self.turn() is not None:
-            pass
-        return True
-
-
-class Card:
-    """A keeper on a journal whose commits the card refuses for a while, and all with `poison` in them for ever."""
-
-    def __init__(self, directory: Path, rng: random.Random, poison: str) -> None:
-        self.rng, self.poison = rng, poison
-        self.runners: dict[str, ByHand] = {}
-        self.journal = Journal.open(directory, SETTINGS, lambda fault: None, mono_ns=lambda: 1, runner=self._runner)
-        self._commit, self.journal.vital.commit = self.journal.vital.commit, self.commit  # type: ignore[method-assign]
-        self.keeper = Keeper(self, push=self.push, memory_epoch="mem-1", mandatory=("county",))
-        self.well, self.trouble = True, False
-        self.alarms: list[int] = []  # in the order of what happened
-        self.named: list[int] = []  # in the order of their names
-        self.pushed: dict[str, list[int]] = {"memory": [], "named": []}
-        self.durable: set[str] = set()
-        self.latched = dict.fromkeys(KEYS, 0)
-        self.count = 0
-
-    def _runner(self, name: str, turn: Turn) -> ByHand:
-        self.runners[name] = ByHand(turn)
-        return self.runners[name]
-
-    def append(
-        self,
-        priority: Priority,
-        body: bytes,
-        state: Mapping[str, bytes | None] | None = None,
-        on_durable: Any = None,
-        stops: int | None = None,
-    ) -> Ticket:
-        ticket = self.journal.append(priority, body, state, on_durable, stops)
-        if self.rng.random() < 0.2:
-            self.turn()  # the writer was quicker than the loop
-        return ticket
-
-    def turn(self) -> None:
-        self.runners["journal-vital"].turn()
-
-    def commit(self, batch: Sequence[Ticket], lost: Any, now_ns: int) -> bool:
-        ids = [json.loads(ticket.body)["id"] for ticket in batch]
-        if self.poison in ids:
-            raise RuntimeError
-        if not self.well:
-            self.trouble = True
-            for ticket in batch:
-                ticket.error = "io"
-            return False
-        assert self._commit(batch, lost, now_ns)
-        if self.trouble:
-            self.back()
-        self.durable.update(ids)
-        named = sorted((t.name.n, id_) for t, id_ in zip(batch, ids, strict=True) if t.name and t.priority == 0)
-        self.named += [int(id_) for _, id_ in named]
-        for key, old in self.latched.items():
-            now = self.latched[key] = int(self.journal.state().get(key, b"0"))
-            assert now >= old, "an older value over a newer one"
-            assert now not in self.alarms or str(now) in self.durable, "latched before its event is durable"
-        return True
-
-    def back(self) -> None:
-        self.trouble = False
-        asyncio.get_running_loop().call_soon(self.keeper.retry)
-
-    def push(self, what: str, message: Mapping[str, object]) -> None:
-        if what == "event":
-            number = int(json.loads(str(message["event"]))["id"])
-            if number in self.alarms:
-                self.pushed["memory" if message["name"] is None else "named"].append(number)
-
-    def event(self) -> Event:
-        self.count += 1
-        kind = Kind.FIRE if self.rng.random() < 0.6 else Kind.FAULT
-        if kind is Kind.FIRE:
-            self.alarms.append(self.count)
-        return Event(id=str(self.count), kind=kind, point="p", active=True, at=Instant("b", 1, 1, Clock.SYNCED))
-
-    def something_happens(self) -> None:
-        if self.rng.random() < 0.15:
-            self.count += 1
-            self.keeper.keep((), {self.rng.choice(KEYS): b"%d" % self.count})
-        events = [self.event() for _ in range(self.rng.choice((1, 1, 2, 3)))]
-        state = {key: b"%d" % self.count for key in KEYS if self.rng.random() < 0.3}
-        self.keeper.keep(events, state | {f"au:{one.id}": b"1" for one in events if self.rng.random() < 0.3})
-
-
-async def play(card: Card) -> tuple[list[bool | None], int]:
-    """The run. What who asked for a receipt was told, and how many of those who asked for one event were told nothing."""
-    rng, receipts, settled, asked = card.rng, list[bool | None](), list[object](), 0
-
-    def ask() -> None:
-        place, until = len(receipts), list(card.alarms)
-        receipts.append(None)
-
-        def told(kept: bool) -> None:
-            receipts[place] = kept
-            assert not kept or card.durable.issuperset(map(str, until)), "said to be kept"
-
-        card.keeper.when_kept(told)
-
-    for _ in range(rng.randint(20, 120)):
-        what = rng.random()
-        if what < 0.5:
-            card.something_happens()
-            if rng.random() < 0.3:
-                ask()
-            if rng.random() < 0.3:
-                asked += 1
-                card.keeper.when_settled(str(card.count), settled.append)
-        elif what < 0.85:
-            card.turn()
-        else:
-            card.well = not card.well
-        if card.well and card.trouble and rng.random() < 0.3:
-            card.back()
-        for _ in range(rng.choice((0, 0, 1, 3))):
-            await asyncio.sleep(0)
-    card.well = True
-    quiet, kept = 0, -1
-    while quiet < 8:
-        quiet, kept = (quiet + 1 if len(card.durable) == kept else 0), len(card.durable)
-        card.turn()
-        if card.trouble:
-            card.back()
-        for _ in range(3):
-            await asyncio.sleep(0)
-    return receipts, asked - len(settled)
+from edge_agent.keeper import OFFERED_AT_ONCE
+from edge_agent.model import Kind
+from tests.core.scripted_journal import Site, event, turn
+from tests.waiting import until
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("poisoned", [False, True])
-async def test_whatever_the_card_does_alarms_are_kept_once_in_order_and_nobody_waits_for_ever(
-    tmp_path: Path, poisoned: bool
-) -> None:
-    for seed in range(12):
-        rng = random.Random(seed)
-        card = Card(tmp_path / str(seed), rng, str(rng.randint(1, 40)) if poisoned else "")
-        faults: list[object] = []
-        asyncio.get_running_loop().set_exception_handler(lambda loop, said, faults=faults: faults.append(said))  # type: ignore[misc]
-        receipts, untold = await play(card)
-        left = [number for number in card.alarms if str(number) not in (*card.durable, card.poison)]
-        assert (left, faults) == ([], []), seed
-        assert (None not in receipts, untold) == (True, 0), seed
-        assert len(set(card.named)) == len(card.named), seed
-        assert all(len(set(told)) == len(told) for told in card.pushed.values()), "none travels twice under one name"
-        if not poisoned:
-            assert card.named == card.alarms, seed
-            card.keeper.when_kept(receipts.append)
-            await asyncio.sleep(0)
-            assert receipts[-1] is True, seed
-        card.journal.close()
+async def test_an_alarm_that_comes_while_others_are_owed_gets_its_name_behind_them() -> None:
+    site = Site()
+    for number in (1, 2):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="readonly")
+    await turn()
+    site.keeper.keep([event(3)], {})
+    await turn()
+    assert site.records() == [("mem-1", 1), ("mem-1", 2), ("mem-1", 3)], "it travels at once"
+    assert site.journal.waiting() == ["e-1"], "the first of those owed is tried in its stead"
+    site.keeper.keep([event(4)], {})
+    await turn()
+    site.journal.settle()
+    await turn()
+    assert site.journal.waiting() == ["e-2", "e-3", "e-4"]
+    site.keeper.keep([event(5)], {})
+    assert site.journal.waiting() == ["e-2", "e-3", "e-4", "e-5"]
+
+
+@pytest.mark.asyncio
+async def test_what_is_refused_again_keeps_its_place_and_does_not_travel_again() -> None:
+    site = Site()
+    for number in (1, 2, 3):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.confirm("county", 3)
+    site.keeper.retry()
+    site.keeper.keep([event(4)], {})  # in hand behind them, before the refusal is known
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(5)], {})
+    await turn()
+    site.journal.settle(error="io")
+    await turn()
+    assert site.records() == [("mem-1", n) for n in (1, 2, 3, 4, 5)]
+    assert site.keeper.memory_alarms == 2, "the centre has the first three"
+    site.keeper.retry()
+    assert site.journal.waiting() == [f"e-{n}" for n in (1, 2, 3, 4, 5)]
+    site.journal.settle()
+    await turn()
+    assert site.records()[5:] == [("v-1", n) for n in (1, 2, 3, 4, 5)]
+
+
+@pytest.mark.asyncio
+async def test_an_alarm_too_long_for_the_journal_keeps_no_other_from_it() -> None:
+    site = Site()
+    site.keeper.keep([event(1)], {})
+    site.journal.settle(error="too_long")
+    await turn()
+    site.keeper.keep([event(2)], {})
+    assert site.journal.waiting() == ["e-2"]
+    site.journal.settle()
+    await turn()
+    site.keeper.retry()
+    assert site.journal.waiting() == [], "it is not offered again"
+
+
+@pytest.mark.asyncio
+async def test_an_alarm_that_is_a_bug_of_the_journals_takes_no_other_with_it() -> None:
+    site = Site()
+
+    async def settle_with_bug() -> list[str]:
+        waiting = site.journal.waiting()
+        site.journal.settle(error="bug" if "e-2" in waiting else "")
+        await turn()
+        return waiting
+
+    site.keeper.keep([event(1), event(2), event(3)], {"a": b"3"})
+    offered = [await settle_with_bug() for _ in range(4)]
+    assert offered == [["e-1", "e-2", "e-3"], ["e-1"], ["e-2"], ["e-3"]], "one by one it is known whose it is"
+    assert await settle_with_bug() == ["e-2"], "it is not forgotten"
+    assert site.journal.waiting() == [], "nor tried over and over"
+    site.keeper.keep([event(4)], {})
+    assert site.journal.waiting() == ["e-4"], "nobody waits behind it"
+    kept = list[bool]()
+    site.keeper.when_kept(kept.append)
+    await settle_with_bug()
+    site.journal.settle()
+    await turn()
+    assert kept == [False], "e-2 was in memory only"
+    assert site.records()[-2:] == [("v-1", 3), ("v-1", 4)]
+
+
+@pytest.mark.asyncio
+async def test_who_waits_for_an_alarm_that_is_in_line_is_told_that_it_is_not_kept_yet() -> None:
+    site, told, kept = Site(), list[object](), list[bool]()
+    site.keeper.keep([event(1)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(2)], {})
+    site.keeper.when_settled("e-2", told.append)
+    site.keeper.when_kept(kept.append)
+    site.journal.settle()  # the first, in its stead
+    await turn()
+    assert told == [None]
+    site.journal.settle()
+    await turn()
+    assert kept == [False]
+
+
+@pytest.mark.asyncio
+async def test_a_long_line_is_offered_in_parts_so_that_the_loop_has_time_for_the_next_fire() -> None:
+    site = Site()
+    for number in range(1, 301):
+        site.keeper.keep([event(number)], {"a": b"%d" % number} if number == 300 else {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep((), {"b": b"1"})
+    site.keeper.retry()
+    parts, states = list[int](), list[object]()
+    while tickets := site.journal.tickets:
+        parts.append(len(tickets))
+        states += [ticket.state for ticket, _ in tickets if ticket.state]
+        if len(parts) == 1:
+            site.keeper.keep([event(301)], {})
+        site.journal.settle()
+        await turn()
+    assert max(parts) == OFFERED_AT_ONCE
+    assert site.records()[-301:] == [("v-1", n) for n in range(1, 302)], "one that came meanwhile is the last"
+    assert states == [{"a": b"300"}, {"b": b"1"}]
+
+
+@pytest.mark.asyncio
+async def test_two_alarms_of_one_turn_stand_in_line_behind_the_only_one_that_is_owed() -> None:
+    site = Site()
+    site.keeper.keep([event(1)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(2), event(3)], {})
+    assert site.journal.waiting() == ["e-1"], "the third may not pass the second"
+    assert site.records() == [("mem-1", n) for n in (1, 2, 3)]
+    site.journal.settle()
+    await turn()
+    assert site.journal.waiting() == ["e-2", "e-3"]
+
+
+@pytest.mark.asyncio
+async def test_one_in_line_follows_though_the_card_was_faster_than_it_could_line_up() -> None:
+    site = Site()
+    site.keeper.keep([event(1)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.journal.at_once = True
+    site.keeper.keep([event(2)], {})
+    await until(lambda: site.journal.count == 2)
+    kept = list[bool]()
+    site.keeper.when_kept(kept.append)
+    await until(lambda: kept)
+    assert kept == [True]
+
+
+@pytest.mark.asyncio
+async def test_no_alarm_is_offered_again_while_others_are_in_hand_that_may_be_refused_too() -> None:
+    site = Site()
+    for number in (1, 2):
+        site.keeper.keep([event(number)], {})
+    (first, told_first), second = site.journal.tickets
+    site.journal.tickets = [second]
+    first.error = "io"
+    told_first(first)
+    await turn()
+    site.keeper.retry()
+    site.keeper.keep([event(3)], {})
+    assert site.journal.waiting() == ["e-2"], "the first before it is the third's place too"
+    site.journal.settle(error="behind")
+    await turn()
+    assert site.journal.waiting() == ["e-1", "e-2", "e-3"]
+
+
+@pytest.mark.asyncio
+async def test_what_waits_in_line_is_not_durable_with_the_alarm_that_is_tried_in_its_stead() -> None:
+    site = Site()
+    for number in (1, 2):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(3)], {"a": b"3"})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(4)], {})
+    assert [(ticket.state, site.journal.waiting()) for ticket, _ in site.journal.tickets] == [(None, ["e-1"])]
+
+
+@pytest.mark.asyncio
+async def test_state_no_event_came_with_does_not_ride_behind_a_newer_value_in_line() -> None:
+    site = Site()
+    for number in (1, 2):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep((), {"a": b"older", "b": b"only"})
+    site.keeper.keep([event(3)], {"a": b"newer"})
+    site.keeper.keep([event(4)], {})
+    site.journal.settle()
+    await turn()
+    states = {
+        name: ticket.state for name, (ticket, _) in zip(site.journal.waiting(), site.journal.tickets, strict=True)
+    }
+    assert states == {"e-2": None, "e-3": {"a": b"newer"}, "e-4": {"b": b"only"}}
+
+
+@pytest.mark.asyncio
+async def test_a_card_that_comes_and_goes_writes_one_line_an_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    site = Site()
+    for number in (1, 2, 3):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="io")
+    await turn()
+    for _ in range(5):
+        site.keeper.retry()
+        site.journal.settle(error="io")
+        await turn()
+    site.keeper.keep([event(4)], {})
+    site.journal.settle(error="io")
+    await turn()
+    assert [record.getMessage().split()[2] for record in caplog.records] == [f"id=e-{n}" for n in (1, 2, 3, 4)]
+
+
+@pytest.mark.asyncio
+async def test_state_of_an_alarm_in_line_is_not_durable_with_one_before_it() -> None:
+    site = Site()
+    for number in (1, 2):
+        site.keeper.keep([event(number)], {})
+    site.journal.settle(error="io")
+    await turn()
+    site.keeper.keep([event(3)], {"a": b"3", "au:e-3": b"3"})
+    await turn()
+    assert [ticket.state for ticket, _ in site.journal.tickets] == [None]
+    site.journal.settle()
+    await turn()
+    assert [ticket.state for ticket, _ in site.journal.tickets] == [None, {"a": b"3", "au:e-3": b"3"}]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("handed_in", ["with a record", "alone"])
+async def test_what_an_alarm_in_line_latched_does_not_come_back_over_a_newer_value(handed_in: str) -> None:
+    site = Site()
+    site.keeper.keep([event(1)], {"a": b"1"})
+    site.journal.settle(error="io")
+    await turn()
+    if handed_in == "alone":
+        site.keeper.keep((), {"a": None})
+    site.keeper.keep([event(2, Kind.FAULT)], {} if handed_in == "alone" else {"a": None})
+    assert site.journal.tickets[-1][0].state == {"a": None}
+    site.journal.settle()
+    await turn()
+    site.keeper.retry()
+    assert [ticket.state for ticket, _ in site.journal.tickets] == [None]
