@@ -1,30 +1,21 @@
-"""One database file through good days and bad: opens it, writes to it, keeps it small, and survives its loss.
+"""The one hand on one database file: writes to it, keeps it small, and does the rest a slice at a time.
 
 Synchronous and clockless: the thread in `buffer.journal`, or a simulation, calls `commit` with what waits and `step` when idle.
 """
 
-import contextlib
 import sqlite3
-from collections.abc import Callable, Generator, Mapping, Sequence
-from pathlib import Path
-from typing import Generic, TypeVar
+from collections.abc import Mapping, Sequence
 
 from buffer import retention
-from buffer.check import quick_check
-from buffer.dbfile import PAGE_BYTES, Confirmed, side_files
-from buffer.faults import Damaged, JournalError, StoreFault, classify, describe
+from buffer.dbfile import PAGE_BYTES, Confirmed
+from buffer.faults import Damaged, StoreFault, classify, describe
+from buffer.held import HeldFile, S, StoreT
 from buffer.records import Priority
-from buffer.recovery import EPOCH_STEP, OpenMark, bad_files, done_path, set_aside, suspicion, write_done
-from buffer.reserve import Space
-from buffer.salvage import Remembered, Salvaged, remember, salvage
-from buffer.store import BulkStore, VitalStore, gap_body
+from buffer.store import gap_body
 from buffer.waiting import Ticket
 
-S = 1_000_000_000
-RETRY_FIRST_NS, RETRY_MAX_NS = S // 2, 10 * S
 IDLE_NS = S  # an idle writer looks round once a second: is the file still there, is there room, one scrub slice
 PRUNE_NS = 60 * S  # without a new confirmation only age can let something go
-SALVAGE_AGAIN_NS = 60 * S
 SCRUB_ROWS = 100  # a second: a million rows in three hours, for 0.3 ms of CPU each second
 SHED_TRIES = 20
 HIGH, LOW = 0.90, 0.85  # of the budget: where shedding begins and ends
@@ -33,188 +24,20 @@ VACUUM_PAGES = 64
 ROOM_BYTES = 256 * 1024
 BUDGET_MARGIN_PAGES = 16  # what a group of rows may need beside their bodies
 
-Report = Callable[[StoreFault], None]
-StoreT = TypeVar("StoreT", VitalStore, BulkStore)
-
 
 def _alarms(batch: Sequence[Ticket]) -> list[Ticket]:
     return [ticket for ticket in batch if ticket.priority is Priority.ALARM]
 
 
-class Owner(Generic[StoreT]):
-    """The life of one file. One thread calls it. `store` is None while the medium does not give one."""
+class Owner(HeldFile[StoreT]):
+    """`commit` is for what waits; `step` for all that can wait for it. One thread calls both."""
 
-    def __init__(
-        self,
-        kind: type[StoreT],
-        path: Path,
-        *,
-        budget_bytes: int,
-        mandatory: Sequence[str],
-        space: Space,
-        report: Report,
-        new_epoch: Callable[[], str],
-        boot_id: str,
-        wall_ns: Callable[[], int],
-    ) -> None:
-        self.kind: type[StoreT] = kind
-        self.path, self.budget_bytes = path, budget_bytes
-        self.mandatory, self.space, self.report = tuple(mandatory), space, report
-        self._new_epoch, self._boot_id, self._wall_ns, self._disk = new_epoch, boot_id, wall_ns, space.disk
-        self._mark = OpenMark(path, space.disk)
-        self.store: StoreT | None = None
-        self.trouble = ""  # the code of what stops writing now
-        self._inode = self._file_bytes = 0
-        self._retry_ns = 0
-        self._backoff_ns = RETRY_FIRST_NS
-        self._known = Remembered()  # of the last store that was open
-        self._salvages: list[tuple[Path, Remembered]] = []
-        self._salvage: Generator[None, None, Salvaged] | None = None
-        self._salvage_ns = 0
-        self._round_ns = self._prune_ns = 0
-        self._scrub: tuple[int, int] = (0, 0)  # stream index, row id
-        self._vacuum_pages = 0
-        self.dirty = True  # retention has something to look at
-        self.checked: str | None = None  # set by the background check: "" sound, else what is wrong
-        self.commits = 0
-
-    # -- opening ---------------------------------------------------------------------------------------------------
-
-    def open(self, now_ns: int) -> None:
-        """Open, or make, or replace the file. Raise JournalError only; a medium that fails is trouble, tried again by `step`."""
-        try:
-            self._open()
-        except JournalError:
-            raise
-        except (sqlite3.Error, OSError, Damaged) as fault:
-            self._down(classify(fault), describe(fault), now_ns)
-
-    def _open(self) -> None:
-        self._disk.make_directory(self.path.parent)
-        why = suspicion(self.path, self._mark)
-        left_by = self._mark.left_by()
-        if why == "missing" and not bad_files(self.path) and self._known.heads is None and not self._side_files_exist():
-            why = ""  # the mark alone: the first run was cut off while it made the file
-        if why:
-            self._replace(Damaged(why))
-        elif not self.path.exists():
-            self._make(self._known)
-        try:
-            self.store = self.kind(self.path, budget_bytes=self.budget_bytes, disk=self._disk)
-        except (Damaged, sqlite3.DatabaseError) as fault:
-            if classify(fault) != "corrupt":
-                raise
-            self._replace(fault)
-            self.store = self.kind(self.path, budget_bytes=self.budget_bytes, disk=self._disk)
-        if not why and (damage := self._behind(self.store)):
-            self._replace(damage)
-            self.store = self.kind(self.path, budget_bytes=self.budget_bytes, disk=self._disk)
-        elif left_by not in (None, self._boot_id) and not why:
-            # The power went. A card may have lost what it said it had written; the names of that are not given again.
-            self.store.rotate(self._new_epoch(), self._wall_ns())
-        found = self.path.stat()
-        self._inode, self._file_bytes = found.st_ino, found.st_size
-        self._mark.set(self._boot_id)
-        self._forget_marks()
-        self._salvages = [
-            (bad, self._salvage_known(bad)) for bad in bad_files(self.path).values() if not done_path(bad).exists()
-        ]
-
-    def _behind(self, store: StoreT) -> Damaged | None:
-        """Whether what this process has written to the file before is not in it any more.
-
-        A medium that fails can bring an old -shm back to life, and SQLite believes it: names would be given twice.
-        """
-        known = self._known
-        epoch = max(known.epochs, key=lambda name: known.epochs[name], default="")
-        if known.heads is None or epoch not in store.epochs:
-            return None
-        heads = store.heads if epoch == store.epoch else {stream: store.head(epoch, stream) for stream in known.heads}
-        lost = " ".join(f"{s.stream} {heads[s]} of {n}" for s, n in known.heads.items() if heads[s] < n)
-        return Damaged("went_back", lost) if lost else None
-
-    def _side_files_exist(self) -> bool:
-        return any(self.path.with_name(self.path.name + end).exists() for end in ("-wal", "-shm"))
-
-    def _salvage_known(self, bad: Path) -> Remembered:
-        for known_bad, known in self._salvages:
-            if known_bad == bad:
-                return known
-        return remember(bad, self.kind)
-
-    def _make(self, known: Remembered) -> None:
-        newest = max([*known.epochs.values(), EPOCH_STEP * max(bad_files(self.path), default=0)])
-        marks = {name: through for name, through in known.marks.items() if name[0] in self.mandatory}
-        self.kind.make(
-            self.path,
-            epoch=self._new_epoch(),
-            ordinal=newest + EPOCH_STEP,
-            wall_ns=self._wall_ns(),
-            fill=self.kind.filler(known.state, marks),
-            disk=self._disk,
-        )
-
-    def _replace(self, fault: Exception) -> None:
-        """Set the file aside, make a new one with a new epoch, and remember to salvage."""
-        known = self._known
-        self._close_store()
-        bad = set_aside(self.path, self._disk)
-        self._mark.clear()  # it spoke of that file; the new one has no -wal yet
-        if known.heads is None:
-            known = remember(bad, self.kind)
-        self._make(known)
-        self._known = known
-        self._salvages.append((bad, known))
-        self._salvage = None
-        code = fault.code if isinstance(fault, Damaged) else "malformed"
-        self.report(StoreFault("set_aside", self.path.name, describe(fault), {"kept_as": bad.name, "why": code}))
-
-    def _forget_marks(self) -> None:
-        """Marks of destinations that are no longer mandatory would only hold, or let go, records for nobody."""
-        assert self.store is not None
-        store = self.store
-        for name in [name for name in store.marks if name[0] not in self.mandatory]:
-            store.drop_mark(name)
-
-    def _close_store(self) -> None:
-        if self.store is not None:
-            self._known = Remembered(
-                self.store.epochs, self.store.heads, getattr(self.store, "state", {}), self.store.marks
-            )
-            with contextlib.suppress(sqlite3.Error):
-                self.store.close()
-            self.store = None
-            with contextlib.suppress(OSError):
-                if not side_files(self.path)[0].exists():  # SQLite took it along: the file was closed in order
-                    self._mark.clear()
-
-    def _down(self, code: str, detail: str, now_ns: int) -> None:
-        self._close_store()
-        self._salvage = None
-        self._retry_ns = now_ns + self._backoff_ns
-        self._backoff_ns = min(self._backoff_ns * 2, RETRY_MAX_NS)
-        self._trouble(code, detail)
-
-    def refuse(self, fault: JournalError) -> None:
-        """The file is not ours to touch any more."""
-        self._close_store()
-        self._trouble(fault.code, str(fault))
-
-    def _trouble(self, code: str, detail: str) -> None:
-        if self.trouble != code:  # once when it goes, once when it is back
-            self.trouble = code
-            self.report(StoreFault(code, self.path.name, detail))
-
-    def _well(self) -> None:
-        self._backoff_ns = RETRY_FIRST_NS
-        if self.trouble:
-            was, self.trouble = self.trouble, ""
-            self.report(StoreFault("back", self.path.name, params={"after": was}))
-
-    def state(self) -> Mapping[str, bytes]:
-        """The latched state as of the last commit."""
-        store = self.store
-        return self._known.state if store is None else getattr(store, "state", {})
+    commits = 0
+    dirty = True  # retention has something to look at
+    checked: str | None = None  # set by the background check: "" sound, else what is wrong
+    _round_ns = _prune_ns = 0
+    _scrub = (0, 0)  # stream index, row id
+    _vacuum_pages = 0
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -353,17 +176,8 @@ class Owner(Generic[StoreT]):
 
     def step(self, now_ns: int) -> int:
         """Do one short piece of background work. Return ns until the next; 0: there is more at once."""
-        if self.store is None:
-            if now_ns < self._retry_ns:
-                return self._retry_ns - now_ns
-            self.open(now_ns)
-            if self.store is None:
-                return self._backoff_ns
-            self._well()
-        if self.trouble and now_ns >= self._retry_ns:
-            self._retry_ns = now_ns + 2 * S
-            if self._attempt(self.store.probe, now_ns):
-                self._well()
+        if wait_ns := self._try_again(now_ns):
+            return wait_ns
         if self.checked:
             problem, self.checked = self.checked, None
             self.replace(Damaged("malformed", problem), now_ns)
@@ -373,6 +187,17 @@ class Owner(Generic[StoreT]):
             self._look_round(now_ns)
         return 0 if self._slice(now_ns) else max(0, self._round_ns - now_ns)
 
+    def _look_round(self, now_ns: int) -> None:
+        """Once a second: is our file still under its name, is it near its budget, is one more piece of it sound?"""
+        if not self._look_at_file(now_ns):
+            return
+        if now_ns >= self._prune_ns:
+            self._prune_ns = now_ns + PRUNE_NS
+            self.dirty = True
+        self._attempt(lambda: self._keep_budget(now_ns), now_ns)
+        if self.store is not None:
+            self._attempt(self._scrub_slice, now_ns)
+
     def _slice(self, now_ns: int) -> bool:
         store = self.store
         if store is None:
@@ -381,7 +206,7 @@ class Owner(Generic[StoreT]):
 
         def work() -> None:
             nonlocal more
-            if self._continue_salvage(store, now_ns):
+            if self._salvages.slice(store, now_ns, self._wall_ns):
                 more = True
             elif self.dirty:
                 self.dirty = more = self._prune(store)
@@ -391,131 +216,6 @@ class Owner(Generic[StoreT]):
                 more = True
 
         return self._attempt(work, now_ns) and more
-
-    def _prune(self, store: StoreT) -> bool:
-        raise NotImplementedError
-
-    def _shed(self, now_ns: int) -> bool:
-        """One slice of making room in the file; False if there is nothing that may go."""
-        raise NotImplementedError
-
-    def _attempt(self, work: Callable[[], object], now_ns: int) -> bool:
-        """Run a piece of background work; on failure act on it and return False."""
-        try:
-            work()
-        except (sqlite3.Error, OSError, Damaged) as fault:
-            code = classify(fault)
-            if code == "corrupt":
-                self.replace(fault, now_ns)
-            elif code not in ("full", "busy"):
-                self._down(code, describe(fault), now_ns)
-            return False
-        return True
-
-    def replace(self, fault: Exception, now_ns: int) -> None:
-        """The open file is damaged: go on in a new one."""
-        try:
-            self._close_store()
-            self._replace(fault)
-            self._open()
-        except (sqlite3.Error, OSError, Damaged) as second:
-            self._down(classify(second), describe(second), now_ns)
-
-    def _continue_salvage(self, store: StoreT, now_ns: int) -> bool:
-        if self._salvage is None:
-            if not self._salvages or now_ns < self._salvage_ns or self.space.starved:
-                return False
-            bad, known = self._salvages[0]
-            self._salvage = salvage(store, bad, known, self._wall_ns())
-        try:
-            next(self._salvage)
-        except StopIteration as end:
-            result: Salvaged = end.value
-            bad, _ = self._salvages.pop(0)
-            self._salvage = None
-            params = {"rows": result.rows, "unreadable_pages": result.unreadable_pages, "missing": result.missing}
-            write_done(bad, params, self._disk)
-            self.report(StoreFault("salvaged", bad.name, params=params))
-        except (sqlite3.Error, OSError):
-            self._salvage, self._salvage_ns = (
-                None,
-                now_ns + SALVAGE_AGAIN_NS,
-            )  # from the start; what is here already stays
-            raise
-        return True
-
-    def _look_round(self, now_ns: int) -> None:
-        """Once a second: is our file still under its name, is it near its budget, is one more piece of it sound?"""
-        try:
-            found = self.path.stat()
-            gone = found.st_ino != self._inode
-            wal_gone = not side_files(self.path)[0].exists()
-        except FileNotFoundError:
-            gone = True
-        except OSError as fault:
-            self._down(classify(fault), describe(fault), now_ns)
-            return
-        if gone:
-            self._vanished(now_ns)
-            return
-        if wal_gone:
-            self._attempt(self._wal_vanished, now_ns)
-        else:
-            self._attempt(lambda: self._look_at_size(found.st_size), now_ns)
-        if self.store is None:
-            return
-        if now_ns >= self._prune_ns:
-            self._prune_ns = now_ns + PRUNE_NS
-            self.dirty = True
-        self._attempt(lambda: self._keep_budget(now_ns), now_ns)
-        if self.store is not None:
-            self._attempt(self._scrub_slice, now_ns)
-
-    def _vanished(self, now_ns: int) -> None:
-        """Somebody removed or replaced the file under us: what we write goes nowhere."""
-        self._close_store()
-        known = self._known
-        try:
-            if self.path.exists() or self._side_files_exist():
-                self._replace(Damaged("vanished"))
-                self._open()
-                return
-            self.report(StoreFault("vanished", self.path.name))
-            self._disk.unlink(self._mark.path)
-            self._open()
-            self._tell_lost(known)
-        except (sqlite3.Error, OSError, Damaged) as fault:
-            self._down(classify(fault), describe(fault), now_ns)
-
-    def _wal_vanished(self) -> None:
-        """Somebody removed the -wal: our hand still holds it. Bring it into the file and begin another, or keep trying."""
-        store = self.store
-        assert store is not None
-        if store.checkpoint(truncate=True):
-            self.report(StoreFault("vanished", side_files(self.path)[0].name))
-            self._mark.clear()
-            self._close_store()
-            self._open()
-
-    def _look_at_size(self, size: int) -> None:
-        """SQLite cuts the file only to the length it says; shorter than that and than before, somebody else did."""
-        store = self.store
-        assert store is not None
-        bound, self._file_bytes = min(self._file_bytes, store.pages()[0] * PAGE_BYTES), size
-        if size < bound and (problem := quick_check(self.path)):  # it may have shrunk and grown since we looked
-            raise Damaged("cut_short", f"{size} bytes of {bound}: {problem}")
-
-    def _tell_lost(self, known: Remembered) -> None:
-        """Nothing is left of the last file: gap records say which names will not come."""
-        epoch = max(known.epochs, key=lambda name: known.epochs[name], default="")
-        if self.store is None or not epoch or known.heads is None:
-            return
-        notes = [
-            (stream, gap_body("vanished", epoch=epoch, first=1, last=head))
-            for stream, head in known.heads.items()
-            if head
-        ]
-        self.store.write((), notes=notes)
 
     def _keep_budget(self, now_ns: int) -> None:
         store = self.store
@@ -542,13 +242,13 @@ class Owner(Generic[StoreT]):
             raise Damaged("checksum", f"{store.STREAMS[index].stream} row {bad:x}")
         self._scrub = (index, after) if after else ((index + 1) % len(store.STREAMS), 0)
 
+    def _prune(self, store: StoreT) -> bool:
+        raise NotImplementedError
+
+    def _shed(self, now_ns: int) -> bool:
+        """One slice of making room in the file; False if there is nothing that may go."""
+        raise NotImplementedError
+
     def urgent(self) -> bool:
         """Whether background work should stop now; the front sets it."""
         return False
-
-    def close(self) -> None:
-        """Close in order: the mark first, then the -wal."""
-        with contextlib.suppress(OSError):
-            if self.store is not None:
-                self._mark.clear()
-        self._close_store()

@@ -5,7 +5,8 @@ import contextlib
 from buffer import retention
 from buffer.dbfile import PAGE_BYTES
 from buffer.faults import StoreFault, describe
-from buffer.owner import RESERVE_MARGIN_BYTES, SHED_TRIES, VACUUM_PAGES, Owner, S
+from buffer.held import S
+from buffer.owner import RESERVE_MARGIN_BYTES, SHED_TRIES, VACUUM_PAGES, Owner
 from buffer.reserve import Reserve
 from buffer.store import BulkStore, VitalStore
 

@@ -2,19 +2,23 @@
 """Brings what is readable of a file that was set aside into the one that took its place, a slice at a time."""
 
 import sqlite3
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from buffer import rows
 from buffer.carve import Image, found_rows, table_rows
 from buffer.dbfile import Confirmed, Found, side_files
+from buffer.faults import StoreFault
 from buffer.records import Priority
+from buffer.recovery import bad_files, done_path, write_done
+from buffer.reserve import Space
 from buffer.store import BulkStore, VitalStore, gap_body
 
 PAGES_A_SLICE = 24  # 1-3 ms of reading, then one commit: what an alarm may wait behind
 GAPS_MAX = 64  # holes told one by one in each stream; more become one
 HOLE_ROWS = 1000
+AGAIN_NS = 60 * 10**9  # a medium that failed is left alone for so long
 
 
 @dataclass(slots=True)
@@ -173,3 +177,63 @@ def _first(store: VitalStore | BulkStore, stream: Priority, low: int, high: int)
         f"SELECT id FROM {stream.stream} WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1", (low, high)
     ).fetchone()
     return None if row is None else row[0] & rows.N_MASK
+
+
+class Salvages:
+    """What was set aside of one file and is not salvaged yet, oldest first; one slice at a time."""
+
+    def __init__(
+        self,
+        path: Path,
+        kind: type[VitalStore] | type[BulkStore],
+        space: Space,
+        report: Callable[[StoreFault], None],
+    ) -> None:
+        self._path, self._kind, self._space, self._report = path, kind, space, report
+        self._waiting: dict[Path, Remembered] = {}  # memory knows more of a file than its own pages say
+        self._running: Generator[None, None, Salvaged] | None = None
+        self._again_ns = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def look(self) -> None:
+        """Find what waits beside the file, also from runs before this one. Raise OSError."""
+        self._waiting = {
+            bad: self._waiting.get(bad) or remember(bad, self._kind)
+            for bad in bad_files(self._path).values()
+            if not done_path(bad).exists()
+        }
+
+    def add(self, bad: Path, known: Remembered) -> None:
+        """One more was set aside."""
+        self._waiting.setdefault(bad, known)
+
+    def stop(self) -> None:
+        """The store it went into is gone. It begins anew with the next one; what is here already stays."""
+        self._running = None
+
+    def slice(self, store: VitalStore | BulkStore, now_ns: int, wall_ns: Callable[[], int]) -> bool:
+        """Do one. False if there is nothing to do now. Raise sqlite3.Error or OSError of `store` and its disk."""
+        bad, known = next(iter(self._waiting.items()), (None, Remembered()))
+        if bad is None:
+            return False
+        if self._running is None:
+            if now_ns < self._again_ns or self._space.starved:
+                return False
+            self._running = salvage(store, bad, known, wall_ns())
+        try:
+            next(self._running)
+        except StopIteration as end:
+            self._done(bad, end.value)
+        except (sqlite3.Error, OSError):
+            self._running, self._again_ns = None, now_ns + AGAIN_NS
+            raise
+        return True
+
+    def _done(self, bad: Path, result: Salvaged) -> None:
+        del self._waiting[bad]
+        self._running = None
+        params = {"rows": result.rows, "unreadable_pages": result.unreadable_pages, "missing": result.missing}
+        write_done(bad, params, self._space.disk)
+        self._report(StoreFault("salvaged", bad.name, params=params))
