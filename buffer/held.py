@@ -221,7 +221,7 @@ class HeldFile(Generic[StoreT]):
             self._retry_ns = now_ns + 2 * S
             if self._attempt(self.store.probe, now_ns):
                 self._well()
-        return 0
+        return 0 if self.store is not None else self._backoff_ns  # what was full may be dead now
 
     def _look_at_file(self, now_ns: int) -> bool:
         """Whether our file is still there under its name, and as long as it was. If not, this sees to it."""

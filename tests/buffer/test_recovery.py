@@ -14,12 +14,8 @@ import pytest
 from buffer.dbfile import PAGE_BYTES
 from buffer.faults import JournalError, StoreFault
 from buffer.journal import Journal
-from buffer.owners import VitalOwner
 from buffer.reader import JournalReader
 from buffer.records import Name, Priority
-from buffer.reserve import Space
-from buffer.store import VitalStore
-from buffer.waiting import Ticket
 
 from .conftest import MakeJournal
 
@@ -464,34 +460,3 @@ def test_a_card_that_kept_nothing_of_what_it_said_it_had_written_is_given_no_nam
     new = again.append(A, b"another alarm")
     assert again.flush(60)
     assert new.name not in {ticket.name for ticket in told}
-
-
-def test_a_medium_that_goes_back_in_time_under_a_running_journal_is_given_no_name_again(tmp_path: Path) -> None:
-    """What a writer that was shut out by an I/O error finds when it comes back is older than what it had written."""
-    faults: list[StoreFault] = []
-    epochs = iter("abcdef")
-    owner = VitalOwner(
-        VitalStore,
-        tmp_path / "vital.db",
-        budget_bytes=1 << 20,
-        mandatory=(),
-        space=Space(tmp_path, 0),
-        report=faults.append,
-        new_epoch=lambda: next(epochs),
-        boot_id="boot",
-        wall_ns=lambda: 1,
-    )
-    owner.open(1)
-    first, second, third = ([Ticket(A, b"%d" % (10 * group + i), 1) for i in range(3)] for group in range(3))
-    assert owner.commit(first, {}, 1)
-    old = {path: path.read_bytes() for path in tmp_path.iterdir() if path.name in {"vital.db", "vital.db-wal"}}
-    assert owner.commit(second, {}, 1)
-    owner._down("io", "the medium fails", 1)
-    for path, content in old.items():
-        path.write_bytes(content)
-    owner.step(10**12)
-    assert owner.commit(third, {}, 10**12)
-    owner.close()
-    assert "set_aside" in [fault.code for fault in faults]
-    names = [ticket.name for ticket in (*first, *second, *third)]
-    assert len(set(names)) == 9
