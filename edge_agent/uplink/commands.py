@@ -74,7 +74,8 @@ class CommandDesk:
     """Sessions of one destination hand their commands here. Nothing of it raises but cancellation."""
 
     def __init__(self, destination: str, ask: AskCore, deeds: Deeds) -> None:
-        self._destination, self._ask, self._deeds = destination, ask, deeds
+        self._destination, self._deeds = destination, deeds
+        self.ask, self.history = ask, deeds.history  # for what a centre reads by its protocol's own means
         self._in_hand = 0
         self.channel: Channel | None = None  # of the session that is open, if it may carry updates
         self.update_part = deeds.update_part
@@ -98,13 +99,13 @@ class CommandDesk:
 
     async def refuse(self, code: str, *, command_id: str = "", name: str = "", detail: str = "") -> Answer:
         """Refuse what never got as far as the core (retained, malformed, too large), and have it written down there."""
-        await self._ask(
+        await self.ask(
             "command_refused", dest=self._destination, command=command_id, name=name, code=code, detail=detail
         )
         return Answer(Status.REFUSED, {"detail": detail} if detail else {}, code)
 
     async def _run(self, command: Command) -> Answer:
-        said = await self._ask(
+        said = await self.ask(
             "command",
             dest=self._destination,
             command=command.id,
@@ -121,7 +122,7 @@ class CommandDesk:
         audit = {key: value for key, value in answer.result.items() if key != "records"}
         if isinstance(records := answer.result.get("records"), list):
             audit["records"] = len(records)
-        done = await self._ask(
+        done = await self.ask(
             "command_done",
             dest=self._destination,
             command=command.id,

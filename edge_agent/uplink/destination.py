@@ -1,67 +1,27 @@
 """One centre and its own fate: connect, send in order of worth, wait for the centre's word, and try again for ever."""
 
 import asyncio
-import logging
-import random
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
-from buffer.records import Name, Priority
-from edge_agent.clock import TimeSource
-from edge_agent.commands import Refusal as CommandRefusal
+from buffer.records import Priority
+from edge_agent.commands import Refusal
 from edge_agent.config.uplinks import Uplink
-from edge_agent.model import event_id
 from edge_agent.tasks import end
 from edge_agent.uplink import history
 from edge_agent.uplink.backoff import BOOT_S, Backoff
-from edge_agent.uplink.bundle_fetch import BundleFetch
-from edge_agent.uplink.commands import AskCore, Channel, Command, CommandDesk
-from edge_agent.uplink.contract import STREAMS, Ack, Batch, Refusal
-from edge_agent.uplink.intervals import Intervals
-from edge_agent.uplink.ledger import Ledger, Refused
-from edge_agent.uplink.link import Link, LinkError, Session
+from edge_agent.uplink.commands import Channel, Command, CommandDesk
+from edge_agent.uplink.contract import STREAMS
+from edge_agent.uplink.link import LinkError, Session
 from edge_agent.uplink.outbox import Outbox
+from edge_agent.uplink.parts import Parts
 from edge_agent.uplink.sender import Sender
-from edge_agent.uplink.source import MEMORY_PREFIX, Source
-from edge_agent.uplink.standing import Reports, Standing
-from edge_agent.uplink.stream import Flight, Stream
-
-log = logging.getLogger("edge.uplink")
+from edge_agent.uplink.settling import Settling
+from edge_agent.uplink.source import MEMORY_PREFIX
+from edge_agent.uplink.standing import Standing
 
 TICK_S: Final = 1.0
 SNAPSHOT_S: Final = 0.5  # the core's snapshot is worth this wait, an alarm is not worth more
-TOO_LARGE: Final = "larger than the broker's packets"
-DECLINES_MAX: Final = 3  # the centre said no to a record so often, while it took others: it is put aside
-DECLINED_MAX: Final = 64  # so many waiting: it is the centre, not the records
-DECLINED_PAUSE_S: Final = 8.0  # as an alarm that waits for a connection
-
-
-@dataclass(slots=True)
-class _Decline:
-    """A record the centre said no to."""
-
-    settled_before: int  # records settled when it first did
-    count: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a destination is wired to."""
-
-    link: Link
-    source: Source
-    ledger: Ledger
-    reports: Reports
-    clock: TimeSource
-    rng: random.Random
-    snapshot: Callable[[], Awaitable[dict[str, object] | None]]
-    ask: AskCore
-    restamp: Callable[[bytes], bytes]  # a record from before the clock was right, dated by what is known now
-    brief_is_all: bool = False  # no path of it carries records in full
-    unseen: Callable[[], None] = lambda: None  # the centre has alarms no batch of ours carried: whose lamp is that?
-    judge_config: Callable[[Mapping[str, object]], Awaitable[dict[str, object]]] | None = None  # None: none is taken
-    fetch: BundleFetch | None = None  # of updates; None: no centre may send one
 
 
 class Destination:
@@ -83,15 +43,11 @@ class Destination:
         self._joining = settings.gb26875 is not None and not settings.gb26875.history and parts.ledger.is_new(self.id)
         if not self._joining:
             parts.ledger.meet(self.id)
-        self._declines: dict[Name, _Decline] = {}
-        self._settled = 0  # records, in the life of this process
         self.desk = CommandDesk(self.id, parts.ask, self)
         self._wake = asyncio.Event()
         self._alarm = asyncio.Event()
         self._session: Session | None = None
-        self._denied: dict[Priority, Backoff] = {}
         self._lost_s: float | None = None
-        self._puback_s = 0.0  # when the broker last took a batch
         self._state_owed = False  # said in short, because an alarm waited
         self.standing = Standing(self.id, parts.reports)
         self._turns = 0
@@ -113,7 +69,17 @@ class Destination:
             restamp=parts.restamp,
             counters=self.counters,
             wake=self._wake.set,
-            too_large=self._too_large,
+            too_large=lambda batch: self.settling.too_large(batch),  # noqa: PLW0108 - made below, of this sender
+        )
+        self.settling = Settling(
+            settings,
+            parts,
+            self.outbox,
+            self._sender,
+            self.standing,
+            desk=self.desk,
+            counters=self.counters,
+            wake=self._wake.set,
         )
 
     # --- told from outside ------------------------------------------------------------------------------------------------
@@ -133,7 +99,7 @@ class Destination:
         if self.outbox.grow(epoch, priority, through) and (stream := self.outbox.get(epoch, priority)) is not None:
             before = stream.done.through
             self.outbox.settle(stream, 1, through)
-            self._note(stream, before)
+            self.settling.note(stream, before)
 
     def grow(self, epoch: str, priority: Priority, head: int) -> None:
         """The journal has records up to `head`."""
@@ -179,13 +145,13 @@ class Destination:
     async def judge_config(self, params: Mapping[str, object]) -> dict[str, object]:
         """Whether a signed configuration may be taken. Raise Refusal."""
         if self._parts.judge_config is None:
-            raise CommandRefusal("no_config_key")
+            raise Refusal("no_config_key")
         return await self._parts.judge_config(params)
 
     async def fetch_update(self, command: Command) -> dict[str, object]:
         """Take an offer of a bundle. Raise Refusal."""
         if self._parts.fetch is None:
-            raise CommandRefusal("no_updater")
+            raise Refusal("no_updater")
         return await self._parts.fetch.begin(self.id, command)
 
     def update_part(self, name: bytes, data: bytes) -> None:
@@ -225,7 +191,7 @@ class Destination:
             started_s = loop.time()
             again = False
             try:
-                opening = asyncio.create_task(self._parts.link.open(self), name=f"open:{self.id}")
+                opening = asyncio.create_task(self._parts.link.open(self.settling), name=f"open:{self.id}")
                 while not opening.done():  # a name that hangs is not a worker that hangs
                     self._turns += 1
                     await asyncio.wait({opening}, timeout=TICK_S)
@@ -276,8 +242,7 @@ class Destination:
         loop = asyncio.get_running_loop()
         self._session = session
         self.counters["connections"] += 1
-        self._denied.clear()
-        self._puback_s = loop.time()
+        self.settling.begin()
         self.outbox.connected(brief=session.brief)
         self._sender.begin(session, loop.time() - self._lost_s if self._lost_s is not None else 0.0)
         self.standing.connected()
@@ -323,191 +288,12 @@ class Destination:
 
     def _alarm_waits(self) -> bool:
         """Whether one would wait behind something long; those that the broker denies wait for other things."""
-        return self.outbox.alarm_pending and Priority.ALARM not in self._denied
+        return self.outbox.alarm_pending and Priority.ALARM not in self.settling.denied_streams
 
     def _too_old(self, session: Session, now_s: float) -> LinkError | None:
         oldest_s = self.outbox.oldest_s()
         if oldest_s is None or now_s - oldest_s <= session.waits_s:
             return None
         # did the broker at least take what the centre did not confirm?
-        reason = "centre_silent" if self._puback_s >= oldest_s else "half_open"
+        reason = "centre_silent" if self.settling.taken_s >= oldest_s else "half_open"
         return LinkError(reason, f"unconfirmed for {now_s - oldest_s:.0f} s")
-
-    def _too_large(self, batch: Batch) -> None:
-        stream = self.outbox.get(batch.epoch, batch.priority)
-        if stream is not None and batch.records:
-            self._put_aside(stream, batch.first, TOO_LARGE, batch.records[0][1])
-
-    # --- told by the session (link.Receiver) ------------------------------------------------------------------------------------
-
-    def taken(self, flight: Flight) -> None:
-        """PUBACK."""
-        self._puback_s = asyncio.get_running_loop().time()
-        self._denied.pop(flight.batch.priority, None)  # mended; the next confirm says that the link is up
-        if self._settings.ack == "broker":
-            before = flight.stream.done.through
-            confirmed = self.outbox.settle(flight.stream, flight.batch.first, flight.batch.last)
-            self._confirmed(flight.stream, confirmed, before)
-
-    def denied(self, flight: Flight, code: int, detail: str) -> None:
-        """Nothing is parked: the batch is due again, later, and people hear of it."""
-        priority = flight.batch.priority
-        self.counters["denied"] += 1
-        self.outbox.back(flight)
-        backoff = self._denied.setdefault(priority, Backoff(self._parts.rng))
-        self._sender.blocked[priority] = asyncio.get_running_loop().time() + backoff.next_s(
-            alarm=priority is Priority.ALARM
-        )
-        self.standing.say(False, "denied", code=f"0x{code:02x}", stream=priority.stream, detail=_ascii(detail))
-        self._wake.set()
-
-    def state_denied(self, code: int, detail: str) -> None:
-        """The batches may still be welcome."""
-        self._parts.reports.fault(self.id, "state_denied", puback=f"0x{code:02x}", detail=_ascii(detail))
-
-    def commands_denied(self, detail: str) -> None:
-        """Records still flow: a fault on site, no reason to drop the link."""
-        self._parts.reports.fault(self.id, "commands_denied", detail=_ascii(detail))
-
-    def answered(self, ack: Ack) -> None:
-        """The centre's word."""
-        now_s = asyncio.get_running_loop().time()
-        bodies = {r: self._body_on_wire(r) for r in ack.refused}
-        for stream_ack in ack.acks:
-            stream = self.outbox.get(stream_ack.epoch, stream_ack.priority)
-            if stream is None:
-                continue
-            before = stream.done.through
-            known = stream.done.copy() if stream.priority is Priority.ALARM else None
-            confirmed = self.outbox.acknowledge(stream_ack, now_s)
-            self._confirmed(stream, confirmed, before)
-            if known is not None and _unseen(known, stream, confirmed):
-                self._parts.unseen()  # as after a power cut that took the ledger's last word
-        for refusal, body in bodies.items():
-            stream = self.outbox.get(refusal.epoch, refusal.priority)
-            if stream is not None:
-                self._put_aside(stream, refusal.n, refusal.why, body)
-        for name, why in ack.rejected:
-            flight = self.outbox.flight_of(name)
-            if flight is None:
-                continue
-            body = flight.batch.records[0][1] if flight.batch.records else b""
-            culprit = self.outbox.reject(flight)
-            if culprit is not None:
-                self._put_aside(flight.stream, culprit, why, body)
-            elif not flight.batch.records:  # not even a declared gap is understood: no use to hurry
-                self._sender.blocked[flight.batch.priority] = now_s + self._settings.unconfirmed_s
-        self._wake.set()
-
-    def _confirmed(self, stream: Stream, flights: list[Flight], through_before: int) -> None:
-        now_s = asyncio.get_running_loop().time()
-        for flight in flights:
-            self._sender.pace.confirmed(now_s - flight.sent_s, now_s)
-            self.counters["confirmed"] += len(flight.batch.records)
-        ids = [event_id for flight in flights for event_id in flight.event_ids]
-        if ids:
-            self._parts.reports.delivered(self.id, ids)
-        self._note(stream, through_before)
-        if not self._denied:
-            self.standing.say(True, "confirmed")
-        self._wake.set()
-
-    def _note(self, stream: Stream, through_before: int) -> None:
-        """Remember what is confirmed of a stream, and tell the core how far that goes."""
-        if not stream.epoch.startswith(MEMORY_PREFIX):
-            self._parts.ledger.note(self.id, stream.epoch, stream.priority, stream.done)
-            if stream.brief:
-                self._parts.ledger.note_told(self.id, stream.epoch, stream.priority, stream.told)
-        if stream.done.through > through_before:
-            self._parts.reports.confirm(self.id, stream.epoch, stream.priority, stream.done.through)
-
-    def settled(self, flight: Flight, first: int, last: int) -> None:
-        """The centre has these records of a batch; the rest of it may still be on its way."""
-        stream, before = flight.stream, flight.stream.done.through
-        records = [(n, body) for n, body in flight.batch.records if first <= n <= last]
-        self._settled += len(records)
-        for n, _ in records:
-            self._declines.pop(Name(stream.epoch, stream.priority, n), None)
-        flight.event_ids = ()  # told here, record by record
-        if flight.batch.priority is Priority.ALARM:
-            ids = [i for _, body in records if (i := event_id(body))]
-            if ids:
-                self._parts.reports.delivered(self.id, ids)
-        self.counters["confirmed"] += len(records)
-        self.outbox.settle(stream, first, last)
-        self._note(stream, before)
-        if records:
-            self.standing.say(True, "confirmed")
-        self._wake.set()
-
-    def declined(self, flight: Flight, n: int, why: str) -> None:
-        """A record the centre says no to again and again while it takes others is put aside. Until then it waits, alone."""
-        stream = flight.stream
-        name = Name(stream.epoch, stream.priority, n)
-        self.counters["denied"] += 1
-        decline = self._declines.setdefault(name, _Decline(self._settled))
-        decline.count += 1
-        if decline.count >= DECLINES_MAX and self._settled > decline.settled_before:
-            del self._declines[name]
-            body = next((body for m, body in flight.batch.records if m == n), b"")
-            self._put_aside(stream, n, why, body)
-            return
-        if self._settled == decline.settled_before:
-            self.standing.say(False, "centre_denies", stream=stream.priority.stream)
-        loop = asyncio.get_running_loop()
-        self.outbox.park(stream, n)
-        wait_s = Backoff(self._parts.rng).next_s(alarm=True) * 2.0 ** min(decline.count - 1, 4)
-        loop.call_later(wait_s, self._unpark, stream, n)
-        if len(self._declines) > DECLINED_MAX:
-            self._sender.blocked[stream.priority] = loop.time() + DECLINED_PAUSE_S
-
-    def _unpark(self, stream: Stream, n: int) -> None:
-        self.outbox.unpark(stream, n)
-        self._wake.set()
-
-    def finished(self, flight: Flight) -> None:
-        """What the centre did not take is due again."""
-        self.outbox.back(flight)
-        self._wake.set()
-
-    def alive(self) -> None:
-        """The centre answers, and has not said no to every record."""
-        self.standing.alive()
-
-    async def ask(self, do: str, **params: object) -> object:
-        """For what a centre wants to read."""
-        return await self._parts.ask(do, **params)
-
-    def noticed(self, what: str, **params: object) -> None:
-        """For people."""
-        self._parts.reports.fault(self.id, what, **params)
-
-    def _body_on_wire(self, refusal: Refusal) -> bytes:
-        stream = self.outbox.get(refusal.epoch, refusal.priority)
-        flights = stream.flights if stream is not None else []
-        return next((body for f in flights for n, body in f.batch.records if n == refusal.n), b"")
-
-    def _put_aside(self, stream: Stream, n: int, why: str, body: bytes) -> None:
-        if not self.outbox.refuse(Refusal(stream.epoch, stream.priority, n, why)):
-            return
-        self.counters["refused"] += 1
-        name = Name(stream.epoch, stream.priority, n)
-        log.error(
-            "dest=%s refused epoch=%s stream=%s n=%d why=%s", self.id, name.epoch, name.priority.stream, n, ascii(why)
-        )
-        self._parts.ledger.refuse(Refused(self.id, name, why, body, self._parts.clock.now().wall_ns))
-        self._parts.reports.fault(
-            self.id, "record_refused", epoch=name.epoch, stream=name.priority.stream, n=n, why=_ascii(why)
-        )
-
-
-def _unseen(known: Intervals, stream: Stream, confirmed: list[Flight]) -> bool:
-    """Whether more than `known` is done of a stream that no batch of this connection carried."""
-    fresh = stream.done.copy()
-    for first, last in (*known, *((f.batch.first, f.batch.last) for f in (*confirmed, *stream.flights))):
-        fresh.discard(first, last)
-    return len(fresh) > 0
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()[:200]

@@ -1,7 +1,7 @@
 """What a destination needs of a protocol: open a session, hand over batches, hear what became of them."""
 
 import asyncio
-from collections.abc import Mapping, Sized
+from collections.abc import Sized
 from typing import Any, Protocol
 
 from buffer.records import Priority
@@ -61,14 +61,6 @@ class Receiver(Protocol):
 
     def alive(self) -> None:
         """The centre answered something that is no record: it is there."""
-        ...
-
-    async def ask(self, do: str, **params: object) -> object:
-        """One request to the core; None if it is absent, slow or refuses."""
-        ...
-
-    async def history(self, query: Mapping[str, object]) -> dict[str, object]:
-        """Records of the journal, newest first (edge_agent.uplink.history)."""
         ...
 
     def noticed(self, what: str, **params: object) -> None:

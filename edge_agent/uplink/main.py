@@ -20,9 +20,10 @@ from edge_agent.update.state import SPOOL
 from edge_agent.uplink.bundle_fetch import BundleFetch
 from edge_agent.uplink.clock import UplinkClock
 from edge_agent.uplink.core_link import CoreLink
-from edge_agent.uplink.destination import Destination, Parts
+from edge_agent.uplink.destination import Destination
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.modem.build import modem_path
+from edge_agent.uplink.parts import Parts
 from edge_agent.uplink.path import Dial, RoutedPath, in_thread
 from edge_agent.uplink.paths import MakeModem, MakePath, Paths, WideLink
 from edge_agent.uplink.reports import CoreReports

@@ -22,9 +22,10 @@ from pathlib import Path
 from buffer.records import Priority
 from edge_agent.clock import SystemClock
 from edge_agent.config.uplinks import Uplink
-from edge_agent.uplink.destination import Destination, Parts
+from edge_agent.uplink.destination import Destination
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.mqtt import MqttLink, MqttSettings
+from edge_agent.uplink.parts import Parts
 from edge_agent.uplink.path import RoutedPath
 from edge_agent.uplink.source import Source
 from tests.uplink.site import MemoryJournal

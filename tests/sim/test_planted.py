@@ -27,6 +27,7 @@ from edge_agent.uplink.modem import build
 from edge_agent.uplink.modem.ladder import Ladder
 from edge_agent.uplink.outbox import Outbox
 from edge_agent.uplink.packed_link import _PackedSession
+from edge_agent.uplink.settling import Settling
 from simulators.centre.gb_faults import FaultName
 from tests.sim import story, wires
 from tests.sim.field import panel_speaks
@@ -39,12 +40,12 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def takes_the_brokers_word(patch: pytest.MonkeyPatch) -> None:
     """PUBACK counts as confirmation."""
 
-    def taken(self: Destination, flight: Any) -> None:
+    def taken(self: Settling, flight: Any) -> None:
         before = flight.stream.done.through
-        confirmed = self.outbox.settle(flight.stream, flight.batch.first, flight.batch.last)
-        self._confirmed(flight.stream, confirmed, before)
+        confirmed = self._outbox.settle(flight.stream, flight.batch.first, flight.batch.last)
+        self._confirm(flight.stream, confirmed, before)
 
-    patch.setattr(Destination, "taken", taken)
+    patch.setattr(Settling, "taken", taken)
 
 
 def promises_before_the_commit(patch: pytest.MonkeyPatch) -> None:

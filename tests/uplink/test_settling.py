@@ -14,10 +14,12 @@ from buffer.records import Priority
 from edge_agent.config.uplinks import Gb26875, Uplink
 from edge_agent.tasks import end
 from edge_agent.uplink.contract import Ack, Batch, StreamAck
-from edge_agent.uplink.destination import DECLINES_MAX, Destination, Parts
+from edge_agent.uplink.destination import Destination
 from edge_agent.uplink.intervals import Intervals
 from edge_agent.uplink.ledger import Ledger
 from edge_agent.uplink.link import LinkError, Receiver, Session
+from edge_agent.uplink.parts import Parts
+from edge_agent.uplink.settling import DECLINES_MAX
 from edge_agent.uplink.source import Source
 from edge_agent.uplink.stream import Flight
 from tests.uplink.site import CLOCK, MemoryJournal, event_body
@@ -150,11 +152,11 @@ async def test_what_is_settled_is_delivered_though_the_rest_of_its_batch_is_not(
         await until(lambda: link.flights)
         flight = link.flights[0]
         assert (flight.batch.first, flight.batch.last) == (1, 10)
-        destination.settled(flight, 1, 4)
-        destination.settled(flight, 7, 8)
+        destination.settling.settled(flight, 1, 4)
+        destination.settling.settled(flight, 7, 8)
         assert told.confirmed == {("e1", Priority.ALARM): 4}
         assert told.ids == [f"{CLOCK.boot_id}-{n}" for n in (1, 2, 3, 4, 7, 8)]
-        destination.finished(flight)
+        destination.settling.finished(flight)
         await until(lambda: len(link.flights) == 3)
         assert link.ranges()[1:] == [(5, 6), (9, 10)]
         assert ledger.flush()
@@ -180,14 +182,14 @@ async def test_a_core_that_is_slow_to_say_what_is_so_holds_no_alarm_back_and_is_
         poll(destination, journal)
         await until(lambda: link.flights)
         assert link.states == [{"asked": 1}], "in short, for the alarm"
-        destination.settled(link.flights[0], 1, 1)
-        destination.finished(link.flights[0])
+        destination.settling.settled(link.flights[0], 1, 1)
+        destination.settling.finished(link.flights[0])
         await until(lambda: asked == 2)
         destination.alarm("e1", 2, event_body(2))
         await until(lambda: len(link.flights) == 2)
         assert link.states == [{"asked": 1}]
-        destination.settled(link.flights[1], 2, 2)
-        destination.finished(link.flights[1])
+        destination.settling.settled(link.flights[1], 2, 2)
+        destination.settling.finished(link.flights[1])
         said.set()
         await until(lambda: len(link.states) == 2)
         assert link.states[1] == {"asked": 2}
@@ -204,14 +206,14 @@ async def test_a_record_declined_again_and_again_is_put_aside_and_never_holds_up
             seen += 1
             for n, _ in flight.batch.records:
                 if n == 2:
-                    destination.declined(flight, n, "denied")
+                    destination.settling.declined(flight, n, "denied")
                 else:
-                    destination.settled(flight, n, n)
-            destination.finished(flight)
+                    destination.settling.settled(flight, n, n)
+            destination.settling.finished(flight)
         assert told.faults == ["record_refused"]
         assert sum((2 in [n for n, _ in flight.batch.records]) for flight in link.flights) == DECLINES_MAX
         await until(lambda: link.flights[-1].batch.gaps == [(2, 2, "refused")])
-        destination.settled(link.flights[-1], 2, 2)
+        destination.settling.settled(link.flights[-1], 2, 2)
         assert told.confirmed == {("e1", Priority.ALARM): 3}
         assert ledger.flush()
         assert [(r.name.n, r.why) for r in ledger.refused("county")] == [(2, "denied")]
@@ -229,8 +231,8 @@ async def test_a_centre_that_declines_everything_is_down_and_loses_nothing(tmp_p
             seen += 1
             for n, _ in flight.batch.records:
                 declined[n] += 1
-                destination.declined(flight, n, "denied")
-            destination.finished(flight)
+                destination.settling.declined(flight, n, "denied")
+            destination.settling.finished(flight)
         assert told.states[-1] == (False, "centre_denies")
         assert told.faults == []
         assert destination.outbox.pending(Priority.ALARM) == 2
@@ -297,7 +299,7 @@ async def test_a_centre_with_another_address_keeps_its_ledger(tmp_path: Path) ->
     async with serving(tmp_path, journal, COUNTY) as (destination, link, _, ledger):
         poll(destination, journal)
         await until(lambda: link.flights)
-        destination.settled(link.flights[0], 1, 3)
+        destination.settling.settled(link.flights[0], 1, 3)
         assert ledger.flush()
     moved = Uplink(id="county", host="10.9.8.7", port=9, protocol="gb26875", gb26875=Gb26875(source="7"))
     async with serving(tmp_path, journal, moved) as (destination, link, _, _):
@@ -308,7 +310,7 @@ async def test_a_centre_with_another_address_keeps_its_ledger(tmp_path: Path) ->
 
 async def test_what_a_person_has_to_see_reaches_the_core(tmp_path: Path) -> None:
     async with serving(tmp_path, journal_of(alarm=1), COUNTY) as (destination, _, told, _):
-        destination.noticed("gb_out_of_range", point="meter1/leak_ma")
+        destination.settling.noticed("gb_out_of_range", point="meter1/leak_ma")
         assert told.faults == ["gb_out_of_range"]
 
 
@@ -320,11 +322,11 @@ async def test_a_centre_that_has_alarms_no_batch_of_ours_carried_makes_the_lamps
     async with serving(tmp_path, journal, CITY) as (destination, link, told, _):
         poll(destination, journal)
         await until(lambda: link.flights)
-        destination.answered(Ack((StreamAck("e1", Priority.ALARM, 3, 3, ()),), (), ()))
+        destination.settling.answered(Ack((StreamAck("e1", Priority.ALARM, 3, 3, ()),), (), ()))
         assert told.ids == [f"{CLOCK.boot_id}-{n}" for n in (1, 2, 3)]
         assert told.looks == 0, "what a batch of ours carried needs no look"
         for n in (4, 5):
             journal.append(Priority.ALARM, event_body(n))
         destination.outbox.grow("e1", Priority.ALARM, 5)  # known, and not yet sent
-        destination.answered(Ack((StreamAck("e1", Priority.ALARM, 5, 5, ()),), (), ()))
+        destination.settling.answered(Ack((StreamAck("e1", Priority.ALARM, 5, 5, ()),), (), ()))
         assert told.looks == 1

@@ -198,7 +198,7 @@ class Downlink:
     async def _device_status(
         self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
     ) -> list[InformationObject]:
-        return [writer.device(core=await receiver.ask("status") is not None)]
+        return [writer.device(core=await receiver.desk.ask("status") is not None)]
 
     async def _device_operations(
         self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
@@ -217,7 +217,7 @@ class Downlink:
         query: dict[str, object] = {"limit": HISTORY_MAX, "streams": ["status"], "kinds": list(OPERATION_KINDS)}
         if isinstance(start, datetime):
             query["since_wall_ns"] = wall_ns(start)
-        page = (await receiver.history(query)).get("records")
+        page = (await receiver.desk.history(query)).get("records")
         records = [record for record in reversed(page) if isinstance(record, dict)] if isinstance(page, list) else []
         return [(_happened(record), record) for record in records]
 
@@ -258,7 +258,7 @@ _ORDERS: Final = {89: _initialise, 90: _set_clock, 91: _duty_check}
 
 
 async def _snapshot(receiver: Receiver) -> dict[str, object] | None:
-    alarms, points = await receiver.ask("alarms"), await receiver.ask("points")
+    alarms, points = await receiver.desk.ask("alarms"), await receiver.desk.ask("points")
     if not isinstance(alarms, list) or not isinstance(points, list):
         return None
     return {"alarms": alarms, "points": points, "points_loud": len(points)}
@@ -266,7 +266,7 @@ async def _snapshot(receiver: Receiver) -> dict[str, object] | None:
 
 async def _facility(receiver: Receiver) -> dict[str, Mapping[str, object]]:
     """What panels said of themselves, by source."""
-    rows = await receiver.ask("facility")
+    rows = await receiver.desk.ask("facility")
     return {str(row["id"]): row for row in rows} if isinstance(rows, list) else {}
 
 
@@ -283,7 +283,7 @@ async def _asked_points(
     asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
 ) -> list[tuple[Place, Rows]]:
     """The components a query names, in its order, each with its points."""
-    rows = await receiver.ask("points")
+    rows = await receiver.desk.ask("points")
     by_key: dict[tuple[int, int, bytes], tuple[Place, list[Mapping[str, object]]]] = {}
     for row in rows if isinstance(rows, list) else []:
         place = writer.places.of(str(row["id"]), kind=str(row.get("kind") or ""), name=str(row.get("name") or ""))
