@@ -5,12 +5,14 @@ import calendar
 import json
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from drivers.codecs.at.fields import Reading
 from drivers.codecs.at.readings import read
+from edge_agent.tasks import end
 from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.network_time import utc_ns
 from edge_agent.uplink.modem.port import AtTimeout
@@ -189,6 +191,58 @@ async def test_an_answer_that_comes_too_late_is_never_credited_to_the_next_comma
         on.sim.slow_s = 0.0
         answer = await port.ask("+COPS?")
         assert [line.text for line in answer.lines] == ['+COPS: 0,2,"46000"']
+
+
+@pytest.mark.parametrize("prompt_s", [0.1, 0.5], ids=["seen", "late"])
+async def test_a_prompt_whose_data_has_gone_is_left_and_swallows_no_command(
+    prompt_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The uplink lets go of a socket while the modem is asked to take what was sent: it waits for those bytes, and takes any."""
+    async with bench(tmp_path, "quectel") as on, udp_echo() as (port, echo):
+        await on.up()
+        sock = await on.modem.udp("127.0.0.1", port)
+        on.sim.slow_s = prompt_s
+        with monkeypatch.context() as patch:
+            patch.setattr(on.modem.port, "_prompt", lambda: None)  # the sender goes before it has answered
+            sending = asyncio.create_task(on.modem.port.ask("+QISEND=0,400", data=b"x" * 400))
+            await until(lambda: "AT+QISEND=0,400" in on.sim.heard, "it is asked")
+            if prompt_s < 0.5:
+                await until(lambda: on.sim._data is not None, "it waits for the data")
+            await end(sending)
+        on.sim.slow_s = 0.0
+        assert (await on.modem.port.ask("+COPS?")).first("COPS?") is not None
+        assert (on.modem.port.timeouts, echo.got) == (0, [])
+        sock.close()
+
+
+async def test_an_announcement_nobody_knows_is_not_taken_for_the_modems_name(tmp_path: Path) -> None:
+    """Announcements of the start fall into the answer of ATI, whose first line tells later where a late answer ends."""
+    known = ["Quectel", "EC20F", "Revision: EC20CEFAGR06A05M4G"]
+    for said in ("+QUSIM: 1", "ALL READY"):
+        async with (
+            bench(tmp_path, "quectel", start=partial(set_identity, [said, *known])) as on,
+            udp_echo() as (port, _),
+        ):
+            await on.up()
+            set_identity(known, on.sim)
+            on.sim.slow_s = 0.2
+            asking = asyncio.create_task(on.modem.port.ask("+QTEMP"))
+            await until(lambda: "AT+QTEMP" in on.sim.heard, "it is asked")
+            await end(asking)
+            on.sim.slow_s = 0.0
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    await on.up()
+                    try:
+                        await expect_echo(on, port)
+                        break
+                    except LinkError:  # a name that never comes is waited for, once
+                        continue
+            assert on.power_asked == 0
+
+
+def set_identity(lines: list[str], sim: ModemSim) -> None:
+    setattr(sim._talk, "identity", tuple(lines))  # noqa: B010 - its class says that it is the class's
 
 
 async def test_a_modem_that_restarts_by_itself_is_set_up_again(tmp_path: Path) -> None:

@@ -218,8 +218,8 @@ class Modem:
         said = []
         for command in ("I", "+CGMM", "+CGMR"):
             answer = await self.port.ask(command)
-            if command == "I" and answer.ok and answer.lines:
-                self.port.identity = answer.lines[0].text
+            if command == "I" and answer.ok:  # not what it happens to announce: nobody knows all of that
+                self.port.identity = next((line.text for line in answer.lines if line.text[0].isalnum()), "")
             said += [line.text for line in answer.lines]
             if self.settings.family == "auto" and (known := family_of(" ".join(said))) is not None:
                 self.family = known

@@ -6,6 +6,7 @@ OK, silence.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -91,7 +92,8 @@ class AtPort:
             if (wait_s := self._free_s - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
             pending = self._pending = _Pending(command, wants, data, loop.create_future())
-            self._stale = True
+            # Until it is answered: whoever waits for that may be cancelled.
+            self._stale, self._in_prompt = True, data is not None
             try:
                 self.link.write(f"AT{command}\r".encode("ascii", "replace"))
                 async with asyncio.timeout(
@@ -101,12 +103,11 @@ class AtPort:
             except TimeoutError:
                 self.timeouts += 1
                 self._reader.reset()
-                self._in_prompt = data is not None
                 log.info("timeout command=%s", command.partition("=")[0][:20])  # never its parameters: one may be a PIN
                 raise AtTimeout(command.partition("=")[0]) from None
             finally:
                 self._pending = None
-            self._stale = False
+            self._stale = self._in_prompt = False
             self.answered += 1
             self._free_s = loop.time() + self.gap_s
             return answer
@@ -117,6 +118,7 @@ class AtPort:
         until_s = loop.time() + timeout_s
         async with self._lock:
             self._stale = True
+            self._leave_prompt()
             while loop.time() < until_s:
                 self._finals = 0
                 self.link.write(b"AT\r")
@@ -132,10 +134,13 @@ class AtPort:
         if self._pending is not None and not self._pending.done.done():
             self._pending.done.set_exception(LinkDown("hang_up", f"{self.link.path} went away"))
 
-    async def _clear(self) -> None:
+    def _leave_prompt(self) -> None:
         if self._in_prompt:
-            self.link.write(ESCAPE)
             self._in_prompt = False
+            self.link.write(ESCAPE)
+
+    async def _clear(self) -> None:
+        self._leave_prompt()
         if self.identity:
             await self._until_identity()
             return
@@ -159,6 +164,7 @@ class AtPort:
             self._stale = False
         except TimeoutError:
             self.timeouts += 1
+            self.identity = ""  # perhaps it never was: what is not known any more is not waited for again
             raise AtTimeout("I") from None
         finally:
             self._cleared = None
@@ -186,6 +192,10 @@ class AtPort:
 
     def _prompt(self) -> None:
         pending = self._pending
+        if pending is None and self._stale:
+            # Late: whoever had data for it has gone, and commands must not be taken for data.
+            with contextlib.suppress(LinkDown):
+                self.link.write(ESCAPE)
         if pending is None or pending.data is None or pending.sent_data:
             return
         pending.sent_data = True
