@@ -18,6 +18,7 @@ log = logging.getLogger("edge.path")
 RESOLVE_S: Final = 5.0  # a name server that does not answer by then is asked no longer: the last known addresses do
 CONNECT_S: Final = 10.0  # to one address
 NAMES_MAX: Final = 64
+OLDER_MAX: Final = 3  # addresses a name had before, tried behind those it has now
 TCP_THIN_LINEAR_TIMEOUTS: Final = 16  # linux/tcp.h; Python has no names for these
 TCP_RTO_MAX_MS: Final = 44
 RTT_AT: Final = 68  # tcpi_rtt in struct tcp_info: microseconds
@@ -81,6 +82,7 @@ class RoutedPath:
         link = link or Link(id="")
         self.id, self.kind, self.interface = link.id, link.kind, link.interface
         self.metered, self.packed = is_metered(link), link.kind == "nbiot"
+        self._lost = 0
 
     async def tcp(self, host: str, port: int) -> socket.socket:
         """Connect to the first address that answers. Raise LinkError, OSError or TimeoutError."""
@@ -94,11 +96,14 @@ class RoutedPath:
         """Nothing to mend on an interface: the kernel and its DHCP client do that."""
 
     def echo_lost(self) -> None:
-        """As `echo_ok`."""
+        """Datagrams go to the next address from now on: a socket for them connects to any, be anybody there or not."""
+        self._lost += 1
 
     async def _connect(self, host: str, port: int, kind: socket.SocketKind) -> socket.socket:
         fault: Exception = LinkError("no_name", host)
-        for family, address in await resolve(host, port):
+        found = await resolve(host, port)
+        first = self._lost % len(found) if kind is socket.SOCK_DGRAM else 0
+        for family, address in found[first:] + found[:first]:
             try:
                 return await self._connect_one(family, kind, address)
             except (OSError, TimeoutError) as refused:  # the next address may do
@@ -176,11 +181,15 @@ def bind_to(sock: socket.socket, interface: str) -> None:
         raise
 
 
-_known: dict[tuple[str, int], list[Address]] = {}  # the last answer: a dead name server must not cost a living path
+_known: dict[tuple[str, int], list[Address]] = {}  # a name server that is dead, or lies, must not cost a living path
 
 
 async def resolve(host: str, port: int) -> list[Address]:
-    """Addresses of a name; those it had last if no name server answers in time. Raise LinkError `no_name`."""
+    """Addresses of a name, those it has now first; what it had before if no name server answers in time, or none of those does.
+
+    A router without its line answers for every name with itself, and all paths of this machine may be asking that router.
+    Raise LinkError `no_name`.
+    """
 
     def look_up() -> list[Address]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -195,8 +204,8 @@ async def resolve(host: str, port: int) -> list[Address]:
             raise LinkError("no_name", f"{host}: {str(fault) or 'no answer'}") from fault
         log.warning("name not resolved host=%s: using %s", ascii(host), found[0][1][0])
         return found
-    _known.pop((host, port), None)
-    _known[host, port] = found
+    older = [address for address in _known.pop((host, port), []) if address not in found]
+    _known[host, port] = found = [*found, *older[:OLDER_MAX]]
     while len(_known) > NAMES_MAX:
         del _known[next(iter(_known))]  # the one asked for longest ago
     return found

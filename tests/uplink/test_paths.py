@@ -224,6 +224,39 @@ async def test_a_dead_name_server_costs_the_last_known_address_nothing(monkeypat
     assert caught.value.reason == "no_name"
 
 
+async def test_a_router_that_calls_itself_every_name_does_not_hide_a_centre_that_was_met_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own line is down; the other path's connections ask the same name server."""
+    answers: list[str] = []
+
+    def told(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers[-1], port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", told)
+    monkeypatch.setattr(path_module, "_known", {})
+    with socket.create_server(("127.0.0.1", 0)) as centre:
+        port, name = centre.getsockname()[1], "centre.example"
+
+        async def met(address: str) -> str:
+            answers.append(address)
+            with await RoutedPath().tcp(name, port) as sock:
+                return str(sock.getpeername()[0])
+
+        assert await met("127.0.0.1") == "127.0.0.1"
+        for lie in ("127.0.0.2", "127.0.0.2", "127.0.0.3"):
+            assert await met(lie) == "127.0.0.1"
+        narrow, tried = RoutedPath(), list[str]()
+        for _ in range(4):
+            with await narrow.udp(name, port) as sock:
+                tried.append(sock.getpeername()[0])
+            narrow.echo_lost()
+        assert tried == ["127.0.0.3", "127.0.0.2", "127.0.0.1", "127.0.0.3"]
+    for n in range(50):
+        answers.append(f"127.0.1.{n}")
+        assert len(await resolve(name, port)) <= 1 + path_module.OLDER_MAX
+
+
 # --- links that cost ----------------------------------------------------------------------------------------------------------
 
 

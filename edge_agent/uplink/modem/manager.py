@@ -9,7 +9,7 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -63,7 +63,8 @@ class ManagedModem:
         self.interface = ""
         self.health = Health(link.id, hooks, ladder)
         self.counts: Counter[str] = Counter()
-        self._link, self._pin, self._address, self._pace = link, pin, bus, pace or Pace()
+        self._pin, self._address, self._pace = pin, bus, pace or Pace()
+        self._routes = RoutedPath(link)
         self._path = ""  # the modem's object now
         self._seen: dict[str, Any] = {}
         self._wake = asyncio.Event()
@@ -86,6 +87,7 @@ class ManagedModem:
 
     def echo_lost(self) -> None:
         """It did not, although it should have: the ladder begins to climb."""
+        self._routes.echo_lost()
         if self.health.up:
             self.health.note("modem_echo_lost")
             self._wake.set()
@@ -109,7 +111,8 @@ class ManagedModem:
     def _routed(self) -> RoutedPath:
         if not self.health.up:
             raise LinkError(self.health.reason)
-        return RoutedPath(replace(self._link, interface=self.interface))
+        self._routes.interface = self.interface
+        return self._routes
 
     # -- work ----------------------------------------------------------------------------------------------------
     async def run(self) -> NoReturn:
