@@ -36,18 +36,22 @@ BOUNDS = (
     Bound("input to buzzer, 1 000 points, backlog draining, p99 ms", "alarm", "draining.heard_ms.p99", 10),
     Bound("input to confirmed, quiet, p99 ms", "alarm", "quiet.confirmed_ms.p99", 60),
     Bound("input to confirmed behind a draining backlog, p99 ms", "alarm", "draining.confirmed_ms.p99", 100),
+    Bound("the same, records left when the last one was confirmed", "alarm", "backlog_left_after_busy", 1, False),
     Bound("durable ALARM append, share of raw sqlite", "journal", "alarm.await_each_ratio", 0.8, False),
     Bound("TELEMETRY append, share of raw sqlite", "journal", "telemetry.ratio", 0.3, False),
     Bound("TELEMETRY append, rows/s", "journal", "telemetry.rows_s", 50_000, False),
     Bound("drain, event records/s", "drain", "events.records_per_s", 20_000, False),
     Bound("drain, telemetry values/s", "drain", "telemetry.values_per_s", 150_000, False),
     Bound("fresh alarm behind 100 k, wake-up to confirmed, p99 ms", "drain", "fresh_alarm_behind_backlog.p99_ms", 100),
+    Bound("the same, records left at the last one", "drain", "fresh_alarm_behind_backlog.left_at_the_end", 1, False),
     Bound(
         "alarm confirmed over GB, MQTT centre dead, 100 k backlog, p99 ms", "centres", "gb_live_mqtt_dead.p99_ms", 100
     ),
+    Bound("the same, records left at the last one", "centres", "gb_live_mqtt_dead.left_at_the_end", 1, False),
     Bound(
         "alarm confirmed over MQTT, GB centre dead, 100 k backlog, p99 ms", "centres", "mqtt_live_gb_dead.p99_ms", 100
     ),
+    Bound("the same, records left at the last one", "centres", "mqtt_live_gb_dead.left_at_the_end", 1, False),
     Bound("panel flood at 115 200 baud: events lost", "flood", "lost", 0),
     Bound("panel flood at 115 200 baud: bytes nobody read in time", "flood", "overrun_bytes", 0),
     Bound("alarm on another port meanwhile, input to kept, p99 ms", "flood", "kept_ms.p99", 60),

@@ -28,6 +28,7 @@ RANKS = (Priority.ALARM,) * 5 + (
     Priority.TELEMETRY,
     Priority.MEDIA,
 )
+CONFIRMED, THROUGH = Priority.STATUS, 3  # the stream of which a centre has some, and how many
 SETTINGS = JournalSettings(
     reserve_bytes=64 * 1024, telemetry_linger_s=0.02, status_linger_s=0.02, mandatory=("c",), background_check=False
 )
@@ -107,7 +108,7 @@ def main() -> None:
         room.acquire()
         journal.append(rank, body, {"last": word} if rank is Priority.ALARM else None, durable)
         if i % 50 == 49 and (store := journal.vital.store) is not None:
-            journal.confirm("c", store.epoch, Priority.STATUS, 3)
+            journal.confirm("c", store.epoch, CONFIRMED, THROUGH)
     journal.flush(20)
     if end == "DIE":
         os.kill(os.getpid(), signal.SIGKILL)
