@@ -85,6 +85,11 @@ class Session(Protocol):
         """Whether its bytes cost money: the alarms of a storm share messages."""
         ...
 
+    @property
+    def beside_bytes(self) -> int:
+        """Sent and heard so far that is no batch: the state, answers, and what was sent again."""
+        ...
+
     brief: bool  # carries ALARM and FAULT in brief only: what the centre then has is `told`, not yet done
     closed: asyncio.Future[LinkError]
 

@@ -46,6 +46,7 @@ UNSENT_BYTES: Final = 16 * 1024  # what the kernel may hold unsent: an alarm wai
 STATE_BYTES: Final = 4096  # a snapshot that may go before an alarm: three packets
 STATE_RANK: Final = -1  # the snapshot goes first
 ANSWER_RANK: Final = Priority.FAULT  # an answer waits behind alarms
+AROUND_BYTES: Final = 250  # TCP, TLS and MQTT around a message that is no batch, and the word that it was taken
 WILL_DISCONNECT: Final = 0x04
 KEEP_ALIVE_TIMEOUT: Final = 0x8D
 PACKET_TOO_LARGE: Final = 0x95
@@ -155,7 +156,7 @@ class _MqttSession:
         self._meeting, self._limit = meeting, limit
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[LinkError] = self._loop.create_future()
-        self.max_bytes = 0
+        self.max_bytes = self.beside_bytes = 0
         self.window, self.waits_s = settings.window, settings.unconfirmed_s
         self._encode_batch = contract.encode_batch
         if settings.cbor:
@@ -321,6 +322,8 @@ class _MqttSession:
         return True
 
     def _enqueue(self, rank: int, packet: "_Packet") -> None:
+        if packet.flight is None:
+            self.beside_bytes += len(packet.payload) + AROUND_BYTES
         heapq.heappush(self._queue, (rank, next(self._count), packet))
         self._pump()
 
@@ -363,6 +366,7 @@ class _MqttSession:
         if (topic := topic_of(message)) is None:
             return
         if topic == self._topic_cmd:
+            self.beside_bytes += len(message.payload) + AROUND_BYTES
             self._commands.take(message)
             return
         if topic == self._topic_part:

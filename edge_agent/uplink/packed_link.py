@@ -28,6 +28,7 @@ TOLD_SINGLY: Final = 32  # events one by one before a storm is counted,
 TOLD_SINGLY_EVERY_S: Final = 10.0  # and one more this often
 WINDOW: Final = 2  # frames of a backlog on the wire; fresh alarms have their own
 DATAGRAM_BYTES: Final = 2048
+IP_UDP_BYTES: Final = 28
 
 DialUdp = Callable[[str, int], Awaitable[socket.socket]]
 
@@ -97,7 +98,7 @@ class _PackedSession:
         self._settings, self._sock, self._receiver = settings, sock, receiver
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[LinkError] = self._loop.create_future()
-        self.max_bytes = packed.FRAME_BYTES_MAX
+        self.max_bytes, self.beside_bytes = packed.FRAME_BYTES_MAX, 0
         self.counters = {"frames": 0, "bytes": 0, "resent": 0, "refused": 0}
         self._tag = packed.tag_of(settings.gateway)
         self._sequence = rng.randrange(2**31)
@@ -169,6 +170,7 @@ class _PackedSession:
             return
         sent.tries += 1
         self.counters["resent"] += 1
+        self.beside_bytes += len(sent.frame) + IP_UDP_BYTES
         sent.timer = self._loop.call_later(self._wait_s(sent.tries), self._again, sequence)
         self._transmit(sent.frame)
 

@@ -203,6 +203,8 @@ class PolicyLink:
                 if better is not None and self._session is not None and not self._moving:
                     self._moving = True
                     tasks.create_task(self._move(better, self._session), name=f"move:{better}")
+                if self._session is not None:
+                    self._session.count_beside()
                 if self._session is not None and now_s - self._idle_s >= 60.0:
                     self._idle_s = now_s
                     self._ways[self._session.path].path.echo_ok()
@@ -268,6 +270,12 @@ class _PathSession:
         self.sparing = way.metered
         self.closed: asyncio.Future[LinkError] = asyncio.get_running_loop().create_future()
         self.lost: LinkError | None = None
+        self._counted = 0
+
+    @property
+    def beside_bytes(self) -> int:
+        """As the inner session."""
+        return self._inner.beside_bytes
 
     @property
     def withheld(self) -> frozenset[Priority]:
@@ -284,6 +292,12 @@ class _PathSession:
         self._traffic.count(self.path, flight.batch.priority.stream, len(payload) + extra)
         self._inner.send(flight, payload)
 
+    def count_beside(self) -> None:
+        """What went over it that is no batch, since the last time."""
+        size, self._counted = self.beside_bytes - self._counted, self.beside_bytes
+        if size:
+            self._traffic.count(self.path, OTHER, size)
+
     def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
         """As the inner session."""
         return self._inner.send_state(snapshot, alarm_waits=alarm_waits)
@@ -294,6 +308,7 @@ class _PathSession:
 
     def over(self, why: LinkError) -> None:
         """This one is over."""
+        self.count_beside()
         if not self.closed.done():
             self.closed.set_result(why)
 

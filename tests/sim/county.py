@@ -287,6 +287,7 @@ class SimSession:
     """edge_agent.uplink.link.Session: what `edge_agent.uplink.mqtt` is over paho."""
 
     brief = sparing = False
+    beside_bytes = 0
     withheld = frozenset[Priority]()
     max_bytes = MAX_BYTES
 

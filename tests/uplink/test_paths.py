@@ -276,6 +276,19 @@ async def test_a_storm_shares_messages_where_bytes_cost_and_is_complete_everywhe
             assert uplink.destinations[0].counters["batches"] in messages
 
 
+async def test_the_picture_after_each_connection_is_bytes_of_the_month_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def snapshot(self: UplinkProcess) -> dict[str, object]:
+        return {"alarms": [{"id": f"{n:0100}"} for n in range(300)], "points": []}  # 33 kB
+
+    monkeypatch.setattr(UplinkProcess, "_snapshot", snapshot)
+    with Broker(tmp_path) as broker:
+        config = dataclasses.replace(site_config(tmp_path, broker.port), links=(Link(id="4g", kind="cellular"),))
+        async with running_uplink(config, MemoryJournal()) as uplink:
+            await until(lambda: uplink.paths._traffic.used("4g")[1].get("other", 0) > 33_000, "counted")
+
+
 async def test_a_used_up_month_lets_alarms_through_holds_the_rest_and_is_remembered(tmp_path: Path) -> None:
     journal = MemoryJournal()
     with Broker(tmp_path) as broker, running_centre(tmp_path / "centre", broker) as db:

@@ -25,6 +25,7 @@ NOBODY: Receiver = object()  # type: ignore[assignment]  # these sessions carry 
 class FakeSession:
     max_bytes, window, waits_s, brief, sparing = 1000, 8, 20.0, False, False
     withheld = frozenset[Priority]()
+    beside_bytes = 0
 
     def __init__(self) -> None:
         self.closed: asyncio.Future[LinkError] = asyncio.get_running_loop().create_future()
@@ -139,6 +140,26 @@ async def test_a_move_that_fails_keeps_the_session_that_works(tmp_path: Path) ->
         await until(lambda: eth.echoes.count(False) > 2, "it tried to move, more than once")
         assert not session.closed.done()
         assert not cell.sessions[0].closed.done()
+    finally:
+        running.cancel()
+
+
+async def test_what_is_no_batch_is_of_the_path_that_carried_it(tmp_path: Path) -> None:
+    policy, eth, cell, _ = roads(tmp_path)
+    eth.refuses = "no_route"
+    session = await policy.open(NOBODY)
+    running = asyncio.create_task(policy.run())
+
+    def other() -> int:
+        return policy._traffic.used("4g")[1]["other"]
+
+    try:
+        before = other()
+        cell.sessions[0].beside_bytes = 5000
+        await until(lambda: other() >= before + 5000, "counted while it lasts")
+        cell.sessions[0].beside_bytes = 7000
+        await session.close()
+        assert before + 7000 <= other() < before + 9000, "once, to the end"
     finally:
         running.cancel()
 

@@ -36,6 +36,7 @@ class PartsOf:
     """A link and session that hand what they are given to the test."""
 
     brief = sparing = False
+    beside_bytes = 0
     withheld = frozenset[Priority]()
     max_bytes, window, waits_s = 64 * 1024, 8, math.inf
 

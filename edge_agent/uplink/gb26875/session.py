@@ -28,6 +28,7 @@ REQUESTS_MAX: Final = 8  # of the centre, worked on at once
 DECLINED: Final = "denied by the centre"
 ONE_BYTE: Final = b"\x16"
 COMMAND_7: Final = 7
+AROUND_BYTES: Final = 150  # TCP and TLS around a frame that is of no batch, and its confirm
 CLOSE_S: Final = 0.5
 
 
@@ -100,6 +101,7 @@ class GbSession(asyncio.Protocol):
         self._heard_s = self._loop.time()
         self._keeping: asyncio.TimerHandle | None = None
         self._waiting: asyncio.TimerHandle | None = None  # for the rest of a packet
+        self.beside_bytes = 0
         self._singly = False  # the centre declined objects together and took them one by one
         self.counters = {"frames": 0, "resent": 0, "foreign": 0, "rejected": 0, "denied": 0}
 
@@ -267,7 +269,10 @@ class GbSession(asyncio.Protocol):
         assert exchange.serial is not None, "the queue gave it one"
         self.counters["frames"] += 1
         self.counters["resent"] += exchange.sent > 1
-        self._write(frame_of(self._shared, exchange.serial, exchange.command, exchange.adu).encode())
+        packet = frame_of(self._shared, exchange.serial, exchange.command, exchange.adu).encode()
+        if exchange.state or exchange.sent > 1:
+            self.beside_bytes += len(packet) + AROUND_BYTES
+        self._write(packet)
         self._timers[exchange.serial] = self._loop.call_later(self._settings.timeout_s, self._timed_out, exchange)
 
     def _timed_out(self, exchange: Exchange) -> None:
@@ -346,7 +351,7 @@ class GbSession(asyncio.Protocol):
         answered = self._seen.find(key, self._loop.time())
         if answered is not None:
             if answered:  # else the first is still being worked on, and its answer is this one's
-                self._write(answered)
+                self._reply(answered)
             return
         if len(self._requests) >= REQUESTS_MAX:
             self._answer(frame, Command.DENY)
@@ -364,10 +369,10 @@ class GbSession(asyncio.Protocol):
             command, adu = Command.DENY, b""
         answer = frame.answer(command, self._tag(), adu).encode()
         self._seen.put(key, answer, self._loop.time())
-        self._write(answer)
+        self._reply(answer)
 
     def _answer(self, frame: Frame, command: Command) -> None:
-        self._write(frame.answer(command, self._tag()).encode())
+        self._reply(frame.answer(command, self._tag()).encode())
 
     # --- the line ---------------------------------------------------------------------------------------------------------------
 
@@ -398,6 +403,10 @@ class GbSession(asyncio.Protocol):
 
     def _tag(self) -> bytes:
         return _tag(self._shared)
+
+    def _reply(self, data: bytes) -> None:
+        self.beside_bytes += len(data) + AROUND_BYTES
+        self._write(data)
 
     def _write(self, data: bytes) -> None:
         if self._wire is not None and not self.closed.done():
