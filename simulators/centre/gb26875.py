@@ -6,18 +6,18 @@
     centre.faults.add("no-confirm", times=2)
     await centre.until(lambda: len(centre.received) == 3)
 
-Everything runs on one loop with its timers, so it works on a simulated clock too: hand `serve` a reader and a writer.
+The stations are served on one loop with its timers, so it works on a simulated clock too: hand `serve` a reader and a writer.
+The database is met in a thread of its own (`gb_keeper.py`): while it is slow, frozen or gone, whatever needs no commit goes on,
+and what waits for one is kept, up to WAITING_MAX, and confirmed after it.
 """
 
 import asyncio
 import contextlib
 import logging
-import socket
-import struct
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
@@ -28,34 +28,37 @@ from drivers.codecs.gb26875 import (
     Command,
     Dialect,
     Frame,
-    FrameReader,
-    Rejected,
     decode_adu,
     device_address,
     encode_adu,
     write_time,
 )
 from drivers.codecs.gb26875.addresses import ANYONE
-from drivers.codecs.gb26875.objects import DeviceQuery, InformationObject
-from edge_agent.tasks import end
+from drivers.codecs.gb26875.objects import InformationObject
 from simulators.centre.check import VERSION
-from simulators.centre.check import Rejected as Unstorable
 from simulators.centre.far_side import FarSide, database_away, logged
 from simulators.centre.gb_datagrams import DatagramServer, DatagramWriter
 from simulators.centre.gb_faults import FaultMenu, FaultName
-from simulators.centre.gb_records import EPOCH, gateway_name, records_of
+from simulators.centre.gb_keeper import Job, Keeper
+from simulators.centre.gb_link import READ_BYTES, Link
+from simulators.centre.gb_records import EPOCH, Record, gateway_name, records_of
 from simulators.centre.store import Database, Store, StoreFault, open_store
 
 log = logging.getLogger("edge.centre.gb26875")
 
 WHO: Final = "gb26875"  # of those who meet the database
 
-READ_BYTES: Final = 64 * 1024
 RECEIVED_MAX: Final = 100_000  # uploads kept in memory; the database keeps all
 RECENT_MAX: Final = 10_000  # uploads remembered against resends
 LINKS_MAX: Final = 1000
-PROVE_S: Final = 2.0  # how often a database that failed is asked whether it stores again
+# Uploads and states that wait for the database; what comes on top is not taken, and comes again
+WAITING_MAX: Final = 4000
+REST_S: Final = 2.0  # how long the last states and uploads have to be stored at the end
+ASKERS_MAX: Final = 16  # transmissions of one upload that are each confirmed, the latest
 CHINA: Final = timezone(timedelta(hours=8))
+
+
+_Key = tuple[bytes, int, bytes]  # of an upload: source, serial number, unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,22 @@ class Received:
     unit: Adu
 
 
+@dataclass(eq=False, slots=True)
+class _Upload:
+    """One that waits for its commit, and each time it was sent."""
+
+    received: Received
+    askers: list[tuple[Link, Frame, FaultName | None]] = field(default_factory=list)
+
+
+@dataclass(eq=False, slots=True)
+class _State:
+    """What the database is to know of a device; `stored` is what was last taken into a transaction."""
+
+    online: bool
+    stored: bool | None = None
+
+
 class Denied(Exception):
     """The device answered DENY to every transmission."""
 
@@ -76,7 +95,7 @@ class Denied(Exception):
 class GbCentre:
     """`db` None keeps nothing but `received`. `address` is the centre's own. `resend_s` and `resends`: clause 6.5.4.
 
-    `database` hears what becomes of the database.
+    `database` hears what becomes of the database, `on_bug` that nothing is stored any more. `keep` makes what owns it.
     """
 
     def __init__(
@@ -93,18 +112,22 @@ class GbCentre:
         wall_ns: Callable[[], int] = time.time_ns,
         udp: bool = False,
         database: FarSide | None = None,
+        on_bug: Callable[[], None] = lambda: None,
+        keep: Callable[[Store, Callable[[StoreFault | None], None], Callable[[], None]], Keeper] = Keeper,
     ) -> None:
         self.host, self.port, self.dialect, self.address, self.udp = host, port, dialect, address, udp
         self.resend_s, self.resends, self.wall_ns = resend_s, resends, wall_ns
         self.faults = FaultMenu() if faults is None else faults
         self.received: list[Received] = []
-        self.counters: Counter[str] = Counter()  # uploads, duplicates, denied, rejected_<reason>, links, store_faults
-        self._store: Store | None = None if db is None else open_store(db)
+        # uploads, duplicates, denied, rejected_<reason>, links; store_faults (tries), unstorable, overflow and crowded (not taken)
+        self.counters: Counter[str] = Counter()
         self._db, self._database = db, database or logged("database")
-        self._proving: asyncio.Task[None] | None = None
-        self._links: list[_Link] = []
-        self._recent: OrderedDict[tuple[bytes, int, bytes], int] = OrderedDict()  # upload -> when it came, monotonic ns
-        self._news = asyncio.Condition()
+        self._keeper = None if db is None else keep(open_store(db), self._hear_of_store, on_bug)
+        self._links: list[Link] = []
+        self._waiting: dict[_Key, _Upload] = {}
+        self._recent: OrderedDict[_Key, int] = OrderedDict()  # stored upload -> when it came last, monotonic ns
+        self._states: dict[bytes, _State] = {}  # that wait
+        self._news = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._datagrams: DatagramServer | None = None
 
@@ -115,12 +138,14 @@ class GbCentre:
             where = (self.host, self.port)
             transport, self._datagrams = await loop.create_datagram_endpoint(lambda: DatagramServer(self.serve), where)
             self.port = transport.get_extra_info("sockname")[1]
-            return
-        self._server = await asyncio.start_server(self.serve, self.host, self.port, limit=READ_BYTES)
-        self.port = self._server.sockets[0].getsockname()[1]
+        else:
+            self._server = await asyncio.start_server(self.serve, self.host, self.port, limit=READ_BYTES)
+            self.port = self._server.sockets[0].getsockname()[1]
+        if self._keeper is not None:
+            self._keeper.start()
 
     async def stop(self) -> None:
-        """Close every connection and the database."""
+        """Close every connection, store what waits unless the database is away, and close it."""
         if self._server is not None:
             self._server.close()
         tasks = [link.task for link in self._links]
@@ -129,10 +154,10 @@ class GbCentre:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._datagrams is not None:
             await self._datagrams.stop()
-        if self._proving is not None:
-            await end(self._proving)
-        if self._store is not None:
-            self._store.close()
+        if self._keeper is not None:
+            with contextlib.suppress(TimeoutError):
+                await self.until(self._is_at_rest, REST_S)
+            await asyncio.to_thread(self._keeper.stop)
 
     @property
     def devices(self) -> list[bytes]:
@@ -141,8 +166,9 @@ class GbCentre:
 
     async def until(self, settled: Callable[[], bool], timeout_s: float | None = 30.0) -> None:
         """Wait until something that was received, connected or left makes `settled` true. Raise TimeoutError."""
-        async with asyncio.timeout(timeout_s), self._news:
-            await self._news.wait_for(settled)
+        async with asyncio.timeout(timeout_s):
+            while not settled():
+                await self._news.wait()
 
     async def send(
         self,
@@ -161,7 +187,7 @@ class GbCentre:
         unit = encode_adu(kind, objects, self.dialect)
         if command is None:
             command = Command.REQUEST if kind in ANSWERS else Command.CONTROL
-        frame = self._frame(link, link.next_serial() if serial is None else serial, command, unit)
+        frame = self.frame_to(link, link.next_serial() if serial is None else serial, command, unit)
         wanted = (Command.RESPONSE, bytes((ANSWERS[kind],))) if kind in ANSWERS else (Command.CONFIRM, b"")
         denied = False
         for _ in range(1 + self.resends):
@@ -186,7 +212,7 @@ class GbCentre:
             return
         task = asyncio.current_task()
         assert task is not None
-        link = _Link(self, reader, writer, task)
+        link = Link(self, reader, writer, task)
         self._links.append(link)
         self.counters["links"] += 1
         try:
@@ -198,8 +224,7 @@ class GbCentre:
             link.end()
             if link.source is not None and link.source not in self.devices:
                 self._tell_state(link.source, online=False)
-            async with self._news:
-                self._news.notify_all()
+            self.tell()
 
     # --- for the links ------------------------------------------------------------------------------------------------------
 
@@ -213,103 +238,40 @@ class GbCentre:
         """A device has spoken for the first time on its link."""
         self._tell_state(source, online=True)
 
-    def take(self, frames: list[Frame], now_ns: int) -> dict[int, FaultName | None] | None:
-        """Take uploads in one commit: position -> fault for its confirm, DENY included. None: nothing could be stored."""
-        outcome: dict[int, FaultName | None] = {}
-        taken: list[Received] = []
-        for position, frame in enumerate(frames):
-            unit = decode_adu(frame.adu, self.dialect, uplink=True)
-            fault = outcome[position] = self.faults.strike(unit.type)
-            if fault in ("deny", "silent"):
-                self.counters["denied"] += fault == "deny"
-            elif self._is_new(frame, now_ns):
-                taken.append(Received(frame.source, frame.serial, self.wall_ns(), frame, unit))
-            else:
-                self.counters["duplicates"] += 1
-        if not self._keep(taken):
-            for one in taken:  # it was not taken after all: the resend is no duplicate
-                self._recent.pop((one.source, one.serial, one.frame.adu), None)
-            return None
-        self.counters["uploads"] += len(taken)
-        self.received += taken
-        del self.received[:-RECEIVED_MAX]
-        return outcome
-
-    async def tell(self) -> None:
-        """Wake whoever waits in `until`."""
-        async with self._news:
-            self._news.notify_all()
-
-    # --- inside -------------------------------------------------------------------------------------------------------------
-
-    def _is_new(self, frame: Frame, now_ns: int) -> bool:
-        """Whether an upload is no resend: same device, serial number and unit within the time resends take."""
-        key = frame.source, frame.serial, frame.adu
-        window_ns = round(self.resend_s * (2 + self.resends) * 1e9)
-        came_ns = self._recent.pop(key, None)
-        self._recent[key] = now_ns
-        while len(self._recent) > RECENT_MAX:
-            self._recent.popitem(last=False)
-        return came_ns is None or now_ns - came_ns > window_ns
-
-    def _keep(self, taken: list[Received]) -> bool:
-        """Commit what was taken. False if the database could not."""
-        if self._store is None or not taken:
-            return True
-        try:
-            for one in taken:
-                self._store.count("messages")
-                for record in records_of(one.frame, one.unit, self.dialect, one.received_ns):
-                    gateway = gateway_name(one.source, self.dialect)
-                    self._store.take_unnumbered(gateway, EPOCH, record.stream, [record.body])
-            self._store.commit()
-        except (StoreFault, Unstorable) as fault:
-            self._give_up(fault)
-            return False
-        self._database.well(WHO)
-        return True
-
-    def _give_up(self, fault: Exception) -> None:
-        """Nothing since the last commit was stored."""
-        self.counters["store_faults"] += 1
-        if isinstance(fault, StoreFault) and not fault.data and self._db is not None:
-            self._database.bad(WHO, database_away(fault, self._db))
-            if self._proving is None or self._proving.done():
-                self._proving = asyncio.create_task(self._prove())
-        else:  # of what was sent, not of the database
-            log.error("store fault=%s", fault)
-        if self._store is not None:
-            with contextlib.suppress(StoreFault):  # a database that is gone has nothing to undo
-                self._store.rollback()
-
-    async def _prove(self) -> None:
-        """Ask until it stores again: the device that had no confirm may be the last for hours."""
-        while self._store is not None and self._database.has_trouble(WHO):
-            await asyncio.sleep(PROVE_S)
-            with contextlib.suppress(StoreFault):
-                self._store.prove()
-                self._database.well(WHO)
-
-    def _tell_state(self, source: bytes, *, online: bool) -> None:
-        if self._store is None:
+    def take(self, link: Link, frame: Frame) -> None:
+        """Take an upload: it is confirmed once it is stored, or denied, or neither."""
+        unit = decode_adu(frame.adu, self.dialect, uplink=True)
+        fault = self.faults.strike(unit.type)
+        if fault == "deny":
+            self.counters["denied"] += 1
+            link.deny(frame)
+        if fault in ("deny", "silent"):
             return
-        gateway = gateway_name(source, self.dialect)
-        state = {"v": VERSION, "gateway": gateway, "online": online, "agent": "GB/T 26875.3-2011"}
-        try:
-            self._store.take_state(gateway, state)
-            self._store.commit()
-        except StoreFault as fault:
-            self._give_up(fault)
+        key = frame.source, frame.serial, frame.adu
+        if self._was_stored(key):
+            self.counters["duplicates"] += 1
+            link.owe()
+            link.confirm(frame, fault)
+        elif (upload := self._waiting.get(key)) is not None:
+            self.counters["duplicates"] += 1
+            self._ask(upload, link, frame, fault)
+        elif self._has_room():
+            received = Received(frame.source, frame.serial, self.wall_ns(), frame, unit)
+            gateway = gateway_name(frame.source, self.dialect)
+            records = tuple(records_of(frame, unit, self.dialect, received.received_ns))
+            upload = self._waiting[key] = _Upload(received)
+            self._ask(upload, link, frame, fault)
+            self._keep(lambda store: _store(store, gateway, records), lambda kept: self._done(key, upload, kept))
         else:
-            self._database.well(WHO)
+            self.counters["overflow"] += 1
 
-    def _link(self, device: bytes | None) -> "_Link":
-        for link in reversed(self._links):
-            if device is None or link.source == device:
-                return link
-        raise ConnectionError("no such device is connected")
+    def tell(self) -> None:
+        """Wake whoever waits in `until`."""
+        self._news.set()
+        self._news = asyncio.Event()
 
-    def _frame(self, link: "_Link", serial: int, command: int, unit: bytes) -> Frame:
+    def frame_to(self, link: Link, serial: int, command: int, unit: bytes) -> Frame:
+        """A packet of the centre's own to the device of a link."""
         return Frame(
             serial=serial,
             version=self.dialect.version,
@@ -321,147 +283,117 @@ class GbCentre:
             adu=unit,
         )
 
+    # --- inside -------------------------------------------------------------------------------------------------------------
 
-class _Link:
-    """One connection."""
+    def _was_stored(self, key: _Key) -> bool:
+        """Whether an upload is a resend of one that is stored: same device, serial number and unit within the time resends take."""
+        stored_ns = self._recent.get(key)
+        if stored_ns is None:
+            return False
+        now_ns = _now_ns()
+        resent = now_ns - stored_ns <= round(self.resend_s * (2 + self.resends) * 1e9)
+        if resent:
+            self._remember(key, now_ns)
+        return resent
 
-    def __init__(
-        self,
-        centre: GbCentre,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter | DatagramWriter,
-        task: "asyncio.Task[object]",
-    ) -> None:
-        self.centre, self.reader, self.writer, self.task = centre, reader, writer, task
-        self.source: bytes | None = None  # the device, once it has spoken
-        self._frames = FrameReader(extra_commands=centre.dialect.extra_commands)
-        self._serial = -1
-        self._asked: dict[int, asyncio.Future[Frame]] = {}
+    def _remember(self, key: _Key, now_ns: int) -> None:
+        self._recent.pop(key, None)
+        self._recent[key] = now_ns
+        while len(self._recent) > RECENT_MAX:
+            self._recent.popitem(last=False)
 
-    def next_serial(self) -> int:
-        """Of the centre's own questions; the two directions count by themselves, from 0."""
-        self._serial = (self._serial + 1) & 0xFFFF
-        return self._serial
+    def _ask(self, upload: _Upload, link: Link, frame: Frame, fault: FaultName | None) -> None:
+        """This transmission shall be confirmed when the upload is stored. Until then the same again is a resend, however late."""
+        link.owe()
+        upload.askers.append((link, frame, fault))
+        for gone, *_ in upload.askers[:-ASKERS_MAX]:
+            gone.settle()
+        del upload.askers[:-ASKERS_MAX]
 
-    async def exchange(self, frame: Frame, timeout_s: float) -> Frame | None:
-        """Send once and wait for the answer under its serial number, None if none came."""
-        answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self._asked[frame.serial] = answer
-        self.writer.write(frame.encode())
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError:
-            return None
-        finally:
-            self._asked.pop(frame.serial, None)
+    def _has_room(self) -> bool:
+        return len(self._waiting) + len(self._states) < WAITING_MAX
 
-    def end(self) -> None:
-        """It is over: whoever waits for an answer hears so."""
-        self.writer.transport.abort()
-        for answer in self._asked.values():
-            if not answer.done():
-                answer.set_exception(ConnectionResetError("the device has left"))
-
-    def reset(self) -> None:
-        """End it with a TCP reset."""
-        if (sock := self.writer.get_extra_info("socket")) is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.writer.transport.abort()
-
-    async def run(self) -> None:
-        """Read to the end."""
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(OSError):  # reset, or ETIMEDOUT of a device that lost its power
-            while data := await self.reader.read(READ_BYTES):
-                await self._settle(self._frames.feed(data, round(loop.time() * 1e9)))
-
-    async def _settle(self, items: list[Frame | Rejected]) -> None:
-        uploads: list[Frame] = []
-        for item in items:
-            if isinstance(item, Rejected):
-                self._reject(item)
-                continue
-            if item.source != self.source:
-                self.source = item.source
-                self.centre.greet(item.source)
-            if item.command in (Command.CONFIRM, Command.RESPONSE, Command.DENY):
-                self._hear(item)  # never answered: a deny to a deny would go round for ever
-            elif item.command == Command.REQUEST:  # a device has nothing to ask a centre
-                self._answer(item, Command.DENY)
-            else:
-                uploads.append(item)
-        if uploads:
-            await self._upload(uploads)
-        await self.centre.tell()
-
-    def _hear(self, answer: Frame) -> None:
-        asked = self._asked.get(answer.serial)
-        if asked is None or asked.done():
-            self.centre.counters["unasked"] += 1
+    def _keep(self, take: Callable[[Store], None], done: Callable[[bool], None]) -> None:
+        if self._keeper is None:
+            done(True)
         else:
-            asked.set_result(answer)
+            self._keeper.add(Job(take, done))
 
-    def _reject(self, item: Rejected) -> None:
-        self.centre.counters[f"rejected_{item.reason}"] += 1
-        if item.frame is not None and item.frame.command not in (Command.CONFIRM, Command.DENY):
-            self._answer(item.frame, Command.DENY)
+    def _done(self, key: _Key, upload: _Upload, kept: bool) -> None:
+        """It is committed, or never will be."""
+        del self._waiting[key]
+        if kept:
+            self._remember(key, _now_ns())
+            self.counters["uploads"] += 1
+            self.received.append(upload.received)
+            del self.received[:-RECEIVED_MAX]
+        else:
+            self.counters["unstorable"] += 1
+        for link, frame, fault in upload.askers:
+            if kept:
+                link.confirm(frame, fault)
+            else:
+                link.settle()
+        self.tell()
 
-    def _answer(self, frame: Frame, command: Command) -> None:
-        self.writer.write(frame.answer(command, self.centre.now_tag()).encode())
+    def _hear_of_store(self, fault: StoreFault | None) -> None:
+        """In the threads of the keeper."""
+        if fault is None:
+            self._database.well(WHO)
+        elif self._db is not None:
+            self._database.bad(WHO, database_away(fault, self._db))
+            if self._keeper is not None:
+                self._keeper.on_loop(self._count_fault)
 
-    async def _upload(self, frames: list[Frame]) -> None:
-        now_ns = round(asyncio.get_running_loop().time() * 1e9)
-        outcome = self.centre.take(frames, now_ns)
-        if outcome is None:
-            return  # not stored, not confirmed: it will come again
-        for position, frame in enumerate(frames):
-            await self._confirm(frame, outcome[position])
+    def _count_fault(self) -> None:
+        self.counters["store_faults"] += 1
+        self.tell()
 
-    async def _confirm(self, frame: Frame, fault: FaultName | None) -> None:
-        """Answer an upload, in the way the fault has it."""
-        confirm = frame.answer(Command.CONFIRM, self.centre.now_tag())
-        raw = confirm.encode()
-        match fault:
-            case None:
-                self.writer.write(raw)
-            case "no-confirm" | "silent":
-                pass
-            case "deny":
-                self._answer(frame, Command.DENY)
-            case "wrong-serial":
-                self.writer.write(_numbered(confirm, frame.serial + 1))
-            case "stale-confirm":
-                self.writer.write(_numbered(confirm, frame.serial - 1) + raw)
-            case "no-swap":
-                self.writer.write(
-                    frame.answer(Command.CONFIRM, confirm.sent).answer(Command.CONFIRM, confirm.sent).encode()
-                )
-            case "wrong-checksum":
-                self.writer.write(raw[:-3] + bytes((raw[-3] ^ 0xFF,)) + raw[-2:])
-            case "half":
-                self.writer.write(raw[: len(raw) // 2])
-            case "glued":
-                question = encode_adu(88, [DeviceQuery()], self.centre.dialect)
-                self.writer.write(
-                    raw + self.centre._frame(self, self.next_serial(), Command.REQUEST, question).encode()
-                )
-            case "dripped":
-                for value in raw:
-                    self.writer.write(bytes((value,)))
-                    await asyncio.sleep(self.centre.faults.drip_s)
-            case "slow":
-                await asyncio.sleep(self.centre.faults.slow_s)
-                self.writer.write(raw)
-            case "noise":
-                self.writer.write(b"\x00noise##" + raw)
-            case "reset":
-                self.reset()
-        await self.writer.drain()
+    def _tell_state(self, source: bytes, *, online: bool) -> None:
+        """Store what a device is. While it waits, only the latest counts: one that comes and goes all day waits once."""
+        if self._keeper is None:
+            return
+        waiting = self._states.get(source)
+        if waiting is not None:
+            waiting.online = online
+        elif self._has_room():
+            self._keep_state(source, _State(online))
+        else:
+            self.counters["overflow"] += 1
+
+    def _keep_state(self, source: bytes, state: _State) -> None:
+        self._states[source] = state
+        self._keep(lambda store: self._store_state(store, source, state), lambda _: self._state_done(source, state))
+
+    def _store_state(self, store: Store, source: bytes, state: _State) -> None:
+        """In the thread of the store."""
+        state.stored = state.online
+        gateway = gateway_name(source, self.dialect)
+        told = {"v": VERSION, "gateway": gateway, "online": state.stored, "agent": "GB/T 26875.3-2011"}
+        store.take_state(gateway, told)
+
+    def _state_done(self, source: bytes, state: _State) -> None:
+        del self._states[source]
+        if state.online != state.stored:  # it has changed since the store took it
+            self._keep_state(source, _State(state.online))
+        self.tell()
+
+    def _is_at_rest(self) -> bool:
+        return not (self._waiting or self._states) or self._database.has_trouble(WHO)
+
+    def _link(self, device: bytes | None) -> Link:
+        for link in reversed(self._links):
+            if device is None or link.source == device:
+                return link
+        raise ConnectionError("no such device is connected")
 
 
-def _numbered(frame: Frame, serial: int) -> bytes:
-    raw = bytearray(frame.encode())
-    raw[2:4] = (serial & 0xFFFF).to_bytes(2, "little")
-    raw[-3] = sum(raw[2:-3]) & 0xFF
-    return bytes(raw)
+def _store(store: Store, gateway: str, records: Iterable[Record]) -> None:
+    """In the thread of the store."""
+    store.count("messages")
+    for record in records:
+        store.take_unnumbered(gateway, EPOCH, record.stream, [record.body])
+
+
+def _now_ns() -> int:
+    return round(asyncio.get_running_loop().time() * 1e9)

@@ -93,6 +93,12 @@ def run(options: argparse.Namespace, lang: str, shown_db: str) -> int:
 
 
 async def _serve(options: argparse.Namespace, lang: str, shown_db: str) -> int:
+    stop, bug = asyncio.Event(), asyncio.Event()
+
+    def fall() -> None:
+        bug.set()
+        stop.set()
+
     menu = FaultMenu()
     for name, times in options.fault:
         menu.add(name, times=times)
@@ -105,8 +111,8 @@ async def _serve(options: argparse.Namespace, lang: str, shown_db: str) -> int:
         faults=menu,
         udp=options.udp,
         database=told_to_people("database", shown_db, lang),
+        on_bug=fall,
     )
-    stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
@@ -124,7 +130,7 @@ async def _serve(options: argparse.Namespace, lang: str, shown_db: str) -> int:
     await asyncio.gather(*tasks, return_exceptions=True)
     await centre.stop()
     print(text("centre.stopped", lang), flush=True)
-    return OK
+    return FAILURES if bug.is_set() else OK
 
 
 def _why_no_port(failed: OSError, lang: str) -> str:

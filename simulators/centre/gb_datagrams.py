@@ -9,6 +9,10 @@ from edge_agent.tasks import end
 FAR_ENDS_MAX: Final = 1000
 DATAGRAM_BYTES_MAX: Final = 1500
 
+HELD_BYTES_MAX: Final = (
+    64 * 1024
+)  # of one far end, unread; what comes on top is lost, like any datagram, and sent again
+
 Serve = Callable[[asyncio.StreamReader, "DatagramWriter"], Awaitable[None]]
 
 
@@ -41,13 +45,29 @@ class DatagramWriter:
             self._reader.feed_eof()
 
 
+class _DatagramReader(asyncio.StreamReader):
+    """What a link reads from. A datagram cannot be held back at its sender, so it knows how much it holds."""
+
+    held = 0
+
+    def feed(self, data: bytes) -> None:
+        if self.held + len(data) <= HELD_BYTES_MAX:
+            self.held += len(data)
+            self.feed_data(data)
+
+    async def read(self, n: int = -1) -> bytes:
+        data = await super().read(n)
+        self.held -= len(data)
+        return data
+
+
 class DatagramServer(asyncio.DatagramProtocol):
     """Gives `serve` a reader and a writer for each far end that sends."""
 
     def __init__(self, serve: Serve) -> None:
         self._serve = serve
         self._transport: asyncio.DatagramTransport | None = None
-        self._readers: dict[object, asyncio.StreamReader] = {}
+        self._readers: dict[object, _DatagramReader] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -60,12 +80,12 @@ class DatagramServer(asyncio.DatagramProtocol):
         if reader is None:
             if len(self._readers) >= FAR_ENDS_MAX or self._transport is None:
                 return
-            reader = self._readers[addr] = asyncio.StreamReader()
+            reader = self._readers[addr] = _DatagramReader()
             task = asyncio.create_task(self._run(addr, reader, DatagramWriter(self._transport, addr, reader)))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         if len(data) <= DATAGRAM_BYTES_MAX:
-            reader.feed_data(data)
+            reader.feed(data)
 
     async def _run(self, addr: tuple[object, ...], reader: asyncio.StreamReader, writer: DatagramWriter) -> None:
         try:

@@ -9,7 +9,9 @@ Everything waits in memory until `commit` puts it into one transaction: locks ar
 flush. Where a transaction was lost, or its end never heard of, the same messages are taken again: every insert is idempotent.
 """
 
+import os
 import re
+import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +25,7 @@ from psycopg import errors
 from edge_agent.uplink.intervals import Intervals
 from simulators.centre.check import Batch, Object, Rejected, encode
 from simulators.centre.store import (
+    READINGS_BACK,
     REFUSED_MAX,
     RESTAMPED,
     STREAMS_MAX,
@@ -77,6 +80,7 @@ _PUT_EVENTS: Final = (
     "string_to_array(%s, chr(30)), string_to_array(%s, chr(30)), %s::bigint[], %s::bigint[]) AS t (g, i, s, n)"
     " ON CONFLICT DO NOTHING"
 )
+_READINGS: Final = "SELECT body::json ->> 'id' FROM records WHERE stream_id = %s AND n > %s"
 _SETTLE: Final = (
     "UPDATE streams SET settled = t.settled::int8multirange"
     " FROM unnest(%s::bigint[], string_to_array(%s, ';')) AS t (stream_id, settled) WHERE streams.stream_id = t.stream_id"
@@ -112,6 +116,7 @@ class _Work:
     full: dict[tuple[int, int], str] = field(default_factory=dict)
     brief: dict[tuple[int, int], str] = field(default_factory=dict)
     events: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    numbered: set[tuple[int, str]] = field(default_factory=set)  # stream and id of what was given its number here
     gaps: list[tuple[int, int, int, str, int]] = field(default_factory=list)
 
     def count(self, name: str, by: int) -> None:
@@ -199,6 +204,13 @@ class PostgresStore:
             connection = self._connected()
             connection.execute(_COUNT, (self._slot, "messages", _ints((0,))))
 
+    def abandon(self) -> None:
+        """As Store says. A connection that is being made ends by itself."""
+        connection = self._connection
+        if connection is not None:
+            with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as wire:
+                wire.shutdown(socket.SHUT_RDWR)  # libpq, which waits for it in another thread, sees the connection end
+
     def close(self) -> None:
         """As Store says."""
         self._drop()
@@ -207,15 +219,14 @@ class PostgresStore:
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None:
-            connection = psycopg.connect(
+            self._connection = psycopg.connect(
                 self._url, autocommit=True, connect_timeout=10, fallback_application_name="edge-centre"
             )
             try:
-                self._prepare(connection)
+                self._prepare(self._connection)
             except (psycopg.Error, StoreFault):
-                connection.close()
+                self._drop()
                 raise
-            self._connection = connection
         return self._connection
 
     def _prepare(self, connection: psycopg.Connection) -> None:
@@ -287,7 +298,7 @@ class PostgresStore:
                 time.time_ns(), {i: intervals(text) for i, text in rows}, dict(rows), counted=dict(taken.counted)
             )
             for stream_id, key, events in taken.unnumbered:
-                batch = _numbered(connection, key, work.settled[stream_id].high, events, work)
+                batch = _numbered(connection, stream_id, key, events, work)
                 _collect(work, stream_id, batch, rows_of(batch))
             for stream_id, batch, found in taken.batches:
                 _collect(work, stream_id, batch, found)
@@ -434,12 +445,19 @@ def _refuse(
     return told
 
 
-def _numbered(connection: psycopg.Connection, key: Key, high: int, events: list[Object], work: _Work) -> Batch:
+def _numbered(connection: psycopg.Connection, stream_id: int, key: Key, events: list[Object], work: _Work) -> Batch:
     """The new ones of `events` under the next numbers; the stream's lock keeps others from doing the same."""
+    high = work.settled[stream_id].high
     ids = [str(event["id"]) for event in events]
     rows = connection.execute("SELECT id FROM events WHERE gateway = %s AND id = ANY(%s)", (key[0], ids)).fetchall()
+    if key[2] == "telemetry":
+        rows += connection.execute(_READINGS, (stream_id, high - READINGS_BACK)).fetchall()
     known = {row[0] for row in rows}
-    new = {event_id: event for event_id, event in zip(ids, events, strict=True) if event_id not in known}
+    new: dict[str, Object] = {}
+    for event_id, event in zip(ids, events, strict=True):
+        if event_id not in known and (stream_id, event_id) not in work.numbered:
+            new[event_id] = event
+            work.numbered.add((stream_id, event_id))
     work.count("duplicates", len(events) - len(new))
     return Batch(*key, records=list(enumerate(new.values(), high + 1)), gaps=[], refused=[])
 

@@ -4,7 +4,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Final
 from edge_agent.uplink.intervals import Intervals
 from simulators.centre.check import Batch, Object, Rejected, encode
 from simulators.centre.store import (
+    READINGS_BACK,
     REFUSED_MAX,
     RESTAMPED,
     STREAMS_MAX,
@@ -88,13 +89,15 @@ class SqliteStore:
     def take_unnumbered(self, gateway: str, epoch: str, stream: str, events: list[Object]) -> None:
         """As Store says."""
         with _faults():
-            high = self._stream((gateway, epoch, stream)).settled.high
+            held = self._stream((gateway, epoch, stream))
+            high = held.settled.high
+            readings = self._readings(held.stream_id, high) if stream == "telemetry" else frozenset()
             new: dict[object, Object] = {}
             for event in events:
                 known = self._database.execute(
                     "SELECT 1 FROM events WHERE gateway = ? AND id = ?", (gateway, event["id"])
                 ).fetchone()
-                if known or event["id"] in new:
+                if known or event["id"] in new or event["id"] in readings:
                     self.count("duplicates")
                 else:
                     new[event["id"]] = event
@@ -174,6 +177,11 @@ class SqliteStore:
             found = self._database.execute("PRAGMA user_version").fetchone()[0]
             self._database.execute(f"PRAGMA user_version = {found}")  # a row that stays the same SQLite would not write
 
+    def abandon(self) -> None:
+        """As Store says; a disk that hangs cannot be ended."""
+        with suppress(sqlite3.Error):
+            self._database.interrupt()
+
     def close(self) -> None:
         """As Store says."""
         self._database.close()
@@ -204,6 +212,14 @@ class SqliteStore:
             row = made.lastrowid, "[]"
         held = self._streams[key] = _Stream(row[0], Intervals(json.loads(row[1])))
         return held
+
+    def _readings(self, stream_id: int, high: int) -> frozenset[object]:
+        """The ids of the last readings of a stream."""
+        rows = self._database.execute(
+            "SELECT json_extract(body, '$.id') FROM records WHERE stream_id = ? AND n > ?",
+            (stream_id, high - READINGS_BACK),
+        )
+        return frozenset(row[0] for row in rows)
 
     def _put(self, batch: Batch, rows: Rows, stream_id: int, now_ns: int) -> None:
         run = self._database.executemany

@@ -17,6 +17,7 @@ from simulators.centre.check import Batch, Object, encode, why_not_storable
 MISSING_MAX: Final = 64  # ranges an ack lists; it speaks of no number beyond them
 STREAMS_MAX: Final = 1000  # of one gateway: five streams of 200 epochs
 RESTAMPED: Final = '"restamped":true'  # in a body as `encode` writes it
+READINGS_BACK: Final = 256  # of a protocol without numbers: more than a device has on its way at once
 REFUSED_MAX: Final = 1000  # refused records remembered of one stream
 COUNTERS: Final = ("messages", "records", "briefs", "duplicates", "events", "refused", "rejected", "lost")
 
@@ -44,7 +45,10 @@ class Answer:
 
 
 class Store(Protocol):
-    """Owned by one thread. `take_*` and `count` belong to a transaction that `commit` ends. All but `close` raise StoreFault."""
+    """Owned by one thread. `take_*` and `count` belong to a transaction that `commit` ends.
+
+    All but `close` and `abandon` raise StoreFault.
+    """
 
     def take_batch(self, batch: Batch) -> None:
         """Store what is new of a batch. Raise Rejected if it can never be taken.
@@ -54,7 +58,10 @@ class Store(Protocol):
         ...
 
     def take_unnumbered(self, gateway: str, epoch: str, stream: str, events: list[Object]) -> None:
-        """Events of a protocol that does not number them (GB/T 26875.3): each once by its `id`, under the epoch's next n."""
+        """Events of a protocol that does not number them (GB/T 26875.3): each once by its `id`, under the epoch's next n.
+
+        A reading is known by its `id` among the last READINGS_BACK of its stream only: no index is kept of them.
+        """
         ...
 
     def take_state(self, gateway: str, state: Object) -> None:
@@ -86,6 +93,10 @@ class Store(Protocol):
 
     def prove(self) -> None:
         """Write something that changes nothing, and make it last: whether the database stores again. Between transactions."""
+        ...
+
+    def abandon(self) -> None:
+        """Any thread: end what waits for the database in the owner's, if it can be ended; it raises StoreFault there."""
         ...
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from simulators.centre import cli, query, service, worker
+from simulators.centre import cli, query, service, store_thread
 from simulators.centre.far_side import FarSide, Trouble
 from simulators.centre.sqlite_store import SqliteStore
 from tests.brokers import Broker
@@ -171,7 +171,7 @@ def test_kill_9_of_the_centre_loses_nothing_it_acknowledged_and_takes_the_rest_w
 def test_a_store_that_fails_for_a_while_acknowledges_nothing_and_loses_nothing(
     tmp_path: Path, broker: Broker, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "STORE_RETRY_S", 0.2)
+    monkeypatch.setattr(store_thread, "STORE_RETRY_S", 0.2)
     db = tmp_path / "centre.db"
     ready, troubles = threading.Event(), list[Trouble | None]()
     settings = service.Settings(host=broker.host, port=broker.port, db=db)

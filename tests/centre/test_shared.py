@@ -16,9 +16,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from simulators.centre import check, worker
+from simulators.centre import check, store_thread, worker
 from simulators.centre.query import look
 from simulators.centre.service import Centre, Settings
+from simulators.centre.store import StoreFault, open_store
 from tests.brokers import Broker
 from tests.centre.test_service import GATEWAY, FakeGateway
 from tests.centre.test_store import batch, bodies
@@ -243,7 +244,7 @@ def test_a_consumer_whose_store_fails_for_long_leaves_its_share_to_the_others(
     broker: Broker, gateway: FakeGateway, city: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "LEAVE_S", 0.0)
-    monkeypatch.setattr(worker, "STORE_RETRY_S", 0.2)
+    monkeypatch.setattr(store_thread, "STORE_RETRY_S", 0.2)
     with Postgres() as broken, centre(broker, city), centre(broker, broken.url):
         broken.kill()
         gateway.publish(batch(1, 1))
@@ -257,6 +258,40 @@ def test_a_consumer_whose_store_fails_for_long_leaves_its_share_to_the_others(
         broken.start()
         eventually(lambda: len(bodies(broken.url)) == 1, "what it had in hand is stored when its store is back")
         assert sorted([*bodies(city), *bodies(broken.url)]) == list(range(1, 13)), "each is in one of them"
+
+
+def test_a_consumer_whose_server_says_nothing_leaves_its_share_too_until_it_stores(
+    server: Postgres, city: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "LEAVE_S", 0.0)
+    monkeypatch.setattr(store_thread, "LOOK_S", 0.05)
+    monkeypatch.setattr(store_thread, "SILENT_S", 0.3)
+    works: list[bool] = []
+    faults: list[StoreFault | None] = []
+    replies: list[worker.Reply] = []
+    alarms = worker.Worker(
+        open_store(city),
+        ("alarm",),
+        reply=lambda gateway, reply: replies.append(reply),
+        works=lambda who, does: works.append(does),
+        stands=lambda who, fault: faults.append(fault),
+        leads=lambda leading: None,
+        bug=lambda: None,
+    )
+    alarms.start()
+    try:
+        with server.frozen():
+            message = paho.MQTTMessage(topic=b"zg119/v1/gw-1/up/alarm")
+            message.payload = batch(1, 3)
+            alarms.put("alarm", paho.Client(CallbackAPIVersion.VERSION2), message)
+            eventually(lambda: works[-1:] == [False])
+            assert "timeout expired" in str(faults[-1])
+            assert replies == []
+        eventually(lambda: works[-1:] == [True])
+        assert replies[0].answer.acks[0]["through"] == 3
+        assert sorted(bodies(city)) == [1, 2, 3]
+    finally:
+        alarms.stop()
 
 
 def test_a_message_that_can_never_be_stored_is_answered_and_stops_nothing(

@@ -336,3 +336,41 @@ def test_a_record_whose_time_was_put_right_beats_the_one_that_came_before_and_is
             assert centre.stats()["events"] == 1
             assert centre.stats()["records"] == 1
     store.close()
+
+
+def test_what_has_no_number_is_known_by_its_id_in_one_commit_in_two_and_by_another_store(db: Database) -> None:
+    """Readings too, though no index is kept of their ids: a centre that was killed before it confirmed gets them again."""
+
+    def told(stream: str, *ids: int) -> list[dict[str, object]]:
+        return [{"id": f"{stream}-{n}", "kind": "fire", "values": {"v": n}} for n in ids]
+
+    store = open_store(db)
+    for stream in ("alarm", "telemetry"):
+        store.take_unnumbered("gb-1", "e", stream, told(stream, 1, 2, 1))
+        store.take_unnumbered("gb-1", "e", stream, told(stream, 2, 3))
+    store.commit()
+    store.close()
+    store = open_store(db)
+    for stream in ("alarm", "telemetry"):
+        store.take_unnumbered("gb-1", "e", stream, told(stream, 3, 4))
+    store.commit()
+    store.close()
+    with look(db) as ask:
+        stats = ask.stats()
+    assert _stored(db) == {"alarm": [1, 2, 3, 4], "telemetry": [1, 2, 3, 4]}
+    assert (stats["records"], stats["events"], stats["duplicates"]) == (8, 4, 6)
+
+
+def _stored(db: Database) -> dict[str, list[int]]:
+    """The values of what is stored, by stream, in the order of their numbers."""
+    query = "SELECT stream, body FROM records JOIN streams USING (stream_id) ORDER BY stream, n"
+    if isinstance(db, Path):
+        with contextlib.closing(sqlite3.connect(db)) as file:
+            rows = file.execute(query).fetchall()
+    else:
+        with psycopg.connect(db) as server:
+            rows = server.execute(query).fetchall()
+    found: dict[str, list[int]] = {}
+    for stream, body in rows:
+        found.setdefault(stream, []).append(json.loads(body)["values"]["v"])
+    return found

@@ -21,6 +21,7 @@ from edge_agent.uplink.gb26875.moments import time_of
 from edge_agent.uplink.gb26875.survey import places_of
 from simulators.centre.gb26875 import GbCentre
 from simulators.centre.gb_faults import FaultMenu
+from simulators.centre.gb_keeper import Job, Keeper
 from tests.sim.loop import World
 from tests.sim.network import SimSocket, SockTransport
 
@@ -39,6 +40,19 @@ def gb_uplink(host: str) -> Uplink:
     return Uplink(id="gb", host=host, port=PORT, protocol="gb26875", streams=streams, gb26875=AGREED)
 
 
+class InlineKeeper(Keeper):
+    """Stores at once: a thread would have a clock of its own."""
+
+    def add(self, item: Job) -> None:
+        """Take, commit and tell."""
+        super().add(item)
+        self.turn(0)
+
+    def on_loop(self, call: Callable[[], None]) -> None:
+        """We are on it."""
+        call()
+
+
 class GbCounty:
     """The centre, and what it was told, by content."""
 
@@ -46,7 +60,9 @@ class GbCounty:
         self.world = world
         self.menu = FaultMenu(rng=rng)
         self._dialect = dialect_of(AGREED)
-        self.centre = GbCentre(db=Path(":memory:"), faults=self.menu, wall_ns=wall_ns, dialect=self._dialect)
+        self.centre = GbCentre(
+            db=Path(":memory:"), faults=self.menu, wall_ns=wall_ns, dialect=self._dialect, keep=InlineKeeper
+        )
         self.heard: dict[Key, float] = {}  # when it was first seen there: looked at once a second
         self.picture: dict[Address, int] = {}  # component -> the status it was last told
         self._places, _ = places_of(config)
