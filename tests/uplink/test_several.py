@@ -11,6 +11,7 @@ from buffer.records import Priority
 from edge_agent.config.model import Config
 from edge_agent.config.uplinks import Uplink
 from edge_agent.model import Kind
+from edge_agent.uplink.backoff import Backoff
 from edge_agent.uplink.main import UplinkProcess
 from simulators.ports import free_port
 from tests.brokers import Broker
@@ -21,6 +22,8 @@ from tests.uplink.site import MemoryJournal, running_centre, running_uplink, sto
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
+
+HOUR_S = 3600.0
 
 
 def mixed_journal(events: int = 5) -> MemoryJournal:
@@ -76,13 +79,17 @@ def _served(process: UplinkProcess, name: str) -> bool:
 
 
 @pytest.mark.parametrize("trouble", ["dead", "silent", "deny", "wrong-serial", "half"])
-async def test_a_county_that_is_dead_or_lies_delays_no_city(tmp_path: Path, trouble: str) -> None:
+async def test_a_county_that_is_dead_or_lies_delays_no_city(
+    tmp_path: Path, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the county waits for takes an hour here: a city that shared any wait of it would never get its alarm."""
+    monkeypatch.setattr(Backoff, "next_s", lambda self, *, alarm=False: HOUR_S)
     with Broker(tmp_path / "a") as city, running_centre(tmp_path / "city", city) as city_db:
         async with gb_centre() as county:
             if trouble != "dead":
                 county.faults.add(trouble)  # type: ignore[arg-type]
             port = free_port() if trouble == "dead" else county.port
-            config = gb_config(tmp_path, gb_uplink(port), mqtt("city", city.port))
+            config = gb_config(tmp_path, gb_uplink(port, timeout_s=HOUR_S), mqtt("city", city.port))
             journal = mixed_journal(200)
             async with running_uplink(config, journal) as process:
                 await until(lambda: waiting(process, "city") == 0 and _served(process, "city"), "the backlog")
@@ -90,13 +97,12 @@ async def test_a_county_that_is_dead_or_lies_delays_no_city(tmp_path: Path, trou
                 started_s = loop.time()
                 journal.append(Priority.ALARM, body(201))
                 process._on_record("e1", Priority.ALARM, 201, body(201))
-                await until(lambda: 201 in stored(city_db))
+                await until(lambda: 201 in stored(city_db), "the county's waits are the city's too")
                 waited_s = loop.time() - started_s
                 ids = [taken.body["id"] for taken in read_centre(city_db) if taken.name.stream == "alarm"]
                 found = {"alarms": 201, "lost": 201 - len(set(ids)), "doubled": len(ids) - len(set(ids))}
                 note(f"county-{trouble}", {**found, "delay_s": spread_s([waited_s], "alarm to the live centre")})
                 assert sorted(ids) == sorted({json.loads(body(n))["id"] for n in range(1, 202)}), "each of them once"
-                assert waited_s < 5.0
                 assert process.destinations[0].outbox.pending(Priority.ALARM) == 201, "nothing is credited falsely"
                 assert process.destinations[0].counters["refused"] == 0
 
