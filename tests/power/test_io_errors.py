@@ -3,14 +3,15 @@
 EDGE_IO_STRIDE: every so many n (scripts/evidence: 1, all of them). EDGE_STALLS: syncs that take two seconds (20).
 """
 
+import asyncio
 import contextlib
 import itertools
 import json
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
@@ -22,12 +23,13 @@ from buffer.records import Name, Priority
 from buffer.recovery import bad_files, done_path
 from buffer.store import is_gap
 from buffer.waiting import Ticket
+from edge_agent.tasks import end
 from simulators.process import Program
 from tests.power.recording import Recording, workplace
 from tests.proof.checker import Taken, Verdict, compare, delays_s, read_given_up, spread_s
 from tests.proof.site import BUZZER, ProofSite, note
 from tests.proof.test_full_disk import SMALL, fires_at_centre, no_store_fault, raise_fires, store_fault
-from tests.waiting import eventually
+from tests.waiting import eventually, until
 
 STRIDE = int(os.environ.get("EDGE_IO_STRIDE", "48"))
 STALLS = int(os.environ.get("EDGE_STALLS", "3"))
@@ -208,33 +210,85 @@ async def test_fires_sound_and_travel_while_the_card_fails() -> None:
             assert verdict.sound, verdict
 
 
+WATCHDOG_S = 6.0
+PING_S = WATCHDOG_S / 3  # edge_agent/supervise.py
+
+
+class Feeding:
+    """systemd's end of a watchdog: what the core says of itself, and for how long it says nothing.
+
+    That is counted in turns of a quiet loop, ours, that sleeps as long as the core does between two pings: a machine that is busy
+    or stands still makes both late.
+    """
+
+    def __init__(self, systemd: socket.socket) -> None:
+        self._socket = systemd
+        systemd.setblocking(False)
+        self.pings = 0
+        self.silent_turns = 0  # the most in a row
+        self.stuck: list[str] = []  # whom the core itself calls so
+
+    def hear(self) -> int:
+        """Take what has been said. Return how many pings there were by now."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                word = self._socket.recv(4096)
+                self.pings += word == b"WATCHDOG=1"
+                if word.startswith(b"STATUS=stuck"):
+                    self.stuck.append(word.decode())
+        return self.pings
+
+    @contextlib.asynccontextmanager
+    async def counted(self) -> AsyncIterator[None]:
+        """From the first ping in this block to its end."""
+        counting = asyncio.create_task(self._count())
+        try:
+            yield
+        finally:
+            await end(counting)
+
+    async def _count(self) -> NoReturn:
+        await until(self.hear, "the first ping")
+        silent = 0
+        while True:
+            before = self.pings
+            await asyncio.sleep(PING_S)
+            silent = silent + 1 if self.hear() == before else 0
+            self.silent_turns = max(self.silent_turns, silent)
+
+    @property
+    def fired(self) -> bool:
+        """Whether systemd would have ended the core."""
+        return self.silent_turns * PING_S >= WATCHDOG_S
+
+
 class Stalled(NamedTuple):
     """What became of fires while syncs of the card took two seconds."""
 
     heard_s: list[float]  # from the panel's word to the buzzer
-    pings: list[bool]  # whether the watchdog was fed after each
+    feeding: Feeding
     verdict: Verdict
     taken: list[Taken]
 
 
 async def stalled(stalls: int, *planted: str) -> Stalled:
     """So many fires, each with a sync that stalls. `planted`: what the core's own interpreter runs before it is a core."""
-    heard, pings = list[float](), list[bool]()
+    heard = list[float]()
     with (
         workplace() as place,
         Recording(place, "card") as card,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
     ):
         systemd.bind(str(place / "notify"))
-        systemd.setblocking(False)
+        feeding = Feeding(systemd)
         async with ProofSite(data_dir=card.mount, more=SMALL) as site:
-            environ = {"NOTIFY_SOCKET": str(place / "notify"), "WATCHDOG_USEC": "6000000"}
+            environ = {"NOTIFY_SOCKET": str(place / "notify"), "WATCHDOG_USEC": f"{WATCHDOG_S * 1e6:.0f}"}
             words = site.core.arguments
             if planted:
                 words = (words[0], "-c", *planted, "--config", str(site.directory), "run")
             site.core = Program("core", words, site.core.log, environ)
             await site.start()
-            async with await site.board() as board:
+            async with await site.board() as board, feeding.counted():
                 for n in itertools.count():
                     await site.ask("ack")
                     await board.wait_output(BUZZER, False)
@@ -246,11 +300,12 @@ async def stalled(stalls: int, *planted: str) -> Stalled:
                     point = f"panel1/{n:06d}"
                     await site.until(lambda point=point: site.witness.of(point=point), "it is kept in the end")  # type: ignore[misc]
                     assert card.heal() == 1, "nothing stalled"
-                    pings.append(await watchdog_alive(site, systemd))
+                    pings = feeding.hear()
+                    await site.until(lambda pings=pings: feeding.hear() > pings, "the watchdog is fed")  # type: ignore[misc]
             await site.all_delivered()
             taken = site.at_centre()
             verdict = compare(site.witness.accepted, taken, given_up=read_given_up(site.centre_db))
-    return Stalled(heard, pings, verdict, taken)
+    return Stalled(heard, feeding, verdict, taken)
 
 
 @pytest.mark.asyncio
@@ -261,7 +316,8 @@ async def test_a_card_that_stalls_for_two_seconds_delays_no_buzzer_and_fires_no_
     waits = {"buzzer_s": spread_s(found.heard_s, "said to the buzzer"), "delay_s": delays_s(found.taken)}
     note("slow-card", {"count": STALLS, **waits, **found.verdict.counts()})
     assert max(found.heard_s) <= SOUNDS_S
-    assert all(found.pings)
+    assert not found.feeding.fired, found.feeding.silent_turns
+    assert found.feeding.stuck == []
     assert found.verdict.sound, found.verdict
 
 
@@ -282,22 +338,30 @@ main()
 """
 
 
+HOLDS_THE_LOOP = """
+import time
+from edge_agent.cli import main
+from edge_agent.keeper import Keeper
+
+keep = Keeper.keep
+
+def hold(keeper, events, state):
+    if any(event.kind == "fire" for event in events):
+        time.sleep(9)
+    keep(keeper, events, state)
+
+Keeper.keep = hold
+main()
+"""
+
+
+@pytest.mark.asyncio
+@pytest.mark.skipif("EDGE_PLANTED" not in os.environ, reason="one more site: EDGE_PLANTED=1")
+async def test_a_loop_that_waits_for_the_card_is_found_out() -> None:
+    assert (await stalled(1, HOLDS_THE_LOOP)).feeding.fired
+
+
 @pytest.mark.asyncio
 @pytest.mark.skipif("EDGE_PLANTED" not in os.environ, reason="one more site: EDGE_PLANTED=1")
 async def test_a_buzzer_that_waits_for_the_card_is_found_out() -> None:
     assert max((await stalled(1, WAITS_FOR_THE_JOURNAL)).heard_s) > SOUNDS_S
-
-
-async def watchdog_alive(site: ProofSite, systemd: socket.socket) -> bool:
-    """Whether the core, whose limit is 6 s, says in time that all its workers move."""
-
-    def said() -> bool:
-        try:
-            return systemd.recv(4096) == b"WATCHDOG=1"
-        except BlockingIOError:
-            return False
-
-    while said():  # what came before
-        pass
-    await site.until(said, "the watchdog is fed", 4.0)
-    return True
