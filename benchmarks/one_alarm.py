@@ -5,7 +5,8 @@
 What runs is the product: a pty with a GST layer bus panel on it, the whole core of a configuration, its journal in DIRECTORY (one
 durable commit an alarm), the uplink's end of the local API with an outbox behind it, and the contract's encoder. Only the wire
 to a centre is left out. Each alarm is waited for before the next one begins, so nothing is shared between them. Every tenth is
-followed by the panel's reset, which is not counted.
+followed by what is not counted: the centre's word that it has them, without which the core rightly raises an alarm of its own
+after 30 s, and the panel's reset.
 
 Prints one JSON object, nanoseconds an alarm. They mean little on a common machine;
 `benchmarks/instructions.py` runs this where one nanosecond is one instruction.
@@ -24,6 +25,7 @@ from edge_agent.clock import SystemClock
 from edge_agent.config.model import Config, Gateway, Journal, Panel
 from edge_agent.config.uplinks import Uplink
 from edge_agent.core import Core
+from edge_agent.model import event_id
 from edge_agent.uplink.contract import encode_batch
 from edge_agent.uplink.core_link import CoreLink
 from edge_agent.uplink.outbox import Outbox
@@ -47,6 +49,7 @@ class UplinkEnd:
     encoded: int = 0
     sent_bytes: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    sent_ids: list[str] = field(default_factory=list)  # that the core has not been told of
 
     def hear(self, epoch: str, priority: Priority, n: int, body: bytes | None) -> None:
         if priority is not Priority.ALARM:
@@ -58,6 +61,7 @@ class UplinkEnd:
         payload = encode_batch(GATEWAY, batch, self.clock.now())
         flight = self.outbox.sent(batch, len(payload), 0.0)
         self.outbox.settle(flight.stream, batch.first, batch.last)
+        self.sent_ids.append(event_id(body))
         idle(self.planted)
         self.encoded += 1
         self.sent_bytes += len(payload)
@@ -94,6 +98,8 @@ async def measure(directory: Path, alarms: int, planted: int = 0) -> dict[str, f
             spent.end()
         if count % RESET_EVERY == RESET_EVERY - 1:
             await link.ask("ack")
+            ids, uplink.sent_ids = uplink.sent_ids, []
+            await link.ask("delivered", ids=ids)
             port.write(talk.event("reset", ""))
             await asyncio.sleep(APART_S)
             assert not core.alarms.alarms()
