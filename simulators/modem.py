@@ -77,6 +77,7 @@ class ModemSim:
         self.pin, self.pin_tries = "1234", 3
         self.network = "home"
         self.attached = True
+        self.radio = True  # CFUN=4 switches it off, and a restart on
         self.context = True  # the bearer is up; some families wait to be asked for it
         self.hung = False  # hears, never answers; a restart by AT is not heard either
         self.deaf = False  # sockets say that they are connected and carry nothing
@@ -130,6 +131,7 @@ class ModemSim:
         self.context, self.echo = self._talk.context_by_itself, self._talk.echo_after_boot
         self.leaked.clear()
         self.leak_held = False
+        self.radio = True
         self._booted_s = asyncio.get_running_loop().time() + self.boot_s
         await asyncio.sleep(self.boot_s)
         if self.powered and not self.hung:
@@ -255,7 +257,7 @@ class ModemSim:
         return self.sim == "ready" and self._stat() == 1
 
     def _stat(self) -> int:
-        if self.sim != "ready":
+        if self.sim != "ready" or not self.radio:
             return 0
         waited_s = asyncio.get_running_loop().time() - self._booted_s
         return STATS[self.network] if waited_s >= self.register_s else 2
@@ -277,6 +279,7 @@ class ModemSim:
             "+COPS?": ['+COPS: 0,2,"46000"', "OK"] if self.registered else ["+COPS: 0", "OK"],
             "+CGATT?": [f"+CGATT: {int(self.attached and self.registered)}", "OK"],
             "+CGPADDR": self._address(),
+            "+CFUN?": [f"+CFUN: {1 if self.radio else 4}", "OK"],
         }
         if command in fixed:
             return fixed[command]
@@ -293,8 +296,12 @@ class ModemSim:
         if command in self._talk.restarts:
             self.restart_soon()
             return ["REBOOTING"] if command == "+NRB" else ["OK"]
-        if command in ("+CFUN=4", "+CFUN=0"):
-            self.drop_context()
+        if command in ("+CFUN=4", "+CFUN=0", "+CFUN=1"):
+            if command == "+CFUN=1":
+                self.context = self.context or (not self.radio and self._talk.context_by_itself)
+            else:
+                self.drop_context()
+            self.radio = command == "+CFUN=1"
             return ["OK"]
         if name in ("+CFUN", "+CMEE", "+CEREG", "+CTZU", "+COPS", "+CPSMS", "+CEDRXS", "+CGDCONT"):
             return ["OK"]

@@ -17,7 +17,7 @@ from edge_agent.uplink.link import LinkError
 from edge_agent.uplink.modem.network_time import utc_ns
 from edge_agent.uplink.modem.port import AtTimeout
 from simulators.modem import ICCID, IMEI, ModemSim
-from tests.modem.bench import Bench, bench, datagram, quick_ladder, trying, udp_echo
+from tests.modem.bench import FAMILIES, Bench, bench, datagram, quick_ladder, trying, udp_echo
 from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
@@ -150,6 +150,17 @@ async def test_a_lost_echo_climbs_the_ladder_and_an_echo_ends_it(tmp_path: Path)
         assert on.modem.ladder.mended == {"power": 1}
         steps = on.modem.ladder.steps
         assert [steps.get(name) for name in ("reopen", "bearer", "radio", "restart", "power")] == [1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+async def test_a_radio_that_somebody_left_off_is_switched_on(family: str, tmp_path: Path) -> None:
+    """The ladder's third rung, killed between its two commands, or not heard: without this it would search for ever."""
+    async with bench(tmp_path, family, start=lambda sim: setattr(sim, "radio", False)) as on:
+        await on.up()
+        on.sim.radio = False
+        await until(lambda: on.modem.counts["radio_found_off"] >= 2, "seen")
+        await on.up()
+        assert on.sim.radio and on.power_asked == 0
 
 
 @pytest.mark.parametrize("family", ["bc95", "quectel", "sim7600"])

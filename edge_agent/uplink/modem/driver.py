@@ -279,6 +279,7 @@ class Modem:
             self._searching_since_s = None
             self.health.clear("modem_denied", "modem_no_network", "modem_emergency_only")
             return await self._attached()
+        await self._radio_on()
         stats = {one.text("state") for one in states}
         now_s = self._now_s()
         if self._searching_since_s is None:
@@ -292,6 +293,13 @@ class Modem:
         else:
             self.health.down("modem_searching")
         return False
+
+    async def _radio_on(self) -> None:
+        """Our own ladder switches it off for a moment, and whoever does may not live, or be heard, to switch it on again."""
+        found = (await self.port.ask("+CFUN?")).first("CFUN?")
+        if found is not None and found.text("power") in ("off", "radio_off"):
+            self.counts["radio_found_off"] += 1
+            await self.port.ask("+CFUN=1", timeout_s=15)
 
     async def _attached(self) -> bool:
         answer = await self.port.ask("+CGATT?", timeout_s=10)
@@ -337,7 +345,8 @@ class Modem:
 
     async def _step_radio(self) -> None:
         self._pumps.drop("modem_pdp_lost")
-        await self.port.ask("+CFUN=4", timeout_s=15)
+        with contextlib.suppress(AtTimeout):
+            await self.port.ask("+CFUN=4", timeout_s=15)
         await self.port.ask("+CFUN=1", timeout_s=15)
 
     async def _step_restart(self) -> None:
