@@ -63,11 +63,7 @@ def _talk(receiver: Receiver, profiles: Profiles, wiring: Wiring) -> Callable[[]
 
         return Elec7b7bTalk
     if receiver.protocol == "ks68":
-        from drivers.ks_map import compile_profile
-        from drivers.receivers.ks_breaker import KsTalk
-
-        breaker = compile_profile(profiles.for_site("ks-breaker").data, name="ks-breaker")
-        return lambda: KsTalk(breaker)
+        return _ks_talk(receiver, profiles, wiring)
     if receiver.protocol == "contact-id":
         from drivers.receivers.contact_line import ContactLineTalk
 
@@ -105,6 +101,20 @@ def _build_gb26875(receiver: Receiver, desk: Desk, wiring: Wiring, open_port: Op
         return [About(name, *states.about(address)) for address, name in ids.items()]
 
     return ReceiverDriver(desk, _build_door(receiver, make_talk, desk, open_port, None), about)
+
+
+def _ks_talk(receiver: Receiver, profiles: Profiles, wiring: Wiring) -> Callable[[], Talk]:
+    from drivers.ks_map import compile_profile
+    from drivers.receivers.ks_breaker import Breaths, KsTalk
+
+    power = f"{receiver.id}/power/"
+
+    def standing() -> list[str]:
+        return [point.removeprefix(power) for point, _ in wiring.standing(receiver.id) if point.startswith(power)]
+
+    breaker = compile_profile(profiles.for_site("ks-breaker").data, name="ks-breaker")
+    breaths = Breaths([one.address for one in receiver.devices], standing)
+    return lambda: KsTalk(breaker, breaths)
 
 
 def _profiled_talk(receiver: Receiver, profiles: Profiles) -> Callable[[], Talk]:

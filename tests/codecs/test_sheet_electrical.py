@@ -12,7 +12,7 @@ from drivers.messages import PanelEvent, Reading
 from drivers.profile import load_profiles
 from drivers.receivers.desk import Listed
 from drivers.receivers.elec_7b7b import Elec7b7bTalk
-from drivers.receivers.ks_breaker import KsTalk
+from drivers.receivers.ks_breaker import Breaths, KsTalk
 from tests.codecs.agrees import assert_agrees
 from tests.receivers.bench import Bench
 
@@ -40,7 +40,7 @@ def house() -> Bench:
 
 
 def talk() -> KsTalk:
-    return KsTalk(compile_profile(load_profiles([]).get("ks-breaker").data))
+    return KsTalk(compile_profile(load_profiles([]).get("ks-breaker").data), Breaths([], list))
 
 
 TRIPS = {

@@ -38,7 +38,7 @@ from drivers.receivers.espa444 import EspaControl, EspaTalk
 from drivers.receivers.frames import FramesTalk
 from drivers.receivers.gb26875 import GbTalk, States
 from drivers.receivers.gb26875_ask import Questions
-from drivers.receivers.ks_breaker import KsTalk
+from drivers.receivers.ks_breaker import Breaths, KsTalk
 from drivers.receivers.nb import CoapTalk, LinesTalk, NbTalk
 from drivers.receivers.node import NodeTalk
 from edge_agent import sent_check
@@ -414,7 +414,7 @@ def _doors() -> list[Door]:
         "espa": (lambda: EspaTalk("2", words), (b"1\x052\x05", *seeds("espa444"))),
         "espa-control": (lambda: EspaControl("1", "2", words), (b"\x06\x04", *seeds("espa444"))),
         "frames": (lambda: FramesTalk(build_codec(PROFILES.get("radio-concentrator"))), examples("radio-concentrator")),
-        "ks": (lambda: KsTalk(_KS), seeds("ks-breaker-68")),
+        "ks": (lambda: KsTalk(_KS, Breaths([], list)), seeds("ks-breaker-68")),
         "7b7b": (Elec7b7bTalk, seeds("elec-4g-7b7b")),
         "nb-udp": (NbTalk, seeds(*_NB)),
         "nb-coap": (CoapTalk, tuple(b"\x44\x02\x12\x34tokn\xb1r\xff" + one for one in seeds(*_NB))),
