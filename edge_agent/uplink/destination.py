@@ -246,7 +246,9 @@ class Destination:
         self.outbox.connected(brief=session.brief)
         self._sender.begin(session, loop.time() - self._lost_s if self._lost_s is not None else 0.0)
         self.standing.connected()
-        self._send_state(session, await self._snapshot())
+        snapshot, is_late = await self._snapshot()
+        self._send_state(session, snapshot)
+        self._state_owed |= is_late
         waker = session.closed
         waker.add_done_callback(lambda _: self._wake.set())
         saying: asyncio.Task[None] | None = None
@@ -274,13 +276,13 @@ class Destination:
                 await end(saying)
         return await session.closed
 
-    async def _snapshot(self) -> dict[str, object] | None:
-        """What the core knows now, if it says so at once."""
+    async def _snapshot(self) -> tuple[dict[str, object] | None, bool]:
+        """What the core knows now, if it says so at once; and whether it is only busy, so that it is worth asking again."""
         try:
             async with asyncio.timeout(SNAPSHOT_S):
-                return await self._parts.snapshot()
+                return await self._parts.snapshot(), False
         except TimeoutError:
-            return None
+            return None, True
 
     def _send_state(self, session: Session, snapshot: dict[str, object] | None) -> None:
         """A long one is owed until no alarm waits."""

@@ -154,16 +154,24 @@ class Conditions:
     def snapshot(
         self, members: Iterable[tuple[Key, Member]], *, complete: bool, since: tuple[str, int] = ("", 0)
     ) -> None:
-        """What the core says is active now. `complete`: and nothing else is.
+        """What the core says is active now. `complete`: and nothing else is; if not, what is known stays until a record ends it.
 
         Records from `since` on (boot, ns) are believed before it: they may have come while it was on its way.
         """
         boot, since_ns = since
         fresh = {member: stamp for member, stamp in self._newest.items() if stamp[0] == boot and stamp[1] >= since_ns}
-        known = [(key, member) for key, here in self._active.items() for member in here if member in fresh]
-        self._active, self._newest, self._complete = {}, fresh, complete
+        known = [
+            (key, member) for key, here in self._active.items() for member in here if not complete or member in fresh
+        ]
+        self._active, self._complete = {}, complete
+        if complete:
+            self._newest = fresh
         for key, member in [*known, *((key, member) for key, member in members if member not in fresh)]:
             self._active.setdefault(key, {})[member] = None
+
+    def unsure(self) -> None:
+        """Nobody says what is so now: what is replayed may be newer than all that is known."""
+        self._complete = False
 
     def now(self, key: Key) -> frozenset[Member]:
         """What is active on a component."""

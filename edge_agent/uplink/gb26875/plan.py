@@ -350,6 +350,11 @@ class Writer:
         shown += [Shown(place.key, Form.COMPONENT, place, component_status(self._kinds(place))) for place in loud]
         return list(self._tell(shown))
 
+    def unsure(self) -> None:
+        """A connection begins and the core does not say what is so now: what was known of it may have changed since."""
+        self._conditions.unsure()
+        self._own.unsure()
+
     def systems_of(self, snapshot: Mapping[str, object]) -> list[SystemStatus]:
         """The state of every system by a snapshot; what is remembered stays as it is."""
         conditions = Conditions()

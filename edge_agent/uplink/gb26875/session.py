@@ -172,8 +172,10 @@ class GbSession(asyncio.Protocol):
     def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
         """Type 21, so that the centre knows who speaks, then what the core says is so now: frames that an alarm overtakes."""
         self._exchanges.drop_state()
-        present = self._writer.present(snapshot) if snapshot is not None else []
         core = snapshot is not None
+        if not core:
+            self._writer.unsure()
+        present = self._writer.present(snapshot) if snapshot is not None else []
         self._state(HELLO, lambda: self._writer.device_unit(core=core))
         self._tell(present)
         self._pump()

@@ -244,6 +244,27 @@ def test_a_fire_of_an_earlier_boot_does_not_burn_again_after_a_snapshot() -> Non
     assert statuses(made.write(batch([event(Kind.FIRE, at=replace(NOW, boot_id="before"))]))) == [0b11, 1]
 
 
+def test_without_a_snapshot_of_this_connection_a_replayed_fire_is_not_taken_back() -> None:
+    """The core said once that all was quiet; then the link went, the fire came, and at the return the core said nothing."""
+    made = writer()
+    made.present({"alarms": [], "points": [], "points_loud": 0})
+    made.unsure()
+    assert statuses(made.write(batch([event(Kind.FIRE)], replay=True))) == [0b11]
+    assert statuses(made.write(batch([event(Kind.FIRE, active=False)], first=2, replay=True))) == [1]
+
+
+def test_a_snapshot_that_had_no_room_for_all_takes_nothing_back() -> None:
+    made = writer()
+    made.taken(made.write(batch([event(Kind.START)], Priority.STATUS)).shown)
+    made._now = lambda: replace(NOW, mono_ns=10**12)  # a long time ago
+    row = {"id": "panel1/1-001", "active": "disabled", "source": "panel1", "fault": None, "name": ""}
+    shown = [decode_adu(told.adu) for told in made.present({"alarms": [], "points": [row], "points_loud": 257})]
+    found = {
+        item.address[2]: item.status for adu in shown for item in adu.objects if isinstance(item, ComponentStatus)
+    }
+    assert found == {1: 0b1001, 27: 0b100001}, "what was not in it is as it was"
+
+
 def test_a_fire_that_ended_while_the_snapshot_was_on_its_way_does_not_burn_again() -> None:
     made = writer()
     alarm = {"kind": "fire", "point": "panel1/1-027", "source": "panel1", "state": "active", "name": ""}
