@@ -1,6 +1,6 @@
 """Every point as people and centres see it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from edge_agent.model import Kind
 from edge_agent.points.panel import PanelPoints, source_of
@@ -10,20 +10,22 @@ _GRAVEST = {kind: rank for rank, kind in enumerate(Kind)}
 
 
 def rows(points: Mapping[str, PointState], panels: PanelPoints) -> Iterator[dict[str, object]]:
-    """`{id, name, kind, value, unit, active, fault, at_ns, source}` of each; `active` is a kind or None.
+    """`{id, name, kind, value, unit, active, also?, fault, at_ns, source}` of each; `active` is a kind or None, `also` are the
+    others where there are several.
 
     One by one, each as it is when its turn comes: 5 000 at once would hold up an alarm.
     """
-    said: dict[str, Kind] = {}  # of several kinds the gravest is shown
+    every: dict[str, list[Kind]] = {}
     for name, kind, _, _ in panels.active():
-        said[name] = min(kind, said.get(name, kind), key=_GRAVEST.__getitem__)
+        every.setdefault(name, []).append(kind)
+    said = {name: min(kinds, key=_GRAVEST.__getitem__) for name, kinds in every.items()}
     told: dict[str, tuple[Kind, str, int]] = {}
     for name, kind, _, words, at_ns in panels.known():
         if name not in points and (name not in told or said.get(name) is kind):
             told[name] = kind, words, at_ns
     for point in list(points.values()):
-        own = next((channel.kind for channel in point.channels if channel.active), None)
-        active = own or said.get(point.id)
+        kinds = [channel.kind for channel in point.channels if channel.active]
+        active = kinds[0] if kinds else said.get(point.id)
         yield {
             "id": point.id,
             "name": point.name,
@@ -31,6 +33,7 @@ def rows(points: Mapping[str, PointState], panels: PanelPoints) -> Iterator[dict
             "value": point.value if point.outage is None else None,
             "unit": point.unit,
             "active": active.value if active is not None else None,
+            **_also(active, [*kinds, *every.get(point.id, ())]),
             "fault": point.faulty,
             "at_ns": point.at_ns or None,
             "source": point.source,
@@ -44,10 +47,16 @@ def rows(points: Mapping[str, PointState], panels: PanelPoints) -> Iterator[dict
             "value": None,
             "unit": "",
             "active": shown.value if shown is not None else None,
+            **_also(shown, every.get(name, ())),
             "fault": None,
             "at_ns": at_ns or None,
             "source": source_of(name),
         }
+
+
+def _also(shown: Kind | None, kinds: Iterable[Kind]) -> dict[str, object]:
+    rest = [kind.value for kind in dict.fromkeys(kinds) if kind is not shown]
+    return {"also": rest} if rest else {}
 
 
 def counts(points: Mapping[str, PointState], panels: PanelPoints) -> dict[str, int]:

@@ -9,7 +9,7 @@ The standard is silent or the field disagrees on time coding, addresses, recover
 """
 
 from drivers.codecs.gb26875.addresses import device_address, join_component, show_device, split_component
-from drivers.codecs.gb26875.adu import Adu, decode_adu, encode_adu, room_for
+from drivers.codecs.gb26875.adu import Adu, decode_adu, encode_adu, fitting, room_for
 from drivers.codecs.gb26875.dialect import DIALECTS, STANDARD, Dialect
 from drivers.codecs.gb26875.frame import Frame, Rejected
 from drivers.codecs.gb26875.reader import FrameReader
@@ -33,6 +33,7 @@ __all__ = [
     "decode_adu",
     "device_address",
     "encode_adu",
+    "fitting",
     "join_component",
     "read_text",
     "read_time",

@@ -59,11 +59,7 @@ def encode_adu(
         return _encode_opaque(kind, objects[0], dialect, as_received)
     if layouts is None:
         raise ValueError(f"type {kind} is no type of the standard: its body goes as one Opaque")
-    layout = (
-        layouts[-1]
-        if objects and isinstance(objects[0], ComponentStatus) and not objects[0].description
-        else layouts[0]
-    )
+    layout = _layout_of(layouts, objects) or layouts[0]
     raw = b"".join((bytes((kind, len(objects))), *(layout.write(item, bcd=dialect.bcd) for item in objects)))
     if not as_received:
         if not 1 <= len(objects) <= layout.count_max:
@@ -90,6 +86,30 @@ def room_for(kind: int, dialect: Dialect = STANDARD) -> int:
         return 1
     layout = layouts[0] if dialect.description else layouts[-1]
     return min(layout.count_max, (dialect.adu_max - 2) // layout.size)
+
+
+def fitting(
+    kind: int, objects: Sequence[InformationObject], dialect: Dialect = STANDARD
+) -> Sequence[InformationObject]:
+    """The first of these objects that one unit takes in this dialect. Raise ValueError for one that does not fit the type."""
+    layout = _layout_of(layouts_of(kind, dialect) or (), objects)
+    if layout is None:
+        return objects[:1]
+    size, count = 2, 0
+    for item in objects[: layout.count_max]:
+        size += len(layout.write(item, bcd=dialect.bcd))
+        if size > dialect.adu_max:
+            break
+        count += 1
+    return objects[:count]
+
+
+def _layout_of(layouts: Sequence[Layout], objects: Sequence[InformationObject]) -> Layout | None:
+    """Component status has a layout of its own without descriptions."""
+    if not layouts:
+        return None
+    bare = bool(objects) and isinstance(objects[0], ComponentStatus) and not objects[0].description
+    return layouts[-1] if bare else layouts[0]
 
 
 def _encode_opaque(kind: int, item: Opaque, dialect: Dialect, as_received: bool) -> bytes:

@@ -8,32 +8,51 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
-from drivers.codecs.gb26875 import ANSWERS, Command, Time, cut, decode_adu, encode_adu, write_description
+from drivers.codecs.gb26875 import (
+    ANSWERS,
+    Adu,
+    Command,
+    Frame,
+    Time,
+    cut,
+    decode_adu,
+    encode_adu,
+    write_description,
+)
 from drivers.codecs.gb26875 import objects as of
 from drivers.codecs.gb26875.objects import InformationObject
 from drivers.codecs.gb26875.texts import TEXT_BYTES_MAX
+from drivers.codecs.gb26875.times import TAG_BYTES
 from edge_agent import __version__
 from edge_agent.china_time import CHINA
 from edge_agent.clock import TimeSource
+from edge_agent.commands import Status
 from edge_agent.config.model import Config
 from edge_agent.uplink.commands import Command as Order
 from edge_agent.uplink.gb26875.forms import Form, Happened, component_status, form_of, operation_flags
 from edge_agent.uplink.gb26875.moments import time_of, time_of_instant
 from edge_agent.uplink.gb26875.places import Place
-from edge_agent.uplink.gb26875.plan import Writer
+from edge_agent.uplink.gb26875.plan import Writer, kinds_of
 from edge_agent.uplink.link import Receiver
 
 log = logging.getLogger("edge.gb26875")
 
 OPERATION_KINDS: Final = ("reset", "silence", "acknowledge", "test", "duty_check")
 HISTORY_MAX: Final = 200  # records one query of the journal gives
-DONE: Final = "done"
+PAGES_MAX: Final = 10
 _VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})")
 
-Reply = tuple[Command, bytes]
 Rows = Sequence[Mapping[str, object]]
+
+
+class Reply(NamedTuple):
+    """Command and data unit of an answer. `for_now`: the same question again may get another."""
+
+    command: Command
+    adu: bytes = b""
+    for_now: bool = False
 
 
 class Downlink:
@@ -41,31 +60,42 @@ class Downlink:
 
     def __init__(self, config: Config, clock: TimeSource) -> None:
         self._config, self._clock = config, clock
-        self._orders = 0
+        self._named = 0
 
-    async def answer(self, adu: bytes, receiver: Receiver, writer: Writer) -> Reply:
-        """Command and data unit of the answer to one request or control."""
-        asked = decode_adu(adu, writer.dialect, uplink=False)
-        if asked.type in _ORDERS and len(asked.objects) == 1:
-            order = _ORDERS[asked.type](asked.objects[0])
-            return (Command.CONFIRM, b"") if order and await self._carry_out(receiver, *order) else (Command.DENY, b"")
-        read = self._readers().get(asked.type)
-        if read is None or not asked.objects or any(isinstance(item, of.Opaque) for item in asked.objects):
-            return Command.DENY, b""
-        found = await read(asked.objects, receiver, writer)
-        kind = ANSWERS[asked.type]
-        found = found[: writer.room(kind)]
-        return (Command.RESPONSE, encode_adu(kind, found, writer.dialect)) if found else (Command.DENY, b"")
-
-    async def _carry_out(self, receiver: Receiver, name: str, params: Mapping[str, object]) -> bool:
-        """Repeats never come this far: the session answers them."""
-        self._orders += 1
+    def name(self) -> str:
+        """A name for one more question."""
+        self._named += 1
         now = self._clock.now()
-        command_id = f"gb-{now.boot_id}-{now.mono_ns:x}-{self._orders}"
-        answer = await receiver.desk.run(Order(id=command_id, name=name, params=params, by="gb26875"))
-        if answer.status != DONE:
-            log.warning("command=%s status=%s code=%s", name, answer.status, answer.code)
-        return answer.status == DONE
+        return f"gb-{now.boot_id}-{now.mono_ns:x}-{self._named}"
+
+    async def answer(self, frame: Frame, name: str, receiver: Receiver, writer: Writer) -> Reply:
+        """The answer to one request or control, that is called `name` however often it comes."""
+        asked = decode_adu(frame.adu, writer.dialect, uplink=False)
+        if asked.type in _ORDERS:
+            return await self._order(asked, name, receiver)
+        read = self._readers().get(asked.type)
+        if read is None and frame.command == Command.CONTROL:
+            await receiver.desk.refuse("unknown_command", command_id=name, detail=f"type {asked.type}")
+        if read is None or not asked.objects or any(isinstance(item, of.Opaque) for item in asked.objects):
+            return Reply(Command.DENY)
+        kind = ANSWERS[asked.type]
+        found = writer.fit(kind, await read(asked.objects, receiver, writer))
+        if not found:
+            return Reply(Command.DENY, for_now=True)
+        return Reply(Command.RESPONSE, encode_adu(kind, found, writer.dialect), for_now=True)
+
+    async def _order(self, asked: Adu, name: str, receiver: Receiver) -> Reply:
+        """Refused is refused; what failed (a core that restarts) may be asked again, and is still one command."""
+        command, understood = _ORDERS[asked.type]
+        params = understood(asked.objects[0]) if len(asked.objects) == 1 else None
+        if params is None:
+            await receiver.desk.refuse("malformed", command_id=name, name=command, detail=f"type {asked.type}")
+            return Reply(Command.DENY)
+        answer = await receiver.desk.run(Order(id=name, name=command, params=params, by="gb26875"))
+        if answer.status is Status.DONE:
+            return Reply(Command.CONFIRM)
+        log.warning("command=%s status=%s code=%s", command, answer.status, answer.code)
+        return Reply(Command.DENY, for_now=answer.status is Status.FAILED)
 
     def _readers(
         self,
@@ -104,8 +134,7 @@ class Downlink:
         found: list[InformationObject] = []
         at = time_of_instant(self._clock.now())
         for place, rows in await _asked_points(asked, receiver, writer):
-            kinds = [str(row["active"]) for row in rows if row.get("active")]
-            kinds += ["fault" for row in rows if row.get("fault")]
+            kinds = [kind for row in rows for kind in kinds_of(row)]
             found.append(writer.component(place, component_status(kinds), at))
         return found
 
@@ -131,7 +160,7 @@ class Downlink:
         named |= {device.id: f"{device.name} {device.profile}" for device in config.profiled}
         named |= {device.id: device.name for receiver in config.receivers for device in receiver.devices}
         for source, system in _asked_systems(asked, writer):
-            text = cut(f"{source} {named.get(source, '')}".strip(), TEXT_BYTES_MAX)
+            text = cut(f"{source} {named.get(source, '')}".strip(), _text_bytes(writer, 2))
             found.append(of.SystemConfiguration(*system, text, _trailing(writer, self._clock)))
         return found
 
@@ -217,9 +246,15 @@ class Downlink:
         query: dict[str, object] = {"limit": HISTORY_MAX, "streams": ["status"], "kinds": list(OPERATION_KINDS)}
         if isinstance(start, datetime):
             query["since_wall_ns"] = wall_ns(start)
-        page = (await receiver.desk.history(query)).get("records")
-        records = [record for record in reversed(page) if isinstance(record, dict)] if isinstance(page, list) else []
-        return [(_happened(record), record) for record in records]
+        records: list[Mapping[str, object]] = []
+        for _ in range(PAGES_MAX):
+            answer = await receiver.desk.history(query)
+            page, query["before"] = answer.get("records"), answer.get("next")
+            page = page if isinstance(page, list) else []
+            records += [record for record in page if isinstance(record, dict)]
+            if len(page) < HISTORY_MAX or query["before"] is None:  # the journal is at its end, or has little of this
+                break
+        return [(_happened(record), record) for record in reversed(records)]
 
     async def _device_version(
         self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
@@ -231,7 +266,7 @@ class Downlink:
         self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
     ) -> list[InformationObject]:
         gateway = self._config.gateway
-        text = cut(f"{gateway.id} {gateway.name} edge-agent {__version__}", TEXT_BYTES_MAX)
+        text = cut(f"{gateway.id} {gateway.name} edge-agent {__version__}", _text_bytes(writer, 0))
         return [of.DeviceConfiguration(text, _trailing(writer, self._clock))]
 
     async def _device_time(
@@ -240,21 +275,25 @@ class Downlink:
         return [of.DeviceTime(time_of_instant(self._clock.now()), _trailing(writer, self._clock))]
 
 
-def _initialise(item: InformationObject) -> tuple[str, Mapping[str, object]] | None:
-    return ("initialise", {}) if isinstance(item, of.DeviceQuery) else None
+def _initialise(item: InformationObject) -> Mapping[str, object] | None:
+    return {} if isinstance(item, of.DeviceQuery) else None
 
 
-def _set_clock(item: InformationObject) -> tuple[str, Mapping[str, object]] | None:
+def _set_clock(item: InformationObject) -> Mapping[str, object] | None:
     if not isinstance(item, of.ClockSetting) or not isinstance(item.time, datetime):
         return None
-    return "set_clock", {"wall_ns": wall_ns(item.time), "uncertainty_ms": 1000}  # the wire has whole seconds
+    return {"wall_ns": wall_ns(item.time), "uncertainty_ms": 1000}  # the wire has whole seconds
 
 
-def _duty_check(item: InformationObject) -> tuple[str, Mapping[str, object]] | None:
-    return ("duty_check", {"minutes": item.minutes}) if isinstance(item, of.DutyInspection) else None
+def _duty_check(item: InformationObject) -> Mapping[str, object] | None:
+    return {"minutes": item.minutes} if isinstance(item, of.DutyInspection) else None
 
 
-_ORDERS: Final = {89: _initialise, 90: _set_clock, 91: _duty_check}
+_ORDERS: Final = {
+    89: ("initialise", _initialise),
+    90: ("set_clock", _set_clock),
+    91: ("duty_check", _duty_check),
+}
 
 
 async def _snapshot(receiver: Receiver) -> dict[str, object] | None:
@@ -304,6 +343,12 @@ def _operator(record: Mapping[str, object]) -> int:
     told = record.get("fields")
     number = told.get("operator") if isinstance(told, dict) else None
     return number if type(number) is int and 0 <= number <= 255 else 0
+
+
+def _text_bytes(writer: Writer, before: int) -> int:
+    """Room for the text of an object that has `before` bytes before its length: a unit of this centre takes at least one."""
+    around = 2 + before + 1 + (TAG_BYTES if writer.dialect.trailing_time else 0)
+    return min(TEXT_BYTES_MAX, writer.dialect.adu_max - around)
 
 
 def _trailing(writer: Writer, clock: TimeSource) -> Time | None:

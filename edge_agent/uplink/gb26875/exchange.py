@@ -13,6 +13,7 @@ from typing import Final
 SERIALS: Final = 1 << 16
 
 Done = Callable[[], None]
+Key = tuple[int, bytes, int, bytes]  # of a question: serial number, who asks, command, data unit
 
 
 class Serials:
@@ -83,6 +84,11 @@ class Exchanges:
         self._waiting.add(exchange.serial)
         return exchange
 
+    def command_of(self, serial: int) -> int | None:
+        """The command of an open exchange."""
+        exchange = self._begun.get(serial)
+        return None if exchange is None else exchange.command
+
     def confirm(self, serial: int) -> Exchange | None:
         """The centre confirmed it: over. None for a number that is not open: late, wrong or foreign."""
         exchange = self._begun.pop(serial, None)
@@ -117,27 +123,34 @@ class Exchanges:
 
 
 @dataclass(slots=True)
-class Seen:
-    """Requests of the centre that were answered: the same one again is answered again and acted upon once."""
+class Question:
+    """One request or control of the centre. `id` names it, however often it is asked, also over the next connection."""
 
-    kept: dict[tuple[int, bytes, int, bytes], tuple[float, bytes]] = field(default_factory=dict)
+    id: str
+    at_s: float
+    answer: bytes = b""  # what it is answered whenever it comes again; b"": it is worked on anew
+    busy: bool = False  # it is being worked on: that answer will be this one's
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the centre asked: the same again is answered again and acted upon once."""
+
+    kept: dict[Key, Question] = field(default_factory=dict)
 
     KEEP_S = 90.0  # a centre's four transmissions take 40 s
     KEPT_MAX = 64
 
-    def find(self, key: tuple[int, bytes, int, bytes], now_s: float) -> bytes | None:
-        """The answer that was given; b"" while the first is still being worked on."""
+    def find(self, key: Key, now_s: float, name: Callable[[], str]) -> Question:
+        """The question, named by `name` where it is new."""
         for old in list(self._old(now_s)):
             del self.kept[old]
-        found = self.kept.get(key)
-        return None if found is None else found[1]
+        question = self.kept.get(key)
+        if question is None:
+            question = self.kept[key] = Question(name(), now_s)
+            while len(self.kept) > self.KEPT_MAX:
+                del self.kept[next(iter(self.kept))]
+        return question
 
-    def put(self, key: tuple[int, bytes, int, bytes], answer: bytes, now_s: float) -> None:
-        """Remember it."""
-        self.kept.pop(key, None)
-        self.kept[key] = now_s, answer
-        while len(self.kept) > self.KEPT_MAX:
-            del self.kept[next(iter(self.kept))]
-
-    def _old(self, now_s: float) -> Iterator[tuple[int, bytes, int, bytes]]:
-        return (key for key, (at_s, _) in self.kept.items() if now_s - at_s > self.KEEP_S)
+    def _old(self, now_s: float) -> Iterator[Key]:
+        return (key for key, question in self.kept.items() if now_s - question.at_s > self.KEEP_S)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from buffer.records import Priority
-from drivers.codecs.gb26875 import Dialect, encode_adu, join_component, room_for, write_description
+from drivers.codecs.gb26875 import Dialect, encode_adu, fitting, join_component, room_for, write_description
 from drivers.codecs.gb26875.objects import (
     AnalogueValue,
     ComponentStatus,
@@ -432,6 +432,10 @@ class Writer:
         adu = encode_adu(entry.kind, entry.objects, self.dialect) if entry.objects else b""
         return Unit(adu, entry.n, entry.n, entry.n)
 
+    def fit(self, kind: int, objects: Sequence[InformationObject]) -> Sequence[InformationObject]:
+        """The first of these objects that one unit has room for; of a type with texts they have no common size."""
+        return fitting(kind, objects[: self.objects_max or None], self.dialect)
+
     def room(self, kind: int) -> int:
         """How many objects one unit of this type may have for this centre."""
         room = max(1, room_for(kind, self.dialect)) if kind else 1 << 30
@@ -464,14 +468,19 @@ def _active_of(snapshot: Mapping[str, object]) -> Iterator[tuple[Happened, str]]
     for key in ("alarms", "points"):
         rows = snapshot.get(key)
         for row in rows if isinstance(rows, list) else ():
-            kind = row.get("kind") if key == "alarms" else row.get("active")
             point = str(row.get("id" if key == "points" else "point", ""))
-            if key == "alarms" and row.get("state") == "returned":
+            if point.endswith("*") or (key == "alarms" and row.get("state") == "returned"):
                 continue
-            if isinstance(kind, str) and not point.endswith("*"):
+            for kind in kinds_of(row) if key == "points" else [str(row.get("kind"))]:
                 yield Happened(kind, point, str(row.get("source", "")), True), str(row.get("name", ""))
-            if key == "points" and row.get("fault"):
-                yield Happened("fault", point, str(row.get("source", "")), True), str(row.get("name", ""))
+
+
+def kinds_of(row: Mapping[str, object]) -> Iterator[str]:
+    """Everything that is active on a point, by a row of the core's `points`."""
+    also = row.get("also")
+    yield from (str(kind) for kind in (row.get("active"), *(also if isinstance(also, list) else ())) if kind)
+    if row.get("fault"):
+        yield "fault"
 
 
 def _operator(told: Mapping[str, object]) -> int:

@@ -5,14 +5,15 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from buffer.records import Priority
 from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, Rejected, write_time
 from edge_agent.clock import TimeSource
 from edge_agent.uplink.contract import Batch
-from edge_agent.uplink.gb26875.downlink import Downlink
-from edge_agent.uplink.gb26875.exchange import Exchange, Exchanges, Seen, Serials
+from edge_agent.uplink.gb26875.downlink import Downlink, Reply
+from edge_agent.uplink.gb26875.exchange import Exchange, Exchanges, Question, Seen, Serials
 from edge_agent.uplink.gb26875.moments import time_of_instant
 from edge_agent.uplink.gb26875.plan import Plan, Shown, Told, Unit, Writer, split
 from edge_agent.uplink.link import LinkError, Receiver
@@ -97,6 +98,7 @@ class GbSession(asyncio.Protocol):
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._reader = FrameReader(extra_commands=self._dialect.extra_commands)
         self._wire: Wire | None = None
+        self._stream: asyncio.Transport | None = None
         self._requests: set[asyncio.Task[None]] = set()
         self._heard_s = self._loop.time()
         self._keeping: asyncio.TimerHandle | None = None
@@ -110,12 +112,23 @@ class GbSession(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is ours."""
         assert isinstance(transport, asyncio.Transport), "a stream"
+        self._stream = transport
         self.begin(transport)
 
     def begin(self, wire: Wire) -> None:
         """Frames go over `wire` from now on."""
         self._wire = wire
         self._watch()
+
+    def pause_writing(self) -> None:
+        """The centre takes none of our answers: it is asked nothing more of, or they would fill our memory."""
+        if self._stream is not None:
+            self._stream.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        if self._stream is not None:
+            self._stream.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Whatever the centre sends."""
@@ -291,10 +304,13 @@ class GbSession(asyncio.Protocol):
     # --- what the centre sends --------------------------------------------------------------------------------------------------
 
     def _take(self, frame: Frame) -> None:
-        if frame.command == Command.CONFIRM or (
-            frame.command == COMMAND_7 and COMMAND_7 in self._dialect.extra_commands
-        ):
+        if frame.command == Command.CONFIRM:
             self._confirmed(frame)
+        elif (
+            frame.command == COMMAND_7
+        ):  # answers a keep-alive; one of the centre's own has a number of its own counting
+            if self._exchanges.command_of(frame.serial) == COMMAND_7:
+                self._confirmed(frame)
         elif frame.command == Command.DENY:
             self._denied(frame)
         elif frame.command in (Command.REQUEST, Command.CONTROL):
@@ -305,7 +321,9 @@ class GbSession(asyncio.Protocol):
     def _rejected(self, item: Rejected) -> None:
         """A check error is denied (6.5), unless it was itself an answer: denials of denials have no end."""
         self.counters["rejected"] += 1
-        log.warning("rejected reason=%s bytes=%d", item.reason, len(item.raw))
+        if self.counters["rejected"].bit_count() == 1:  # the first, and ever fewer of a flood
+            told = self.counters["rejected"], item.reason, len(item.raw)
+            log.warning("rejected count=%d reason=%s bytes=%d", *told)
         frame = item.frame
         if frame is not None and frame.command not in (Command.CONFIRM, Command.DENY, Command.RESPONSE):
             self._answer(frame, Command.DENY)
@@ -350,27 +368,32 @@ class GbSession(asyncio.Protocol):
 
     def _requested(self, frame: Frame) -> None:
         key = frame.serial, frame.source, frame.command, frame.adu
-        answered = self._seen.find(key, self._loop.time())
-        if answered is not None:
-            if answered:  # else the first is still being worked on, and its answer is this one's
-                self._reply(answered)
+        question = self._seen.find(key, self._loop.time(), self._downlink.name)
+        if question.answer:
+            self._reply(question.answer)
+        elif question.busy:
             return
-        if len(self._requests) >= REQUESTS_MAX:
+        elif len(self._requests) >= REQUESTS_MAX:
             self._answer(frame, Command.DENY)
-            return
-        self._seen.put(key, b"", self._loop.time())
-        task = self._loop.create_task(self._work(frame, key), name="gb-request")
-        self._requests.add(task)
-        task.add_done_callback(self._requests.discard)
+        else:
+            question.busy = True
+            task = self._loop.create_task(self._work(frame, question), name="gb-request")
+            self._requests.add(task)
+            task.add_done_callback(partial(self._worked, question))
 
-    async def _work(self, frame: Frame, key: tuple[int, bytes, int, bytes]) -> None:
+    def _worked(self, question: Question, task: asyncio.Task[None]) -> None:
+        question.busy = False  # also where the connection went in the middle of it: its next asking has the same name
+        self._requests.discard(task)
+
+    async def _work(self, frame: Frame, question: Question) -> None:
         try:
-            command, adu = await self._downlink.answer(frame.adu, self._receiver, self._writer)
+            reply = await self._downlink.answer(frame, question.id, self._receiver, self._writer)
         except Exception:  # a bug of ours: the centre is told no, instead of waiting, and its other requests go on
             log.exception("request type=%s", frame.adu[:1].hex())
-            command, adu = Command.DENY, b""
-        answer = frame.answer(command, self._tag(), adu).encode()
-        self._seen.put(key, answer, self._loop.time())
+            reply = Reply(Command.DENY)
+        answer = frame.answer(reply.command, self._tag(), reply.adu).encode()
+        if not reply.for_now:
+            question.answer, question.at_s = answer, self._loop.time()
         self._reply(answer)
 
     def _answer(self, frame: Frame, command: Command) -> None:

@@ -109,10 +109,10 @@ def test_a_newer_present_takes_the_place_of_one_that_has_not_gone_yet() -> None:
 def test_requests_are_known_for_a_while_and_not_for_ever() -> None:
     seen = Seen()
     key = (1, b"centre", 4, b"\x58")
-    assert seen.find(key, 0.0) is None
-    seen.put(key, b"answer", 0.0)
-    assert seen.find(key, 30.0) == b"answer"
-    assert seen.find(key, 100.0) is None
+    first = seen.find(key, 0.0, lambda: "one")
+    assert (first.id, first.answer, first.busy) == ("one", b"", False)
+    assert seen.find(key, 30.0, lambda: "two") is first
+    assert seen.find(key, 100.0, lambda: "two").id == "two", "by then it is another question under the same number"
     for serial in range(200):
-        seen.put((serial, b"", 4, b""), b"x", 200.0)
+        seen.find((serial, b"", 4, b""), 200.0, lambda: "x")
     assert len(seen.kept) == Seen.KEPT_MAX

@@ -259,9 +259,7 @@ def test_a_snapshot_that_had_no_room_for_all_takes_nothing_back() -> None:
     made._now = lambda: replace(NOW, mono_ns=10**12)  # a long time ago
     row = {"id": "panel1/1-001", "active": "disabled", "source": "panel1", "fault": None, "name": ""}
     shown = [decode_adu(told.adu) for told in made.present({"alarms": [], "points": [row], "points_loud": 257})]
-    found = {
-        item.address[2]: item.status for adu in shown for item in adu.objects if isinstance(item, ComponentStatus)
-    }
+    found = {item.address[2]: item.status for adu in shown for item in adu.objects if isinstance(item, ComponentStatus)}
     assert found == {1: 0b1001, 27: 0b100001}, "what was not in it is as it was"
 
 

@@ -312,6 +312,112 @@ async def test_each_keepalive_is_sent_when_nothing_else_is_and_three_misses_end_
         await until(lambda: "no_keepalive" in reasons, "it says why")
 
 
+async def test_a_keepalive_of_the_centres_own_confirms_no_record(tmp_path: Path) -> None:
+    """It counts by itself, and its number may be that of a fire that waits for its confirm."""
+    async with (
+        scripted() as (peer, port),
+        running_uplink(
+            gb_config(tmp_path, gb_uplink(port, keepalive="command-7", timeout_s=0.5)), journal_of(1)
+        ) as process,
+    ):
+        peer.answer(await peer.frame())
+        fire = await peer.frame()
+        peer.write(fire.answer(7, fire.sent).encode())
+        again = await peer.frame()
+        assert (again.serial, again.adu) == (fire.serial, fire.adu), "it goes again"
+        assert not done(process)()
+        peer.answer(again)
+        await until(done(process))
+
+
+def duty_check(hello: Frame) -> Frame:
+    return hello.answer(Command.CONTROL, hello.sent, bytes((91, 1, 10)))._replace(serial=700)
+
+
+async def test_a_duty_check_whose_connection_went_in_the_middle_is_confirmed_over_the_next_and_is_one(
+    tmp_path: Path,
+) -> None:
+    asked: list[str] = []
+    kept = asyncio.Event()
+
+    async def core(do: str, **params: object) -> object:
+        if do != "command":
+            return None
+        asked.append(str(params["command"]))
+        await kept.wait()
+        return {"status": "done", "result": {}, "code": ""}
+
+    async with (
+        scripted() as (peer, port),
+        running_uplink(gb_config(tmp_path, gb_uplink(port)), MemoryJournal()) as process,
+    ):
+        process.core.ask = core  # type: ignore[method-assign]
+        process.destinations[0].desk.ask = core  # type: ignore[method-assign]
+        hello = await peer.frame()
+        peer.answer(hello)
+        peer.write(duty_check(hello).encode())
+        await until(lambda: asked, "the core has it in hand")
+        peer.hang_up()
+        await peer.gone()
+        hello = await peer.frame()
+        peer.answer(hello)
+        kept.set()
+        peer.write(duty_check(hello).encode())
+        answer = await peer.frame()
+        assert (answer.command, answer.serial) == (Command.CONFIRM, 700)
+        peer.write(duty_check(hello).encode())
+        assert (await peer.frame()).command == Command.CONFIRM
+        assert len(asked) == 2
+        assert len(set(asked)) == 1, "one name: the core carries it out once"
+
+
+async def test_an_order_that_failed_is_tried_anew_and_one_that_was_refused_is_not(tmp_path: Path) -> None:
+    answers: list[object] = [
+        None,  # a core that restarts
+        {"status": "refused", "result": {}, "code": "not_authorised"},
+    ]
+    asked: list[str] = []
+
+    async def core(do: str, **params: object) -> object:
+        if do != "command":
+            return None
+        asked.append(str(params["command"]))
+        return answers.pop(0)
+
+    async with (
+        scripted() as (peer, port),
+        running_uplink(gb_config(tmp_path, gb_uplink(port)), MemoryJournal()) as process,
+    ):
+        process.destinations[0].desk.ask = core  # type: ignore[method-assign]
+        hello = await peer.frame()
+        peer.answer(hello)
+        for _ in range(3):
+            peer.write(duty_check(hello).encode())
+            assert (await peer.frame()).command == Command.DENY
+        assert len(asked) == 2
+        assert len(set(asked)) == 1
+
+
+async def test_a_centre_that_reads_none_of_our_answers_is_not_read_either(tmp_path: Path) -> None:
+    """What it asks and we answer would else pile up in our memory."""
+    async with (
+        scripted() as (peer, port),
+        running_uplink(gb_config(tmp_path, gb_uplink(port)), MemoryJournal()) as process,
+    ):
+        hello = await peer.frame()
+        peer.answer(hello)
+        await until(lambda: process.destinations[0].standing.up)
+        session = process.destinations[0]._session
+        assert isinstance(session, GbSession)
+        assert session._stream is not None
+        session._stream.set_write_buffer_limits(0)
+        session._stream.write(
+            hello._replace(adu=bytes((200, 1)) + bytes(1022)).encode() * 8000
+        )  # more than the kernel takes
+        assert not session._stream.is_reading()
+        await until(lambda: session._stream is not None and session._stream.is_reading(), "it has taken all of it")
+
+
 async def test_a_bcd_centre_with_other_addresses_and_versions_is_spoken_to_its_way(tmp_path: Path) -> None:
     dialect = Dialect(time="bcd", component_address="point-loop", user_version=3, version=2)
     async with gb_centre(dialect) as centre:
@@ -422,6 +528,10 @@ class Peer:
 
     def empty(self) -> bool:
         return self._frames.empty()
+
+    def hang_up(self) -> None:
+        assert self._writer is not None
+        self._writer.transport.abort()
 
     def answer(self, frame: Frame, command: int = Command.CONFIRM) -> None:
         self.write(frame.answer(command, frame.sent).encode())
