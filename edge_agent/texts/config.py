@@ -408,6 +408,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "streams 里没有 alarm: 这个中心收不到火警",
         "streams has no alarm: this centre will hear of no fire",
     ),
+    "duty_no_status": (
+        "此中心可以查岗, 但 streams 里没有 status: 收不到查岗应答",
+        "This centre may check who is on duty, but has no status in its streams: it never gets the answer",
+    ),
     "half_pair": ("写了 {name} 就必须写 {other}", "{name} needs {other} as well"),
     "no_client_cert": (
         "没有 cert_file 和 key_file: 中心无法确认本网关的身份",

@@ -39,10 +39,15 @@ class Destination:
             told=parts.ledger.load_told(self.id),
             brief_is_all=parts.brief_is_all,
         )
-        # A new MQTT centre gets what the journal holds, marked as replay; GB/T 26875.3 has no such mark.
-        self._joining = settings.gb26875 is not None and not settings.gb26875.history and parts.ledger.is_new(self.id)
+        # A new MQTT centre gets what the journal holds, marked as replay; GB/T 26875.3 has no such mark. So with a stream it did
+        # not get before.
+        self._joining: frozenset[Priority] = frozenset()
+        if settings.gb26875 is not None and not settings.gb26875.history:
+            self._joining = self._takes
+            if not parts.ledger.is_new(self.id):
+                self._joining &= parts.ledger.left_out(self.id)
         if not self._joining:
-            parts.ledger.meet(self.id)
+            parts.ledger.meet(self.id, self._takes)
         self.desk = CommandDesk(self.id, parts.ask, self)
         self._wake = asyncio.Event()
         self._alarm = asyncio.Event()
@@ -85,14 +90,14 @@ class Destination:
     # --- told from outside ------------------------------------------------------------------------------------------------
 
     def join(self, heads: Mapping[tuple[str, Priority], int]) -> None:
-        """The first look at the journal: a centre that is new here, and wants no history, has all that is in it."""
+        """The first look at the journal: of what is new here, and comes without history, the centre has all that is in it."""
         if not self._joining:
             return
-        self._joining = False
+        joining, self._joining = self._joining, frozenset()
         for (epoch, priority), head in heads.items():
-            if self.outbox.get(epoch, priority) is None:
+            if priority in joining and self.outbox.get(epoch, priority) is None:
                 self._pass_by(epoch, priority, head)
-        self._parts.ledger.meet(self.id)
+        self._parts.ledger.meet(self.id, self._takes)
 
     def _pass_by(self, epoch: str, priority: Priority, through: int) -> None:
         """This destination is not owed what the journal has of a stream up to here."""
@@ -107,7 +112,7 @@ class Destination:
             if not epoch.startswith(MEMORY_PREFIX):  # nothing is kept for a destination that does not want it
                 self._parts.reports.confirm(self.id, epoch, priority, head)
             return
-        if self._joining and self.outbox.get(epoch, priority) is None:
+        if priority in self._joining and self.outbox.get(epoch, priority) is None:
             self._pass_by(epoch, priority, head - 1)
         if self.outbox.grow(epoch, priority, head):
             self._wake.set()

@@ -9,7 +9,7 @@ import logging
 import sqlite3
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,9 @@ READINGS_LINGER_S: Final = (
 RETRY_S: Final = 5.0  # a medium that took nothing is tried again after this
 REST_RANGES_MAX: Final = 1000  # confirmed out of order and remembered; what is above is sent again after a restart
 IDLE_NS: Final = 3600 * 10**9  # whoever notes something wakes the writer
-MET: Final = ""  # the epoch of a row that only says that a destination is known
+MET: Final = (
+    ""  # the epoch of rows that only say that a destination is known; with a 1 through: but gets no such stream
+)
 REFUSED_MAX: Final = 2000  # rows a destination; the oldest give way
 REFUSED_BODY_MAX: Final = 16 * 1024
 
@@ -154,9 +156,20 @@ class Ledger:
         """
         return bool(self._start.confirmed) and all(name != destination for name, _, _ in self._start.confirmed)
 
-    def meet(self, destination: str) -> None:
-        """The destination is served from now on."""
-        self.note(destination, MET, Priority.ALARM, Intervals())
+    def left_out(self, destination: str) -> frozenset[Priority]:
+        """The streams the destination did not get when it was served last; none that it may have got."""
+        return frozenset(
+            priority
+            for (name, epoch, priority), done in self._start.confirmed.items()
+            if name == destination and epoch == MET and done.through
+        )
+
+    def meet(self, destination: str, takes: Collection[Priority]) -> None:
+        """The destination is served from now on, and gets these streams."""
+        for priority in Priority:
+            met = Intervals([] if priority in takes else [(1, 1)])
+            if self._start.confirmed.get((destination, MET, priority)) != met:
+                self.note(destination, MET, priority, met)
 
     def note(self, destination: str, epoch: str, priority: Priority, done: Intervals) -> None:
         """Remember `done`. The latest call for a stream wins; a commit follows within LINGER_S, READINGS_LINGER_S for readings."""

@@ -58,11 +58,13 @@ class Settling:
         self._declines: dict[Name, _Decline] = {}
         self._settled = 0  # records, in the life of this process
         self.denied_streams: dict[Priority, Backoff] = {}  # the broker takes none of them now
+        self._state_denied = False  # people have heard of it, in this connection
         self.taken_s = 0.0  # when the broker last took a batch
 
     def begin(self) -> None:
         """A session is open."""
         self.denied_streams.clear()
+        self._state_denied = False
         self.taken_s = asyncio.get_running_loop().time()
 
     def taken(self, flight: Flight) -> None:
@@ -87,7 +89,10 @@ class Settling:
         self._wake()
 
     def state_denied(self, code: int, detail: str) -> None:
-        """The batches may still be welcome."""
+        """The batches may still be welcome. People hear of it once a connection, whatever the state is made of."""
+        if self._state_denied:
+            return
+        self._state_denied = True
         self._parts.reports.fault(self._id, "state_denied", puback=f"0x{code:02x}", detail=_ascii(detail))
 
     def commands_denied(self, detail: str) -> None:

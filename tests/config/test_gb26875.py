@@ -41,6 +41,7 @@ def test_a_sound_gb_centre_has_nothing_said_against_it(tmp_path: Path) -> None:
         (SOUND.replace("port", "window = 4\nport"), ("warning", "not_used", "uplink[county].window")),
         (SOUND.replace('protocol = "gb26875"\n', ""), ("warning", "not_used", "uplink[county].gb26875")),
         (SOUND.replace("port", 'streams = ["fault"]\nport'), ("warning", "no_alarm_stream", "uplink[county].streams")),
+        (SOUND.replace("port", 'streams = ["alarm"]\nport'), ("warning", "duty_no_status", "uplink[county].streams")),
         (SOUND.replace("port", 'streams = ["alarms"]\nport'), ("error", "bad_form", "uplink[county].streams")),
         (
             SOUND + '[[gb26875_point]]\npoints = ["hall"]\ncomponent_address = "1-65536"\n',
@@ -54,6 +55,16 @@ def test_a_sound_gb_centre_has_nothing_said_against_it(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_each_mistake_is_named_at_its_key(tmp_path: Path, text: str, expected: tuple[str, str, str]) -> None:
     assert expected in found(tmp_path, text)
+
+
+def test_a_duty_check_needs_the_stream_its_answer_goes_by(tmp_path: Path) -> None:
+    alarms = SOUND.replace("port", 'streams = ["alarm"]\ncommands = ["history"]\nport')
+    assert found(tmp_path, alarms) == []
+    market = HEAD + '[[uplink]]\nid = "market"\nhost = "127.0.0.1"\nstreams = ["alarm"]\n'
+    assert found(tmp_path, market) == [], "nobody said that this one checks who is on duty"
+    assert ("warning", "duty_no_status", "uplink[market].streams") in found(
+        tmp_path, market + 'commands = ["duty_check"]\n'
+    )
 
 
 def test_a_centre_elsewhere_needs_tls_or_the_word_plain(tmp_path: Path) -> None:

@@ -27,6 +27,18 @@ def test_feedback_start_and_fault_of_the_same_point_do_not_end_its_fire(table: M
     assert [row["active"] for row in points.snapshot() if row["kind"] == "fire"] == ["fire"]
 
 
+def test_a_point_shows_the_gravest_that_is_active_and_all_the_rest_beside_it(table: Make) -> None:
+    points = table()
+    for word in ("isolate", "start", "feedback"):
+        say(points, word)
+    (row,) = points.snapshot()
+    assert (row["active"], row["also"]) == ("disabled", ["start", "feedback"])
+    say(points, "stop")
+    say(points, "feedback_restore")
+    (row,) = points.snapshot()
+    assert (row["active"], row.get("also")) == ("disabled", None)
+
+
 def test_reset_ends_the_points_of_that_panel_only_and_keeps_what_is_disabled(table: Make) -> None:
     points = table()
     say(points, "fire", "panel1/1-001")

@@ -117,6 +117,28 @@ async def test_a_city_without_a_centre_delays_no_county(tmp_path: Path) -> None:
                 assert len(set(fires(county))) == 20
 
 
+async def test_a_stream_that_a_gb_centre_did_not_get_before_begins_now(tmp_path: Path) -> None:
+    """It cannot be told that a fire is of last year: an alarm stream that is added must not bring them all."""
+    journal = mixed_journal(3)
+    async with gb_centre() as county:
+        faults = gb_config(tmp_path, replace(gb_uplink(county.port), streams=("fault",)))
+        async with running_uplink(faults, journal) as process:
+            await until(lambda: waiting(process, "county") == 0 and process._polls > 1 and units(county, 2), "served")
+            assert process.ledger.flush()
+        journal.append(Priority.FAULT, body(4, Kind.FAULT))
+        county.received.clear()
+        both = replace(faults, uplinks=(replace(faults.uplinks[0], streams=("alarm", "fault")),))
+        async with running_uplink(both, journal) as process:
+            await until(lambda: len(units(county, 2)) == 1, "the fault it missed")
+            journal.append(Priority.ALARM, body(4))
+            process._on_record("e1", Priority.ALARM, 4, body(4))
+            await until(lambda: fires(county) == [4] and waiting(process, "county") == 0)
+            assert process.ledger.flush()
+        journal.append(Priority.ALARM, body(5))
+        async with running_uplink(both, journal) as process:  # from then on it is owed what it misses
+            await until(lambda: fires(county) == [4, 5] and waiting(process, "county") == 0)
+
+
 async def test_a_lamp_waits_for_the_mandatory_centres_that_get_alarms_and_for_no_other(tmp_path: Path) -> None:
     async with gb_centre() as county:
         config = gb_config(

@@ -23,6 +23,9 @@ def check_uplinks(site: Site) -> None:
             site.error("config_key_place", uplink, "config_key_file", path=key)
         if "streams" in uplink.values and "alarm" not in uplink.values["streams"]:
             site.warning("no_alarm_stream", uplink, "streams")
+        asks = uplink.values.get("commands", ("duty_check",) if is_gb else ())
+        if "streams" in uplink.values and "status" not in uplink.values["streams"] and "duty_check" in asks:
+            site.warning("duty_no_status", uplink, "streams")
         for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
             if one in table and other not in table:
                 site.error("half_pair", uplink, one, name=one, other=other)

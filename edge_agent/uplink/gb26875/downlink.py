@@ -227,7 +227,8 @@ class Downlink:
     async def _device_status(
         self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer
     ) -> list[InformationObject]:
-        return [writer.device(core=await receiver.desk.ask("status") is not None)]
+        snapshot = await _snapshot(receiver)
+        return [writer.device(core=False) if snapshot is None else writer.device_as_of(snapshot)]
 
     async def _device_operations(
         self, asked: Sequence[InformationObject], receiver: Receiver, writer: Writer

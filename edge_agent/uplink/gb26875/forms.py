@@ -56,6 +56,11 @@ _OWN: Final = {
     "worker": "fault",
     "tamper": "fault",
 }
+WAYS_UP: Final = (
+    "uplink",
+    "link",
+    "delivery",
+)  # whose silence is no line to a panel: centres, links, "nobody confirms"
 _OPERATIONS: Final = {"reset": "reset", "silence": "mute", "acknowledge": "confirm", "test": "test"}
 _OWN_OPERATIONS: Final = {"reset": "reset", "silence": "mute", "test": "test", "duty_check": "inspection_reply"}
 _ANSWERED: Final = ("answered", "late")
@@ -86,10 +91,10 @@ def form_of(event: Happened, *, has_address: bool) -> Form:
         if kind == "duty_check":
             return Form.DEVICE_OPERATION if event.result in _ANSWERED else Form.NONE
         if kind in _OWN_OPERATIONS:
-            return Form.DEVICE_OPERATION
+            return Form.DEVICE_OPERATION if event.active else Form.NONE  # the end of a test is no second one
         return Form.DEVICE if kind in _OWN or kind == "boot" else Form.NONE
     if kind in _OPERATIONS:
-        return Form.FACILITY_OPERATION
+        return Form.FACILITY_OPERATION if event.active else Form.NONE
     if kind == "boot":
         return Form.SYSTEM
     if kind not in _STATUS:
@@ -120,7 +125,8 @@ def device_status(own: Iterable[tuple[str, str]], *, fire: bool) -> int:
     """The status of type 21. `own` are (point, kind) of what is wrong with the gateway itself."""
     status = 1 | (fire << DEVICE_BITS.index("fire_alarm"))
     for point, kind in own:
-        bit = "channel_fault" if kind == "link" and point.partition("/")[0] == "uplink" else _OWN.get(kind, "")
+        is_way_up = kind == "link" and point.partition("/")[0] in WAYS_UP
+        bit = "channel_fault" if is_way_up else _OWN.get(kind, "")
         if bit:
             status |= 1 << DEVICE_BITS.index(bit)
     return status

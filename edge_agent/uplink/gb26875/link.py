@@ -12,6 +12,7 @@ from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, device_
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config
 from edge_agent.config.uplinks import Gb26875, Uplink
+from edge_agent.uplink.contract import STREAMS
 from edge_agent.uplink.gb26875.datagrams import Datagrams
 from edge_agent.uplink.gb26875.downlink import Downlink
 from edge_agent.uplink.gb26875.plan import Writer
@@ -50,7 +51,13 @@ class GbLink:
         self._noticing = _Noticing()
         places, _ = places_of(config, residual_current_type=agreed.residual_current_type)
         writer = Writer(
-            places, dialect_of(agreed), objects_max=agreed.objects_max, now=clock.now, notice=self._noticing
+            places,
+            dialect_of(agreed),
+            objects_max=agreed.objects_max,
+            now=clock.now,
+            notice=self._noticing,
+            centre=uplink.id,
+            takes=[priority for priority in STREAMS if uplink.takes(priority.stream)],
         )
         self._shared = Shared(settings, writer, clock, Downlink(config, clock))
 

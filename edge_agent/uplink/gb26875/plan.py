@@ -6,7 +6,7 @@ them; one the standard has no place for is settled with its neighbours and count
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -22,9 +22,9 @@ from drivers.codecs.gb26875.objects import (
     SystemStatus,
 )
 from drivers.codecs.gb26875.times import NO_CLOCK, Time
-from edge_agent.model import Instant
+from edge_agent.model import KINDS, Instant
 from edge_agent.points.point import CONTACTS
-from edge_agent.uplink.contract import Batch
+from edge_agent.uplink.contract import STREAMS, Batch
 from edge_agent.uplink.gb26875.forms import (
     FIRE_KINDS,
     MEMBERS_MAX,
@@ -47,6 +47,7 @@ log = logging.getLogger("edge.gb26875")
 
 DEVICE: Final = ("device",)  # the key of the gateway's own conditions
 SNAPSHOT_AGE_NS: Final = 5 * 10**9  # older than this is no answer of the core
+_STREAM_OF: Final = {kind.value: info.priority for kind, info in KINDS.items()}
 VALUES_OUT_MAX: Final = 1000  # values known to be out of range
 
 Notice = Callable[..., None]  # (what, **params): for people
@@ -117,10 +118,15 @@ class Writer:
         objects_max: int = 0,
         now: Callable[[], Instant],
         notice: Notice = lambda what, **params: None,
+        centre: str = "",
+        takes: Collection[Priority] = STREAMS,
     ) -> None:
-        """`notice` hears of values that cannot be sent; `objects_max` 0: as many objects in a unit as fit."""
+        """`notice` hears of values that cannot be sent; `objects_max` 0: as many objects in a unit as fit.
+
+        `centre` is the [[uplink]]'s id. It is shown only what its streams (`takes`) tell it the end of, too.
+        """
         self.places, self.dialect, self._now, self.notice = places, dialect, now, notice
-        self.objects_max = objects_max
+        self.objects_max, self._centre, self._takes = objects_max, centre, frozenset(takes)
         self._conditions = Conditions()
         self._own = Conditions()
         self._shown: dict[Key, Shown] = {}  # where the records of a batch left the centre's picture
@@ -180,6 +186,8 @@ class Writer:
         form = form_of(event, has_address=not place.is_panel)
         if form is Form.NONE or (not event.own and not place.send):
             return _Entry(n)
+        if event.kind == "duty_check" and self._centre and told.get("dest", self._centre) != self._centre:
+            return _Entry(n)  # the answer to another centre's question
         if form is Form.FACILITY_OPERATION and not place.is_of_facility:
             return _Entry(n)  # somebody acknowledged a fault of the gateway itself
         member, stamp = (event.point, event.kind), stamp_of(record.get("at"), n)
@@ -333,6 +341,13 @@ class Writer:
         at = time_of_instant(self._now())
         return DeviceStatus(status, at, self.dialect.tail(at))
 
+    def device_as_of(self, snapshot: Mapping[str, object]) -> DeviceStatus:
+        """Type 21 by a snapshot, of whatever stream a fault is."""
+        members, own, _ = self._active(snapshot, STREAMS)
+        fire = any(kind in FIRE_KINDS for _, (_, kind) in members)
+        at = time_of_instant(self._now())
+        return DeviceStatus(device_status([member for _, member in own], fire=fire), at, self.dialect.tail(at))
+
     def device_unit(self, *, core: bool = True) -> bytes:
         """The same, ready to go."""
         return encode_adu(21, [self.device(core=core)], self.dialect)
@@ -358,7 +373,7 @@ class Writer:
     def systems_of(self, snapshot: Mapping[str, object]) -> list[SystemStatus]:
         """The state of every system by a snapshot; what is remembered stays as it is."""
         conditions = Conditions()
-        members, _, _ = self._active(snapshot)
+        members, _, _ = self._active(snapshot, STREAMS)
         conditions.snapshot(members, complete=True)
         at = time_of_instant(self._now())
         systems = dict.fromkeys(self.places.of_system(source).system for source in self.places.systems)
@@ -369,7 +384,7 @@ class Writer:
 
     def _take(self, snapshot: Mapping[str, object]) -> dict[Key, Place]:
         """Take over what is active; return the components among it."""
-        members, own, places = self._active(snapshot)
+        members, own, places = self._active(snapshot, self._takes)
         loud, shown = snapshot.get("points_loud"), snapshot.get("points")
         complete = isinstance(shown, list) and loud == len(shown)
         now = self._now()
@@ -379,13 +394,15 @@ class Writer:
         return places
 
     def _active(
-        self, snapshot: Mapping[str, object]
+        self, snapshot: Mapping[str, object], streams: Collection[Priority]
     ) -> tuple[list[tuple[Key, Member]], list[tuple[Key, Member]], dict[Key, Place]]:
-        """What is active in the facility and in the gateway, and the components among it."""
+        """What of these streams is active in the facility and in the gateway, and the components among it."""
         members: list[tuple[Key, Member]] = []
         own: list[tuple[Key, Member]] = []
         places: dict[Key, Place] = {}
         for event, name in _active_of(snapshot):
+            if _STREAM_OF.get(event.kind, Priority.ALARM) not in streams:
+                continue
             member = event.point, event.kind
             place = self.places.of(event.point, kind=event.kind, name=name)
             form = form_of(event, has_address=not place.is_panel)

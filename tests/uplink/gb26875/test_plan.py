@@ -17,6 +17,7 @@ from drivers.codecs.gb26875.objects import (
     InformationObject,
     SystemStatus,
 )
+from edge_agent.alarm.machine import DELIVERY
 from edge_agent.config.model import Bus, Config, Contact, Device, Gateway, Panel
 from edge_agent.config.uplinks import Gb26875Point
 from edge_agent.model import KINDS, Clock, Event, Instant, Kind, encode_event
@@ -126,6 +127,8 @@ def test_a_fire_is_a_component_status_with_loop_point_time_and_words() -> None:
         (Kind.LINK_REQUEST, "panel1/1-1", None),
         (Kind.LINK, "panel1", (21, 1 << 6 | 1)),
         (Kind.LINK, "uplink/city", (21, 1 << 5 | 1)),
+        (Kind.LINK, "link/4g", (21, 1 << 5 | 1)),
+        (Kind.LINK, DELIVERY, (21, 1 << 5 | 1)),  # "the centre does not confirm" is no line to a panel
         (Kind.STORE, "journal/vital.db", (21, 0b101)),
         (Kind.WORKER, "worker/rtu1", (21, 0b101)),
         (Kind.COMMAND, "gateway", None),
@@ -161,6 +164,48 @@ def test_a_duty_check_that_was_answered_is_bit_5_of_type_24(result: str, sent: b
     assert [(kind, item.flags, item.operator) for kind, item in objects(plan) if isinstance(item, DeviceOperation)] == (
         [(24, 1 << 5, 3)] if sent else []
     )
+
+
+def test_the_answer_to_a_duty_check_goes_to_the_centre_that_asked() -> None:
+    """Each check has its answer: a push of the button that answers county and city is two events, of which the county gets one."""
+    places = Places(CONFIG, known=KNOWN)
+    made = Writer(places, STANDARD, now=lambda: NOW, notice=Told(), centre="county")
+    bodies = [
+        event(
+            Kind.DUTY_CHECK, "duty", False, source="gateway", fields={"result": "answered", "operator": n, "dest": dest}
+        )
+        for n, dest in ((1, "city"), (2, "county"))
+    ]
+    found = objects(made.write(batch(bodies, Priority.STATUS)))
+    assert [item.operator for _, item in found if isinstance(item, DeviceOperation)] == [2]
+
+
+def test_a_test_is_one_operation_and_its_end_is_none() -> None:
+    for kind, point in ((24, "gateway"), (4, "panel1/1-027")):
+        source = point.partition("/")[0]
+        bodies = [event(Kind.TEST, point, active, source=source) for active in (True, False)]
+        assert [number for number, _ in objects(writer().write(batch(bodies, Priority.STATUS)))] == [kind]
+
+
+def test_a_centre_is_shown_only_what_its_streams_tell_it_the_end_of() -> None:
+    """Else a fault that a snapshot showed stands on its screen until the next connection."""
+    made = Writer(Places(CONFIG), STANDARD, now=lambda: NOW, notice=Told(), centre="county", takes=(Priority.ALARM,))
+    rows = [{"id": "panel1/1-027", "active": "fire", "also": ["fault"], "source": "panel1", "fault": None, "name": ""}]
+    alarms = [{"kind": "link", "point": "uplink/city", "source": "uplink/city", "state": "active", "name": ""}]
+    snapshot = {"alarms": alarms, "points": rows, "points_loud": 1}
+    shown = [decode_adu(told.adu) for told in made.present(snapshot)]
+    assert [item.status for adu in shown if adu.type == 2 for item in adu.objects] == [0b11]  # type: ignore[union-attr]
+    assert made.device().status == 0b11
+    assert made.device_as_of(snapshot).status == 0b100011, "what it asks for it is told"
+
+
+def test_a_snapshot_has_all_that_is_active_on_a_component() -> None:
+    """A pump that was started and has answered still has both bits behind a new connection."""
+    rows = [
+        {"id": "panel1/1-027", "active": "start", "also": ["feedback"], "source": "panel1", "fault": None, "name": ""}
+    ]
+    shown = [decode_adu(told.adu) for told in writer().present({"alarms": [], "points": rows, "points_loud": 1})]
+    assert [item.status for adu in shown if adu.type == 2 for item in adu.objects] == [0b1100001]  # type: ignore[union-attr]
 
 
 def test_a_status_is_the_whole_picture_of_a_component() -> None:
