@@ -8,6 +8,8 @@ data_received
 datagram_received
 error_received
 eof_received
+pause_writing
+resume_writing
 # click
 batch_check
 identity_new

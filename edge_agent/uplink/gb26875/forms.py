@@ -56,11 +56,8 @@ _OWN: Final = {
     "worker": "fault",
     "tamper": "fault",
 }
-WAYS_UP: Final = (
-    "uplink",
-    "link",
-    "delivery",
-)  # whose silence is no line to a panel: centres, links, "nobody confirms"
+# Whose silence is no line to a panel: a centre's, a link's, and that nobody confirms (edge_agent.alarm.machine.DELIVERY).
+WAYS_UP: Final = ("uplink", "link", "delivery")
 _OPERATIONS: Final = {"reset": "reset", "silence": "mute", "acknowledge": "confirm", "test": "test"}
 _OWN_OPERATIONS: Final = {"reset": "reset", "silence": "mute", "test": "test", "duty_check": "inspection_reply"}
 _ANSWERED: Final = ("answered", "late")
