@@ -17,7 +17,8 @@ log = logging.getLogger("edge.core_link")
 RETRY_S: Final = 1.0
 LINGER_S: Final = 0.1  # confirms of this long share a request
 ALIVE_S: Final = 5.0  # with nothing to tell we say that: the core takes an uplink that is silent for 30 s for dead
-REQUEST_S: Final = 5.0  # a core that does not answer for this long is as good as absent
+REQUEST_S: Final = 5.0  # what is asked in passing is done without after this long
+SILENT_S: Final = 30.0  # a core that answers nothing for this long is as good as absent: its own watchdog ends it then
 DELIVERED_MAX: Final = 4096  # a request carries at most DELIVERED_SLICE of them
 DELIVERED_SLICE: Final = 200
 FAULTS_MAX: Final = 64
@@ -39,6 +40,7 @@ class CoreLink:
         self._faults_owed: deque[dict[str, object]] = deque(maxlen=FAULTS_MAX)
         self._delivered_owed: deque[str] = deque(maxlen=DELIVERED_MAX)
         self._said_absent = False
+        self._met = asyncio.Event()  # it is known whether there is a core
 
     @property
     def present(self) -> bool:
@@ -79,13 +81,25 @@ class CoreLink:
 
     async def ask(self, do: str, **params: object) -> object:
         """One request. None if the core is absent, slow or refuses."""
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                return await self._request(do, params)
+        except TimeoutError:
+            log.warning("core ask=%s fault=slow", do)
+            return None
+
+    async def ask_patiently(self, do: str, **params: object) -> object:
+        """One request, for as long as there may be an answer. None if the core is absent or refuses."""
+        await self._met.wait()
+        return await self._request(do, params)
+
+    async def _request(self, do: str, params: Mapping[str, object]) -> object:
         client = self._client
         if client is None:
             return None
         try:
-            async with asyncio.timeout(REQUEST_S):
-                return await client.request(do, **params)
-        except (OSError, TimeoutError, ApiError) as fault:
+            return await client.request(do, **params)
+        except (OSError, ApiError) as fault:
             log.warning("core ask=%s fault=%s", do, fault)
             return None
 
@@ -95,6 +109,7 @@ class CoreLink:
             try:
                 client = await LocalClient.connect(self.path)
             except OSError as fault:
+                self._met.set()
                 if not self._said_absent:
                     self._said_absent = True
                     log.warning("core absent errno=%s", fault.errno)
@@ -108,14 +123,16 @@ class CoreLink:
                 log.warning("core lost fault=%s", fault)
             finally:
                 self._client = None
+                self._met.set()
                 await client.close()
             await self._on_present(False)
             await asyncio.sleep(RETRY_S)
 
     async def _serve(self, client: LocalClient) -> None:
-        async with asyncio.timeout(REQUEST_S):
+        async with asyncio.timeout(SILENT_S):
             await client.request("watch", what=["journal"])
         self._client = client
+        self._met.set()
         self._confirms_owed = dict.fromkeys(self._confirmed)  # a restarted core knows nothing
         self._states_owed = dict.fromkeys(self._states)
         self._changed.set()
@@ -177,7 +194,7 @@ class CoreLink:
 
     async def _tell(self, client: LocalClient, do: str, **params: object) -> None:
         try:
-            async with asyncio.timeout(REQUEST_S):
+            async with asyncio.timeout(SILENT_S):
                 await client.request(do, **params)
         except ApiError as refusal:  # a core of another version: say so, and do not ask it for ever
             log.warning("core refused do=%s code=%s", do, refusal.code)

@@ -21,7 +21,7 @@ from edge_agent.uplink.source import MEMORY_PREFIX
 from edge_agent.uplink.standing import Standing
 
 TICK_S: Final = 1.0
-SNAPSHOT_S: Final = 0.5  # the core's snapshot is worth this wait, an alarm is not worth more
+SNAPSHOT_S: Final = 0.5  # the core's snapshot is worth this wait, an alarm is not worth more; a later one follows
 
 
 class Destination:
@@ -144,8 +144,10 @@ class Destination:
         """Publish the state message again, if connected."""
         if self._session is not None:
             snapshot = await self._parts.snapshot()
-            if self._session is not None:
-                self._send_state(self._session, snapshot)
+            if self._session is not None:  # a long one is owed until no alarm waits
+                self._state_owed = not self._session.send_state(
+                    snapshot, core=snapshot is not None, alarm_waits=self._alarm_waits()
+                )
 
     async def judge_config(self, params: Mapping[str, object]) -> dict[str, object]:
         """Whether a signed configuration may be taken. Raise Refusal."""
@@ -251,13 +253,14 @@ class Destination:
         self.outbox.connected(brief=session.brief)
         self._sender.begin(session, loop.time() - self._lost_s if self._lost_s is not None else 0.0)
         self.standing.connected()
-        snapshot, is_late = await self._snapshot()
-        self._send_state(session, snapshot)
-        self._state_owed |= is_late
         waker = session.closed
         waker.add_done_callback(lambda _: self._wake.set())
-        saying: asyncio.Task[None] | None = None
+        birth = asyncio.create_task(self.say_state(), name=f"state:{self.id}")
+        saying: asyncio.Task[None] | None = birth
         try:
+            await asyncio.wait({birth}, timeout=SNAPSHOT_S)
+            if not birth.done():  # a core that is slow is none that is gone: the rest when it answers
+                session.send_state(None, core=True, alarm_waits=self._alarm_waits())
             while not session.closed.done():
                 self._turns += 1
                 self._wake.clear()
@@ -280,18 +283,6 @@ class Destination:
             if saying is not None:
                 await end(saying)
         return await session.closed
-
-    async def _snapshot(self) -> tuple[dict[str, object] | None, bool]:
-        """What the core knows now, if it says so at once; and whether it is only busy, so that it is worth asking again."""
-        try:
-            async with asyncio.timeout(SNAPSHOT_S):
-                return await self._parts.snapshot(), False
-        except TimeoutError:
-            return None, True
-
-    def _send_state(self, session: Session, snapshot: dict[str, object] | None) -> None:
-        """A long one is owed until no alarm waits."""
-        self._state_owed = not session.send_state(snapshot, alarm_waits=self._alarm_waits())
 
     def _alarm_waits(self) -> bool:
         """Whether one would wait behind something long; those that the broker denies wait for other things."""

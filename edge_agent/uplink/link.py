@@ -101,8 +101,10 @@ class Session(Protocol):
         """Hand a batch over. It waits behind what has a higher priority and before what has a lower one."""
         ...
 
-    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
-        """Say that the gateway is here, with what the core knows. False: without that, for an alarm would wait behind it."""
+    def send_state(self, snapshot: dict[str, object] | None, *, core: bool, alarm_waits: bool) -> bool:
+        """Say that the gateway is here, and its core with what that knows, or that there is none. False: without the snapshot,
+        for an alarm would wait behind it. `snapshot` is None where `core` has not said it yet, or is not there.
+        """
         ...
 
     def end(self, why: LinkError) -> None:

@@ -217,7 +217,7 @@ class UplinkProcess:
     async def _look_at_config(self) -> None:
         """A core that was started on another configuration: so must we be. One that was not restarted yet is left in peace."""
         footing = self._footing
-        if footing is None or not isinstance(said := await self.core.ask("config"), dict):
+        if footing is None or not isinstance(said := await self.core.ask_patiently("config"), dict):
             return
         if await in_thread(partial(footing.moved_to, str(said.get("check")))):
             self._leave.set()
@@ -284,8 +284,9 @@ class UplinkProcess:
             await destination.say_state()
 
     async def _snapshot(self) -> dict[str, object] | None:
-        """What the core knows now: alarms, and the points that are not quiet. None without a core."""
-        alarms, points = await asyncio.gather(self.core.ask("alarms"), self.core.ask("points"))
+        """What the core knows now: alarms, and the points that are not quiet. None without a core; a slow one is waited for."""
+        ask = self.core.ask_patiently
+        alarms, points = await asyncio.gather(ask("alarms"), ask("points"))
         if not isinstance(alarms, list) or not isinstance(points, list):
             return None
         loud = [p for p in points if isinstance(p, dict) and (p.get("active") or p.get("fault"))]
@@ -309,7 +310,7 @@ class UplinkProcess:
 
     async def _settle_lamps(self) -> None:
         """Tell the core of alarms that were confirmed while it, or we, could not listen."""
-        ids = await self.core.ask("undelivered")
+        ids = await self.core.ask_patiently("undelivered")
         waiting = set(ids) if isinstance(ids, list) else set()
         if not waiting:
             return

@@ -295,17 +295,17 @@ class _MqttSession:
         topic = contract.topic_up(self._settings.gateway, flight.batch.priority)
         self._enqueue(flight.batch.priority, _Packet(topic, payload, properties, False, flight))
 
-    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
+    def send_state(self, snapshot: dict[str, object] | None, *, core: bool, alarm_waits: bool) -> bool:
         message: dict[str, object] = {
             "v": contract.VERSION,
             "gateway": self._settings.gateway,
             "online": True,
             "agent": __version__,
             "sent": encode_instant(self._clock.now()),
-            "core": snapshot is not None,
+            "core": core,
         }
-        if snapshot is not None:
-            message["snapshot"] = snapshot
+        if core:
+            message["snapshot"] = snapshot if snapshot is not None else {"truncated": True}
         payload = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
         in_the_way = alarm_waits and len(payload) > STATE_BYTES
         if in_the_way or len(payload) > self.max_bytes:

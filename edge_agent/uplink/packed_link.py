@@ -146,7 +146,7 @@ class _PackedSession:
         self._singly = max(0.0, self._singly - len(flight.batch.records))
         self._put(payload, flight)
 
-    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
+    def send_state(self, snapshot: dict[str, object] | None, *, core: bool, alarm_waits: bool) -> bool:
         """Not over a link that counts bytes."""
         return True
 

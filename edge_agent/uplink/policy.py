@@ -298,9 +298,9 @@ class _PathSession:
         if size:
             self._traffic.count(self.path, OTHER, size)
 
-    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
+    def send_state(self, snapshot: dict[str, object] | None, *, core: bool, alarm_waits: bool) -> bool:
         """As the inner session."""
-        return self._inner.send_state(snapshot, alarm_waits=alarm_waits)
+        return self._inner.send_state(snapshot, core=core, alarm_waits=alarm_waits)
 
     def end(self, why: LinkError) -> None:
         """The inner session is over; whoever opened it decides what comes next, and then this one is."""

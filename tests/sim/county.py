@@ -348,17 +348,17 @@ class SimSession:
         topic = contract.topic_up(self._link.gateway, flight.batch.priority)
         self._enqueue(int(flight.batch.priority), topic, payload, contract.correlation(flight.batch), flight)
 
-    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
+    def send_state(self, snapshot: dict[str, object] | None, *, core: bool, alarm_waits: bool) -> bool:
         message: dict[str, object] = {
             "v": contract.VERSION,
             "gateway": self._link.gateway,
             "online": True,
             "agent": __version__,
             "sent": encode_instant(self._link.clock.now()),
-            "core": snapshot is not None,
+            "core": core,
         }
-        if snapshot is not None:
-            message["snapshot"] = snapshot
+        if core:
+            message["snapshot"] = snapshot if snapshot is not None else {"truncated": True}
         payload = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
         self._enqueue(-1, contract.topic_state(self._link.gateway), payload, "", None)
         return True

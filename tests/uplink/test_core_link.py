@@ -1,17 +1,22 @@
 """The uplink and a core over the real Unix socket: reports, wake-ups, restarts of the core."""
 
+import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from buffer.records import Priority
 from edge_agent.local_api import LocalServer, Peer
 from tests.brokers import Broker
-from tests.uplink.site import MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
-from tests.waiting import until
+from tests.uplink.site import GATEWAY, MemoryJournal, event_body, running_centre, running_uplink, site_config, stored
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -129,3 +134,60 @@ async def test_an_uplink_with_nothing_to_tell_says_that_it_is_alive(
         async with running_core(config.gateway.run_dir / "core.sock") as core, running_uplink(config, MemoryJournal()):
             await until(lambda: [name for name, _ in core.told].count("alive") >= 3)
             assert not [name for name, _ in core.told if name in ("confirm", "delivered")], "there was nothing to tell"
+
+
+@contextlib.contextmanager
+def states_heard(broker: Broker) -> Iterator[list[dict[str, Any]]]:
+    """Every state the gateway tells a centre that was there before it."""
+    heard, subscribed = list[dict[str, Any]](), threading.Event()
+    centre = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    centre.on_message = lambda client, userdata, message: heard.append(json.loads(message.payload))
+    centre.on_subscribe = lambda *_: subscribed.set()
+    centre.connect(broker.host, broker.port)
+    centre.loop_start()
+    try:
+        centre.subscribe(f"zg119/v1/{GATEWAY}/state", 1)
+        assert subscribed.wait(PATIENCE_S)
+        yield heard
+    finally:
+        centre.disconnect()
+        centre.loop_stop()
+
+
+async def test_a_core_that_answers_late_is_at_no_time_told_as_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late: what is asked in passing has given it up long before."""
+    monkeypatch.setattr("edge_agent.uplink.core_link.REQUEST_S", 0.05)
+    journal = MemoryJournal()
+    with Broker(tmp_path) as broker, running_centre(tmp_path / "centre", broker) as db, states_heard(broker) as heard:
+        config = site_config(tmp_path, broker.port)
+        async with running_core(config.gateway.run_dir / "core.sock") as core:
+            late: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            core.server.handlers = {**core.server.handlers, "alarms": lambda request, peer: late}
+            async with running_uplink(config, journal) as uplink:
+                await until(lambda: heard and uplink.core.present)
+                journal.append(Priority.FAULT, event_body(1))
+                await until(lambda: stored(db, "fault") == [1], "records go their way")
+                assert await uplink.core.ask("alarms") is None
+                assert [(state["core"], state["snapshot"]) for state in heard] == [(True, {"truncated": True})]
+                late.set_result([{"id": "a-1"}])
+                await until(lambda: heard[-1]["snapshot"].get("alarms") == [{"id": "a-1"}])
+                assert all(state["core"] for state in heard)
+
+
+async def test_a_core_that_says_nothing_any_more_is_told_as_absent_and_records_go_their_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.uplink.core_link.ALIVE_S", 0.1)
+    monkeypatch.setattr("edge_agent.uplink.core_link.SILENT_S", 0.2)
+    journal = MemoryJournal()
+    with Broker(tmp_path) as broker, running_centre(tmp_path / "centre", broker) as db, states_heard(broker) as heard:
+        config = site_config(tmp_path, broker.port)
+        async with running_core(config.gateway.run_dir / "core.sock") as core:
+            never: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            core.server.handlers = dict.fromkeys(core.server.handlers, lambda request, peer: never)
+            async with running_uplink(config, journal):
+                await until(lambda: any(not state["core"] for state in heard), "it is told")
+                journal.append(Priority.FAULT, event_body(1))
+                await until(lambda: stored(db, "fault") == [1])

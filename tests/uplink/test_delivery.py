@@ -261,7 +261,7 @@ async def test_an_alarm_does_not_wait_behind_a_long_snapshot(tmp_path: Path, mon
     async def core(link: CoreLink, do: str, **params: object) -> object:
         return {"alarms": alarms, "points": []}.get(do)
 
-    monkeypatch.setattr(CoreLink, "ask", core)
+    monkeypatch.setattr(CoreLink, "ask_patiently", core)
     journal, heard = MemoryJournal(), list[tuple[str, Any]]()
     journal.append(Priority.ALARM, event_body(1))
     with Broker(tmp_path) as broker:

@@ -44,6 +44,7 @@ class PartsOf:
         self.receiver: Receiver | None = None
         self.flights: list[Flight] = []
         self.states: list[dict[str, object] | None] = []
+        self.cores: list[bool] = []  # whether each of them called the core present
         self.closed: asyncio.Future[LinkError] = asyncio.get_running_loop().create_future()
 
     async def open(self, receiver: Receiver) -> Session:
@@ -56,8 +57,9 @@ class PartsOf:
     def send(self, flight: Flight, payload: Any) -> None:
         self.flights.append(flight)
 
-    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
+    def send_state(self, snapshot: dict[str, object] | None, *, core: bool, alarm_waits: bool) -> bool:
         self.states.append(snapshot)
+        self.cores.append(core)
         return not alarm_waits
 
     async def close(self) -> None:
@@ -194,6 +196,34 @@ async def test_a_core_that_is_slow_to_say_what_is_so_holds_no_alarm_back_and_is_
         said.set()
         await until(lambda: len(link.states) == 2)
         assert link.states[1] == {"asked": 2}
+
+
+async def test_a_core_that_is_slow_when_a_centre_connects_is_not_called_absent_and_holds_up_no_record(
+    tmp_path: Path,
+) -> None:
+    said = asyncio.Event()
+
+    async def snapshot() -> dict[str, object]:
+        await said.wait()
+        return {"alarms": []}
+
+    journal = journal_of(alarm=1, fault=1)
+    async with serving(tmp_path, journal, CITY, snapshot) as (destination, link, _, _):
+        poll(destination, journal)
+        await until(lambda: len(link.flights) == 2, "the alarm and the fault")
+        for flight in link.flights:
+            destination.settling.settled(flight, 1, 1)
+            destination.settling.finished(flight)
+        assert (link.states, link.cores) == ([None], [True])
+        said.set()
+        await until(lambda: len(link.states) == 2)
+        assert (link.states[1], link.cores) == ({"alarms": []}, [True, True])
+
+
+async def test_a_core_that_is_not_there_is_called_absent_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path, journal_of(alarm=1), CITY) as (_, link, _, _):
+        await until(lambda: link.states)
+        assert (link.states, link.cores) == ([None], [False])
 
 
 async def test_a_record_declined_again_and_again_is_put_aside_and_never_holds_up_the_rest(tmp_path: Path) -> None:

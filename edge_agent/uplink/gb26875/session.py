@@ -182,11 +182,10 @@ class GbSession(asyncio.Protocol):
             self._send_unit(sending, index, unit, rank)
         self._pump()
 
-    def send_state(self, snapshot: dict[str, object] | None, *, alarm_waits: bool) -> bool:
+    def send_state(self, snapshot: dict[str, object] | None, *, core: bool, alarm_waits: bool) -> bool:
         """Type 21, so that the centre knows who speaks, then what the core says is so now: frames that an alarm overtakes."""
         self._exchanges.drop_state()
-        core = snapshot is not None
-        if not core:
+        if snapshot is None:
             self._writer.unsure()
         present = self._writer.present(snapshot) if snapshot is not None else []
         self._state(HELLO, lambda: self._writer.device_unit(core=core))
