@@ -117,22 +117,23 @@ async def test_a_resend_keeps_the_serial_number_and_renews_the_time_of_the_frame
         assert first.sent != second.sent
 
 
-async def test_a_core_that_was_too_busy_to_say_what_is_so_is_asked_again(tmp_path: Path) -> None:
+async def test_a_core_that_is_too_busy_to_say_what_is_so_is_waited_for_and_not_called_absent(tmp_path: Path) -> None:
     """Else what burns is shown to this centre by its records alone, for as long as the connection lasts."""
     burning = {"kind": "fire", "point": "panel1/1-027", "source": "panel1", "state": "active", "name": ""}
     free = asyncio.Event()
 
     async def busy(do: str, **params: object) -> object:
-        if do in ("alarms", "points"):
-            await free.wait()
+        await free.wait()
         return {"alarms": [burning], "points": []}.get(do)
 
     async with gb_centre() as centre, running_uplink(gb_config(tmp_path, gb_uplink(centre.port))) as process:
-        process.core.ask = busy  # type: ignore[method-assign]
+        process.core.ask_patiently = busy  # type: ignore[method-assign]
         await until(lambda: centre.received, "the connection begins all the same")
         assert not fires(centre)
         free.set()
         await until(lambda: fires(centre) == [27])
+        told = units(centre, 21)
+        assert told and not any(item.status & 0b100 for item in told), "nobody watches: bit 2"  # type: ignore[attr-defined]
 
 
 async def test_a_late_confirm_of_the_last_connection_is_not_credited_in_this_one(tmp_path: Path) -> None:
