@@ -163,8 +163,17 @@ def test_a_large_step_of_a_clock_that_runs_needs_two_samples_that_agree() -> Non
     assert clock.now().wall_ns == NOON + 9 * DAY + 62 * S
     kernel.later(S)
     assert clock.offer("centre", NOON, kernel.mono_ns, S).code == "needs_second"
-    kernel.later(2 * 3600 * S)
-    assert clock.offer("centre", NOON + 7200 * S, kernel.mono_ns, S).code == "needs_second", "the first is too old"
+    kernel.later(26 * 3600 * S)
+    assert clock.offer("centre", NOON + 26 * 3600 * S, kernel.mono_ns, S).code == "needs_second", "the first is too old"
+
+
+def test_a_centre_that_says_the_time_once_a_day_is_believed_on_the_second_day() -> None:
+    """After a power cut of hours the saved clock is that much slow: it must not stay so for ever."""
+    kernel = Kernel()
+    clock = clock_over(kernel)
+    assert clock.offer("centre", NOON + 5 * 3600 * S, kernel.mono_ns, S).code == "needs_second"
+    kernel.later(DAY)
+    assert clock.offer("centre", NOON + 5 * 3600 * S + DAY + 3 * S, kernel.mono_ns, S).code == "stepped"
 
 
 def test_the_same_packet_sent_again_is_no_second_sample() -> None:
