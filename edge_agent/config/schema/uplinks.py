@@ -118,9 +118,10 @@ UPLINK: Final = Section(
             example='"/etc/edge-agent/tls/packed.key"',
         ),
         "commands": Key(
-            zh="此中心可下达的命令; 默认只能读取和查岗, [] 为全部不接受; GB/T 26875.3 的类型 89、90 是 initialise、set_clock",
-            en="What this centre may ask; by default reading and duty checks, [] is nothing; types 89 and 90 of GB/T 26875.3 "
-            "are initialise and set_clock",
+            zh="此中心可下达的命令; 默认只能读取和查岗, [] 为全部不接受; GB/T 26875.3 的类型 61 至 88 是 read_state "
+            "(64、84 是 history), 89、90 是 initialise、set_clock",
+            en="What this centre may ask; by default reading and duty checks, [] is nothing; of GB/T 26875.3 types 61 to 88 "
+            "are read_state (64 and 84 history), 89 and 90 are initialise and set_clock",
             example='["read_state", "history", "duty_check"]',
             choices=COMMANDS,
         ),

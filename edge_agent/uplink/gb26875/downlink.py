@@ -6,7 +6,7 @@ A refusal is a denial (6). What the gateway does not know it does not make up: t
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -58,8 +58,9 @@ class Reply(NamedTuple):
 class Downlink:
     """The answers of one gateway to one centre."""
 
-    def __init__(self, config: Config, clock: TimeSource) -> None:
-        self._config, self._clock = config, clock
+    def __init__(self, config: Config, clock: TimeSource, commands: Collection[str]) -> None:
+        """`commands`: what this centre may ask ([[uplink]] commands). The core judges orders; what is only read is judged here."""
+        self._config, self._clock, self._commands = config, clock, frozenset(commands)
         self._named = 0
 
     def name(self) -> str:
@@ -77,6 +78,10 @@ class Downlink:
         if read is None and frame.command == Command.CONTROL:
             await receiver.desk.refuse("unknown_command", command_id=name, detail=f"type {asked.type}")
         if read is None or not asked.objects or any(isinstance(item, of.Opaque) for item in asked.objects):
+            return Reply(Command.DENY)
+        needs = "history" if asked.type in (64, 84) else "read_state"
+        if needs not in self._commands:
+            await receiver.desk.refuse("not_authorised", command_id=name, name=needs, detail=f"type {asked.type}")
             return Reply(Command.DENY)
         kind = ANSWERS[asked.type]
         found = writer.fit(kind, await read(asked.objects, receiver, writer))

@@ -59,7 +59,7 @@ class GbLink:
             centre=uplink.id,
             takes=[priority for priority in STREAMS if uplink.takes(priority.stream)],
         )
-        self._shared = Shared(settings, writer, clock, Downlink(config, clock))
+        self._shared = Shared(settings, writer, clock, Downlink(config, clock, uplink.commands))
 
     def over(self, dial: Dial) -> "GbLink":
         """The same link by another way: a question that comes again over it is known, and so is what the centre was shown."""

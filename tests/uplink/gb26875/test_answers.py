@@ -77,9 +77,11 @@ def question(kind: int, *objects: InformationObject, command: int = Command.REQU
     )
 
 
-async def answered(dialect: Dialect, site: Site, asked: Frame) -> tuple[Reply, tuple[InformationObject, ...]]:
+async def answered(
+    dialect: Dialect, site: Site, asked: Frame, commands: Sequence[str] = ("read_state", "history")
+) -> tuple[Reply, tuple[InformationObject, ...]]:
     writer = Writer(Places(HOSPITAL), dialect, now=lambda: NOW)
-    downlink = Downlink(HOSPITAL, Still())
+    downlink = Downlink(HOSPITAL, Still(), commands)
     reply = await downlink.answer(asked, downlink.name(), cast(Any, site), writer)
     assert len(reply.adu) <= dialect.adu_max
     return reply, decode_adu(reply.adu, dialect, uplink=True).objects if reply.adu else ()
@@ -162,3 +164,20 @@ async def test_a_question_nobody_understands_is_only_denied() -> None:
     reply, _ = await answered(Dialect(), site, question(200, of.Opaque(1, b"\0")))
     assert reply.command == Command.DENY
     assert site.refused == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "needs"),
+    [
+        (question(61, of.SystemQuery(1, 1)), "read_state"),
+        (question(86, of.DeviceQuery()), "read_state"),
+        (question(84, of.DeviceRecordQuery(5, bytes(6))), "history"),
+        (question(64, of.FacilityRecordQuery(1, 1, 5, bytes(6))), "history"),
+    ],
+)
+async def test_a_centre_that_may_not_read_is_denied_and_that_is_written_down(asked: Frame, needs: str) -> None:
+    site = Site(operations=9)
+    others = [name for name in ("read_state", "history", "duty_check") if name != needs]
+    reply, _ = await answered(Dialect(), site, asked, others)
+    assert reply.command == Command.DENY
+    assert site.refused == [("not_authorised", needs, f"type {asked.adu[0]}")]
