@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from edge_agent.uplink.backoff import SETTLED_S, Backoff
 from edge_agent.uplink.choice import Choice, Rule
+from edge_agent.uplink.policy import ELSEWHERE_WITHIN_S
 
 BACK_WITHIN_S = 120.0
 PEAK_FACTOR = 2.0
@@ -33,6 +34,7 @@ class Outage:
     seconds: float
     alarms: float = 0.0
     booted: bool = False  # the county's power came back: nobody had a connection
+    silent: bool = False  # nobody hung up: the path is taken to be dead, and the other one works
 
 
 OUTAGES = (
@@ -43,6 +45,7 @@ OUTAGES = (
     Outage("120 s", 120.0),
     Outage("120 s, alarms everywhere", 120.0, 1.0),
     Outage("10 min, alarms at 10 %", 600.0, 0.1),
+    Outage("a firewall forgot all connections", 0.0, 0.01, silent=True),
 )
 
 NAIVE: dict[str, Wait] = {
@@ -80,10 +83,16 @@ class Gateway:
             self._backoff.spread()
         else:
             self._choice.opened("eth", -1000.0)
-            self._choice.ended("eth", 0.0, silent=False)
+            self._choice.ended("eth", 0.0, silent=outage.silent)
             self._backoff.lasted(SETTLED_S)
+        self._aside_s: float | None = None
+        if outage.silent and self._choice.elsewhere("eth", 0.0):
+            self._aside_s = 0.0 if self.alarm else chance.uniform(0.0, ELSEWHERE_WITHIN_S)
 
     def wait_s(self) -> float:
+        aside_s, self._aside_s = self._aside_s, None
+        if aside_s is not None:
+            return aside_s
         return self._backoff.next_s(alarm=self.alarm)
 
     def attempt(self, now_s: float) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 RETRY_S: Final = 2.0  # after a miss the next probe comes this soon
 JITTER: Final = 0.1  # of the time between probes, so that a county's gateways do not probe as one
+HOLD_SPREAD: Final = 2 / 3  # of hold_s, at most, more: what came back for one gateway came back for a county
 RETURN_PROBES: Final = 3  # within hold_s, of a path better than the one in use
 
 
@@ -33,13 +34,14 @@ class PathState:
     missed: int = 0  # in a row
     fallen: bool = False  # it was lost, and has not held for hold_s since
     good_since_s: float | None = None
+    holds_s: float = 0.0  # hold_s and its spread, since then
     probe_at_s: float = 0.0
     probes: int = 0
     lost: int = 0
 
     def trusted(self, now_s: float) -> bool:
         """Whether it may take over from a worse path, or carry a new session before one."""
-        if self.fallen and self.good_since_s is not None and now_s - self.good_since_s >= self.rule.hold_s:
+        if self.fallen and self.good_since_s is not None and now_s - self.good_since_s >= self.holds_s:
             self.fallen = False
         return self.up is not False and not self.fallen and not self.missed
 
@@ -68,6 +70,7 @@ class Choice:
         state.missed = 0
         if state.good_since_s is None:
             state.good_since_s = now_s
+            state.holds_s = state.rule.hold_s * self.rng.uniform(1.0, 1.0 + HOLD_SPREAD)
         if state.up is not True:
             state.up = True
             self._changed.append((path, True))
@@ -133,11 +136,19 @@ class Choice:
                 return rule.id
         return None
 
-    def due(self, now_s: float) -> list[str]:
-        """Paths to probe now. None without a session: attempts to open one tell as much."""
-        if self.current is None:
+    def due(self, now_s: float, *, between: bool = False) -> list[str]:
+        """Paths to probe now. None without a session: attempts to open one tell as much. `between` two sessions, while nothing is
+        attempted, those in doubt.
+        """
+        if self.current is None and not between:
             return []
-        found = [name for name, state in self.states.items() if name != self.current and state.probe_at_s <= now_s]
+        found = [
+            name
+            for name, state in self.states.items()
+            if name != self.current
+            and state.probe_at_s <= now_s
+            and (self.current is not None or 0 < state.missed < state.rule.misses)
+        ]
         for name in found:
             state = self.states[name]
             state.probes += 1

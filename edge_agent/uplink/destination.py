@@ -1,6 +1,7 @@
 """One centre and its own fate: connect, send in order of worth, wait for the centre's word, and try again for ever."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Final, NoReturn
 
@@ -196,7 +197,7 @@ class Destination:
         while True:
             self._turns += 1
             started_s = loop.time()
-            again = False
+            again, spread_s = False, 0.0
             try:
                 opening = asyncio.create_task(self._parts.link.open(self.settling), name=f"open:{self.id}")
                 while not opening.done():  # a name that hangs is not a worker that hangs
@@ -216,7 +217,7 @@ class Destination:
                     await session.close()
                 self._lost_s = loop.time()
                 backoff.lasted(loop.time() - started_s)
-                again = why.again
+                again, spread_s = why.again, why.spread_s
                 if not again:  # else another path takes over: the link that failed is told as such
                     self.standing.down(why)
             finally:
@@ -224,6 +225,19 @@ class Destination:
                     opening.cancel()
             if not again:
                 await self._wait(backoff)
+            elif spread_s:
+                await self._stand_aside(self._parts.rng.uniform(0.0, spread_s))
+
+    async def _stand_aside(self, wait_s: float) -> None:
+        """Let others go first, until an alarm waits."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + wait_s
+        while not self.outbox.alarm_pending and (left_s := until_s - loop.time()) > 0:
+            self._turns += 1
+            self._alarm.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left_s, TICK_S)):
+                    await self._alarm.wait()
 
     async def _wait(self, backoff: Backoff) -> None:
         """Full jitter; an alarm that waits, or arrives while we wait, has its own shorter budget."""

@@ -13,13 +13,14 @@ from edge_agent.uplink.stream import Flight
 class LinkError(Exception):
     """A link that cannot be opened or was lost. `reason` is an ASCII code of `edge_agent.texts.uplink`; `detail` is for the log.
 
-    `again`: another path is there, so that there is nothing to wait for.
+    `again`: another path is there, so that there is nothing to wait for; but at random up to `spread_s`, if no alarm waits, where
+    every gateway of the county may have lost as much.
     """
 
-    def __init__(self, reason: str, detail: str = "", *, again: bool = False) -> None:
+    def __init__(self, reason: str, detail: str = "", *, again: bool = False, spread_s: float = 0.0) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason, self.detail = reason, detail.encode("ascii", "backslashreplace").decode()[:200]
-        self.again = again
+        self.again, self.spread_s = again, spread_s
 
 
 class Receiver(Protocol):

@@ -42,6 +42,8 @@ SILENT: Final = frozenset(
 CUT_SHORT: Final = frozenset(
     {"refused", "lost", "disconnected", "tls", "cert_wrong_ca", "cert_wrong_host", "cert_expired", "cert_revoked"}
 )
+# Ten thousand gateways whose sessions a firewall forgot notice it together, and each has another path that works.
+ELSEWHERE_WITHIN_S: Final = 40.0
 ORDER: Final = {"ethernet": 10, "wifi": 20, "cellular": 30, "nbiot": 40}
 
 Probe = Callable[[], Awaitable[bool]]
@@ -109,6 +111,7 @@ class PolicyLink:
         self._session: _PathSession | None = None
         self._ready: tuple[str, Session] | None = None  # opened over a better path, to be taken up by `open`
         self._moving = False
+        self._between = False  # a session was lost and another path is there: none is attempted yet
         self._turns = 0
         self._idle_s = 0.0
 
@@ -118,7 +121,7 @@ class PolicyLink:
 
     async def open(self, receiver: Receiver) -> Session:
         """A session over the best path that gives one. Raise LinkError: the reason of the most preferred that failed."""
-        self._receiver = receiver
+        self._receiver, self._between = receiver, False
         ready, self._ready = self._ready, None
         if ready is not None:
             return self._begin(*ready)
@@ -186,8 +189,8 @@ class PolicyLink:
             self._ways[session.path].path.echo_lost()
         self._tell_changes()
         self._moved(None)
-        again = silent and self.choice.elsewhere(session.path, now_s)
-        session.over(LinkError(why.reason, why.detail, again=again))
+        self._between = again = silent and self.choice.elsewhere(session.path, now_s)
+        session.over(LinkError(why.reason, why.detail, again=again, spread_s=ELSEWHERE_WITHIN_S if again else 0.0))
 
     # --- beside the session -----------------------------------------------------------------------------------------------------
 
@@ -197,7 +200,7 @@ class PolicyLink:
             while True:
                 self._turns += 1
                 now_s = self._loop.time()
-                for name in self.choice.due(now_s):
+                for name in self.choice.due(now_s, between=self._between):
                     tasks.create_task(self._probe(name), name=f"probe:{name}")
                 better = self.choice.better(now_s)
                 if better is not None and self._session is not None and not self._moving:

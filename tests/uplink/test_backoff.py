@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from benchmarks import herd
 from benchmarks.herd import NAIVE, OUTAGES, Outage, simulate
 from edge_agent.uplink.backoff import ALARM_CEILING_S, ALARM_TRIES, CEILING_S, FLOOR_S, SETTLED_S, Backoff
 from edge_agent.uplink.pace import FLOOR_BYTES, Pace
@@ -63,6 +64,13 @@ def test_two_thousand_gateways_are_back_within_two_minutes_and_never_twice_what_
     """Ten thousand, and outages of ten minutes: python -m benchmarks.herd."""
     runs = {seed: simulate(outage, seed, gateways=2000, rate=40.0) for seed in range(1, 6)}
     assert all(run.back_s <= 120 and run.peak_per_s <= 2 * 40 for run in runs.values()), runs
+
+
+def test_who_goes_elsewhere_at_once_fails_the_same_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firewall at the centre forgets all connections; each gateway has another path that works."""
+    monkeypatch.setattr(herd, "ELSEWHERE_WITHIN_S", 0.0)
+    forgotten = next(outage for outage in OUTAGES if outage.silent)
+    assert simulate(forgotten, 1, gateways=2000, rate=40.0).peak_per_s > 10 * 40
 
 
 @pytest.mark.parametrize("name", NAIVE)

@@ -164,6 +164,21 @@ async def test_what_is_no_batch_is_of_the_path_that_carried_it(tmp_path: Path) -
         running.cancel()
 
 
+async def test_a_path_that_fell_silent_is_probed_while_nobody_has_begun_again(tmp_path: Path) -> None:
+    policy, eth, _, told = roads(tmp_path)
+    session = await policy.open(NOBODY)
+    running = asyncio.create_task(policy.run())
+    try:
+        eth.refuses = "no_route"
+        session.end(LinkError("half_open"))
+        assert (await session.closed).spread_s > 0
+        await until(lambda: ("eth", False) in told, "known before the next session")
+        await policy.open(NOBODY)
+        assert policy.choice.current == "4g"
+    finally:
+        running.cancel()
+
+
 async def test_silence_moves_on_at_once_and_a_close_in_order_waits(tmp_path: Path) -> None:
     for reason, again in (("half_open", True), ("disconnected", False)):
         policy, eth, _, _ = roads(tmp_path)

@@ -361,3 +361,24 @@ async def test_a_centre_that_has_alarms_no_batch_of_ours_carried_makes_the_lamps
         destination.outbox.grow("e1", Priority.ALARM, 5)  # known, and not yet sent
         destination.settling.answered(Ack((StreamAck("e1", Priority.ALARM, 5, 5, ()),), (), ()))
         assert told.looks == 1
+
+
+async def test_after_a_loss_in_silence_others_go_first_until_an_alarm_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, opened = journal_of(), list[Receiver]()
+
+    async def again(receiver: Receiver) -> Session:
+        opened.append(receiver)
+        return PartsOf()
+
+    async with serving(tmp_path, journal, CITY) as (destination, link, _, _):
+        await until(lambda: link.states, "a session")
+        monkeypatch.setattr(link, "open", again)
+        link.closed.set_result(LinkError("half_open", again=True, spread_s=1e9))
+        await until(lambda: destination._session is None, "it is over")
+        turns = destination.progress()
+        await until(lambda: destination.progress() > turns + 1, "the worker lives meanwhile")
+        assert opened == []
+        destination.alarm(journal.epoch, journal.append(Priority.ALARM, event_body(1)), event_body(1))
+        await until(lambda: opened, "at once")
