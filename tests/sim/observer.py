@@ -226,6 +226,8 @@ class Observer:
             name = (epoch, stream, n)
             if name in taken:
                 self.counts["again"] += 1
+                if not _same(taken[name], body):
+                    self.fail("I1", f"{name} came again as another")
                 return
             taken[name] = body
             self.counts["at centre"] += 1

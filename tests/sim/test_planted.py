@@ -27,6 +27,7 @@ from edge_agent.uplink.modem import build
 from edge_agent.uplink.modem.ladder import Ladder
 from edge_agent.uplink.outbox import Outbox
 from edge_agent.uplink.packed_link import _PackedSession
+from edge_agent.uplink.sender import Sender
 from edge_agent.uplink.settling import Settling
 from simulators.centre.gb_faults import FaultName
 from tests.sim import story, wires
@@ -133,6 +134,17 @@ def never_tries_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Destination, "_too_old", lambda self, session, now_s: None)
 
 
+def says_it_otherwise(patch: pytest.MonkeyPatch) -> None:
+    """What goes again is not what went before. The centre keeps the first, so that its records do not show it."""
+    real = Sender._send
+
+    def send(self: Sender, session: Any, batch: Any) -> None:
+        told = [(n, body.replace(b'"contact0"', b'"contact2"')) for n, body in batch.records]
+        real(self, session, replace(batch, records=told) if batch.dup else batch)
+
+    patch.setattr(Sender, "_send", send)
+
+
 def leaves_the_lamp(patch: pytest.MonkeyPatch) -> None:
     """A lamp that was lit is never put out."""
     real = Annunciator.apply
@@ -234,6 +246,7 @@ def drops_of_a_storm(patch: pytest.MonkeyPatch) -> None:
 
 Act = Callable[[Sim, random.Random], Any]
 full: Act = partial(story.disk_fails, code=errno.ENOSPC)
+lossy: Act = partial(wires.lossy, all_of_it=True)
 cut: Act = partial(wires.wan_mood, mood="cut", lasts_s=150.0)
 power: Act = partial(story.power, mode="lose", after=12)
 slow: Act = partial(story.slow_disk, worst_s=2.0)
@@ -286,7 +299,8 @@ PLANTED = [
     Planted("I3", passes_those_refused, (full,), {"kind": "panel"}),
     Planted("I4", waits_for_the_journal, (slow,)),
     Planted("I5", shows_no_link_fault, (cut,)),
-    Planted("I6", never_tries_again, (partial(wires.lossy, all_of_it=True),)),
+    Planted("I6", never_tries_again, (lossy,)),
+    Planted("I1", says_it_otherwise, (lossy,)),
     Planted("I6", leaves_the_lamp, (cut,)),
     Planted("I1", takes_a_denial_for_a_confirm, (partial(gb_menu, name="deny"),), GB, 2),
     Planted("I1", takes_silence_for_a_confirm, (partial(gb_menu, name="silent"),), GB, 2),
