@@ -13,7 +13,7 @@ from simulators.process import Program
 from tests.brokers import Broker, Certificates
 from tests.net.link import BadLink
 from tests.proof.site import GATEWAY, ProofSite
-from tests.proof.small_machine import small_machine
+from tests.proof.small_machine import small_machine, throttled
 
 BROKER_PORT, PACKED_PORT = 8883, 5119  # each link has a centre's network of its own
 SMALL = os.environ.get("EDGE_SMALL_MACHINE", "") == "1"
@@ -62,8 +62,9 @@ async def _behind(link: BadLink, site: ProofSite) -> AsyncIterator[None]:
     site.uplink = Program("uplink", (*at_gateway, *site.uplink.arguments), site.uplink.log)
     site.broker.command = (*at_centre, *site.broker.command)
     site.centre_within = at_centre
-    async with small_machine(site) if SMALL else contextlib.nullcontext(), site:
+    async with small_machine(site) if SMALL else contextlib.nullcontext() as group, site:
         yield
+        assert group is None or throttled(group) > 0, "the quota was never met: nothing was slowed down"
 
 
 async def down(site: ProofSite) -> bool:

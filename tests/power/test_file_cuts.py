@@ -127,9 +127,8 @@ async def test_no_cut_costs_the_running_agent_an_event_it_told(world: str) -> No
 
 
 def judge_ledger(path: Path, truth: dict[tuple[str, Priority], Intervals], label: str) -> int:
-    """A ledger after a cut may have forgotten; it may never claim what no centre has. Opens whatever is there."""
-    if not path.parent.exists():
-        return 0
+    """A ledger after a cut may have forgotten; it may never claim what no centre has. Opens whatever is there; 1 if one was."""
+    was_there = path.exists()
     said: list[str] = []
     ledger = Ledger.open(path, lambda code, detail: said.append(code))
     try:
@@ -140,7 +139,7 @@ def judge_ledger(path: Path, truth: dict[tuple[str, Priority], Intervals], label
             assert not over, f"{label}: {epoch}/{priority.stream} {over} was never confirmed"
     finally:
         ledger.close()
-    return 1
+    return int(was_there)
 
 
 async def start_again(session: Session, state: State, acked: dict[Name, bytes], place: Path) -> float:
