@@ -14,7 +14,7 @@ from buffer.records import Priority
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config
 from edge_agent.config.uplinks import Uplink
-from edge_agent.model import event_id
+from edge_agent.model import encode_instant, event_id
 from edge_agent.supervise import Supervisor, notify
 from edge_agent.update.state import SPOOL
 from edge_agent.uplink.bundle_fetch import BundleFetch
@@ -284,13 +284,16 @@ class UplinkProcess:
             await destination.say_state()
 
     async def _snapshot(self) -> dict[str, object] | None:
-        """What the core knows now: alarms, and the points that are not quiet. None without a core; a slow one is waited for."""
-        ask = self.core.ask_patiently
+        """What the core knows now: alarms, and the points that are not quiet. None without a core; a slow one is waited for, so
+        that `at` says since when what it says may be over.
+        """
+        ask, at = self.core.ask_patiently, self.clock.now()
         alarms, points = await asyncio.gather(ask("alarms"), ask("points"))
         if not isinstance(alarms, list) or not isinstance(points, list):
             return None
         loud = [p for p in points if isinstance(p, dict) and (p.get("active") or p.get("fault"))]
         return {
+            "at": encode_instant(at),
             "alarms": alarms,
             "points": loud[:SNAPSHOT_POINTS_MAX],
             "points_loud": len(loud),

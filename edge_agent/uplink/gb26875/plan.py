@@ -46,7 +46,7 @@ from edge_agent.uplink.gb26875.places import PANEL_COMPONENT, Place, Places
 log = logging.getLogger("edge.gb26875")
 
 DEVICE: Final = ("device",)  # the key of the gateway's own conditions
-SNAPSHOT_AGE_NS: Final = 5 * 10**9  # older than this is no answer of the core
+SNAPSHOT_AGE_NS: Final = 5 * 10**9  # a record of so long before the core was asked was not known to it, at most
 _STREAM_OF: Final = {kind.value: info.priority for kind, info in KINDS.items()}
 VALUES_OUT_MAX: Final = 1000  # values known to be out of range
 
@@ -387,8 +387,8 @@ class Writer:
         members, own, places = self._active(snapshot, self._takes)
         loud, shown = snapshot.get("points_loud"), snapshot.get("points")
         complete = isinstance(shown, list) and loud == len(shown)
-        now = self._now()
-        since = now.boot_id, now.mono_ns - SNAPSHOT_AGE_NS
+        boot, asked_ns, _ = stamp_of(snapshot.get("at"), 0)
+        since = boot, asked_ns - SNAPSHOT_AGE_NS
         self._conditions.snapshot(members, complete=complete, since=since)
         self._own.snapshot(own, complete=complete, since=since)
         return places

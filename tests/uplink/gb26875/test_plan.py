@@ -20,11 +20,12 @@ from drivers.codecs.gb26875.objects import (
 from edge_agent.alarm.machine import DELIVERY
 from edge_agent.config.model import Bus, Config, Contact, Device, Gateway, Panel
 from edge_agent.config.uplinks import Gb26875Point
-from edge_agent.model import KINDS, Clock, Event, Instant, Kind, encode_event
+from edge_agent.model import KINDS, Clock, Event, Instant, Kind, encode_event, encode_instant
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.gb26875.places import Known, Places
 from edge_agent.uplink.gb26875.plan import Plan, Unit, Writer, split
 
+NOTHING = {"alarms": [], "points": [], "points_loud": 0}
 NOW = Instant("boot", 1, 1_764_000_000_000_000_000, Clock.SYNCED)  # 2025-11-25 00:00:00 in China
 CONFIG = Config(
     gateway=Gateway(id="ZG-1234"),
@@ -285,17 +286,27 @@ def test_a_fire_that_waited_in_memory_and_is_numbered_behind_its_end_does_not_bu
 def test_a_fire_of_an_earlier_boot_does_not_burn_again_after_a_snapshot() -> None:
     """Its file could not be read when the connection was made, so that its records are no replay."""
     made = writer()
-    made.present({"alarms": [], "points": [], "points_loud": 0})
+    made.present(NOTHING)
     assert statuses(made.write(batch([event(Kind.FIRE, at=replace(NOW, boot_id="before"))]))) == [0b11, 1]
 
 
 def test_without_a_snapshot_of_this_connection_a_replayed_fire_is_not_taken_back() -> None:
     """The core said once that all was quiet; then the link went, the fire came, and at the return the core said nothing."""
     made = writer()
-    made.present({"alarms": [], "points": [], "points_loud": 0})
+    made.present(NOTHING)
     made.unsure()
     assert statuses(made.write(batch([event(Kind.FIRE)], replay=True))) == [0b11]
     assert statuses(made.write(batch([event(Kind.FIRE, active=False)], first=2, replay=True))) == [1]
+
+
+def test_what_came_since_a_slow_core_was_asked_is_believed_before_its_answer() -> None:
+    made = writer()
+    made._now = lambda: replace(NOW, mono_ns=40 * 10**9)
+    asked = encode_instant(replace(NOW, mono_ns=10 * 10**9))
+    fire = event(Kind.FIRE, at=replace(NOW, mono_ns=12 * 10**9))
+    made.taken(made.write(batch([fire])).shown)
+    shown = [decode_adu(told.adu) for told in made.present({**NOTHING, "at": asked})]
+    assert [item.status for adu in shown if adu.type == 2 for item in adu.objects] == [0b11]  # type: ignore[union-attr]
 
 
 def test_a_snapshot_that_had_no_room_for_all_takes_nothing_back() -> None:
@@ -313,7 +324,8 @@ def test_a_fire_that_ended_while_the_snapshot_was_on_its_way_does_not_burn_again
     alarm = {"kind": "fire", "point": "panel1/1-027", "source": "panel1", "state": "active", "name": ""}
     made.write(batch([event(Kind.FIRE)]))
     assert statuses(made.write(batch([event(Kind.FIRE, active=False)], first=2))) == [1]
-    shown = [decode_adu(told.adu) for told in made.present({"alarms": [alarm], "points": [], "points_loud": 0})]
+    asked = encode_instant(NOW)
+    shown = [decode_adu(told.adu) for told in made.present({**NOTHING, "at": asked, "alarms": [alarm]})]
     assert [item.status for adu in shown if adu.type == 2 for item in adu.objects] == [1]  # type: ignore[union-attr]
 
 
