@@ -410,7 +410,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "duty_no_status": (
         "此中心可以查岗, 但 streams 里没有 status: 收不到查岗应答",
-        "This centre may check who is on duty, but has no status in its streams: it never gets the answer",
+        "This centre may ask for a duty check, but has no status in its streams: it never gets the answer",
     ),
     "half_pair": ("写了 {name} 就必须写 {other}", "{name} needs {other} as well"),
     "no_client_cert": (

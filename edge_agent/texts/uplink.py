@@ -21,8 +21,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "closed": ("本机已断开", "closed by this gateway"),
     "lost": ("通信链路中断", "the link was lost"),
     "refused": (
-        "对方端口无服务:消息服务器没有运行或端口写错",
-        "nobody listens there: the broker is down or the port is wrong",
+        "对方端口无服务:中心或其消息服务器没有运行,或端口写错",
+        "nobody listens there: the centre or its broker is down, or the port is wrong",
     ),
     "no_route": ("网络不通:检查网线、路由、SIM 卡", "no route: check cable, router, SIM card"),
     "no_interface": (
@@ -89,20 +89,20 @@ TEXTS: dict[str, tuple[str, str]] = {
     "tls": ("TLS 握手失败", "the TLS handshake failed"),
     "cert_not_yet_valid": (
         "服务器证书尚未生效:本机时钟可能不对",
-        "the broker's certificate is not yet valid: this gateway's clock may be wrong",
+        "the server's certificate is not yet valid: this gateway's clock may be wrong",
     ),
     "cert_expired": (
         "服务器证书已过期(或本机时钟过快)",
-        "the broker's certificate has expired (or this gateway's clock is fast)",
+        "the server's certificate has expired (or this gateway's clock is fast)",
     ),
-    "cert_wrong_host": ("服务器证书与主机名不符:检查 host", "the broker's certificate is for another host: check host"),
+    "cert_wrong_host": ("服务器证书与主机名不符:检查 host", "the server's certificate is for another host: check host"),
     "cert_wrong_ca": (
         "服务器证书不是本 CA 签发:检查 ca_file",
-        "the broker's certificate is not of our CA: check ca_file",
+        "the server's certificate is not of our CA: check ca_file",
     ),
     "cert_revoked": (
         "服务器证书已被吊销,拒绝连接:可能有人冒充中心,请立即电话联系中心",
-        "the broker's certificate has been revoked and is refused: somebody may pose as the centre, telephone it now",
+        "the server's certificate has been revoked and is refused: somebody may pose as the centre, telephone it now",
     ),
     "crl_missing": (
         "吊销列表文件无法读取:照常连接,但查不出被吊销的证书。检查 crl_file",
