@@ -4,6 +4,7 @@ A refusal is a denial (6). What the gateway does not know it does not make up: t
 68) are what the panel said of itself, or the site wrote down, and denied where neither is.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ log = logging.getLogger("edge.gb26875")
 OPERATION_KINDS: Final = ("reset", "silence", "acknowledge", "test", "duty_check")
 HISTORY_MAX: Final = 200  # records one query of the journal gives
 PAGES_MAX: Final = 10
+ROWS_A_TURN: Final = 20  # points looked at in one turn of the loop
 _VERSION: Final = re.compile(r"(\d{1,3})\.(\d{1,3})")
 
 Rows = Sequence[Mapping[str, object]]
@@ -330,7 +332,9 @@ async def _asked_points(
     """The components a query names, in its order, each with its points."""
     rows = await receiver.desk.ask("points")
     by_key: dict[tuple[int, int, bytes], tuple[Place, list[Mapping[str, object]]]] = {}
-    for row in rows if isinstance(rows, list) else []:
+    for number, row in enumerate(rows if isinstance(rows, list) else []):
+        if number % ROWS_A_TURN == 0:  # of 5 000 points no alarm waits for all
+            await asyncio.sleep(0)
         place = writer.places.of(str(row["id"]), kind=str(row.get("kind") or ""), name=str(row.get("name") or ""))
         if place.send and not place.is_panel:
             by_key.setdefault((*place.system, writer.address(place)), (place, []))[1].append(row)
