@@ -86,7 +86,7 @@ class Downlink:
             await receiver.desk.refuse("not_authorised", command_id=name, name=needs, detail=f"type {asked.type}")
             return Reply(Command.DENY)
         kind = ANSWERS[asked.type]
-        found = writer.fit(kind, await read(asked.objects, receiver, writer))
+        found = writer.packer.fit(kind, await read(asked.objects, receiver, writer))
         if not found:
             return Reply(Command.DENY, for_now=True)
         return Reply(Command.RESPONSE, encode_adu(kind, found, writer.dialect), for_now=True)

@@ -1,17 +1,16 @@
 """Batches of the outbox as data units of GB/T 26875.3-2011, each with the records its confirm settles. Pure.
 
-Neighbours of one type share a unit as far as the centre takes that. A record that needs several units is settled by the last of
-them; one the standard has no place for is settled with its neighbours and counted.
+How records share units is `units`; one the standard has no place for is settled with its neighbours and counted.
 """
 
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from buffer.records import Priority
-from drivers.codecs.gb26875 import Dialect, encode_adu, fitting, join_component, room_for, write_description
+from drivers.codecs.gb26875 import Dialect, encode_adu, join_component, write_description
 from drivers.codecs.gb26875.objects import (
     AnalogueValue,
     ComponentStatus,
@@ -42,6 +41,7 @@ from edge_agent.uplink.gb26875.forms import (
 )
 from edge_agent.uplink.gb26875.moments import stamp_of, time_of, time_of_instant
 from edge_agent.uplink.gb26875.places import PANEL_COMPONENT, Place, Places
+from edge_agent.uplink.gb26875.units import Entry, Packer, Unit
 
 log = logging.getLogger("edge.gb26875")
 
@@ -51,21 +51,6 @@ _STREAM_OF: Final = {kind.value: info.priority for kind, info in KINDS.items()}
 VALUES_OUT_MAX: Final = 1000  # values known to be out of range
 
 Notice = Callable[..., None]  # (what, **params): for people
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One data unit of a plan. Its confirm settles first..last (nothing if last < first).
-
-    `joined` is how many units before it carry parts of the same record. `record` is the last one it tells of, 0 if none.
-    """
-
-    adu: bytes
-    first: int
-    last: int
-    record: int
-    joined: int = 0
-    single: tuple["Unit", ...] = ()  # the same objects one by one, for a centre that declines them together
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +83,6 @@ class Plan:
         return sum(len(unit.adu) for unit in self.units)
 
 
-@dataclass(slots=True)
-class _Entry:
-    """What one record is on the wire."""
-
-    n: int
-    kind: int = 0  # type of the unit
-    objects: list[InformationObject] = field(default_factory=list)
-
-
 class Writer:
     """Writes for one centre, and remembers what the centre thinks of each component."""
 
@@ -126,7 +102,7 @@ class Writer:
         `centre` is the [[uplink]]'s id. It is shown only what its streams (`takes`) tell it the end of, too.
         """
         self.places, self.dialect, self._now, self.notice = places, dialect, now, notice
-        self.objects_max, self._centre, self._takes = objects_max, centre, frozenset(takes)
+        self.packer, self._centre, self._takes = Packer(dialect, objects_max), centre, frozenset(takes)
         self._conditions = Conditions()
         self._own = Conditions()
         self._shown: dict[Key, Shown] = {}  # where the records of a batch left the centre's picture
@@ -141,37 +117,37 @@ class Writer:
         self._shown.clear()
         entries = [self._entry(batch, n, body) for n, body in batch.records]
         self.counters["without_form"] += sum(not entry.objects for entry in entries)
-        units = _merged(self._pack(entries), batch.first, batch.last)
+        units = self.packer.pack(entries, batch.first, batch.last)
         if not any(unit.adu for unit in units):
             return Plan((), ((batch.first, batch.last),))
         corrections = list(self._corrections())
         self._shown.update((one.key, one) for told in corrections for one in told.shown)
         return Plan((*units, *(Unit(told.adu, 1, 0, 0) for told in corrections)), shown=tuple(self._shown.values()))
 
-    def _entry(self, batch: Batch, n: int, body: bytes) -> _Entry:
+    def _entry(self, batch: Batch, n: int, body: bytes) -> Entry:
         record: object = None
         try:
             record = json.loads(body)
             if not isinstance(record, dict) or "gap" in record:
-                return _Entry(n)
+                return Entry(n)
             if batch.priority is Priority.TELEMETRY:
-                return _Entry(n, 3, list(self._readings(record)))
+                return Entry(n, 3, list(self._readings(record)))
             return self._event(batch, n, record)
         except (ValueError, TypeError, KeyError, RecursionError, AttributeError) as fault:
             log.error("record epoch=%s n=%d fault=%s", batch.epoch, n, ascii(fault)[:200])
             self.notice("gb_unwritable", epoch=batch.epoch, stream=batch.priority.stream, n=n, why=ascii(fault)[:100])
             return self._bare_fire(n, record)
 
-    def _bare_fire(self, n: int, record: object) -> _Entry:
+    def _bare_fire(self, n: int, record: object) -> Entry:
         """A fire that cannot be written as it should goes as a fire of address 0 in words: never not at all."""
         if not isinstance(record, dict) or record.get("kind") not in FIRE_KINDS or record.get("active") is not True:
-            return _Entry(n)
+            return Entry(n)
         text = write_description(str(record.get("point", ""))) if self.dialect.description else b""
-        return _Entry(
+        return Entry(
             n, 2, [ComponentStatus(1, 0, PANEL_COMPONENT, bytes(4), component_status(["fire"]), text, NO_CLOCK)]
         )
 
-    def _event(self, batch: Batch, n: int, record: Mapping[str, object]) -> _Entry:
+    def _event(self, batch: Batch, n: int, record: Mapping[str, object]) -> Entry:
         told = record.get("fields")
         told = told if isinstance(told, dict) else {}
         event = Happened(
@@ -185,16 +161,16 @@ class Writer:
         place = self.places.of(event.point, kind=event.kind, told=told, name=str(record.get("name", "")))
         form = form_of(event, has_address=not place.is_panel)
         if form is Form.NONE or (not event.own and not place.send):
-            return _Entry(n)
+            return Entry(n)
         if event.kind == "duty_check" and self._centre and told.get("dest", self._centre) != self._centre:
-            return _Entry(n)  # the answer to another centre's question
+            return Entry(n)  # the answer to another centre's question
         if form is Form.FACILITY_OPERATION and not place.is_of_facility:
-            return _Entry(n)  # somebody acknowledged a fault of the gateway itself
+            return Entry(n)  # somebody acknowledged a fault of the gateway itself
         member, stamp = (event.point, event.kind), stamp_of(record.get("at"), n)
         if form is Form.DEVICE_OPERATION:
-            return _Entry(n, 24, [DeviceOperation(operation_flags(event, form), _operator(told), at)])
+            return Entry(n, 24, [DeviceOperation(operation_flags(event, form), _operator(told), at)])
         if form is Form.FACILITY_OPERATION:
-            return _Entry(n, 4, [FacilityOperation(*place.system, operation_flags(event, form), _operator(told), at)])
+            return Entry(n, 4, [FacilityOperation(*place.system, operation_flags(event, form), _operator(told), at)])
         key: Key = {Form.DEVICE: DEVICE, Form.SYSTEM: place.system}.get(form, place.key)
         conditions = self._own if form is Form.DEVICE else self._conditions
         # What an earlier boot saw is the past, also where its file could be read only after the connection was made.
@@ -203,9 +179,9 @@ class Writer:
         status = self._status(form, place, then)
         self._shown[key] = Shown(key, form, place, status)
         if event.active or self.dialect.recovery == "bit" or event.kind == "boot":
-            return _Entry(n, form.value, [self._object(form, place, status, at)])
+            return Entry(n, form.value, [self._object(form, place, status, at)])
         kind = self.dialect.recovery_types[(Form.SYSTEM, Form.COMPONENT, Form.DEVICE).index(form)]
-        return _Entry(n, kind, [self._object(form, place, self._over(form, member), at)])
+        return Entry(n, kind, [self._object(form, place, self._over(form, member), at)])
 
     def _status(self, form: Form, place: Place, members: Iterable[Member]) -> int:
         if form is Form.DEVICE:
@@ -278,7 +254,7 @@ class Writer:
         for one in shown:
             forms.setdefault(one.form, []).append(one)
         for form, same in forms.items():
-            room = self.room(form.value)
+            room = self.packer.room(form.value)
             for start in range(0, len(same), room):
                 part = same[start : start + room]
                 objects = [self._object(form, one.place, one.status, at) for one in part]
@@ -414,70 +390,6 @@ class Writer:
                 members.append((place.key, member))
                 places[place.key] = place
         return members, own, places
-
-    # --- packing --------------------------------------------------------------------------------------------------------------
-
-    def _pack(self, entries: Sequence[_Entry]) -> Iterator[Unit]:
-        """Units in order; one of no bytes stands for records with nothing to send."""
-        run: list[_Entry] = []
-        for entry in entries:
-            if run and (
-                entry.kind != run[0].kind or sum(len(e.objects) for e in (*run, entry)) > self.room(entry.kind)
-            ):
-                yield from self._unit(run)
-                run = []
-            run.append(entry)
-        if run:
-            yield from self._unit(run)
-
-    def _unit(self, run: Sequence[_Entry]) -> Iterator[Unit]:
-        kind, objects = run[0].kind, [item for entry in run for item in entry.objects]
-        if not objects:
-            yield Unit(b"", run[0].n, run[-1].n, 0)
-        elif len(objects) <= self.room(kind):
-            adu = encode_adu(kind, objects, self.dialect)
-            single = tuple(self._single(entry) for entry in run) if len(run) > 1 else ()
-            yield Unit(adu, run[0].n, run[-1].n, run[-1].n, single=single)
-        else:  # one record that needs several units
-            n, room = run[0].n, self.room(kind)
-            parts = [objects[start : start + room] for start in range(0, len(objects), room)]
-            for index, part in enumerate(parts):
-                last, joined = (n, index) if index == len(parts) - 1 else (n - 1, 0)
-                yield Unit(encode_adu(kind, part, self.dialect), n, last, n, joined)
-
-    def _single(self, entry: _Entry) -> Unit:
-        adu = encode_adu(entry.kind, entry.objects, self.dialect) if entry.objects else b""
-        return Unit(adu, entry.n, entry.n, entry.n)
-
-    def fit(self, kind: int, objects: Sequence[InformationObject]) -> Sequence[InformationObject]:
-        """The first of these objects that one unit has room for; of a type with texts they have no common size."""
-        return fitting(kind, objects[: self.objects_max or None], self.dialect)
-
-    def room(self, kind: int) -> int:
-        """How many objects one unit of this type may have for this centre."""
-        room = max(1, room_for(kind, self.dialect)) if kind else 1 << 30
-        return min(room, self.objects_max) if self.objects_max and kind else room
-
-
-def split(unit: Unit) -> list[Unit]:
-    """The same objects in units of their own; empty for a unit that has one record only."""
-    return _merged(unit.single, unit.first, unit.last)
-
-
-def _merged(units: Iterable[Unit], first: int, last: int) -> list[Unit]:
-    """The units that have bytes; what lies between and around them is settled with them."""
-    kept: list[Unit] = []
-    start = first
-    for unit in units:
-        if unit.adu:
-            if unit.last < unit.first:  # part of a record that the last of its units settles
-                kept.append(unit)
-                continue
-            kept.append(replace(unit, first=start))
-            start = unit.last + 1
-    if kept:
-        kept[-1] = replace(kept[-1], last=last)
-    return kept
 
 
 def _active_of(snapshot: Mapping[str, object]) -> Iterator[tuple[Happened, str]]:

@@ -15,7 +15,8 @@ from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.gb26875.downlink import Downlink, Reply
 from edge_agent.uplink.gb26875.exchange import Exchange, Exchanges, Question, Seen, Serials
 from edge_agent.uplink.gb26875.moments import time_of_instant
-from edge_agent.uplink.gb26875.plan import Plan, Shown, Told, Unit, Writer, split
+from edge_agent.uplink.gb26875.plan import Plan, Shown, Told, Writer
+from edge_agent.uplink.gb26875.units import Unit, split
 from edge_agent.uplink.link import LinkError, Receiver
 from edge_agent.uplink.noticing import KEEPALIVE_MISSES
 from edge_agent.uplink.stream import Flight

@@ -23,7 +23,8 @@ from edge_agent.config.uplinks import Gb26875Point
 from edge_agent.model import KINDS, Clock, Event, Instant, Kind, encode_event, encode_instant
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.gb26875.places import Known, Places
-from edge_agent.uplink.gb26875.plan import Plan, Unit, Writer, split
+from edge_agent.uplink.gb26875.plan import Plan, Writer
+from edge_agent.uplink.gb26875.units import Unit, split
 
 NOTHING = {"alarms": [], "points": [], "points_loud": 0}
 NOW = Instant("boot", 1, 1_764_000_000_000_000_000, Clock.SYNCED)  # 2025-11-25 00:00:00 in China
