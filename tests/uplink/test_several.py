@@ -13,6 +13,7 @@ from edge_agent.config.uplinks import Uplink
 from edge_agent.model import Kind
 from edge_agent.uplink.backoff import Backoff
 from edge_agent.uplink.main import UplinkProcess
+from simulators.centre.gb26875 import GbCentre
 from simulators.ports import free_port
 from tests.brokers import Broker
 from tests.proof.checker import read_centre, spread_s
@@ -40,6 +41,11 @@ def mqtt(name: str, port: int, **more: object) -> Uplink:
     return Uplink(id=name, host="127.0.0.1", port=port, **more)  # type: ignore[arg-type]
 
 
+def burning(county: GbCentre) -> list[int]:
+    """Fires in the order of their first arrival: one whose confirm took longer than TIMEOUT_S comes again."""
+    return list(dict.fromkeys(fires(county)))
+
+
 def waiting(process: UplinkProcess, name: str) -> int:
     destination = next(d for d in process.destinations if d.id == name)
     return sum(
@@ -63,7 +69,7 @@ async def test_three_centres_get_each_their_streams_over_their_protocol(tmp_path
             )
             async with running_uplink(config, mixed_journal()) as process:
                 await until(lambda: all(waiting(process, n) == 0 and _served(process, n) for n in _NAMES))
-            assert fires(county)[:5] == [1, 2, 3, 4, 5], "alarms first"
+            assert burning(county)[:5] == [1, 2, 3, 4, 5], "alarms first"
             assert not units(county, 3), "telemetry is none of the county's streams"
             for stream in ("alarm", "fault", "status", "telemetry"):
                 assert stored(city_db, stream) == [1, 2, 3, 4, 5]
@@ -114,7 +120,7 @@ async def test_a_city_without_a_centre_delays_no_county(tmp_path: Path) -> None:
             async with running_uplink(config, mixed_journal(20)) as process:
                 await until(lambda: waiting(process, "county") == 0 and _served(process, "county"))
                 assert waiting(process, "city") == 80
-                assert len(set(fires(county))) == 20
+                assert len(burning(county)) == 20
 
 
 async def test_a_stream_that_a_gb_centre_did_not_get_before_begins_now(tmp_path: Path) -> None:
@@ -129,14 +135,14 @@ async def test_a_stream_that_a_gb_centre_did_not_get_before_begins_now(tmp_path:
         county.received.clear()
         both = replace(faults, uplinks=(replace(faults.uplinks[0], streams=("alarm", "fault")),))
         async with running_uplink(both, journal) as process:
-            await until(lambda: len(units(county, 2)) == 1, "the fault it missed")
+            await until(lambda: len({item.address for item in units(county, 2)}) == 1, "the fault it missed")  # type: ignore[attr-defined]
             journal.append(Priority.ALARM, body(4))
             process._on_record("e1", Priority.ALARM, 4, body(4))
-            await until(lambda: fires(county) == [4] and waiting(process, "county") == 0)
+            await until(lambda: burning(county) == [4] and waiting(process, "county") == 0)
             assert process.ledger.flush()
         journal.append(Priority.ALARM, body(5))
         async with running_uplink(both, journal) as process:  # from then on it is owed what it misses
-            await until(lambda: fires(county) == [4, 5] and waiting(process, "county") == 0)
+            await until(lambda: burning(county) == [4, 5] and waiting(process, "county") == 0)
 
 
 async def test_a_lamp_waits_for_the_mandatory_centres_that_get_alarms_and_for_no_other(tmp_path: Path) -> None:
@@ -169,14 +175,14 @@ async def test_centres_come_and_go_and_each_keeps_what_is_its_own(tmp_path: Path
                 await until(lambda: process._polls > 1 and county.received, "the county begins now")
                 journal.append(Priority.ALARM, body(4))
                 process._on_record("e1", Priority.ALARM, 4, body(4))
-                await until(lambda: fires(county) == [4] and waiting(process, "county") == 0)
+                await until(lambda: burning(county) == [4] and waiting(process, "county") == 0)
                 await until(lambda: stored(city_db) == [1, 2, 3, 4])
                 assert process.ledger.flush()
             journal.append(Priority.ALARM, body(5))
             async with running_uplink(
                 replace(both, uplinks=both.uplinks[1:]), journal
             ) as process:  # the city is taken out
-                await until(lambda: fires(county) == [4, 5] and waiting(process, "county") == 0)
+                await until(lambda: burning(county) == [4, 5] and waiting(process, "county") == 0)
                 assert process.ledger.flush()
             async with running_uplink(both, journal) as process:  # and comes back: it is owed what it missed
                 await until(lambda: stored(city_db) == [1, 2, 3, 4, 5])
