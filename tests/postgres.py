@@ -107,16 +107,17 @@ class Postgres:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """SIGSTOP inside the block, the server and every process of it: connections stay open and nothing answers."""
-        os.kill(self.pid, signal.SIGSTOP)  # first: it shall start no more children
-        children = [int(child) for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        pid = self.pid  # the block may kill it
+        os.kill(pid, signal.SIGSTOP)  # first: it shall start no more children
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         try:
             for child in children:
                 os.kill(child, signal.SIGSTOP)
             yield
         finally:
-            for pid in (*children, self.pid):
+            for stopped in (*children, pid):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+                    os.kill(stopped, signal.SIGCONT)
 
     def restart(self) -> None:
         """Kill it and start it again."""

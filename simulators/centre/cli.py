@@ -231,7 +231,8 @@ def _run(options: argparse.Namespace, lang: str) -> int:
         from simulators.centre.packed import PackedListener
 
         try:
-            ear = PackedListener(options.packed_host, options.packed_port, options.packed_keys, options.db, database)
+            where = options.packed_host, options.packed_port
+            ear = PackedListener(*where, options.packed_keys, options.db, database=database, on_bug=fall)
         except OSError as fault:
             print_lines(
                 [text("centre.bad_packed", lang, port=options.packed_port, why=system_words(fault, lang))], err=True

@@ -1,6 +1,8 @@
 """The centre's ear for packed frames (docs/packed.md): UDP in, briefs into the store, acknowledgements of what is committed out.
 
-It keeps nothing of its own: each frame says everything, and what we have of a stream is read from the store.
+What we have of a stream is read from the store, for each frame says everything. The database is met in a thread of its own: while
+it is slow, frozen or gone, an ECHO is answered all the same, and briefs are kept in hand, up to WAITING_MAX, and acknowledged after
+their commit.
 """
 
 import logging
@@ -9,7 +11,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,13 +21,14 @@ from edge_agent.uplink import packed
 from edge_agent.uplink.packed import Brief, BriefAck, BriefEvent, Echo, Entry, Gap, Summary
 from simulators.centre.check import GATEWAY, Batch, Object, Rejected
 from simulators.centre.far_side import FarSide, database_away, logged
-from simulators.centre.store import Database, Store, StoreFault, open_store, standing
+from simulators.centre.store import Answer, Database, Store, StoreFault, open_store, standing
+from simulators.centre.store_thread import StoreThread
 
 log = logging.getLogger("edge.centre.packed")
 
+WHO: Final = "packed"  # of those who meet the database
 TURN_S: Final = 0.2
-PROVE_S: Final = 2.0  # how often a store that failed is asked whether it stores again
-FRAMES_A_COMMIT: Final = 200
+WAITING_MAX: Final = 4000  # briefs that wait for the database; what comes on top is not taken, and comes again
 KEYS_EVERY_S: Final = 5.0  # how often the directory of keys is looked at for a gateway nobody knows
 DATAGRAM_BYTES: Final = 2048
 
@@ -60,20 +63,26 @@ class Keys:
                 self._known.setdefault(packed.tag_of(file.stem), []).append((file.stem, key))
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """A BRIEF whose records are in the store's open transaction."""
+@dataclass(eq=False, slots=True)
+class Brought:
+    """A BRIEF of a gateway we know: `frame` as it came, `sender` where it last came from. `kept`: the store has taken it."""
 
+    frame: bytes
     sender: Sender
-    tag: bytes
     key: bytes
     sequence: int
     gateway: str
     brief: Brief
+    kept: bool = False
+
+    @property
+    def lane(self) -> str:
+        """Its stream: alarms go first."""
+        return self.brief.priority.stream
 
 
 class PackedEar:
-    """Frames in, answers out: no socket, no thread. `take` any number, then send what `answers` gives; both raise StoreFault.
+    """Frames in, answers out: no socket, no thread. `hear` each, `take` the briefs into a store, commit, then send their `ack`.
 
     `keys` are those of a tag, `wall_ms` is what time the centre says it is.
     """
@@ -81,52 +90,39 @@ class PackedEar:
     def __init__(
         self,
         keys: Callable[[bytes], Sequence[tuple[str, bytes]]],
-        store: Store,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
-        self._keys, self._store, self._wall_ms = keys, store, wall_ms
-        self.counters: Counter[str] = Counter()
-        self._taken: list[_Taken] = []
-        self._begun = False  # the store may hold its lock, also for a brief that it did not take after all
-        self._answers: list[tuple[Sender, bytes]] = []
+        self._keys, self._wall_ms = keys, wall_ms
+        self.counters: Counter[str] = Counter()  # frames, refused
 
-    def take(self, frame: bytes, sender: Sender) -> None:
-        """One datagram, whatever it is."""
+    def hear(self, frame: bytes, sender: Sender) -> Brought | bytes | None:
+        """One datagram, whatever it is: a brief to keep, or an answer that waits for no store."""
         self.counters["frames"] += 1
         try:
             gateway, key, sequence, body = self._open(frame)
-            if isinstance(body, Brief):
-                self._begun = True
-                self._store.take_batch(batch_of(gateway, body))
-                self._taken.append(_Taken(sender, frame[1:5], key, sequence, gateway, body))
-            elif isinstance(body, Echo) and not body.reply:
-                self._answers.append((sender, packed.seal(key, frame[1:5], sequence, Echo(True, self._wall_ms()))))
-        except (ValueError, Rejected) as fault:
+        except ValueError as fault:
             self.counters["refused"] += 1
             log.debug("refused bytes=%d why=%s", len(frame), fault)
+            return None
+        if isinstance(body, Brief):
+            return Brought(frame, sender, key, sequence, gateway, body)
+        if isinstance(body, Echo) and not body.reply:
+            return packed.seal(key, frame[1:5], sequence, Echo(True, self._wall_ms()))
+        return None
 
-    @property
-    def waiting(self) -> bool:
-        """Whether there is anything to commit."""
-        return self._begun
+    def take(self, store: Store, brought: Brought) -> None:
+        """Into the store's transaction, unless it can never be taken. Raise StoreFault."""
+        try:
+            store.take_batch(batch_of(brought.gateway, brought.brief))
+            brought.kept = True
+        except Rejected as fault:
+            brought.kept = False
+            log.error("unstorable gateway=%s why=%s", brought.gateway, ascii(str(fault))[:500])
 
-    def answers(self) -> list[tuple[Sender, bytes]]:
-        """Commit, and what may be said then."""
-        if self._begun:
-            self._store.commit()
-            self._begun = False
-        answers, self._answers = self._answers, []
-        for one in self._taken:
-            ack = ack_of(self._store, one.gateway, one.brief, self._wall_ms())
-            answers.append((one.sender, packed.seal(one.key, one.tag, one.sequence, ack)))
-        self._taken.clear()
-        return answers
-
-    def forget(self) -> None:
-        """The store has failed: nothing is acknowledged, and the gateways send it again."""
-        self._taken.clear()
-        self._begun = False
-        self._store.rollback()
+    def ack(self, store: Store, brought: Brought) -> bytes:
+        """What may be said of one that is kept, after the commit. Raise StoreFault."""
+        ack = ack_of(store, brought.gateway, brought.brief, self._wall_ms())
+        return packed.seal(brought.key, brought.frame[1:5], brought.sequence, ack)
 
     def _open(self, frame: bytes) -> tuple[str, bytes, int, packed.Body]:
         why = ValueError("of no gateway we have a key for")
@@ -138,65 +134,135 @@ class PackedEar:
         raise why
 
 
+class PackedKeeper(StoreThread[Brought]):
+    """The store of the ear, in a thread of its own. `send` sends an acknowledgement, `heard` hears what becomes of the database."""
+
+    def __init__(
+        self,
+        store: Store,
+        ear: PackedEar,
+        send: Callable[[Sender, bytes], None],
+        heard: Callable[[StoreFault | None], None],
+        on_bug: Callable[[], None],
+    ) -> None:
+        super().__init__(store, ("alarm", "fault"))
+        self._ear, self._send, self._heard, self._on_bug = ear, send, heard, on_bug
+        self._in_hand: dict[bytes, Brought] = {}
+        self.counters: Counter[str] = Counter()  # resent (while it waits), overflow (not taken), unstorable
+
+    def bring(self, brought: Brought) -> None:
+        """Keep this, once however often it comes while it waits. Any thread."""
+        with self._arrived:
+            waiting = self._in_hand.get(brought.frame)
+            if waiting is not None:
+                self.counters["resent"] += 1
+                waiting.sender = brought.sender  # the network may have given it another address
+            elif len(self._in_hand) < WAITING_MAX:
+                self._in_hand[brought.frame] = brought
+                self.add(brought)
+            else:
+                self.counters["overflow"] += 1
+
+    def take(self, item: Brought) -> None:
+        """See StoreThread."""
+        self._ear.take(self._store, item)
+
+    def committed(self, items: Sequence[Brought], answers: Mapping[str, Answer]) -> None:
+        """See StoreThread. All acknowledgements are made before one is sent: where one cannot be, all are tried again."""
+        acks = [(item, self._ear.ack(self._store, item)) for item in items if item.kept]
+        self._let_go(items)
+        for item, ack in acks:
+            self._send(item.sender, ack)
+
+    def give_up(self, item: Brought, why: str) -> None:
+        """See StoreThread. It is not answered: who never hears sends it in full, by another link."""
+        item.kept = False
+        log.error("unstorable gateway=%s why=%s", item.gateway, ascii(why)[:500])
+        self._let_go([item])
+
+    def stands(self, fault: StoreFault | None) -> None:
+        """See StoreThread."""
+        self._heard(fault)
+
+    def bug(self) -> None:
+        """See StoreThread."""
+        self._on_bug()
+
+    def _let_go(self, items: Iterable[Brought]) -> None:
+        with self._arrived:
+            for item in items:
+                del self._in_hand[item.frame]
+                self.counters["unstorable"] += not item.kept
+
+
 class PackedListener:
     """`start` it, `stop` it. Raise OSError for a port that cannot be had, StoreFault for a store that does not open.
 
-    `database` hears what becomes of the store.
+    `database` hears what becomes of the store, `on_bug` that a bug of ours has ended a thread.
     """
 
-    def __init__(self, host: str, port: int, keys: Path, db: Database, database: FarSide | None = None) -> None:
-        self._db, self._database = db, database or logged("database")
-        self._store = open_store(db)
-        self._ear = PackedEar(Keys(keys).of, self._store)
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        keys: Path,
+        db: Database,
+        *,
+        database: FarSide | None = None,
+        on_bug: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._db, self._database, self._on_bug = db, database or logged("database"), on_bug
+        store = open_store(db)
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((host, port))
         self._socket.setblocking(False)
         self.port: int = self._socket.getsockname()[1]
+        self._ear = PackedEar(Keys(keys).of)
         self.counters = self._ear.counters
+        self.keeper = PackedKeeper(store, self._ear, self._send, self._hear_of_store, on_bug)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="packed")
 
     def start(self) -> None:
         """Listen."""
+        self.keeper.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer what is in hand, and leave. Once more is nothing."""
+        """Acknowledge what is in hand unless the store is failing, and leave. Once more is nothing."""
         if self._stopping.is_set():
             return
         self._stopping.set()
         self._thread.join()
-        self._store.close()
+        self.keeper.stop()
         self._socket.close()
 
     def _run(self) -> None:
-        prove_s = 0.0
-        while not self._stopping.is_set():
-            heard = select.select([self._socket], [], [], TURN_S)[0]
-            try:
-                if heard:
+        try:
+            while not self._stopping.is_set():
+                if select.select([self._socket], [], [], TURN_S)[0]:
                     self._turn()
-                if self._database.has_trouble("packed") and time.monotonic() >= prove_s:
-                    self._store.prove()  # who was not answered may never come again: its records go in full, by another link
-                    self._database.well("packed")
-            except StoreFault as fault:
-                self._database.bad("packed", database_away(fault, self._db))
-                self._ear.forget()
-                prove_s = time.monotonic() + PROVE_S
+        except Exception:  # a bug of ours: a centre that is deaf to alarms is worse than none
+            log.exception("ear")
+            self._on_bug()
 
     def _turn(self) -> None:
-        for _ in range(FRAMES_A_COMMIT):
-            try:
-                frame, sender = self._socket.recvfrom(DATAGRAM_BYTES)
-            except OSError:
-                break
-            self._ear.take(frame, sender)
-        stores = self._ear.waiting
-        answers = self._ear.answers()
-        if stores:
-            self._database.well("packed")
-        for sender, answer in answers:
-            self._send(sender, answer)
+        try:
+            frame, sender = self._socket.recvfrom(DATAGRAM_BYTES)
+        except OSError:
+            return
+        heard = self._ear.hear(frame, sender)
+        if isinstance(heard, Brought):
+            self.keeper.bring(heard)
+        elif heard is not None:
+            self._send(sender, heard)
+
+    def _hear_of_store(self, fault: StoreFault | None) -> None:
+        """In the threads of the keeper."""
+        if fault is None:
+            self._database.well(WHO)
+        else:
+            self._database.bad(WHO, database_away(fault, self._db))
 
     def _send(self, to: Sender, frame: bytes) -> None:
         try:

@@ -1,6 +1,8 @@
 """Databases for the centre's tests: a file, and one on a real PostgreSQL that runs for the whole session, emptied for each."""
 
-from collections.abc import Iterator
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -8,6 +10,8 @@ import pytest
 
 from simulators.centre.store import Database
 from tests.postgres import Postgres
+
+Hold = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +38,20 @@ def city(server: Postgres) -> str:
 def db(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """A place for a store: every test of the interface holds for both."""
     return tmp_path / "centre.db" if request.param == "file" else emptied(request.getfixturevalue("server"))
+
+
+@pytest.fixture
+def hold(db: Database, request: pytest.FixtureRequest) -> Hold:
+    """A block in which the database answers nobody: another program holds the file, or the server is frozen."""
+
+    @contextlib.contextmanager
+    def locked() -> Iterator[None]:
+        with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
+
+    if isinstance(db, Path):
+        return locked
+    server: Postgres = request.getfixturevalue("server")
+    return server.frozen

@@ -12,11 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from buffer.records import Priority
-from edge_agent.uplink.packed import Brief, BriefEvent, seal, tag_of
 from simulators.centre import cli, service, sqlite_store
 from simulators.centre.far_side import FarSide, Trouble, broker_away, database_away, logged, told_to_people, why_words
-from simulators.centre.packed import PackedEar, PackedListener
 from simulators.centre.query import look
 from simulators.centre.service import Centre, Settings
 from simulators.centre.sqlite_store import SqliteStore
@@ -139,49 +136,6 @@ def test_a_database_that_is_back_is_told_of_though_what_it_missed_is_the_brokers
             centre.stop()
             if not server.alive:
                 server.start()
-
-
-def brief_of(number: int) -> bytes:
-    event = BriefEvent(n=number, kind="fire", active=True, grade=1, wall_s=1, clock="synced", event_id="", point="p/1")
-    return seal(
-        KEY, tag_of(GATEWAY), number, Brief(epoch="e1", priority=Priority.ALARM, first=number, entries=(event,))
-    )
-
-
-KEY = bytes(range(32))
-
-
-def test_the_ear_for_packed_frames_tells_too_though_who_was_not_answered_comes_by_another_link(
-    tmp_path: Path, server: Postgres, city: str
-) -> None:
-    told: list[Trouble | None] = []
-    (tmp_path / f"{GATEWAY}.key").write_text(KEY.hex())
-    ear = PackedListener("127.0.0.1", 0, tmp_path, city, FarSide(told.append))
-    ear.start()
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
-            server.kill()
-            device.sendto(brief_of(1), ("127.0.0.1", ear.port))
-            eventually(lambda: told)
-            server.start()
-            eventually(lambda: told[-1] is None)
-            assert [trouble and trouble.state for trouble in told] == ["away", None]
-            device.settimeout(PATIENCE_S)
-            device.sendto(brief_of(1), ("127.0.0.1", ear.port))
-            assert device.recv(2048)
-    finally:
-        ear.stop()
-        if not server.alive:
-            server.start()
-
-
-def test_a_brief_that_is_not_taken_keeps_nobody_from_storing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_store, "STREAMS_MAX", 0)
-    monkeypatch.setattr(sqlite_store, "BUSY_S", 0.0)
-    ear = PackedEar(lambda tag: [(GATEWAY, KEY)], SqliteStore(tmp_path / "c.db"))
-    ear.take(brief_of(1), "device")
-    assert (ear.answers(), ear.counters["refused"]) == ([], 1)
-    SqliteStore(tmp_path / "c.db").prove()
 
 
 def test_a_database_is_asked_whether_it_stores_and_keeps_what_it_has(db: Database) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psycopg
@@ -24,29 +24,12 @@ from simulators.centre.query import look
 from simulators.centre.sqlite_store import SqliteStore
 from simulators.centre.store import Database, StoreFault
 from simulators.process import Program
+from tests.centre.conftest import Hold
 from tests.centre.gb_bench import DEVICE, NOON, Device, answer_to, confirm_of, device, fire, running, upload
 from tests.postgres import Postgres
 from tests.waiting import PATIENCE_S, until
 
 OTHER = device_address(890)
-Hold = Callable[[], contextlib.AbstractContextManager[None]]
-
-
-@pytest.fixture
-def hold(db: Database, request: pytest.FixtureRequest) -> Hold:
-    """A block in which the database answers nobody: another program holds the file, or the server is frozen."""
-
-    @contextlib.contextmanager
-    def locked() -> Iterator[None]:
-        with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            yield
-            other.execute("ROLLBACK")
-
-    if isinstance(db, Path):
-        return locked
-    server: Postgres = request.getfixturevalue("server")
-    return server.frozen
 
 
 def bodies(db: Database) -> list[tuple[str, str, dict[str, object]]]:

@@ -5,7 +5,6 @@ order within a connection, PUBACK, sessions that keep acks for who is away, keep
 """
 
 import asyncio
-import contextlib
 import heapq
 import itertools
 import json
@@ -23,11 +22,11 @@ from edge_agent.model import encode_instant
 from edge_agent.uplink import contract
 from edge_agent.uplink.contract import Batch
 from edge_agent.uplink.link import LinkError, Receiver
-from edge_agent.uplink.packed import Brief, unseal
+from edge_agent.uplink.packed import Brief
 from edge_agent.uplink.path import Dial
 from edge_agent.uplink.stream import Flight
 from simulators.centre.check import VERSION, Rejected, encode, read_batch, read_state
-from simulators.centre.packed import PackedEar
+from simulators.centre.packed import Brought, PackedEar
 from simulators.centre.store import open_store
 from tests.sim.loop import ProcessLoop, World
 from tests.sim.network import SimSocket
@@ -230,25 +229,26 @@ class PackedCounty:
     """The same centre's ear for packed frames, over the same store."""
 
     def __init__(self, centre: Centre, key: bytes) -> None:
-        self.centre, self._key = centre, key
+        self.centre = centre
         self.on_brief: Callable[[Brief], None] = lambda brief: None
         keys = [(centre.gateway, key)]
-        self._ear = PackedEar(lambda tag: keys, centre.store, lambda: round(centre.world.now_s * 1000))
+        self._ear = PackedEar(lambda tag: keys, lambda: round(centre.world.now_s * 1000))
 
     def hear(self, frame: bytes, answer: Callable[[bytes], None]) -> None:
         """A datagram has come."""
         if self.centre.mood == "away":
             return
         self.centre.commit()  # what came over MQTT a moment ago is answered there
-        self._ear.take(frame, answer)
-        answers = self._ear.answers()
-        with contextlib.suppress(ValueError):
-            _, body = unseal(self._key, frame)
-            if isinstance(body, Brief):
-                self.on_brief(body)
-        if self.centre.mood != "mute":
-            for to, said in answers:
-                to(said)
+        heard = self._ear.hear(frame, answer)
+        said = heard if isinstance(heard, bytes) else None
+        if isinstance(heard, Brought):
+            store = self.centre.store
+            self._ear.take(store, heard)
+            store.commit()
+            said = self._ear.ack(store, heard) if heard.kept else None
+            self.on_brief(heard.brief)
+        if said is not None and self.centre.mood != "mute":
+            answer(said)
 
 
 class SimLink:
