@@ -57,7 +57,9 @@ BOUNDS = (
     Bound("alarm on another port meanwhile, input to kept, p99 ms", "flood", "kept_ms.p99", 60),
     Bound("core RSS, MB", "footprint", "memory.core_rss_mb", 32),
     Bound("core + uplink PSS, MB", "footprint", "memory.core_plus_uplink_pss_mb", 52),
+    Bound("the same, points they had", "footprint", "memory.points", 1000, False),
     Bound("CPU, core + uplink, s/min", "footprint", "cpu.core_plus_uplink_s_per_min", 1.0),
+    Bound("the same, polls/s that were answered", "footprint", "cpu.polls_per_s", 9.5, False),
     Bound("start to first poll, s", "footprint", "start.first_poll_s.median", 1.0),
     Bound("start to first poll, 1 000 000 pending, s", "footprint", "start.first_poll_with_pending_s", 2.0),
     Bound("alarm confirmed over NB-IoT, 5 % loss, p99 s", "nbiot", "confirmed_s.p99", 30),
@@ -75,9 +77,11 @@ BOUNDS = (
     Bound("to the card, flushes an alarm", "wear", "alarm.flushes", 1.5),
     Bound("to the card, KiB a telemetry row", "wear", "telemetry.kib_a_row", 2),
     Bound("to the card, MB a day, 200-point site", "wear", "day.mb_a_day", 50),
+    Bound("the same, points of that site", "wear", "day.points", 200, False),
     Bound(
         "nine live slaves beside a dead one, worst deviation %", "modbus", "period.one_dead_of_ten.worst_percent", 5.0
     ),
+    Bound("the same, periods that were seen", "modbus", "period.one_dead_of_ten.intervals", 150, False),
     Bound(
         "64 devices, 3 dead, on 4 RTU lines: share of a bare loop, worst line", "wires", "lines.worst_ratio", 0.9, False
     ),
