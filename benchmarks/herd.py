@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from edge_agent.uplink.backoff import SETTLED_S, Backoff
 from edge_agent.uplink.choice import Choice, Rule
-from edge_agent.uplink.policy import ELSEWHERE_WITHIN_S
+from edge_agent.uplink.noticing import ELSEWHERE_S
 
 BACK_WITHIN_S = 120.0
 PEAK_FACTOR = 2.0
@@ -87,7 +87,7 @@ class Gateway:
             self._backoff.lasted(SETTLED_S)
         self._aside_s: float | None = None
         if outage.silent and self._choice.elsewhere("eth", 0.0):
-            self._aside_s = 0.0 if self.alarm else chance.uniform(0.0, ELSEWHERE_WITHIN_S)
+            self._aside_s = 0.0 if self.alarm else chance.uniform(0.0, ELSEWHERE_S)
 
     def wait_s(self) -> float:
         aside_s, self._aside_s = self._aside_s, None

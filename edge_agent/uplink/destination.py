@@ -9,7 +9,7 @@ from buffer.records import Priority
 from edge_agent.commands import Refusal
 from edge_agent.config.uplinks import Uplink
 from edge_agent.tasks import end
-from edge_agent.uplink import history
+from edge_agent.uplink import history, noticing
 from edge_agent.uplink.backoff import BOOT_S, Backoff
 from edge_agent.uplink.commands import Channel, Command, CommandDesk
 from edge_agent.uplink.contract import STREAMS
@@ -308,4 +308,6 @@ class Destination:
             return None
         # did the broker at least take what the centre did not confirm?
         reason = "centre_silent" if self.settling.taken_s >= oldest_s else "half_open"
-        return LinkError(reason, f"unconfirmed for {now_s - oldest_s:.0f} s")
+        return LinkError(
+            reason, f"unconfirmed for {now_s - oldest_s:.0f} s", spread_s=noticing.elsewhere_s(session.waits_s)
+        )

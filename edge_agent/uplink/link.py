@@ -14,7 +14,7 @@ class LinkError(Exception):
     """A link that cannot be opened or was lost. `reason` is an ASCII code of `edge_agent.texts.uplink`; `detail` is for the log.
 
     `again`: another path is there, so that there is nothing to wait for; but at random up to `spread_s`, if no alarm waits, where
-    every gateway of the county may have lost as much.
+    every gateway of the county may have noticed the same in this moment.
     """
 
     def __init__(self, reason: str, detail: str = "", *, again: bool = False, spread_s: float = 0.0) -> None:

@@ -15,6 +15,8 @@ PROBE_NBIOT_S: Final = 100.0
 PROBE_TCP_S: Final = 7.5  # how long one may take: a first SYN and three more (after 1, 3 and 7 s)
 PROBE_GB_S: Final = 7.5  # a frame, and once more if nobody confirmed it
 PROBE_PACKED_S: Final = 20.0
+ELSEWHERE_S: Final = 40.0  # within which a county goes over to its other paths: 250 connects a second of 10 000
+ATTEMPTS_S: Final = 20.0  # an attempt over each of two paths
 KEEPALIVE_MISSES: Final = 3  # of GB/T 26875.3
 
 
@@ -26,6 +28,15 @@ def mqtt_idle_s(keepalive_s: float) -> float:
 def mqtt_unconfirmed_s(unconfirmed_s: float) -> float:
     """Something sent and unconfirmed."""
     return unconfirmed_s + TICK_S
+
+
+def elsewhere_s(unconfirmed_s: float) -> float:
+    """How long a session whose batches were unconfirmed may wait before the next, so that the loss of all paths is known in time.
+
+    Ten thousand gateways whose connections a firewall forgot send together, and notice together; what is idle is noticed by
+    pings, each at a time of its own.
+    """
+    return max(0.0, min(ELSEWHERE_S, WIDE_S - mqtt_unconfirmed_s(unconfirmed_s) - ATTEMPTS_S - TICK_S))
 
 
 def gb_idle_s(keepalive_s: float, timeout_s: float) -> float:

@@ -42,8 +42,6 @@ SILENT: Final = frozenset(
 CUT_SHORT: Final = frozenset(
     {"refused", "lost", "disconnected", "tls", "cert_wrong_ca", "cert_wrong_host", "cert_expired", "cert_revoked"}
 )
-# Ten thousand gateways whose sessions a firewall forgot notice it together, and each has another path that works.
-ELSEWHERE_WITHIN_S: Final = 40.0
 ORDER: Final = {"ethernet": 10, "wifi": 20, "cellular": 30, "nbiot": 40}
 
 Probe = Callable[[], Awaitable[bool]]
@@ -190,7 +188,7 @@ class PolicyLink:
         self._tell_changes()
         self._moved(None)
         self._between = again = silent and self.choice.elsewhere(session.path, now_s)
-        session.over(LinkError(why.reason, why.detail, again=again, spread_s=ELSEWHERE_WITHIN_S if again else 0.0))
+        session.over(LinkError(why.reason, why.detail, again=again, spread_s=why.spread_s))
 
     # --- beside the session -----------------------------------------------------------------------------------------------------
 

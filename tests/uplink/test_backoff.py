@@ -68,7 +68,7 @@ def test_two_thousand_gateways_are_back_within_two_minutes_and_never_twice_what_
 
 def test_who_goes_elsewhere_at_once_fails_the_same_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """A firewall at the centre forgets all connections; each gateway has another path that works."""
-    monkeypatch.setattr(herd, "ELSEWHERE_WITHIN_S", 0.0)
+    monkeypatch.setattr(herd, "ELSEWHERE_S", 0.0)
     forgotten = next(outage for outage in OUTAGES if outage.silent)
     assert simulate(forgotten, 1, gateways=2000, rate=40.0).peak_per_s > 10 * 40
 

@@ -90,6 +90,9 @@ def test_what_config_check_reckons_can_nearly_happen() -> None:
 
 
 def test_the_defaults_keep_the_promise() -> None:
+    lost_s = noticing.mqtt_unconfirmed_s(20.0) + noticing.elsewhere_s(20.0) + noticing.ATTEMPTS_S
+    assert noticing.elsewhere_s(20.0) == noticing.ELSEWHERE_S and lost_s <= noticing.WIDE_S
+    assert [noticing.elsewhere_s(waits_s) for waits_s in (60.0, 89.0)] == [8.0, 0.0]
     assert noticing.standing_by_s(noticing.PROBE_WIDE_S, 3, narrow=False) <= noticing.WIDE_S
     assert noticing.standing_by_s(noticing.PROBE_NBIOT_S, 3, narrow=True) <= noticing.NARROW_S
 

@@ -170,8 +170,9 @@ async def test_a_path_that_fell_silent_is_probed_while_nobody_has_begun_again(tm
     running = asyncio.create_task(policy.run())
     try:
         eth.refuses = "no_route"
-        session.end(LinkError("half_open"))
-        assert (await session.closed).spread_s > 0
+        session.end(LinkError("half_open", spread_s=5.0))
+        why = await session.closed
+        assert (why.again, why.spread_s) == (True, 5.0)
         await until(lambda: ("eth", False) in told, "known before the next session")
         await policy.open(NOBODY)
         assert policy.choice.current == "4g"
