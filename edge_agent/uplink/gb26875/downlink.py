@@ -304,6 +304,11 @@ _ORDERS: Final = {
 }
 
 
+def is_order(frame: Frame) -> bool:
+    """Whether it asks to do something."""
+    return frame.command == Command.CONTROL or (frame.adu != b"" and frame.adu[0] in _ORDERS)
+
+
 async def _snapshot(receiver: Receiver) -> dict[str, object] | None:
     alarms, points = await receiver.desk.ask("alarms"), await receiver.desk.ask("points")
     if not isinstance(alarms, list) or not isinstance(points, list):

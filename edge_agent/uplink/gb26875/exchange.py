@@ -124,7 +124,7 @@ class Exchanges:
 
 @dataclass(slots=True)
 class Question:
-    """One request or control of the centre. `id` names it, however often it is asked, also over the next connection."""
+    """What the centre asks. `id` names it, however often it is asked, also over the next connection."""
 
     id: str
     at_s: float
@@ -134,7 +134,7 @@ class Question:
 
 @dataclass(slots=True)
 class Seen:
-    """What the centre asked: the same again is answered again and acted upon once."""
+    """The orders of the centre: the same again is answered again and carried out once."""
 
     kept: dict[Key, Question] = field(default_factory=dict)
 

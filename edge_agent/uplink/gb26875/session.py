@@ -12,7 +12,7 @@ from buffer.records import Priority
 from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, Rejected, write_time
 from edge_agent.clock import TimeSource
 from edge_agent.uplink.contract import Batch
-from edge_agent.uplink.gb26875.downlink import Downlink, Reply
+from edge_agent.uplink.gb26875.downlink import Downlink, Reply, is_order
 from edge_agent.uplink.gb26875.exchange import Exchange, Exchanges, Question, Seen, Serials
 from edge_agent.uplink.gb26875.moments import time_of_instant
 from edge_agent.uplink.gb26875.plan import Plan, Shown, Told, Writer
@@ -367,8 +367,11 @@ class GbSession(asyncio.Protocol):
     # --- requests and controls of the centre --------------------------------------------------------------------------------------
 
     def _requested(self, frame: Frame) -> None:
-        key = frame.serial, frame.source, frame.command, frame.adu
-        question = self._seen.find(key, self._loop.time(), self._downlink.name)
+        now_s, name = self._loop.time(), self._downlink.name
+        if is_order(frame):
+            question = self._seen.find((frame.serial, frame.source, frame.command, frame.adu), now_s, name)
+        else:  # reading twice harms nothing, and a centre that reads a whole site leaves no room for its orders
+            question = Question(name(), now_s)
         if question.answer:
             self._reply(question.answer)
         elif question.busy:

@@ -14,6 +14,7 @@ from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, decode_
 from drivers.codecs.gb26875.objects import DeviceStatus
 from edge_agent.config.uplinks import Gb26875Point
 from edge_agent.model import Kind
+from edge_agent.uplink.gb26875.exchange import Seen
 from edge_agent.uplink.gb26875.session import GbSession
 from edge_agent.uplink.main import UplinkProcess
 from simulators.centre.gb26875 import GbCentre
@@ -370,6 +371,32 @@ async def test_a_duty_check_whose_connection_went_in_the_middle_is_confirmed_ove
         assert (await peer.frame()).command == Command.CONFIRM
         assert len(asked) == 2
         assert len(set(asked)) == 1, "one name: the core carries it out once"
+
+
+async def test_an_order_is_known_again_behind_all_a_centre_reads_of_a_site(tmp_path: Path) -> None:
+    asked: list[object] = []
+
+    async def core(do: str, **params: object) -> object:
+        if do != "command":
+            return None
+        asked.append(params["command"])
+        return {"status": "done", "result": {}, "code": ""}
+
+    async with (
+        scripted() as (peer, port),
+        running_uplink(gb_config(tmp_path, gb_uplink(port)), MemoryJournal()) as process,
+    ):
+        process.destinations[0].desk.ask = core  # type: ignore[method-assign]
+        hello = await peer.frame()
+        peer.answer(hello)
+        peer.write(duty_check(hello).encode())
+        assert (await peer.frame()).command == Command.CONFIRM
+        for serial in range(Seen.KEPT_MAX + 6):
+            peer.write(hello.answer(Command.REQUEST, hello.sent, bytes((88, 1, 0)))._replace(serial=serial).encode())
+            assert (await peer.frame()).command == Command.RESPONSE
+        peer.write(duty_check(hello).encode())
+        assert (await peer.frame()).command == Command.CONFIRM
+        assert len(asked) == 1
 
 
 async def test_an_order_that_failed_is_tried_anew_and_one_that_was_refused_is_not(tmp_path: Path) -> None:
