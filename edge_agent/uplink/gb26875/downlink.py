@@ -92,7 +92,7 @@ class Downlink:
         return Reply(Command.RESPONSE, encode_adu(kind, found, writer.dialect), for_now=True)
 
     async def _order(self, asked: Adu, name: str, receiver: Receiver) -> Reply:
-        """Refused is refused; what failed (a core that restarts) may be asked again, and is still one command."""
+        """Refused is refused; what failed (a core that restarts) or came as one of too many may be asked again, as the same command."""
         command, understood = _ORDERS[asked.type]
         params = understood(asked.objects[0]) if len(asked.objects) == 1 else None
         if params is None:
@@ -102,7 +102,7 @@ class Downlink:
         if answer.status is Status.DONE:
             return Reply(Command.CONFIRM)
         log.warning("command=%s status=%s code=%s", command, answer.status, answer.code)
-        return Reply(Command.DENY, for_now=answer.status is Status.FAILED)
+        return Reply(Command.DENY, for_now=answer.status is Status.FAILED or answer.code == "busy")
 
     def _readers(
         self,

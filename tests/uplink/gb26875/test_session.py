@@ -402,6 +402,7 @@ async def test_an_order_is_known_again_behind_all_a_centre_reads_of_a_site(tmp_p
 async def test_an_order_that_failed_is_tried_anew_and_one_that_was_refused_is_not(tmp_path: Path) -> None:
     answers: list[object] = [
         None,  # a core that restarts
+        {"status": "refused", "result": {}, "code": "busy"},
         {"status": "refused", "result": {}, "code": "not_authorised"},
     ]
     asked: list[str] = []
@@ -419,10 +420,10 @@ async def test_an_order_that_failed_is_tried_anew_and_one_that_was_refused_is_no
         process.destinations[0].desk.ask = core  # type: ignore[method-assign]
         hello = await peer.frame()
         peer.answer(hello)
-        for _ in range(3):
+        for _ in range(4):
             peer.write(duty_check(hello).encode())
             assert (await peer.frame()).command == Command.DENY
-        assert len(asked) == 2
+        assert len(asked) == 3
         assert len(set(asked)) == 1
 
 
