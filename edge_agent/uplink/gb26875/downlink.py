@@ -92,7 +92,7 @@ class Downlink:
         return Reply(Command.RESPONSE, encode_adu(kind, found, writer.dialect), for_now=True)
 
     async def _order(self, asked: Adu, name: str, receiver: Receiver) -> Reply:
-        """Refused is refused; what failed (a core that restarts), or was one of too many, may be asked again as the same command."""
+        """Refused is refused; what failed (a core that restarts) or was one of too many may be asked again, as the same."""
         command, understood = _ORDERS[asked.type]
         params = understood(asked.objects[0]) if len(asked.objects) == 1 else None
         if params is None:
