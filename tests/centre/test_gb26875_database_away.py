@@ -27,7 +27,7 @@ from simulators.process import Program
 from tests.centre.conftest import Hold
 from tests.centre.gb_bench import DEVICE, NOON, Device, answer_to, confirm_of, device, fire, running, upload
 from tests.postgres import Postgres
-from tests.waiting import PATIENCE_S, until
+from tests.waiting import until
 
 OTHER = device_address(890)
 
@@ -320,7 +320,7 @@ async def test_a_bug_of_ours_that_ends_the_thread_is_told(tmp_path: Path, monkey
     async with running(db=tmp_path / "centre.db", on_bug=fell.set) as centre, device(centre) as box:
         monkeypatch.setattr(SqliteStore, "count", broken)
         box.send(upload(1, 2, fire(1)))
-        await asyncio.wait_for(fell.wait(), PATIENCE_S)
+        await until(fell.is_set, "it is told")
 
 
 @pytest.mark.asyncio

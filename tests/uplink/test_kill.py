@@ -62,7 +62,11 @@ def confirmed(ledger: Path) -> dict[str, int]:
     """What delivery.db says, read as any other process may."""
     database = sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)
     try:
-        return dict(database.execute("SELECT stream, through FROM confirmed WHERE destination = 'county'").fetchall())
+        return dict(
+            database.execute(
+                "SELECT stream, through FROM confirmed WHERE destination = 'county' AND epoch != ''"
+            ).fetchall()
+        )
     finally:
         database.close()
 
