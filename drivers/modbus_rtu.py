@@ -232,7 +232,7 @@ class RtuMaster:
             return
         rest_s = self._port.char_s(self._reader.missing)
         if rest_s > _PAUSE_MIN_S:
-            self._port.pause(rest_s, self._await_quiet)
+            self._port.pause(asyncio.get_running_loop().time() + rest_s, self._await_quiet)
         else:
             self._await_quiet()
 

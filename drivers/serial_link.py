@@ -18,6 +18,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import struct
 import termios
 import threading
@@ -107,6 +108,7 @@ class SerialLink:
         self.path = path
         self.baud = baud
         self.framing = Framing.parse(framing)
+        self._char_s = self.framing.char_bits / baud
         self.on_bytes: Callable[[bytes, int], None] = lambda data, at_ns: None
         """Called with each chunk read and its loop time in ns. An exception it raises is the loop's to report."""
         self.on_state: Callable[[bool, str, str, int], None] = lambda up, reason, detail, at_ns: None
@@ -117,6 +119,9 @@ class SerialLink:
         self.parity_kept = True  # False after opening a tty that dropped the parity (ptys, some UARTs with M or S)
         self._dtr, self._rts = dtr, rts
         self._fd = -1
+        # The loop watches this epoll, and this the port: to pause is one system call (docs/decisions/0003-serial.md)
+        self._ear: select.epoll | None = None
+        self._hears = False
         self._out = bytearray()
         self._lost: asyncio.Future[str] | None = None
         self._resume: asyncio.TimerHandle | None = None
@@ -129,7 +134,7 @@ class SerialLink:
 
     def char_s(self, count: int = 1) -> float:
         """Seconds `count` characters take on the line."""
-        return count * self.framing.char_bits / self.baud
+        return count * self._char_s
 
     # -- opening and closing -------------------------------------------------------------------------------------
     async def open(self) -> None:
@@ -164,9 +169,16 @@ class SerialLink:
                     _close(fd)
 
         threading.Thread(target=work, name=f"open {self.path}", daemon=True).start()
-        self._fd = await done
-        self._lost = loop.create_future()
-        loop.add_reader(self._fd, self._readable)
+        fd = await done
+        try:
+            self._ear = select.epoll()
+        except OSError as fault:  # no descriptor is left
+            _close(fd)
+            raise LinkDown("no_port", f"{self.path}: {_words(fault)}") from fault
+        self._fd, self._lost = fd, loop.create_future()
+        self._ear.register(fd, select.EPOLLIN)
+        self._hears = True
+        loop.add_reader(self._ear, self._readable)
 
     def close(self) -> None:
         """Close the port; harmless when it is closed. What was not sent yet is thrown away."""
@@ -201,7 +213,7 @@ class SerialLink:
     # -- bytes ---------------------------------------------------------------------------------------------------
     def write(self, data: bytes) -> None:
         """Send `data`, or queue what the kernel does not take now. Raises LinkDown when the port is closed or stuck."""
-        if not self.up:
+        if self._fd < 0:
             raise LinkDown("no_port", f"{self.path} is not open")
         if len(self._out) + len(data) > WRITE_BYTES_MAX:
             raise LinkDown("hang_up", f"{self.path} takes no bytes")
@@ -234,22 +246,25 @@ class SerialLink:
         if not self.up:
             raise LinkDown("hang_up", f"{self.path} went away")
 
-    def pause(self, wait_s: float, over: Callable[[], None]) -> None:
-        """Leave what comes in to the kernel for `wait_s`: a master that knows how many bytes are still due need not wake for
-        each of them (an FTDI adapter hands over one or two at a time). A hang-up is noticed when the pause is over. What had come
-        is handed over then, and `over` called if that began no other pause; never if the port has gone away meanwhile.
+    def pause(self, until_s: float, over: Callable[[], None]) -> None:
+        """Leave what comes in to the kernel until `until_s` of the loop's clock: a master that knows how many bytes are still due
+        need not wake for each of them (an FTDI adapter hands over one or two at a time). What had come is handed over then, and
+        `over` called if that began no other pause; never if the port has gone away meanwhile, which is noticed at once.
         """
-        if not self.up or self._resume is not None:
+        if self._ear is None or self._resume is not None:
             return
+        if self._hears:
+            self._ear.modify(self._fd, 0)
+            self._hears = False
         loop = asyncio.get_running_loop()
-        loop.remove_reader(self._fd)
-        self._resume = loop.call_later(wait_s, self._listen, loop, over)
+        self._resume = loop.call_at(until_s, self._listen, loop, over)
 
     def _listen(self, loop: asyncio.AbstractEventLoop, over: Callable[[], None]) -> None:
         self._resume = None
-        loop.add_reader(self._fd, self._readable)
         self._readable()
-        if self.up and self._resume is None:
+        if self._ear is not None and self._resume is None:
+            self._ear.modify(self._fd, select.EPOLLIN)
+            self._hears = True
             over()
 
     def set_parity(self, parity: str) -> None:
@@ -262,7 +277,7 @@ class SerialLink:
         except OSError as fault:
             self._drop(f"settings: {_words(fault)}")
             raise LinkDown("hang_up", _words(fault)) from fault
-        self.framing = framing
+        self.framing, self._char_s = framing, framing.char_bits / self.baud
 
     # -- inside --------------------------------------------------------------------------------------------------
     def _open_now(self) -> int:
@@ -309,7 +324,7 @@ class SerialLink:
             self._drop("read: hung up")
             return
         self.rx_bytes += len(data)
-        self.on_bytes(data, _now_ns(asyncio.get_running_loop()))
+        self.on_bytes(data, round(asyncio.get_running_loop().time() * 1e9))
 
     def _writable(self) -> None:
         try:
@@ -336,6 +351,7 @@ class SerialLink:
         if self._fd < 0:
             return
         fd, self._fd = self._fd, -1
+        ear, self._ear = self._ear, None
         self._out.clear()
         if self._resume is not None:
             self._resume.cancel()
@@ -343,8 +359,11 @@ class SerialLink:
         lost, self._lost = self._lost, None
         with contextlib.suppress(RuntimeError):  # no running loop: nothing is registered any more
             loop = asyncio.get_running_loop()
-            loop.remove_reader(fd)
+            if ear is not None:
+                loop.remove_reader(ear)
             loop.remove_writer(fd)
+        if ear is not None:
+            ear.close()
         _close(fd)
         if lost is not None and not lost.done():
             with contextlib.suppress(RuntimeError):

@@ -11,6 +11,7 @@ import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -127,6 +128,81 @@ async def test_a_port_that_hangs_up_costs_no_cpu_and_is_told_once(pty: Pty) -> N
         assert turns < 100
         assert time.process_time() - began_s < 0.5
     assert told[1:] == [(False, "hang_up"), (False, "no_port")]
+
+
+@pytest.mark.asyncio
+async def test_what_comes_in_a_pause_is_handed_over_when_it_is_over(pty: Pty) -> None:
+    link, got, over = SerialLink(str(pty.link)), list[tuple[bytes, int]](), list[float]()
+    link.on_bytes = lambda data, at_ns: got.append((data, at_ns))
+    await link.open()
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + 0.2
+    link.pause(until_s, lambda: over.append(loop.time()))
+    os.write(pty.master, b"ab")
+    await asyncio.sleep(0.02)
+    os.write(pty.master, b"cd")
+    await until(lambda: b"".join(data for data, _ in got) == b"abcd" and bool(over))
+    assert all(at_ns >= until_s * 1e9 for _, at_ns in got)
+    assert len(over) == 1
+    os.write(pty.master, b"e")
+    await until(lambda: got[-1][0] == b"e")
+    link.close()
+
+
+@pytest.mark.asyncio
+async def test_a_pause_begun_by_what_the_last_one_held_back_goes_on_without_a_word(pty: Pty) -> None:
+    link, got, over = SerialLink(str(pty.link)), bytearray(), list[str]()
+    loop = asyncio.get_running_loop()
+
+    def on_bytes(data: bytes, at_ns: int) -> None:
+        got.extend(data)
+        if data == b"a":
+            link.pause(loop.time() + 0.05, lambda: over.append("second"))
+
+    link.on_bytes = on_bytes
+    await link.open()
+    os.write(pty.master, b"a")
+    link.pause(loop.time() + 0.05, lambda: over.append("first"))
+    await until(lambda: over == ["second"])
+    os.write(pty.master, b"b")
+    await until(lambda: bytes(got) == b"ab")
+    assert over == ["second"]
+    link.close()
+
+
+@pytest.mark.asyncio
+async def test_a_hang_up_in_a_pause_is_noticed_at_once(pty: Pty) -> None:
+    link, told, over = SerialLink(str(pty.link)), list[tuple[bool, str]](), list[str]()
+    link.on_state = lambda up, reason, detail, at_ns: told.append((up, reason))
+    async with running(link):
+        await until(lambda: told == [(True, "opened")])
+        link.pause(asyncio.get_running_loop().time() + 3600, lambda: over.append("over"))
+        pty.pull()
+        await until(lambda: told[1:2] == [(False, "hang_up")])
+        pty.plug()
+        await until(lambda: told[-1] == (True, "opened"))
+        got = bytearray()
+        link.on_bytes = lambda data, at_ns: got.extend(data)
+        os.write(pty.master, b"x")  # the pause went with the port
+        await until(lambda: bytes(got) == b"x")
+    assert over == []
+
+
+@pytest.mark.asyncio
+async def test_a_port_for_which_no_descriptor_is_left_is_tried_again(pty: Pty, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    link, told = SerialLink(str(pty.link)), list[tuple[bool, str]]()
+    link.on_state = lambda up, reason, detail, at_ns: told.append((up, reason))
+    with monkeypatch.context() as patch:
+        patch.setattr("drivers.serial_link.select.epoll", none_left)
+        task = asyncio.create_task(link.run())
+        await until(lambda: told == [(False, "no_port")])
+        assert not link.up
+    await until(lambda: told[1:] == [(True, "opened")])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 @pytest.mark.asyncio

@@ -94,9 +94,9 @@ class SimPort(SerialLink):
         if not self.up:
             raise LinkDown("hang_up", f"{self.path} went away")
 
-    def pause(self, wait_s: float, over: Callable[[], None]) -> None:
+    def pause(self, until_s: float, over: Callable[[], None]) -> None:
         if self.up and self._resume is None:
-            self._resume = self.loop.call_later(wait_s, self._listen, self.loop, over)
+            self._resume = self.loop.call_at(until_s, self._listen, self.loop, over)
 
     def _listen(self, loop: asyncio.AbstractEventLoop, over: Callable[[], None]) -> None:
         self._resume = None
