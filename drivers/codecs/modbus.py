@@ -6,7 +6,7 @@ with function 0x80 is that of the Xiyu AFD-XY16 (its protocol sheet V1.1). Addre
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 MBAP_BYTES: Final = 7
@@ -57,12 +57,19 @@ def tcp_frame(transaction: int, unit: int, pdu: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
-    """Ask `unit` for `count` registers (function 3, 4) or bits (1, 2) from `start`. ValueError if it cannot be asked."""
+    """Ask `unit` for `count` registers (function 3, 4) or bits (1, 2) from `start`. ValueError if it cannot be asked.
+
+    What follows from that is worked out once, for a bus asks the same few questions for ever.
+    """
 
     unit: int
     function: int
     start: int
     count: int
+    pdu: bytes = field(init=False, repr=False, compare=False)  # function and data
+    wire: bytes = field(init=False, repr=False, compare=False)  # the RTU frame that asks it
+    data_bytes: int = field(init=False, repr=False, compare=False)  # of data in the answer
+    answer_bytes: int = field(init=False, repr=False, compare=False)  # of the whole RTU answer
 
     def __post_init__(self) -> None:
         limit = BITS_MAX if self.function in _BIT_READS else REGISTERS_MAX
@@ -70,21 +77,15 @@ class ReadRequest:
             raise ValueError(f"no read request: unit {self.unit}, function {self.function}")
         if not 1 <= self.count <= limit or not 0 <= self.start <= 0x10000 - self.count:
             raise ValueError(f"no read request: {self.count} from {self.start}")
-
-    @property
-    def pdu(self) -> bytes:
-        """Function and data."""
-        return struct.pack(">BHH", self.function, self.start, self.count)
-
-    @property
-    def data_bytes(self) -> int:
-        """How many bytes of data the answer has."""
-        return (self.count + 7) // 8 if self.function in _BIT_READS else 2 * self.count
-
-    @property
-    def answer_bytes(self) -> int:
-        """Length of the whole RTU answer."""
-        return 5 + self.data_bytes
+        pdu = struct.pack(">BHH", self.function, self.start, self.count)
+        data_bytes = (self.count + 7) // 8 if self.function in _BIT_READS else 2 * self.count
+        for name, value in (
+            ("pdu", pdu),
+            ("wire", rtu_frame(self.unit, pdu)),
+            ("data_bytes", data_bytes),
+            ("answer_bytes", 5 + data_bytes),
+        ):
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +167,9 @@ class LineReader:
         self.strangers: list[Frame] = []  # sound frames that do not answer; the caller takes them
 
     @property
-    def waiting(self) -> bool:
-        """Whether bytes are held that only silence can settle."""
-        return bool(self._buffer)
+    def held(self) -> int:
+        """How many bytes are held that only more of them, or silence, can settle."""
+        return len(self._buffer)
 
     @property
     def missing(self) -> int:
@@ -182,12 +183,12 @@ class LineReader:
             return 0
         return max(request.answer_bytes - len(buffer), 0)
 
-    def expect(self, request: ReadRequest | None, wire: bytes = b"") -> None:
-        """From now on look for the answer to `request`, sent as `wire`. What came before can answer nothing."""
+    def expect(self, request: ReadRequest | None) -> None:
+        """From now on look for the answer to `request`. What came before can answer nothing."""
         if request is not None:
             self.garbage_bytes += len(self._buffer)
             self._buffer.clear()
-        self._request, self._echo = request, wire
+        self._request, self._echo = request, b"" if request is None else request.wire
 
     def feed(self, data: bytes) -> Answer | None:
         """Take bytes in the order they came."""

@@ -282,6 +282,79 @@ def test_faults_of_every_kind_in_a_row_credit_only_true_values() -> None:
     run(body, echo=True)
 
 
+class HeldPort:
+    """A port without a line: the test is what comes in; pauses are noted and end when it says so."""
+
+    up = True
+    write_raises: Exception | None = None
+
+    def __init__(self, path: str, *, baud: int, framing: str) -> None:
+        self.written: list[bytes] = []
+        self.pauses: list[float] = []
+        self.on_bytes: Callable[[bytes, int], None] = lambda data, at_ns: None
+        self.on_state: Callable[[bool, str, str, int], None] = lambda up, reason, detail, at_ns: None
+
+    async def run(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    def char_s(self, count: int = 1) -> float:
+        return count / 960
+
+    def write(self, data: bytes) -> None:
+        if self.write_raises is not None:
+            raise self.write_raises
+        self.written.append(data)
+
+    def pause(self, until_s: float, over: Callable[[], None]) -> None:
+        self.pauses.append(until_s)
+
+    def hear(self, data: bytes) -> float:
+        now_s = asyncio.get_running_loop().time()
+        self.on_bytes(data, round(now_s * 1e9))
+        return now_s
+
+
+def _held() -> tuple[RtuMaster, HeldPort]:
+    master = RtuMaster(RtuLink("held", open_port=HeldPort))  # type: ignore[arg-type]
+    port = master._port
+    assert isinstance(port, HeldPort)
+    port.on_bytes = master._bytes
+    return master, port
+
+
+def test_an_answer_is_left_to_the_kernel_until_it_can_be_whole_and_heard_at_once_when_overdue() -> None:
+    async def scenario() -> None:
+        master, port = _held()
+        asking = asyncio.create_task(master.exchange(LOW, limit_s=PATIENCE_S))
+        await until(lambda: bool(port.written))
+        answer = rtu_frame(1, bytes((3, 8)) + b"".join(word.to_bytes(2, "big") for word in LOW_WORDS))
+        first_s = port.hear(answer[:1])  # an exception would end with the fifth
+        assert port.pauses == [pytest.approx(first_s + port.char_s(4))]
+        head_s = port.hear(answer[1:5])
+        assert port.pauses[1:] == [pytest.approx(head_s + port.char_s(len(answer) - 5))]
+        port.hear(answer[5:8])  # the pause is over, and these are all that came
+        assert len(port.pauses) == 2
+        port.hear(answer[8:])
+        outcome = await asking
+        assert (outcome.result, outcome.values) == (Result.OK, LOW_WORDS)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_bug_met_while_asking_is_raised_to_who_asked(busy: bool) -> None:
+    async def scenario() -> None:
+        master, port = _held()
+        port.write_raises = RuntimeError("planted")
+        if busy:
+            port.hear(b"\xff")  # the question waits for silence, and is asked by a timer
+        with pytest.raises(RuntimeError, match="planted"):
+            async with asyncio.timeout(PATIENCE_S):
+                await master.exchange(LOW, limit_s=PATIENCE_S)
+
+    asyncio.run(scenario())
+
+
 # -- what is owed: pure ------------------------------------------------------------------------------------------------
 def test_a_smaller_question_is_chosen_whose_answer_looks_like_none_owed() -> None:
     owed = Owed()

@@ -170,7 +170,7 @@ def gb_unit(adu: bytes) -> None:
 def modbus_rtu(data: bytes) -> None:
     for function, count in ((3, 4), (1, 20)):
         request, reader = modbus.ReadRequest(1, function, 0, count), modbus.LineReader()
-        reader.expect(request, modbus.rtu_frame(1, request.pdu))
+        reader.expect(request)
         reader.feed(data)
         reader.settle()
     modbus.decode_frames(data)
