@@ -61,6 +61,7 @@ from edge_agent.wiring import Driver, OpenPort, Wiring
 log = logging.getLogger("edge.core")
 
 HOUSEKEEPING_S = 1.0
+NOT_ARMED = -1  # no deadline is this: should a bug keep the timer of the rules from being set, the next poll sets it
 
 
 async def run_core(config: Config, provenance: Provenance, *, clock: TimeSource | None = None) -> None:
@@ -102,6 +103,7 @@ class Core:
         }
         self._rules_timer: asyncio.TimerHandle | None = None
         self._rules_due_ns = 0
+        self._points_due_ns: int | None = NOT_ARMED  # that of the points when the timer was set
         self._house_turns = 0
         self.blind = False  # the alarm machine failed on a fire: sound it all the same, until somebody silences it
 
@@ -237,9 +239,12 @@ class Core:
         for observation in observations:
             if type(observation) is LinkState and (source := self._sources.get(observation.source)) is not None:
                 source["up"], source["reason"] = observation.up, observation.reason
-            if events := self.points.feed((observation,), now_ns):
-                self._decide(events, changes, now_ns)
-        self.finish(changes, now_ns)
+        for events in self.points.settled(observations, now_ns):
+            self._decide(events, changes, now_ns)
+        if changes:
+            self.finish(changes, now_ns)
+        elif self.points.next_deadline_ns() != self._points_due_ns:  # nothing else can have moved: most polls end here
+            self._arm_rules(now_ns)
 
     def utc(self) -> datetime | None:
         """The wall time for peers that want it; None while it is not set."""
@@ -269,6 +274,7 @@ class Core:
 
     def finish(self, changes: Sequence[Change], now_ns: int) -> None:
         """Drive the lines, then journal each change, then set the timer of what settles by itself."""
+        self._points_due_ns = NOT_ARMED
         if changes:
             self._sound(now_ns)
         self._in_turns.hand_in(changes)
@@ -284,8 +290,9 @@ class Core:
         self.annunciator.apply(overlay(wanted, duty_sound=duty.sounding, duty_lamp=duty.waiting, test=test), now_ns)
 
     def _arm_rules(self, now_ns: int) -> None:
-        rules = (self.points, self.alarms, self.duty, self.buzzer_test)
-        due_ns = min((ns for rule in rules if (ns := rule.next_deadline_ns()) is not None), default=None)
+        self._points_due_ns = self.points.next_deadline_ns()
+        others = (self.alarms.next_deadline_ns(), self.duty.next_deadline_ns(), self.buzzer_test.next_deadline_ns())
+        due_ns = min((ns for ns in (self._points_due_ns, *others) if ns is not None), default=None)
         if self._rules_timer is not None:
             if self._rules_due_ns == due_ns:
                 return
@@ -296,7 +303,7 @@ class Core:
             self._rules_timer = self._loop.call_later(max(0.0, (due_ns - now_ns) / 1e9), self._run_rules)
 
     def _run_rules(self) -> None:
-        self._rules_timer = None
+        self._rules_timer, self._points_due_ns = None, NOT_ARMED
         now_ns = self.now_ns()
         changes: list[Change] = []
         while (due_ns := self.points.next_deadline_ns()) is not None and due_ns <= now_ns:

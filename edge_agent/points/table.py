@@ -141,6 +141,10 @@ class PointTable:
 
     def feed(self, observations: Sequence[Observation], now_ns: int) -> list[Event]:
         """Take what one frame, poll or edge gave; return the changes it settled, in order."""
+        return [event for settled in self.settled(observations, now_ns) for event in settled]
+
+    def settled(self, observations: Sequence[Observation], now_ns: int) -> Iterator[list[Event]]:
+        """As `feed`, the changes of each observation that settled any by themselves; the next is taken when they are dealt with."""
         events: list[Event] = []
         for seen in observations:
             try:
@@ -151,9 +155,10 @@ class PointTable:
             except Exception as bug:  # told as a mishap of its point; the observations behind it must not pay for it
                 log.exception("observation %r", seen)
                 events += self._mishap(seen, now_ns, bug)
-        if events:
-            self._note(events, now_ns)
-        return events
+            if events:
+                self._note(events, now_ns)
+                yield events
+                events = []
 
     def _note(self, events: list[Event], now_ns: int) -> None:
         """Ask again what looks at the fires of the site, if that is what these events changed."""
