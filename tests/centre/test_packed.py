@@ -274,8 +274,9 @@ def test_a_brief_that_is_not_taken_keeps_nobody_from_storing(tmp_path: Path, mon
     with listening(tmp_path, db) as ear, Device(ear.port) as device:
         device.say(brief_of(1))
         eventually(lambda: ear.keeper.counters["unstorable"] == 1)
-        SqliteStore(db).prove()
+        SqliteStore(db).prove()  # raises where a transaction was left open
         device.echo()
+    assert stored(db) == []
 
 
 @pytest.mark.parametrize("where", [(SqliteStore, "take_batch"), (PackedEar, "hear")], ids=["storing", "hearing"])
