@@ -285,6 +285,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "stat_events": ("事件", "events"),
     "stat_refused": ("拒收的记录", "records refused"),
     "stat_rejected": ("读不懂的消息", "messages rejected"),
+    "stat_untaken": ("排队已满未收下的消息(网关会重发)", "messages not taken, no room (they come again)"),
     "stat_lost": ("网关声明缺失的记录", "records declared lost"),
     "stat_gateways": ("网关", "gateways"),
     "stat_missing": ("等待补传的记录", "records missing"),

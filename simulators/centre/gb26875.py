@@ -8,7 +8,7 @@
 
 The stations are served on one loop with its timers, so it works on a simulated clock too: hand `serve` a reader and a writer.
 The database is met in a thread of its own (`gb_keeper.py`): while it is slow, frozen or gone, whatever needs no commit goes on,
-and what waits for one is kept, up to WAITING_MAX, and confirmed after it.
+and what waits for one is kept, up to a bound for all and a share for each device, and confirmed after it.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Final
 
 from drivers.codecs.gb26875 import (
@@ -39,7 +40,7 @@ from simulators.centre.check import VERSION
 from simulators.centre.far_side import FarSide, database_away, logged
 from simulators.centre.gb_datagrams import DatagramServer, DatagramWriter
 from simulators.centre.gb_faults import FaultMenu, FaultName
-from simulators.centre.gb_keeper import Job, Keeper
+from simulators.centre.gb_keeper import LANE, STATES, Job, Keeper
 from simulators.centre.gb_link import READ_BYTES, Link
 from simulators.centre.gb_records import EPOCH, Record, gateway_name, records_of
 from simulators.centre.store import Database, Store, StoreFault, open_store
@@ -51,8 +52,6 @@ WHO: Final = "gb26875"  # of those who meet the database
 RECEIVED_MAX: Final = 100_000  # uploads kept in memory; the database keeps all
 RECENT_MAX: Final = 10_000  # uploads remembered against resends
 LINKS_MAX: Final = 1000
-# Uploads and states that wait for the database; what comes on top is not taken, and comes again
-WAITING_MAX: Final = 4000
 REST_S: Final = 2.0  # how long the last states and uploads have to be stored at the end
 ASKERS_MAX: Final = 16  # transmissions of one upload that are each confirmed, the latest
 CHINA: Final = timezone(timedelta(hours=8))
@@ -255,13 +254,14 @@ class GbCentre:
         elif (upload := self._waiting.get(key)) is not None:
             self.counters["duplicates"] += 1
             self._ask(upload, link, frame, fault)
-        elif self._has_room():
+        elif self._has_room(gateway := gateway_name(frame.source, self.dialect), LANE):
             received = Received(frame.source, frame.serial, self.wall_ns(), frame, unit)
-            gateway = gateway_name(frame.source, self.dialect)
             records = tuple(records_of(frame, unit, self.dialect, received.received_ns))
             upload = self._waiting[key] = _Upload(received)
             self._ask(upload, link, frame, fault)
-            self._keep(lambda store: _store(store, gateway, records), lambda kept: self._done(key, upload, kept))
+            self._keep(
+                Job(gateway, lambda store: _store(store, gateway, records), lambda kept: self._done(key, upload, kept))
+            )
         else:
             self.counters["overflow"] += 1
 
@@ -310,14 +310,15 @@ class GbCentre:
             gone.settle()
         del upload.askers[:-ASKERS_MAX]
 
-    def _has_room(self) -> bool:
-        return len(self._waiting) + len(self._states) < WAITING_MAX
+    def _has_room(self, gateway: str, lane: str) -> bool:
+        return self._keeper is None or self._keeper.reserve(gateway, lane)
 
-    def _keep(self, take: Callable[[Store], None], done: Callable[[bool], None]) -> None:
+    def _keep(self, job: Job) -> None:
+        """There is room for it."""
         if self._keeper is None:
-            done(True)
+            job.done(True)
         else:
-            self._keeper.add(Job(take, done))
+            self._keeper.add(job)
 
     def _done(self, key: _Key, upload: _Upload, kept: bool) -> None:
         """It is committed, or never will be."""
@@ -356,23 +357,26 @@ class GbCentre:
         waiting = self._states.get(source)
         if waiting is not None:
             waiting.online = online
-        elif self._has_room():
-            self._keep_state(source, _State(online))
         else:
-            self.counters["overflow"] += 1
+            self._keep_state(source, _State(online))
 
     def _keep_state(self, source: bytes, state: _State) -> None:
+        gateway = gateway_name(source, self.dialect)
+        if not self._has_room(gateway, STATES):
+            self.counters["overflow"] += 1
+            return
         self._states[source] = state
-        self._keep(lambda store: self._store_state(store, source, state), lambda _: self._state_done(source, state))
+        take, done = partial(self._store_state, gateway=gateway, state=state), partial(self._state_done, source, state)
+        self._keep(Job(gateway, take, done, lane=STATES))
 
-    def _store_state(self, store: Store, source: bytes, state: _State) -> None:
+    @staticmethod
+    def _store_state(store: Store, gateway: str, state: _State) -> None:
         """In the thread of the store."""
         state.stored = state.online
-        gateway = gateway_name(source, self.dialect)
         told = {"v": VERSION, "gateway": gateway, "online": state.stored, "agent": "GB/T 26875.3-2011"}
         store.take_state(gateway, told)
 
-    def _state_done(self, source: bytes, state: _State) -> None:
+    def _state_done(self, source: bytes, state: _State, _kept: bool) -> None:
         del self._states[source]
         if state.online != state.stored:  # it has changed since the store took it
             self._keep_state(source, _State(state.online))

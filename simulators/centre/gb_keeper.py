@@ -8,20 +8,26 @@ from dataclasses import dataclass
 from typing import Final
 
 from simulators.centre.check import Rejected
+from simulators.centre.fair import Room
 from simulators.centre.store import Answer, Store, StoreFault
 from simulators.centre.store_thread import StoreThread
 
 log = logging.getLogger("edge.centre.gb26875")
 
-LANE: Final = "gb26875"  # one for all stations: what comes first is stored first
+LANE: Final = "gb26875"  # of uploads
+STATES: Final = "gb26875-state"  # who is there; as many as somebody makes up addresses, so they have a lane behind
+# Uploads and states that wait for the database; what comes on top is not taken, and comes again
+WAITING_MAX: Final = 4000
+SHARE_MAX: Final = 64  # uploads of one device, however many connections it has
 
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """`take` brings something into the store's transaction, in the thread, as often as it must. `done` hears on the loop, once:
-    True after the commit, False if it can never be stored.
+    """`take` brings something of `gateway` into the store's transaction, in the thread, as often as it must. `done` hears on the
+    loop, once: True after the commit, False if it can never be stored.
     """
 
+    gateway: str
     take: Callable[[Store], None]
     done: Callable[[bool], None]
     kept: bool = True
@@ -35,7 +41,7 @@ class Keeper(StoreThread[Job]):
     """
 
     def __init__(self, store: Store, heard: Callable[[StoreFault | None], None], on_bug: Callable[[], None]) -> None:
-        super().__init__(store, (LANE,))
+        super().__init__(store, (LANE, STATES), Room(LANE, most=WAITING_MAX, share=SHARE_MAX))
         self._heard, self._on_bug = heard, on_bug
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -55,12 +61,14 @@ class Keeper(StoreThread[Job]):
 
     def committed(self, items: Sequence[Job], answers: Mapping[str, Answer]) -> None:
         """See StoreThread."""
+        self.let_go(items)
         self.on_loop(lambda: _tell(items))
 
     def give_up(self, item: Job, why: str) -> None:
         """See StoreThread."""
         item.kept = False
         log.error("unstorable why=%s", ascii(why)[:500])
+        self.let_go([item])
         self.on_loop(lambda: _tell([item]))
 
     def stands(self, fault: StoreFault | None) -> None:

@@ -1,8 +1,8 @@
 """The centre's ear for packed frames (docs/packed.md): UDP in, briefs into the store, acknowledgements of what is committed out.
 
 What we have of a stream is read from the store, for each frame says everything. The database is met in a thread of its own: while
-it is slow, frozen or gone, an ECHO is answered all the same, and briefs are kept in hand, up to WAITING_MAX, and acknowledged after
-their commit.
+it is slow, frozen or gone, an ECHO is answered all the same, and briefs are kept in hand, up to WAITING_MAX and SHARE_MAX of one
+gateway, and acknowledged after their commit.
 """
 
 import logging
@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from buffer.records import Priority
 from edge_agent.uplink import packed
 from edge_agent.uplink.packed import Brief, BriefAck, BriefEvent, Echo, Entry, Gap, Summary
 from simulators.centre.check import GATEWAY, Batch, Object, Rejected
+from simulators.centre.fair import Room
 from simulators.centre.far_side import FarSide, database_away, logged
 from simulators.centre.store import Answer, Database, Store, StoreFault, open_store, standing
 from simulators.centre.store_thread import StoreThread
@@ -29,6 +30,8 @@ log = logging.getLogger("edge.centre.packed")
 WHO: Final = "packed"  # of those who meet the database
 TURN_S: Final = 0.2
 WAITING_MAX: Final = 4000  # briefs that wait for the database; what comes on top is not taken, and comes again
+# Of one gateway and stream. A storm begins with eight frames at once; each session that ends unanswered leaves a few more.
+SHARE_MAX: Final = 32
 KEYS_EVERY_S: Final = 5.0  # how often the directory of keys is looked at for a gateway nobody knows
 DATAGRAM_BYTES: Final = 2048
 
@@ -145,7 +148,7 @@ class PackedKeeper(StoreThread[Brought]):
         heard: Callable[[StoreFault | None], None],
         on_bug: Callable[[], None],
     ) -> None:
-        super().__init__(store, ("alarm", "fault"))
+        super().__init__(store, ("alarm", "fault"), Room("alarm", most=WAITING_MAX, share=SHARE_MAX))
         self._ear, self._send, self._heard, self._on_bug = ear, send, heard, on_bug
         self._in_hand: dict[bytes, Brought] = {}
         self.counters: Counter[str] = Counter()  # resent (while it waits), overflow (not taken), unstorable
@@ -157,7 +160,7 @@ class PackedKeeper(StoreThread[Brought]):
             if waiting is not None:
                 self.counters["resent"] += 1
                 waiting.sender = brought.sender  # the network may have given it another address
-            elif len(self._in_hand) < WAITING_MAX:
+            elif self.reserve(brought.gateway, brought.lane):
                 self._in_hand[brought.frame] = brought
                 self.add(brought)
             else:
@@ -170,7 +173,7 @@ class PackedKeeper(StoreThread[Brought]):
     def committed(self, items: Sequence[Brought], answers: Mapping[str, Answer]) -> None:
         """See StoreThread. All acknowledgements are made before one is sent: where one cannot be, all are tried again."""
         acks = [(item, self._ear.ack(self._store, item)) for item in items if item.kept]
-        self._let_go(items)
+        self._done_with(items)
         for item, ack in acks:
             self._send(item.sender, ack)
 
@@ -178,7 +181,7 @@ class PackedKeeper(StoreThread[Brought]):
         """See StoreThread. It is not answered: who never hears sends it in full, by another link."""
         item.kept = False
         log.error("unstorable gateway=%s why=%s", item.gateway, ascii(why)[:500])
-        self._let_go([item])
+        self._done_with([item])
 
     def stands(self, fault: StoreFault | None) -> None:
         """See StoreThread."""
@@ -188,8 +191,9 @@ class PackedKeeper(StoreThread[Brought]):
         """See StoreThread."""
         self._on_bug()
 
-    def _let_go(self, items: Iterable[Brought]) -> None:
+    def _done_with(self, items: Sequence[Brought]) -> None:
         with self._arrived:
+            self.let_go(items)
             for item in items:
                 del self._in_hand[item.frame]
                 self.counters["unstorable"] += not item.kept

@@ -19,7 +19,7 @@ STREAMS_MAX: Final = 1000  # of one gateway: five streams of 200 epochs
 RESTAMPED: Final = '"restamped":true'  # in a body as `encode` writes it
 READINGS_BACK: Final = 256  # of a protocol without numbers: more than a device has on its way at once
 REFUSED_MAX: Final = 1000  # refused records remembered of one stream
-COUNTERS: Final = ("messages", "records", "briefs", "duplicates", "events", "refused", "rejected", "lost")
+COUNTERS: Final = ("messages", "records", "briefs", "duplicates", "events", "refused", "rejected", "untaken", "lost")
 
 Key = tuple[str, str, str]  # gateway, epoch, stream
 Database = Path | str  # a SQLite file, or postgresql://…

@@ -1,7 +1,7 @@
 """A store and the thread that owns it: what shall be kept comes in, one commit for many, and after it whoever brought it is told.
 
 What could not be stored is tried again, in its order, until it is stored or its bringer has it back. Who brings it (an MQTT
-session, a loop full of stations) never waits for the database.
+session, a loop full of stations) never waits for the database. Gateways take turns (`fair.py`): one that floods waits for itself.
 """
 
 import contextlib
@@ -9,10 +9,11 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
+from simulators.centre.fair import Room, Turns
 from simulators.centre.store import Answer, Store, StoreFault
 
 log = logging.getLogger("edge.centre")
@@ -20,6 +21,8 @@ log = logging.getLogger("edge.centre")
 GROUP_S: Final = 0.02  # what comes in so long shares a commit
 STORE_RETRY_S: Final = 1.0
 AT_ONCE: Final = "alarm"  # the lane whose last item ends a group
+PASSED_MAX: Final = 8  # items that go before those of a lane; then it has a turn, so that no storm starves it
+TOLD_EVERY_S: Final = 10.0  # how often it is told what was not taken
 SILENT_S: Final = 10.0  # a store that has not answered for so long is told of, for it may never raise anything
 HUNG_S: Final = 75.0  # and is let go of after so long: more than any statement may take (SESSION of postgres.py)
 LOOK_S: Final = 1.0
@@ -27,11 +30,16 @@ STOP_S: Final = 5.0  # a store that takes longer to end what it does is let go o
 
 
 class Item(Protocol):
-    """What shall be kept. `lane` is the queue it waits in."""
+    """What shall be kept."""
+
+    @property
+    def gateway(self) -> str:
+        """Whose it is: in a lane gateways take turns."""
+        ...
 
     @property
     def lane(self) -> str:
-        """One of the thread's."""
+        """The queue it waits in, one of the thread's."""
         ...
 
 
@@ -39,17 +47,22 @@ ItemT = TypeVar("ItemT", bound=Item)
 
 
 class StoreThread(ABC, Generic[ItemT]):
-    """`lanes` come first to last: what waits in the first always goes first, and what waits in one keeps its order.
+    """`lanes` come first to last: what waits in the first goes first, but for a small share of the others. In a lane what came of
+    one gateway keeps its order, and gateways take turns. `room` is for those who may refuse what comes: see `reserve`.
 
     What a kind of item needs is added by inheriting: `take`, `committed` and the others below are called in the thread, `stands`
     also in the one that watches it, never in both at once.
     """
 
-    def __init__(self, store: Store, lanes: Sequence[str]) -> None:
+    def __init__(self, store: Store, lanes: Sequence[str], room: Room | None = None) -> None:
         self.lanes = tuple(lanes)
         self._store = store
         self._owing = False  # something could not be stored, and nothing has been since
-        self._waiting: dict[str, deque[ItemT]] = {lane: deque() for lane in lanes}
+        self._waiting: dict[str, Turns[ItemT]] = {lane: Turns() for lane in lanes}
+        self._passed: Counter[str] = Counter()  # of a lane where something waits: items that went before it
+        self._room = room
+        self._untaken = 0  # refused, and not counted in the store yet
+        self._told_s = -TOLD_EVERY_S
         self._arrived = threading.Condition()
         self._stopping = False
         self._singly = 0  # items that get a commit of their own: one of them can never be stored
@@ -91,6 +104,23 @@ class StoreThread(ABC, Generic[ItemT]):
         with self._arrived:
             self._waiting[item.lane].append(item)
             self._arrived.notify()
+
+    def reserve(self, gateway: str, lane: str) -> bool:
+        """Whether there is room for one more item of this gateway; it is then to be added. What is refused comes again, by the
+        gateway's own resend; it is counted in the store and told in the log. Any thread.
+        """
+        assert self._room is not None
+        with self._arrived:
+            taken = self._room.enter(gateway, lane)
+            self._untaken += not taken
+            return taken
+
+    def let_go(self, items: Iterable[ItemT]) -> None:
+        """These are kept or given up: there is room for others. Any thread."""
+        assert self._room is not None
+        with self._arrived:
+            for item in items:
+                self._room.leave(item.gateway, item.lane)
 
     # --- what a kind of item needs ----------------------------------------------------------------------------------------------
 
@@ -141,7 +171,7 @@ class StoreThread(ABC, Generic[ItemT]):
             with self._asking():
                 asked = self.tend()
             item = self._next(wait_s)
-            if item is None and self._stopping:
+            if item is None and self._stopping and not self._untaken:
                 return False
             with self._asking():
                 if item is not None:
@@ -150,6 +180,9 @@ class StoreThread(ABC, Generic[ItemT]):
                     self._owing
                 ):  # what could not be stored went back to its bringer: only asking tells whether we could now
                     self._store.prove()
+                elif self._untaken:
+                    self._commit()
+                    asked = True
             if handled or self._owing or asked:
                 self._owing = False
                 self._stands(None)
@@ -166,14 +199,16 @@ class StoreThread(ABC, Generic[ItemT]):
         return True
 
     def _next(self, wait_s: float) -> ItemT | None:
-        """The next item, of the first lane that has one."""
+        """The next item, of the first lane that has one, or of one that has been passed over too often."""
         with self._arrived:
             if wait_s:
                 self._arrived.wait_for(lambda: self._stopping or any(self._waiting.values()), wait_s)
-            for waiting in self._waiting.values():
-                if waiting:
-                    return waiting.popleft()
-        return None
+            lanes = [lane for lane in self.lanes if self._waiting[lane]]
+            if not lanes:
+                return None
+            chosen = next((lane for lane in lanes if self._passed[lane] >= PASSED_MAX), lanes[0])
+            self._passed = Counter({lane: self._passed[lane] + 1 for lane in lanes if lane != chosen})
+            return self._waiting[chosen].take()
 
     def _group(self, item: ItemT | None, handled: list[ItemT]) -> None:
         """Take items until there are no more, an alarm has been taken, or GROUP_S is over; then one commit for all."""
@@ -184,7 +219,16 @@ class StoreThread(ABC, Generic[ItemT]):
             alarm_done = item.lane == AT_ONCE and not self._waiting[AT_ONCE]
             self._singly = max(0, self._singly - 1)
             item = None if alarm_done or self._singly or time.monotonic() > until_s else self._next(0)
-        self.committed(handled, self._store.commit())
+        self.committed(handled, self._commit())
+
+    def _commit(self) -> Mapping[str, Answer]:
+        with self._arrived:
+            untaken = self._untaken
+        self._store.count("untaken", untaken)
+        answers = self._store.commit()
+        with self._arrived:
+            self._untaken -= untaken
+        return answers
 
     def _undo(self, handled: list[ItemT]) -> None:
         with contextlib.suppress(StoreFault), self._asking():
@@ -193,7 +237,7 @@ class StoreThread(ABC, Generic[ItemT]):
         with self._arrived:
             for item in reversed(handled):
                 if self.is_ours(item):
-                    self._waiting[item.lane].appendleft(item)
+                    self._waiting[item.lane].put_back(item)
 
     def _find_the_culprit(self, handled: list[ItemT], why: str) -> None:
         """Take them one by one; the one that fails by itself is given up, or it would stop us for ever."""
@@ -201,7 +245,7 @@ class StoreThread(ABC, Generic[ItemT]):
             self._singly = len(handled)
             return
         [item] = handled
-        with self._arrived, contextlib.suppress(ValueError):
+        with self._arrived:
             self._waiting[item.lane].remove(item)
         self.give_up(item, why)
 
@@ -224,9 +268,25 @@ class StoreThread(ABC, Generic[ItemT]):
     def _watch(self) -> None:
         """A frozen server or a dead network raises nothing, maybe for hours: somebody else must look at the clock."""
         while not self._ended.wait(LOOK_S):
+            self._tell_refused()
             with self._verdict:
                 silent_s = 0.0 if self._asked_s is None else time.monotonic() - self._asked_s
                 if silent_s >= SILENT_S:
                     self.stands(StoreFault(f"timeout expired: no answer for {silent_s:.0f} s"))
                 if silent_s >= HUNG_S:
                     self._store.abandon()
+
+    def _tell_refused(self) -> None:
+        """Who brings more than his share is told of at once, and then every TOLD_EVERY_S with all that has come meanwhile."""
+        now_s = time.monotonic()
+        if self._room is None or now_s < self._told_s + TOLD_EVERY_S:
+            return
+        with self._arrived:
+            refused = self._room.take_refused()
+        if refused:
+            self._told_s = now_s
+            [(gateway, most)] = refused.most_common(1)
+            log.warning(
+                "not taken lane=%s items=%d gateways=%d most=%d of=%s",
+                self.lanes[0], refused.total(), len(refused), most, ascii(gateway),
+            )  # fmt: skip

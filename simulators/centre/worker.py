@@ -122,7 +122,10 @@ class Worker(StoreThread[Message]):
         self._rejected.clear()
 
     def is_ours(self, item: Message) -> bool:
-        """See StoreThread. They are still the broker's: bounded by what gateways send before an ack."""
+        """See StoreThread. They are still the broker's: bounded by what gateways send before an ack.
+
+        None is refused for want of room: with `ack = "broker"` a gateway would never send it again.
+        """
         return item.session == self._sessions[item.lane]
 
     def give_up(self, item: Message, why: str) -> None:

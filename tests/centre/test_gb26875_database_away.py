@@ -15,7 +15,7 @@ import pytest
 
 from drivers.codecs.gb26875 import Command, Frame, device_address
 from drivers.codecs.gb26875 import objects as kinds
-from simulators.centre import gb26875, gb_datagrams, gb_link, sqlite_store, store_thread
+from simulators.centre import gb26875, gb_datagrams, gb_keeper, gb_link, sqlite_store, store_thread
 from simulators.centre.far_side import FarSide, Trouble
 from simulators.centre.gb26875 import GbCentre
 from simulators.centre.gb_faults import FaultName
@@ -206,10 +206,11 @@ async def test_kill_9_of_the_centre_between_commit_and_confirm_stores_nothing_tw
 async def test_what_does_not_fit_while_the_database_is_away_is_not_taken_and_comes_again(
     db: Database, hold: Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(gb_keeper, "WAITING_MAX", 2)
     async with running(db=db) as centre, device(centre) as box:
         box.send(upload(1, 2, fire(1)))
         await box.hear()
-        monkeypatch.setattr(gb26875, "WAITING_MAX", 2)
+        await centre.until(lambda: not centre._states)  # the store knows that it is there
         with hold():
             box.send(*(upload(n, 2, fire(n)) for n in (2, 3, 4, 5)))
             await centre.until(lambda: centre.counters["overflow"] == 2)

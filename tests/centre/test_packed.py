@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,15 +31,18 @@ KEY = bytes(range(32))
 QUICK = {"LOOK_S": 0.05, "SILENT_S": 0.3, "HUNG_S": 1.0, "STORE_RETRY_S": 0.1, "STOP_S": 0.5}
 
 
-def brief_of(number: int, epoch: str = "e1", priority: Priority = Priority.ALARM) -> bytes:
+def brief_of(number: int, epoch: str = "e1", priority: Priority = Priority.ALARM, gateway: str = GATEWAY) -> bytes:
     event = BriefEvent(n=number, kind="fire", active=True, grade=1, wall_s=1, clock="synced", event_id="", point="p/1")
-    return seal(KEY, tag_of(GATEWAY), number, Brief(epoch=epoch, priority=priority, first=number, entries=(event,)))
+    return seal(KEY, tag_of(gateway), number, Brief(epoch=epoch, priority=priority, first=number, entries=(event,)))
 
 
 @contextlib.contextmanager
-def listening(directory: Path, db: Database, told: list[Trouble | None] | None = None) -> Iterator[PackedListener]:
-    """An ear that has the key of GATEWAY."""
-    (directory / f"{GATEWAY}.key").write_text(KEY.hex())
+def listening(
+    directory: Path, db: Database, told: list[Trouble | None] | None = None, gateways: Iterable[str] = (GATEWAY,)
+) -> Iterator[PackedListener]:
+    """An ear that knows these gateways; all have one key."""
+    for gateway in gateways:
+        (directory / f"{gateway}.key").write_text(KEY.hex())
     ear = PackedListener("127.0.0.1", 0, directory, db, database=None if told is None else FarSide(told.append))
     ear.start()
     try:
