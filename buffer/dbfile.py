@@ -265,20 +265,19 @@ class DbFile:
         for name in [name for name in self.marks if name[1] == epoch]:
             del self.marks[name], self._mark_ids[name]
 
-    def adopt(self, found: Iterable[Found], wall_ns: int) -> int:
-        """Keep salvaged rows under their old names. Return how many were not here yet."""
-        epochs, added = dict(self.epochs), 0
+    def adopt(self, found: Iterable[Found], wall_ns: int) -> None:
+        """Keep salvaged rows under their old names, those that are not here yet."""
+        epochs = dict(self.epochs)
         try:
             with self.transaction() as db:
                 for row in found:
                     here = self._adopt_epoch(db, row.epoch, row.ordinal, wall_ns)
                     values = (rows.key(here, row.n), row.epoch, *row.values)
                     marks = ", ?" * (len(values) - 1)
-                    added += db.execute(f"INSERT OR IGNORE INTO {row.stream.stream} VALUES (?{marks})", values).rowcount
+                    db.execute(f"INSERT OR IGNORE INTO {row.stream.stream} VALUES (?{marks})", values)
         except BaseException:  # rolled back, and so is what we remember of it
             self.epochs = epochs
             raise
-        return added
 
     def _adopt_epoch(self, db: sqlite3.Connection, epoch: str, ordinal: int, wall_ns: int) -> int:
         """The ordinal under which an older file's epoch is kept here; its old one if that is free."""

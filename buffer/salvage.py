@@ -26,7 +26,7 @@ class Salvaged:
     """What came out of one file."""
 
     file: str
-    rows: int = 0  # records (blocks of telemetry count once)
+    rows: int = 0  # of its epochs that are here now, whichever run brought them (a block of telemetry counts once)
     unreadable_pages: int = 0
     missing: list[dict[str, object]] = field(default_factory=list)  # epoch, stream, from, to (None: unknown)
     epochs: set[str] = field(default_factory=set)
@@ -96,15 +96,17 @@ def _state(image: Image, root: int) -> dict[str, bytes]:
 def salvage(
     store: VitalStore | BulkStore, bad: Path, known: Remembered, wall_ns: int
 ) -> Generator[None, None, Salvaged]:
-    """Copy every believable row of `bad` under its old name, then tell what is missing. Yields between slices.
+    """Copy every believable row of `bad` under its old name, then tell what is here and what is missing. Yields between slices.
 
-    May be run again from the start: rows that are already here are left as they are. Raises sqlite3.Error of `store`.
+    May be run again from the start: rows that are already here are left as they are, and the result is the same.
+    Raises sqlite3.Error of `store`.
     """
     result = Salvaged(bad.name, epochs=set(known.epochs))
     image = Image(bad)
     try:
         for found in _slices(image, store, result):
-            result.rows += store.adopt(found, wall_ns) if found else 0
+            if found:
+                store.adopt(found, wall_ns)
             result.epochs.update(row.epoch for row in found)
             yield
     finally:
@@ -113,7 +115,7 @@ def salvage(
     for epoch in sorted(result.epochs - {store.epoch}):
         for stream in store.STREAMS:
             head = known.heads.get(stream) if known.heads is not None and epoch == newest else None
-            yield from _tell_holes(store, epoch, stream, head, known, result)
+            yield from _look_through(store, epoch, stream, head, known, result)
     return result
 
 
@@ -134,10 +136,10 @@ def _slices(image: Image, store: VitalStore | BulkStore, result: Salvaged) -> It
         yield list(found_rows(page, 0, image, store.STREAMS)) if page is not None else []
 
 
-def _tell_holes(  # noqa: PLR0917 - one caller
+def _look_through(  # noqa: PLR0917 - one caller
     store: VitalStore | BulkStore, epoch: str, stream: Priority, head: int | None, known: Remembered, result: Salvaged
 ) -> Iterator[None]:
-    """Put gap records for what is missing of an old epoch into the stream, so that no centre waits for it."""
+    """Count what is here of an old epoch, and put gap records for what is missing into the stream: no centre waits for it."""
     marks = [through for (_, name, rank), through in known.marks.items() if name == epoch and rank is stream]
     expected = max(marks, default=0) + 1
     holes: list[tuple[int, int | None]] = []
@@ -151,6 +153,7 @@ def _tell_holes(  # noqa: PLR0917 - one caller
                 f"SELECT id, {span} FROM {stream.stream} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
                 (after, high, HOLE_ROWS),
             ).fetchall()
+            result.rows += len(found)
             for row_id, length in found:
                 n = row_id & rows.N_MASK
                 if n > expected:
