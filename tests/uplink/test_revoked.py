@@ -295,6 +295,6 @@ async def test_a_gateway_whose_own_certificate_is_revoked_is_told_so_by_the_brok
         async with running_uplink(config, journal) as process:
             said, destination = Said(process), process.destinations[0]
             await until(lambda: "county client_cert_rejected" in said.states)
-            assert destination.outbox.alarm_pending, "the fire stays owed"
+            await until(lambda: destination.outbox.alarm_pending, "the fire stays owed")
             assert destination.counters["connections"] == 0
             assert not [state for state in said.states if state.endswith((" connected", " confirmed"))]
