@@ -4,13 +4,11 @@ that is not committed, nothing is stored twice, and only the confirms that need 
 
 import asyncio
 import contextlib
-import json
 import re
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from drivers.codecs.gb26875 import Command, Frame, device_address
@@ -26,27 +24,16 @@ from simulators.centre.store import Database, StoreFault
 from simulators.process import Program
 from tests.centre.conftest import Hold
 from tests.centre.gb_bench import DEVICE, NOON, Device, answer_to, confirm_of, device, fire, running, upload
+from tests.centre.stored import stored_in
 from tests.postgres import Postgres
 from tests.waiting import until
 
 OTHER = device_address(890)
 
 
-def bodies(db: Database) -> list[tuple[str, str, dict[str, object]]]:
-    """Every record that is stored: gateway, stream and what it says, in the order of their numbers."""
-    query = "SELECT gateway, stream, body FROM records JOIN streams USING (stream_id) ORDER BY gateway, stream, n"
-    if isinstance(db, Path):
-        with contextlib.closing(sqlite3.connect(db)) as file:
-            rows = file.execute(query).fetchall()
-    else:
-        with psycopg.connect(db) as server:
-            rows = server.execute(query).fetchall()
-    return [(gateway, stream, json.loads(body)) for gateway, stream, body in rows]
-
-
 def points(db: Database, gateway: str = "gb-889") -> list[object]:
     """What of a device is stored in its stream of alarms, in order."""
-    return [body["point"] for name, stream, body in bodies(db) if (name, stream) == (gateway, "alarm")]
+    return [row.body["point"] for row in stored_in(db) if (row.gateway, row.stream) == (gateway, "alarm")]
 
 
 def point(n: int) -> str:
@@ -147,18 +134,19 @@ async def test_a_server_that_is_frozen_and_killed_while_stations_talk_has_once_a
             talking = asyncio.gather(*(one.talk(6) for one in stations))
             await until(lambda: len(centre._waiting) == 5 and centre.counters["store_faults"])
             await asyncio.to_thread(server.start)
-            assert len(bodies(city)) >= 20, "a confirm was a promise"
+            assert len(stored_in(city)) >= 20, "a confirm was a promise"
             await talking
         finally:
             talking.cancel()
             await asyncio.wait([talking])
             if not server.alive:
                 await asyncio.to_thread(server.start)
-    stored = bodies(city)
+    stored = stored_in(city)
     for number in range(1, 6):
         gateway = f"gb-{number}"
         assert points(city, gateway) == [point(n) for n in range(2, 7, 2)]
-        readings = [body["values"] for name, stream, body in stored if (name, stream) == (gateway, "telemetry")]
+        told = [row.body for row in stored if (row.gateway, row.stream) == (gateway, "telemetry")]
+        readings = [body["values"] for body in told]
         assert readings == [{"type_5": n / 10} for n in range(1, 7, 2)]
 
 
@@ -188,14 +176,14 @@ async def test_kill_9_of_the_centre_between_commit_and_confirm_stores_nothing_tw
     async with program(tmp_path, "--fault=no-confirm") as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         Device(reader, writer).send(*told)
-        await until(lambda: len(bodies(db)) == 4, "committed, and never confirmed")
-    stored = bodies(db)
+        await until(lambda: len(stored_in(db)) == 4, "committed, and never confirmed")
+    stored = stored_in(db)
     async with program(tmp_path) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         box = Device(reader, writer)
         box.send(*told)
         assert [confirm_of(await box.hear())[:2] for _ in told] == [(1, Command.CONFIRM), (2, Command.CONFIRM)]
-        assert bodies(db) == stored
+        assert stored_in(db) == stored
         writer.transport.abort()
 
 

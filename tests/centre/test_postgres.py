@@ -18,8 +18,9 @@ from simulators.centre.check import Batch, read_batch
 from simulators.centre.postgres import PostgresStore
 from simulators.centre.query import look
 from simulators.centre.store import StoreFault, open_store
+from tests.centre.stored import bodies
 from tests.centre.test_service import edge_centre
-from tests.centre.test_store import batch, bodies, take
+from tests.centre.test_store import batch, take
 from tests.postgres import Postgres
 from tests.proof.disks import fill, small_disk
 from tests.waiting import eventually

@@ -21,8 +21,9 @@ from simulators.centre.query import look
 from simulators.centre.service import Centre, Settings
 from simulators.centre.store import StoreFault, open_store
 from tests.brokers import Broker
+from tests.centre.stored import bodies
 from tests.centre.test_service import GATEWAY, FakeGateway
-from tests.centre.test_store import batch, bodies
+from tests.centre.test_store import batch
 from tests.city.house import Consumer
 from tests.postgres import Postgres
 from tests.waiting import PATIENCE_S, eventually

@@ -1,13 +1,11 @@
 """The centre's database: each record once, each event once, and no promise that was not kept."""
 
-import contextlib
 import itertools
 import json
 import sqlite3
 from importlib.resources import files
 from pathlib import Path
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +15,7 @@ from simulators.centre.check import BATCH_BYTES_MAX, Batch, Rejected, read_batch
 from simulators.centre.query import look
 from simulators.centre.sqlite_store import SqliteStore
 from simulators.centre.store import MISSING_MAX, STREAMS_MAX, Database, Store, StoreFault, open_store
+from tests.centre.stored import bodies, stored_in
 from tests.uplink.site import event_body, telemetry_body
 
 EPOCHS = itertools.count()  # an example must not meet another's records
@@ -229,16 +228,6 @@ def brief(*numbers: int) -> Batch:
     return Batch("gw-1", "e1", "alarm", [(n, {"kind": "fire", "point": f"p{n}"}) for n in numbers], [], [], brief=True)
 
 
-def bodies(db: Database) -> dict[int, dict[str, object]]:
-    """What is in the rows, by n."""
-    statement = "SELECT n, body FROM records ORDER BY n"
-    if isinstance(db, Path):
-        with contextlib.closing(sqlite3.connect(db)) as database:
-            return {n: json.loads(body) for n, body in database.execute(statement)}
-    with psycopg.connect(db) as connection:
-        return {n: json.loads(body) for n, body in connection.execute(statement.encode())}
-
-
 def test_a_brief_settles_nothing_gives_way_to_the_full_record_and_never_replaces_one(db: Database) -> None:
     store = open_store(db)
     take(store, batch(1, 2))
@@ -357,20 +346,6 @@ def test_what_has_no_number_is_known_by_its_id_in_one_commit_in_two_and_by_anoth
     store.close()
     with look(db) as ask:
         stats = ask.stats()
-    assert _stored(db) == {"alarm": [1, 2, 3, 4], "telemetry": [1, 2, 3, 4]}
+    told_once = [(stream, n, {"v": n}) for stream in ("alarm", "telemetry") for n in (1, 2, 3, 4)]
+    assert [(row.stream, row.n, row.body["values"]) for row in stored_in(db)] == told_once
     assert (stats["records"], stats["events"], stats["duplicates"]) == (8, 4, 6)
-
-
-def _stored(db: Database) -> dict[str, list[int]]:
-    """The values of what is stored, by stream, in the order of their numbers."""
-    query = "SELECT stream, body FROM records JOIN streams USING (stream_id) ORDER BY stream, n"
-    if isinstance(db, Path):
-        with contextlib.closing(sqlite3.connect(db)) as file:
-            rows = file.execute(query).fetchall()
-    else:
-        with psycopg.connect(db) as server:
-            rows = server.execute(query).fetchall()
-    found: dict[str, list[int]] = {}
-    for stream, body in rows:
-        found.setdefault(stream, []).append(json.loads(body)["values"]["v"])
-    return found

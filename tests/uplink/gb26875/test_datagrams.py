@@ -20,8 +20,8 @@ from edge_agent.uplink.gb26875.link import GbLink
 from edge_agent.uplink.path import RoutedPath
 from simulators.centre import query
 from simulators.ports import free_port
+from tests.uplink.gb26875.peer import done, journal_of
 from tests.uplink.gb26875.site import body, fires, gb_centre, gb_config, gb_uplink
-from tests.uplink.gb26875.test_session import done, journal_of
 from tests.uplink.netns import TwoWays, why_not
 from tests.uplink.site import CLOCK, running_uplink
 from tests.waiting import PATIENCE_S, until

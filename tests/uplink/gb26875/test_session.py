@@ -1,49 +1,28 @@
 """The wire to a GB/T 26875.3 centre over real sockets, against the reference centre and everything it can do wrong."""
 
 import asyncio
-import socket
 import ssl
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from buffer.records import Priority
-from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, decode_adu
+from drivers.codecs.gb26875 import Command, Dialect, decode_adu
 from drivers.codecs.gb26875.objects import DeviceStatus
 from edge_agent.config.uplinks import Gb26875Point
 from edge_agent.model import Kind
-from edge_agent.uplink.gb26875.exchange import Seen
 from edge_agent.uplink.gb26875.session import GbSession
-from edge_agent.uplink.main import UplinkProcess
 from simulators.centre.gb26875 import GbCentre
 from simulators.centre.gb_faults import FAULTS, FaultName
 from tests.brokers import Certificates
+from tests.uplink.gb26875.peer import done, journal_of, scripted
 from tests.uplink.gb26875.site import SOURCE, TIMEOUT_S, body, fires, gb_centre, gb_config, gb_uplink, units
 from tests.uplink.gb26875.test_plan import CONFIG, reading
 from tests.uplink.site import MemoryJournal, running_uplink
 from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
-
-
-def journal_of(count: int, kind: Kind = Kind.FIRE, priority: Priority = Priority.ALARM) -> MemoryJournal:
-    journal = MemoryJournal()
-    for n in range(1, count + 1):
-        journal.append(priority, body(n, kind))
-    return journal
-
-
-def done(process: UplinkProcess, priority: Priority = Priority.ALARM) -> Callable[[], bool]:
-    """Whether the first centre has confirmed all there is."""
-    outbox = process.destinations[0].outbox
-
-    def all_done() -> bool:
-        stream = outbox.get("e1", priority)
-        return stream is not None and stream.head > 0 and stream.done.through == stream.head
-
-    return all_done
 
 
 async def test_a_connection_begins_with_the_device_then_alarms_and_each_is_confirmed(tmp_path: Path) -> None:
@@ -332,101 +311,6 @@ async def test_a_keepalive_of_the_centres_own_confirms_no_record(tmp_path: Path)
         await until(done(process))
 
 
-def duty_check(hello: Frame) -> Frame:
-    return hello.answer(Command.CONTROL, hello.sent, bytes((91, 1, 10)))._replace(serial=700)
-
-
-async def test_a_duty_check_whose_connection_went_in_the_middle_is_confirmed_over_the_next_and_is_one(
-    tmp_path: Path,
-) -> None:
-    asked: list[str] = []
-    kept = asyncio.Event()
-
-    async def core(do: str, **params: object) -> object:
-        if do != "command":
-            return None
-        asked.append(str(params["command"]))
-        await kept.wait()
-        return {"status": "done", "result": {}, "code": ""}
-
-    async with (
-        scripted() as (peer, port),
-        running_uplink(gb_config(tmp_path, gb_uplink(port)), MemoryJournal()) as process,
-    ):
-        process.core.ask = core  # type: ignore[method-assign]
-        process.destinations[0].desk.ask = core  # type: ignore[method-assign]
-        hello = await peer.frame()
-        peer.answer(hello)
-        peer.write(duty_check(hello).encode())
-        await until(lambda: asked, "the core has it in hand")
-        peer.hang_up()
-        await peer.gone()
-        hello = await peer.frame()
-        peer.answer(hello)
-        kept.set()
-        peer.write(duty_check(hello).encode())
-        answer = await peer.frame()
-        assert (answer.command, answer.serial) == (Command.CONFIRM, 700)
-        peer.write(duty_check(hello).encode())
-        assert (await peer.frame()).command == Command.CONFIRM
-        assert len(asked) == 2
-        assert len(set(asked)) == 1, "one name: the core carries it out once"
-
-
-async def test_an_order_is_known_again_behind_all_a_centre_reads_of_a_site(tmp_path: Path) -> None:
-    asked: list[object] = []
-
-    async def core(do: str, **params: object) -> object:
-        if do != "command":
-            return None
-        asked.append(params["command"])
-        return {"status": "done", "result": {}, "code": ""}
-
-    async with (
-        scripted() as (peer, port),
-        running_uplink(gb_config(tmp_path, gb_uplink(port)), MemoryJournal()) as process,
-    ):
-        process.destinations[0].desk.ask = core  # type: ignore[method-assign]
-        hello = await peer.frame()
-        peer.answer(hello)
-        peer.write(duty_check(hello).encode())
-        assert (await peer.frame()).command == Command.CONFIRM
-        for serial in range(Seen.KEPT_MAX + 6):
-            peer.write(hello.answer(Command.REQUEST, hello.sent, bytes((88, 1, 0)))._replace(serial=serial).encode())
-            assert (await peer.frame()).command == Command.RESPONSE
-        peer.write(duty_check(hello).encode())
-        assert (await peer.frame()).command == Command.CONFIRM
-        assert len(asked) == 1
-
-
-async def test_an_order_that_failed_is_tried_anew_and_one_that_was_refused_is_not(tmp_path: Path) -> None:
-    answers: list[object] = [
-        None,  # a core that restarts
-        {"status": "refused", "result": {}, "code": "busy"},
-        {"status": "refused", "result": {}, "code": "not_authorised"},
-    ]
-    asked: list[str] = []
-
-    async def core(do: str, **params: object) -> object:
-        if do != "command":
-            return None
-        asked.append(str(params["command"]))
-        return answers.pop(0)
-
-    async with (
-        scripted() as (peer, port),
-        running_uplink(gb_config(tmp_path, gb_uplink(port)), MemoryJournal()) as process,
-    ):
-        process.destinations[0].desk.ask = core  # type: ignore[method-assign]
-        hello = await peer.frame()
-        peer.answer(hello)
-        for _ in range(4):
-            peer.write(duty_check(hello).encode())
-            assert (await peer.frame()).command == Command.DENY
-        assert len(asked) == 3
-        assert len(set(asked)) == 1
-
-
 async def test_a_centre_that_reads_none_of_our_answers_is_not_read_either(tmp_path: Path) -> None:
     """What it asks and we answer would else pile up in our memory."""
     async with (
@@ -507,79 +391,6 @@ async def test_a_centre_elsewhere_is_not_spoken_to_in_plain_by_oversight(tmp_pat
     async with running_uplink(config, journal_of(1)) as process:
         await until(lambda: process.destinations[0].standing.reason == "tls_required")
         assert process.destinations[0].counters["connections"] == 0
-
-
-# --- a peer that does only what it is told ---------------------------------------------------------------------------------------
-
-
-class Peer:
-    """One end of a connection, frame by frame."""
-
-    def __init__(self) -> None:
-        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue()
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        frames = FrameReader(extra_commands=frozenset({7}))
-        self._writer = writer
-        try:
-            while data := await reader.read(65536):
-                for item in frames.feed(data, 0):
-                    assert isinstance(item, Frame)
-                    self._frames.put_nowait(item)
-        except ConnectionError:
-            pass
-        finally:
-            self._frames.put_nowait(None)
-            writer.transport.abort()
-
-    async def frame(self) -> Frame:
-        async with asyncio.timeout(PATIENCE_S):
-            found = await self._frames.get()
-        assert found is not None, "the connection ended"
-        return found
-
-    async def frames(self, kind: int, count: int) -> list[Frame]:
-        """So many frames of a type of data unit; all others are confirmed on the way."""
-        found: list[Frame] = []
-        while len(found) < count:
-            frame = await self.frame()
-            if frame.adu[0] == kind:
-                found.append(frame)
-            else:
-                self.answer(frame)
-        return found
-
-    async def gone(self) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while await self._frames.get() is not None:
-                pass
-
-    def empty(self) -> bool:
-        return self._frames.empty()
-
-    def hang_up(self) -> None:
-        assert self._writer is not None
-        self._writer.transport.abort()
-
-    def answer(self, frame: Frame, command: int = Command.CONFIRM) -> None:
-        self.write(frame.answer(command, frame.sent).encode())
-
-    def write(self, raw: bytes) -> None:
-        assert self._writer is not None
-        self._writer.write(raw)
-
-
-class scripted:
-    """A peer and its port."""
-
-    async def __aenter__(self) -> tuple[Peer, int]:
-        peer = Peer()
-        self._server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, family=socket.AF_INET)
-        return peer, self._server.sockets[0].getsockname()[1]
-
-    async def __aexit__(self, *why: object) -> None:
-        self._server.close()
 
 
 async def test_the_reference_centre_is_what_these_tests_think_it_is() -> None:
