@@ -285,7 +285,7 @@ def test_a_consumer_whose_server_says_nothing_leaves_its_share_too_until_it_stor
             message = paho.MQTTMessage(topic=b"zg119/v1/gw-1/up/alarm")
             message.payload = batch(1, 3)
             alarms.put("alarm", paho.Client(CallbackAPIVersion.VERSION2), message)
-            eventually(lambda: works[-1:] == [False])
+            eventually(lambda: works[-1:] == [False] and faults, "it leaves, and then it says why")
             assert "timeout expired" in str(faults[-1])
             assert replies == []
         eventually(lambda: works[-1:] == [True])
