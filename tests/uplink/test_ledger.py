@@ -12,6 +12,7 @@ from buffer.runner import Turn
 from edge_agent.uplink import ledger as module
 from edge_agent.uplink.intervals import Intervals
 from edge_agent.uplink.ledger import Ledger, Refused
+from tests.waiting import eventually
 
 
 def reopened(path: Path) -> dict[tuple[str, Priority], Intervals]:
@@ -116,6 +117,7 @@ def test_a_ledger_that_cannot_be_written_keeps_its_notes_and_says_so_once(
     assert database is not None
     database.execute("PRAGMA query_only = 1")  # every write fails from here on
     ledger.note("county", "e1", Priority.ALARM, Intervals([(1, 5)]))
+    eventually(lambda: said == ["failing"])
     assert not ledger.flush(1.0)
     ledger.note("county", "e1", Priority.ALARM, Intervals([(1, 9)]))
     database.execute("PRAGMA query_only = 0")

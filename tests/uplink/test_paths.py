@@ -325,7 +325,9 @@ async def test_a_used_up_month_lets_alarms_through_holds_the_rest_and_is_remembe
             _, used = uplink.paths._traffic.used("4g")
             assert used["fault"] < 0.3 * 100_000 + 70_000, "its share, and the one batch that went over it"
             assert faults[-1] == "budget_100"
-            assert uplink.destinations[0].outbox.pending(Priority.FAULT) > 0
+            outbox = uplink.destinations[0].outbox
+            assert outbox.pending(Priority.FAULT) > 0
+            await until(lambda: outbox.in_flight == 0, "what has gone is stored: the centre takes faults after alarms")
             _, used = uplink.paths._traffic.used("4g")
         async with running_uplink(config, journal) as uplink:
             _, again = uplink.paths._traffic.used("4g")

@@ -45,7 +45,7 @@ class County:
 @asynccontextmanager
 async def county(commands: tuple[str, ...] = ALL, site: Site | None = None, **agreed: object) -> AsyncIterator[County]:
     site = site or Site()
-    async with gb_centre(resends=0) as centre:
+    async with gb_centre(resends=0, resend_s=PATIENCE_S) as centre:
         uplink: Uplink = replace(gb_uplink(centre.port, timeout_s=5.0, **agreed), commands=commands)
         config = site.set(uplinks=(uplink,)).config
         try:
@@ -145,6 +145,7 @@ async def test_version_and_clock_of_a_device_that_dials_in_are_its_own() -> None
     )
     site, theirs = Site().set(receivers=(receiver,)), datetime(2026, 11, 26, 12, 0, 0)
     async with county(site=site) as here:
+        await here.house.until(lambda: here.house.source("net1")["up"], "the door is open")
         for kind in (65, 68):
             with pytest.raises(Denied):
                 await here.send(kind, of.SystemQuery(1, 2))
@@ -282,9 +283,10 @@ async def test_a_fire_that_begins_between_many_questions_is_told_and_all_of_them
 
 async def test_points_the_site_keeps_to_itself_cannot_be_read_either() -> None:
     site = Site()
-    async with gb_centre(resends=0) as centre:
+    async with gb_centre(resends=0, resend_s=PATIENCE_S) as centre:
         config = site.set(
-            uplinks=(gb_uplink(centre.port),), gb26875_points=(Gb26875Point(points=("pump-room",), send=False),)
+            uplinks=(gb_uplink(centre.port, timeout_s=5.0),),
+            gb26875_points=(Gb26875Point(points=("pump-room",), send=False),),
         ).config
         async with site.running():
             process = UplinkProcess(config, clock=CLOCK, rng=random.Random(1))
