@@ -140,12 +140,12 @@ async def test_a_thousand_datagrams_through_loss_are_each_lost_or_right(
         for data in sent:
             await loop.sock_sendall(sock, data)
         await until(lambda: on.modem.counts["up_bytes"] == sum(map(len, sent)), "all handed over")
-        await until(lambda: on.modem.counts["down_bytes"] == sum(len(data) * n for data, n in back.items()), "all read")
+        await until(lambda: len(back) > 0.7 * count, "most came back")
         assert set(echo.got) <= set(sent)
         assert set(back) <= set(sent)
         assert max(back.values()) == 1
         assert 0.8 * count < len(echo.got) < count
-        assert 0.7 * count < len(back) < len(echo.got)
+        assert len(back) < len(echo.got)
         listening.cancel()
         sock.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import socket
 from pathlib import Path
 from typing import Any, cast
 
@@ -192,7 +193,7 @@ def listening(port: int, transport: str, address: str) -> Receiver:
 
 @pytest.mark.asyncio
 async def test_an_independent_coap_client_is_answered_once_the_alarm_is_kept() -> None:
-    port = free_port()
+    port = free_port(socket.SOCK_DGRAM)
     site = Site().set(receivers=(listening(port, "coap", IMEI),))
     client = None
     try:
@@ -219,7 +220,7 @@ async def test_an_independent_coap_client_is_answered_once_the_alarm_is_kept() -
 
 @pytest.mark.asyncio
 async def test_the_simulated_detector_over_plain_udp_and_coap() -> None:
-    port, coap_port = free_port(), free_port()
+    port, coap_port = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
     receivers = (listening(port, "udp", IMEI), listening(coap_port, "coap", "860000000000001"))
     two = Receiver(
         **{**_as_dict(receivers[1]), "id": "nb2", "devices": (ReceiverDevice(id="det2", address="860000000000001"),)}

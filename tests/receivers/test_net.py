@@ -161,8 +161,8 @@ async def test_a_peer_that_calls_without_end_is_turned_away(monkeypatch: pytest.
 
 @pytest.mark.asyncio
 async def test_a_flood_waits_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.receivers.net.BYTES_BURST", 2 * CHUNK_BYTES)
-    monkeypatch.setattr("drivers.receivers.net.BYTES_PER_S", 2 * CHUNK_BYTES)
+    monkeypatch.setattr("drivers.receivers.net.BYTES_BURST", 1.0)  # a stalled machine fills no larger bucket meanwhile
+    monkeypatch.setattr("drivers.receivers.net.BYTES_PER_S", 8 * CHUNK_BYTES)
     async with gate() as here:
         _, writer = await asyncio.open_connection("127.0.0.1", here.door.port)
         count = 20
