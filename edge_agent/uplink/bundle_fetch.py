@@ -146,7 +146,8 @@ class BundleFetch:
             fields = {"status": "refused", "code": "damaged", "version": "", "before": __version__}
             fields |= {"dest": job.dest, "command": job.command}
             await self._ask("update_told", fields=fields)
-        self._job, self._have = None, 0
+        if job is self._job:  # else another offer took its place while that was told
+            self._job, self._have = None, 0
 
     # --- files, in a thread ---------------------------------------------------------------------------------------------
 
