@@ -21,7 +21,8 @@ from edge_agent.cameras.faults import CameraFault
 from edge_agent.config.model import Camera as Settings
 from simulators.ports import free_port
 from simulators.rtsp_camera import KEPT, LIVE, MOODS, RtspCamera, units_of
-from tests.waiting import PATIENCE_S
+from tests.brokers import listens
+from tests.waiting import PATIENCE_S, eventually
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -88,6 +89,7 @@ def somebody_elses_server(pictures: list[list[bytes]]) -> Iterator[int]:
     port = free_port()
     server = library.Server(f"127.0.0.1:{port}")
     server.start()
+    eventually(lambda: listens(os.getpid(), port), "it listens")
     stop = threading.Event()
 
     def feed() -> None:

@@ -14,6 +14,7 @@ import pytest
 from simulators.broker import Broker, NoBroker
 from simulators.process import Program
 from simulators.site import ACK, BUZZER, CALL_POINT, SimulatedSite, SiteError
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -156,7 +157,7 @@ async def test_a_program_knows_whether_it_was_asked_to_end(tmp_path: Path) -> No
     program = Program("p", (sys.executable, "-c", "input()"), tmp_path / "log")
     assert not program.ended
     await program.start()  # its input is empty: it ends by itself
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while program.running:
             await asyncio.sleep(0.01)
     assert program.ended

@@ -126,12 +126,16 @@ def test_a_core_that_hears_a_fire_is_left_to_it_when_the_rest_goes_back(stand: S
     stand.ask(maker.bundle())
     stand.confirms = False
     stand.at_restart("true")
-    fire = [{"id": "1", "kind": "fire", "state": "active"}]
+
+    def burn(status: str) -> None:  # as soon as the new program says that it runs
+        if status == "switched":
+            stand.alarms = [{"id": "1", "kind": "fire", "state": "active"}]
+
+    stand.on_told = burn
     working = threading.Thread(target=stand.update, args=(maker.keys,), kwargs={"trial_s": 2.0})
     working.start()
-    eventually(lambda: stand.runs == "b", "the new program runs")
-    stand.alarms = fire
     eventually(lambda: UPLINK in stand.restarts(), "the uplink is back")
+    assert stand.alarms, "it burned before the trial was over"
     assert (stand.runs, stand.links()) == ("b", ("a", "a")), (
         "the core still hears the fire; the next boot would be the old program"
     )
