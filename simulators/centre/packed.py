@@ -85,7 +85,7 @@ class Brought:
 
 
 class PackedEar:
-    """Frames in, answers out: no socket, no thread. `hear` each, `take` the briefs into a store, commit, then send their `ack`.
+    """Frames in, answers out: no socket, no thread. `hear` each, `take` the briefs into a store, commit, then send their `acks`.
 
     `keys` are those of a tag, `wall_ms` is what time the centre says it is.
     """
@@ -122,10 +122,19 @@ class PackedEar:
             brought.kept = False
             log.error("unstorable gateway=%s why=%s", brought.gateway, ascii(str(fault))[:500])
 
-    def ack(self, store: Store, brought: Brought) -> bytes:
-        """What may be said of one that is kept, after the commit. Raise StoreFault."""
-        ack = ack_of(store, brought.gateway, brought.brief, self._wall_ms())
-        return packed.seal(brought.key, brought.frame[1:5], brought.sequence, ack)
+    def acks(self, store: Store, kept: Sequence[Brought]) -> list[bytes]:
+        """What may be said of those that are kept, after their commit. Raise StoreFault.
+
+        The store is asked for a stream once: a gateway with thousands of briefs that sends many at a time would hold up all others.
+        """
+        standings: dict[tuple[str, str, Priority], BriefAck] = {}
+        found: list[bytes] = []
+        for one in kept:
+            key = one.gateway, one.brief.epoch, one.brief.priority
+            if key not in standings:
+                standings[key] = ack_of(store, one.gateway, one.brief, self._wall_ms())
+            found.append(packed.seal(one.key, one.frame[1:5], one.sequence, standings[key]))
+        return found
 
     def _open(self, frame: bytes) -> tuple[str, bytes, int, packed.Body]:
         why = ValueError("of no gateway we have a key for")
@@ -172,9 +181,10 @@ class PackedKeeper(StoreThread[Brought]):
 
     def committed(self, items: Sequence[Brought], answers: Mapping[str, Answer]) -> None:
         """See StoreThread. All acknowledgements are made before one is sent: where one cannot be, all are tried again."""
-        acks = [(item, self._ear.ack(self._store, item)) for item in items if item.kept]
+        kept = [item for item in items if item.kept]
+        acks = self._ear.acks(self._store, kept)
         self._done_with(items)
-        for item, ack in acks:
+        for item, ack in zip(kept, acks, strict=True):
             self._send(item.sender, ack)
 
     def give_up(self, item: Brought, why: str) -> None:

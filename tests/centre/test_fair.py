@@ -8,6 +8,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge_agent.uplink.intervals import Intervals
 from simulators.centre import store_thread
 from simulators.centre.check import ROOT
 from simulators.centre.fair import NAMED_MAX, OTHERS, Room, Turns
@@ -151,6 +152,28 @@ def test_what_came_by_mqtt_is_taken_in_turns_and_never_refused(tmp_path: Path, m
     assert order[:4] == ["loud", "quiet-1", "quiet-2", "loud"]
     assert order.count("loud") == 5000
     worker.stop()
+
+
+def test_the_store_is_asked_once_a_commit_what_it_has_of_a_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asking costs as much as the gateway has briefs: for each frame of a flood it would hold up all others for seconds."""
+    asked: list[str] = []
+    real = SqliteStore.known
+
+    def noted(store: SqliteStore, gateway: str, epoch: str, stream: str) -> Intervals:
+        asked.append(stream)
+        return real(store, gateway, epoch, stream)
+
+    monkeypatch.setattr(SqliteStore, "known", noted)
+    monkeypatch.setattr(store_thread, "GROUP_S", 60.0)
+    bench = Bench(tmp_path / "c.db", monkeypatch)
+    bench.bring(range(1, 21))
+    bench.bring(range(1, 3), Priority.FAULT)
+    bench.work()
+    assert len(bench.order) == 22
+    assert sorted(asked) == ["alarm", "fault"], "all 22 share a commit"
+    bench.keeper.stop()
 
 
 def test_what_was_refused_is_counted_in_the_store_though_nothing_else_comes(

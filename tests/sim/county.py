@@ -245,7 +245,7 @@ class PackedCounty:
             store = self.centre.store
             self._ear.take(store, heard)
             store.commit()
-            said = self._ear.ack(store, heard) if heard.kept else None
+            [said] = self._ear.acks(store, [heard]) if heard.kept else [None]
             self.on_brief(heard.brief)
         if said is not None and self.centre.mood != "mute":
             answer(said)
