@@ -26,6 +26,7 @@ from buffer.waiting import Ticket
 from edge_agent.tasks import end
 from simulators.process import Program
 from tests.power.recording import Recording, workplace
+from tests.proof.checker import Name as Told
 from tests.proof.checker import Taken, Verdict, compare, delays_s, read_given_up, spread_s
 from tests.proof.site import BUZZER, ProofSite, note
 from tests.proof.test_full_disk import SMALL, fires_at_centre, no_store_fault, raise_fires, store_fault
@@ -288,9 +289,11 @@ async def stalled(stalls: int, *planted: str) -> Stalled:
             if planted:
                 words = (words[0], "-c", *planted, "--config", str(site.directory), "run")
             site.core = Program("core", words, site.core.log, environ)
-            site.witness.told = lambda name: (
-                kept_ns.setdefault(site.witness.accepted[name]["point"], time.monotonic_ns()) and None
-            )
+
+            def kept(name: Told) -> None:
+                kept_ns.setdefault(site.witness.accepted[name]["point"], time.monotonic_ns())
+
+            site.witness.told = kept
             await site.start()
             async with await site.board() as board, feeding.counted():
                 for n in itertools.count():
