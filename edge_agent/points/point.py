@@ -100,6 +100,11 @@ class PointState:
         """Why it cannot be read or believed."""
         return self.outage.reason if self.outage is not None else "frozen" if self.stuck else None
 
+    @property
+    def untold(self) -> bool:
+        """Whether no event has said so: it is too short yet, or its source's silence says it for all its points."""
+        return self.outage is not None and not self.outage.told and not self.stuck
+
     def rules_of(self, kind: Kind) -> list[str]:
         """Which of its questions hold an alarm of this kind."""
         return [channel.rule for channel in self.channels if channel.kind is kind and channel.active]

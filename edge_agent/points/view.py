@@ -10,8 +10,8 @@ _GRAVEST = {kind: rank for rank, kind in enumerate(Kind)}
 
 
 def rows(points: Mapping[str, PointState], panels: PanelPoints) -> Iterator[dict[str, object]]:
-    """`{id, name, kind, value, unit, active, also?, fault, at_ns, source}` of each; `active` is a kind or None, `also` are the
-    others where there are several.
+    """`{id, name, kind, value, unit, active, also?, fault, untold?, at_ns, source}` of each; `active` is a kind or None, `also` are
+    the others where there are several, `untold` is true of a fault that no event has told.
 
     One by one, each as it is when its turn comes: 5 000 at once would hold up an alarm.
     """
@@ -35,6 +35,7 @@ def rows(points: Mapping[str, PointState], panels: PanelPoints) -> Iterator[dict
             "active": active.value if active is not None else None,
             **_also(active, [*kinds, *every.get(point.id, ())]),
             "fault": point.faulty,
+            **({"untold": True} if point.untold else {}),
             "at_ns": point.at_ns or None,
             "source": point.source,
         }

@@ -54,7 +54,7 @@ class Destination:
         self._alarm = asyncio.Event()
         self._session: Session | None = None
         self._lost_s: float | None = None
-        self._state_owed = False  # said in short, because an alarm waited
+        self._state_owed = False  # said in short, because an alarm waited, or not true any more
         self.standing = Standing(self.id, parts.reports)
         self._turns = 0
         self.counters = {
@@ -86,7 +86,11 @@ class Destination:
             desk=self.desk,
             counters=self.counters,
             wake=self._wake.set,
+            show_anew=self._owe_state,
         )
+
+    def _owe_state(self) -> None:
+        self._state_owed = True
 
     # --- told from outside ------------------------------------------------------------------------------------------------
 
@@ -144,9 +148,10 @@ class Destination:
     async def say_state(self) -> None:
         """Publish the state message again, if connected."""
         if self._session is not None:
+            self._state_owed = False  # before the core is asked: its answer may be too old for who asks meanwhile
             snapshot = await self._parts.snapshot()
             if self._session is not None:  # a long one is owed until no alarm waits
-                self._state_owed = not self._session.send_state(
+                self._state_owed |= not self._session.send_state(
                     snapshot, core=snapshot is not None, alarm_waits=self._alarm_waits()
                 )
 

@@ -64,6 +64,10 @@ class Receiver(Protocol):
         """The centre answered something that is no record: it is there."""
         ...
 
+    def unsure(self) -> None:
+        """What the centre was shown may lack what happened: it is to be shown what is so now."""
+        ...
+
     def noticed(self, what: str, **params: object) -> None:
         """Something a person has to look at although the link is up. `what` is an ASCII code of edge_agent.texts.uplink."""
         ...

@@ -38,7 +38,9 @@ class _Decline:
 
 
 class Settling:
-    """`edge_agent.uplink.link.Receiver` of one destination's sessions. `wake` is called when more may be sent now."""
+    """`edge_agent.uplink.link.Receiver` of one destination's sessions. `wake` is called when more may be sent now, `show_anew` when
+    the centre is owed the present state.
+    """
 
     def __init__(
         self,
@@ -51,10 +53,11 @@ class Settling:
         desk: CommandDesk,
         counters: MutableMapping[str, int],
         wake: Callable[[], None],
+        show_anew: Callable[[], None],
     ) -> None:
         self._id, self._settings, self._parts = settings.id, settings, parts
         self._outbox, self._sender, self._standing = outbox, sender, standing
-        self.desk, self._counters, self._wake = desk, counters, wake
+        self.desk, self._counters, self._wake, self._show_anew = desk, counters, wake, show_anew
         self._declines: dict[Name, _Decline] = {}
         self._settled = 0  # records, in the life of this process
         self.denied_streams: dict[Priority, Backoff] = {}  # the broker takes none of them now
@@ -203,6 +206,11 @@ class Settling:
     def alive(self) -> None:
         """The centre answers, and has not said no to every record."""
         self._standing.alive()
+
+    def unsure(self) -> None:
+        """It is shown the present anew, as soon as no alarm waits."""
+        self._show_anew()
+        self._wake()
 
     def noticed(self, what: str, **params: object) -> None:
         """For people."""

@@ -204,7 +204,9 @@ def test_points_of_a_silent_source_are_told_as_one_link_event(table: Make) -> No
     events = points.feed([LinkState("bus1", False, 1001 * S, "no_port")], 1001 * S)
     events += points.feed([LinkState("bus1", True, 1002 * S, "answering")], 1002 * S)
     assert told(events) == [("link", "bus1", False)]
+    assert {(row["fault"], row.get("untold")) for row in points.snapshot()} == {("timeout", True)}
     assert len(points.tick(1002 * S + TRANSIENT_NS)) == 20  # up again, and they still cannot be read
+    assert {(row["fault"], row.get("untold")) for row in points.snapshot()} == {("timeout", None)}
 
 
 def test_a_source_that_answers_from_the_start_is_no_event(table: Make) -> None:

@@ -10,6 +10,9 @@ from simulators.modbus_slave import Fault as SlaveFault
 from tests.sim.observer import source_down
 from tests.sim.sim import CONTACT_LINES, Sim
 
+STAYS = 0.4  # of the fires of a site with a GB/T 26875.3 centre: until its picture has been looked at
+STAY_MAX = 2  # of the contacts: others are needed
+
 
 async def board_breaks(sim: Sim, rng: random.Random) -> None:
     lasts_s = rng.choice((rng.uniform(1, 10), rng.uniform(105, 130)))
@@ -76,12 +79,16 @@ async def slave_fails(sim: Sim, rng: random.Random) -> None:
 
 
 # -- what the site itself does -------------------------------------------------------------------------------------------
-async def closes(sim: Sim, rng: random.Random) -> None:
-    """A contact leaves its normal position, with or without bouncing, and goes back."""
-    number = rng.randrange(len(CONTACT_LINES))
+async def closes(sim: Sim, rng: random.Random, *, sure: bool = False) -> None:
+    """A contact leaves its normal position, with or without bouncing, and goes back, or stays until `opens`. One that has left it
+    already is left alone, unless it must be `sure`: then another one does, and goes back.
+    """
+    number, active = rng.randrange(len(CONTACT_LINES)), sim.observer.active
+    if f"contact{number}" in active:
+        if not sure:
+            return
+        number = next(other for other in range(len(CONTACT_LINES)) if f"contact{other}" not in active)
     line, point = CONTACT_LINES[number], f"contact{number}"
-    if point in sim.observer.active:
-        return
     normal = number == 1
     sim.observer.activated(point)
     for _ in range(rng.choice((0, 0, 3, 8))):
@@ -91,7 +98,17 @@ async def closes(sim: Sim, rng: random.Random) -> None:
         await asyncio.sleep(rng.uniform(0.001, 0.02))
     sim.machine.wire(line, not normal)
     sim.observer.must_sound(point, 0.05)
+    if sim.gb is not None and not sure and len(sim.gb.stays) < STAY_MAX and rng.random() < STAYS:
+        sim.gb.stays.append(number)
+        await asyncio.sleep(0.7)  # it has settled
+        return
     await asyncio.sleep(rng.uniform(0.7, 30.0))
+    await opens(sim, number)
+
+
+async def opens(sim: Sim, number: int) -> None:
+    """It goes back."""
+    line, point, normal = CONTACT_LINES[number], f"contact{number}", number == 1
     sim.machine.wire(line, normal)
     await asyncio.sleep(0.7)  # its way back has settled
     sim.observer.active.discard(point)

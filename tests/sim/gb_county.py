@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from drivers.codecs.gb26875 import join_component
-from drivers.codecs.gb26875.objects import ComponentStatus
+from drivers.codecs.gb26875.objects import ComponentQuery, ComponentStatus, DeviceQuery, InformationObject, SystemQuery
 from edge_agent.config.model import Config
 from edge_agent.config.uplinks import Gb26875, Uplink
+from edge_agent.core import Core
 from edge_agent.uplink.gb26875.forms import Form, Happened, form_of
 from edge_agent.uplink.gb26875.link import dialect_of
 from edge_agent.uplink.gb26875.moments import time_of
 from edge_agent.uplink.gb26875.survey import places_of
-from simulators.centre.gb26875 import GbCentre
+from simulators.centre.gb26875 import Denied, GbCentre
 from simulators.centre.gb_faults import FaultMenu
 from simulators.centre.gb_keeper import Job, Keeper
+from tests.sim.gb_picture import FIRE, Picture, standing
 from tests.sim.loop import World
 from tests.sim.network import SimSocket, SockTransport
 
-FIRE_BIT = 1 << 1
 PORT = 5200
 Address = tuple[int, int, bytes]  # system type and address, component
 
@@ -64,8 +65,11 @@ class GbCounty:
             db=Path(":memory:"), faults=self.menu, wall_ns=wall_ns, dialect=self._dialect, keep=InlineKeeper
         )
         self.heard: dict[Key, float] = {}  # when it was first seen there: looked at once a second
-        self.picture: dict[Address, int] = {}  # component -> the status it was last told
+        self.picture = Picture()
+        self.burnt: set[Address] = set()  # components it was ever told to burn
+        self.stays: list[int] = []  # contacts, by number, that stay as they are until the picture has been looked at
         self._places, _ = places_of(config)
+        self._contacts = [contact.id for contact in config.contacts]
         self._taken = 0
 
     def accept(self, far: SimSocket) -> None:
@@ -75,25 +79,23 @@ class GbCounty:
         SockTransport(far, asyncio.StreamReaderProtocol(reader, self.centre.serve, loop=loop))
 
     # -- what it heard -----------------------------------------------------------------------------------------------
-    def take(self) -> set[Address]:
-        """Look through what has come; return the components that were told to burn."""
+    def take(self) -> None:
+        """Look through what has come."""
         count = self.centre.counters["uploads"]
         fresh = self.centre.received[len(self.centre.received) - (count - self._taken) :] if count > self._taken else []
         self._taken = count
-        burning: set[Address] = set()
         for upload in fresh:
+            self.picture.told(upload.unit.objects)
             for item in upload.unit.objects:
                 at = getattr(item, "time", None)
                 at = at if isinstance(at, datetime) else None
                 address: Address | None = None
                 if isinstance(item, ComponentStatus):
                     address = item.system_type, item.system_address, bytes(item.address)
-                    self.picture[address] = item.status
-                    if item.status & FIRE_BIT:
-                        burning.add(address)
+                    if item.status & FIRE:
+                        self.burnt.add(address)
                 for key in ((upload.unit.type, address, at), (upload.unit.type, address, None)):
                     self.heard.setdefault(key, self.world.now_s)
-        return burning
 
     # -- what it must have heard ---------------------------------------------------------------------------------------
     def address_of(self, point: str, kind: str = "fire", told: dict[str, Any] | None = None) -> Address:
@@ -119,6 +121,24 @@ class GbCounty:
         at = time_of(body["at"]) if body["at"]["clock"] == "synced" else None
         return form.value, address, at if isinstance(at, datetime) else None
 
-    def burns(self) -> list[Address]:
-        """What it believes to burn."""
-        return [address for address, status in self.picture.items() if status & FIRE_BIT]
+    def place(self, point: str, kind: str) -> tuple[Address, bool]:
+        """The component a point is there, and whether that is a panel as a whole."""
+        return self.address_of(point, kind), self._places.of(point, kind=kind).is_panel
+
+    def wrong(self, core: Core) -> tuple[str, str]:
+        """Where its picture and what stands on the gateway differ: the invariant and what it is, "" for nothing."""
+        self.take()
+        return self.picture.wrong(standing(core), self.place)
+
+    async def ask(self, kind: int) -> bool:
+        """Read the state of the systems (61), the contacts (62) or the device (81); return whether it was answered."""
+        systems = [SystemQuery(*self._places.of_system(source).system) for source in self._places.systems]
+        contacts = [ComponentQuery(*self.address_of(contact)) for contact in self._contacts]
+        asked: dict[int, list[InformationObject]] = {61: [*systems], 62: [*contacts], 81: [DeviceQuery()]}
+        try:
+            answer = await self.centre.send(kind, *asked[kind])
+        except (ConnectionError, TimeoutError, Denied):
+            return False
+        self.take()  # what was told before it
+        self.picture.told(answer.objects)
+        return True

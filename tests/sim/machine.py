@@ -3,14 +3,15 @@
 import asyncio
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from buffer.faults import StoreFault
-from buffer.journal import Journal
+from buffer.journal import Journal, Ticket
 from buffer.reader import JournalReader
+from buffer.records import Priority
 from drivers.gpio import Gpio, GpioError
 from edge_agent.clock import TimeSource
 from edge_agent.config.model import Config
@@ -83,6 +84,8 @@ class Machine:
         self.on_output: Callable[[int, bool], None] = lambda line, level: None
         self.on_core: Callable[[], None] = lambda: None
         self.on_power: Callable[[bool], None] = lambda on: None
+        self.on_reading: Callable[[bytes], None] = lambda body: None
+        self.on_settled: Callable[[Ticket], None] = lambda ticket: None
         self.gpio: SimGpio | None = None
         self.gpio_broken: str | None = None
         self.powered = False
@@ -188,7 +191,25 @@ class Machine:
             disk=self.disk,
             runner=partial(LoopRunner, loop),
         )
-        return open_journal(config, boot_id, report, opener=opener)
+        journal, fault = open_journal(config, boot_id, report, opener=opener)
+        journal.append = partial(self._append, loop, journal.append)  # type: ignore[method-assign]
+        return journal, fault
+
+    def _append(  # noqa: PLR0917 - as Journal.append
+        self,
+        loop: ProcessLoop,
+        append: Callable[..., Ticket],
+        priority: Priority,
+        body: bytes,
+        state: Mapping[str, bytes | None] | None = None,
+        on_durable: Callable[[Ticket], None] | None = None,
+        stops: int | None = None,
+    ) -> Ticket:
+        """A reading is watched on its way in, and when the core hears what became of it: in a turn that a death may forestall."""
+        if priority is Priority.TELEMETRY:
+            self.on_reading(body)
+            on_durable = partial(loop.call_soon_threadsafe, self.on_settled)
+        return append(priority, body, state, on_durable, stops)
 
     def _open_board(self, loop: ProcessLoop, config: Config) -> tuple[Gpio, GpioError | None]:
         gpio = self.gpio = SimGpio(loop, self._output)

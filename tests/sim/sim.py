@@ -229,7 +229,7 @@ class Sim:
                 outputs=OUTPUTS | ({"modem_power": MODEM_POWER} if modem is not None else {}),
                 buttons={"ack": ACK, "silence": SILENCE},
             ),
-            journal=Journal(vital_mb=16, bulk_mb=8, reserve_mb=1, telemetry_s=600.0),
+            journal=Journal(vital_mb=16, bulk_mb=8, reserve_mb=1, telemetry_s=120.0),
             contacts=contacts,
             panels=(Panel(id="panel1", profile="gst-layer-bus", port="/dev/panel1"),) if self.kind == "panel" else (),
             buses=(

@@ -19,6 +19,7 @@ from tests.sim.field import (
     board_breaks,
     closes,
     leak,
+    opens,
     panel_garbage,
     panel_gone,
     panel_reset,
@@ -26,12 +27,15 @@ from tests.sim.field import (
     push,
     slave_fails,
 )
+from tests.sim.gb_picture import standing
 from tests.sim.machine import BOOT_S, EPOCH_WALL_NS
 from tests.sim.observer import Violation, source_down
 from tests.sim.sim import ACK, DAY_S, REST_S, SILENCE, Sim
 
 A_DAY = 0.7  # incidents
 QUIET_WATCH_S = 15.0
+AGREES_S = 45.0  # a keep-alive, with the device's status in it, every 30 s, and the frames before it
+ASKED_MAX = 4  # a connection that is half open is found by the asking, and made anew
 
 
 def disk_alarm(alarm: Any) -> bool:
@@ -275,9 +279,38 @@ async def delayed(wait_s: float, act: Act, sim: Sim, rng: random.Random) -> None
     await act(sim, rng)
 
 
+async def gb_agrees(sim: Sim) -> None:
+    """I1 and I6 of a centre that is told states: with every fault over and all of it told, its picture is true, also of what
+    stands. What it asks for is answered so, too.
+    """
+    gb, machine = sim.gb, sim.machine
+    if gb is None:
+        return
+
+    def wrong() -> tuple[str, str]:
+        return gb.wrong(machine.core) if machine.core is not None else ("I6", "no core")
+
+    await sim.until(sim.at_rest, REST_S, quiet=True)
+    if sim.at_rest():  # else `rest` says what is owed
+        for asked in (0, 61, 62, 81):
+            for _ in range(ASKED_MAX):
+                answered = await gb.ask(asked) if asked else True
+                if answered and not wrong()[0]:
+                    break
+                await sim.until(lambda: sim.at_rest() and not wrong()[0], AGREES_S, quiet=True)
+            else:
+                invariant, what = wrong()
+                sim.wrong(invariant or "I6", f"{what or 'no answer'} ({asked or 'told'})")
+        sim.observer.counts["GB pictures"] += 1
+        sim.observer.counts["GB stands"] += len(list(standing(machine.core))) if machine.core is not None else 0
+    while gb.stays:
+        await opens(sim, gb.stays.pop())
+
+
 async def rest(sim: Sim) -> None:
     """I6: with every fault over, nothing is owed, nothing is on the wire, the lamps say what is true."""
     observer, world = sim.observer, sim.world
+    await gb_agrees(sim)
     if sim.panel is not None:
         await panel_reset(sim)
     await sim.until(sim.at_rest, REST_S, quiet=True)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from buffer.owner import Owner
+from buffer.records import Priority
 from edge_agent.alarm.machine import AlarmMachine
 from edge_agent.annunciator import Annunciator
 from edge_agent.core import Core
@@ -20,7 +21,7 @@ from edge_agent.neighbours import Neighbours
 from edge_agent.uplink import packed
 from edge_agent.uplink.choice import Choice
 from edge_agent.uplink.destination import Destination
-from edge_agent.uplink.gb26875.forms import Conditions
+from edge_agent.uplink.gb26875.forms import Conditions, Form
 from edge_agent.uplink.gb26875.plan import Writer
 from edge_agent.uplink.gb26875.session import GbSession
 from edge_agent.uplink.modem import build
@@ -33,7 +34,7 @@ from simulators.centre.gb_faults import FaultName
 from tests.sim import story, wires
 from tests.sim.field import panel_speaks
 from tests.sim.observer import Violation
-from tests.sim.sim import Sim
+from tests.sim.sim import CONTACT_LINES, Sim
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -192,6 +193,51 @@ def forgets_the_recovery(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Conditions, "feed", feed)
 
 
+def forgets_the_end_of_a_fault(patch: pytest.MonkeyPatch) -> None:
+    """A fault that is over stays in the status of its component, which is told in time and otherwise as it should be."""
+    real = Conditions.feed
+
+    def feed(self: Conditions, key: Any, member: Any, active: bool, stamp: Any, *, replay: bool) -> Any:
+        over = member[1] == "fault" and not active
+        return self.now(key) if over else real(self, key, member, active, stamp, replay=replay)
+
+    patch.setattr(Conditions, "feed", feed)
+
+
+def forgets_what_stands_when_it_reconnects(patch: pytest.MonkeyPatch) -> None:
+    """Behind a new connection the centre is shown that all is quiet. Each record has been told, and nothing burns there."""
+    real = Conditions.snapshot
+    patch.setattr(Conditions, "snapshot", lambda self, members, **how: real(self, (), **how))
+
+
+def leaves_a_system_burning(patch: pytest.MonkeyPatch) -> None:
+    """A system that was shown burning is told nothing when the last fire of its components is over: a fault this eye found."""
+    real = Writer._remember
+    patch.setattr(Writer, "_remember", lambda self, one: real(self, one) if one.form is Form.COMPONENT else None)
+
+
+def sends_another_reading(patch: pytest.MonkeyPatch) -> None:
+    """A value is not what the journal has."""
+    real = Sender._send
+
+    def send(self: Sender, session: Any, batch: Any) -> None:
+        told = [(n, body.replace(b'_ma":', b'_ma":1')) for n, body in batch.records]
+        real(self, session, replace(batch, records=told) if batch.priority is Priority.TELEMETRY else batch)
+
+    patch.setattr(Sender, "_send", send)
+
+
+def declares_readings_gone(patch: pytest.MonkeyPatch) -> None:
+    """Readings that are in the journal are told to be gone from it."""
+    real = Outbox.compose
+
+    def compose(self: Outbox, want: Any, found: Any) -> Any:
+        gone = want.stream.priority is Priority.TELEMETRY
+        return real(self, want, replace(found, records=[], whole=True, sure=True) if gone else found)
+
+    patch.setattr(Outbox, "compose", compose)
+
+
 def takes_a_brief_for_the_record(patch: pytest.MonkeyPatch) -> None:
     """What was told over packed frames is not sent in full any more."""
     real = Outbox.__init__
@@ -270,6 +316,29 @@ async def gb_menu(sim: Sim, rng: random.Random, name: FaultName) -> None:
     sim.gb.menu.clear()
 
 
+async def gb_lost(sim: Sim, rng: random.Random) -> None:
+    """The connection to the GB centre falls while a contact is closed, and is made anew."""
+    assert sim.gb is not None
+    sim.gb.stays.append(2)
+    sim.observer.activated("contact2")
+    sim.machine.wire(CONTACT_LINES[2], True)
+    await sim.lasting(5.0)
+    sim.ways["gb"][0].reset()
+    await sim.lasting(20.0)
+
+
+async def panel_fault(sim: Sim, rng: random.Random) -> None:
+    """A detector of the panel is faulty; the panel is reset afterwards."""
+    assert sim.panel is not None
+    sim.panel.event("fault", "001001")
+    await sim.lasting(2.0)
+
+
+async def readings(sim: Sim, rng: random.Random) -> None:
+    """The meters are read, and their first readings kept."""
+    await sim.lasting(40.0)
+
+
 async def fail_over(sim: Sim, rng: random.Random) -> None:
     """The wide path is lost, and nothing else."""
     sim.company = {"fail over"}
@@ -289,6 +358,7 @@ class Planted:
 
 
 GB = {"second": "gb"}
+METERS = {"kind": "meters"}
 PATHS, MODEM = {"links": "paths"}, {"links": "modem"}
 PLANTED = [
     Planted("I1", takes_the_brokers_word, (forgetful_broker,)),
@@ -306,6 +376,11 @@ PLANTED = [
     Planted("I1", takes_silence_for_a_confirm, (partial(gb_menu, name="silent"),), GB, 2),
     Planted("I2", speaks_of_another_component, (), GB, 1),
     Planted("I6", forgets_the_recovery, (), GB, 1),
+    Planted("I6", forgets_the_end_of_a_fault, (panel_fault,), GB | {"kind": "panel"}, 1, 1),
+    Planted("I1", forgets_what_stands_when_it_reconnects, (gb_lost,), GB, 1, 1),
+    Planted("I6", leaves_a_system_burning, (gb_lost,), GB, 1, 1),
+    Planted("I1", sends_another_reading, (readings,), METERS, 1, 1),
+    Planted("I1", declares_readings_gone, (readings,), METERS, 1, 1),
     Planted("I1", takes_a_brief_for_the_record, (fail_over,), PATHS, 1),
     Planted("I6", stays_on_a_dead_path, (fail_over,), PATHS, 1),
     Planted("I6", never_returns, (fail_over,), PATHS, 1),

@@ -6,8 +6,6 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from drivers.codecs.gb26875.objects import DeviceQuery
-from simulators.centre.gb26875 import Denied
 from simulators.centre.gb_faults import FAULTS
 from tests.sim.field import closes
 from tests.sim.network import Wan
@@ -135,7 +133,7 @@ async def fail_over(sim: Sim, rng: random.Random) -> None:
             fresh = [name for name in observer.accepted if name not in before and name[1] == "alarm"]
             return bool(fresh) and all(name in observer.briefs or name not in observer.owed for name in fresh)
 
-        fire = asyncio.get_running_loop().create_task(closes(sim, random.Random(rng.getrandbits(64))))
+        fire = asyncio.get_running_loop().create_task(closes(sim, random.Random(rng.getrandbits(64)), sure=True))
         await sim.until(told, TOLD_S, why="an alarm was not told over the path that works")
         await fire
     await losing
@@ -223,13 +221,10 @@ async def gb_errs(sim: Sim, rng: random.Random) -> None:
 
 
 async def gb_asks(sim: Sim, rng: random.Random) -> None:
-    """It reads the state of the device."""
+    """It reads the state of the device, its systems and components."""
     gb = sim.gb
     assert gb is not None
     for _ in range(rng.randint(1, 3)):
-        try:
-            await gb.centre.send(81, DeviceQuery())
-            sim.observer.counts["GB answers"] += 1
-        except (ConnectionError, TimeoutError, Denied):
-            sim.observer.counts["GB questions lost"] += 1
+        answered = await gb.ask(rng.choice((61, 62, 81)))
+        sim.observer.counts["GB answers" if answered else "GB questions lost"] += 1
         await sim.lasting(rng.uniform(0.1, 20))

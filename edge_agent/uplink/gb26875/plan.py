@@ -46,6 +46,7 @@ from edge_agent.uplink.gb26875.units import Entry, Packer, Unit
 log = logging.getLogger("edge.gb26875")
 
 DEVICE: Final = ("device",)  # the key of the gateway's own conditions
+NOWHERE: Final = Place(0, 0, 0)  # where the gateway itself is, in the terms of a facility
 SNAPSHOT_AGE_NS: Final = 5 * 10**9  # a record of so long before the core was asked was not known to it, at most
 _STREAM_OF: Final = {kind.value: info.priority for kind, info in KINDS.items()}
 VALUES_OUT_MAX: Final = 1000  # values known to be out of range
@@ -73,11 +74,14 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to send of one batch. `without` are ranges with nothing to send, settled at once. `shown` is the picture it leaves."""
+    """What to send of one batch. `without` are ranges with nothing to send, settled at once. `shown` is the picture it leaves.
+    `unsure`: the journal was out of order and is back, so what began or ended meanwhile may have left no record.
+    """
 
     units: tuple[Unit, ...]
     without: tuple[tuple[int, int], ...] = ()
     shown: tuple[Shown, ...] = ()
+    unsure: bool = False
 
     def __len__(self) -> int:
         return sum(len(unit.adu) for unit in self.units)
@@ -107,6 +111,10 @@ class Writer:
         self._own = Conditions()
         self._shown: dict[Key, Shown] = {}  # where the records of a batch left the centre's picture
         self._loud: dict[Key, Shown] = {}  # what the centre took last, where that is not quiet
+        self._wide: dict[
+            Key, Shown
+        ] = {}  # the same of systems and this device, which change without a record of their own
+        self._was_out = False  # of the journal, by a record of the batch
         self._out: dict[str, None] = {}
         self.counters = {"without_form": 0, "out_of_range": 0}
 
@@ -115,6 +123,7 @@ class Writer:
     def write(self, batch: Batch) -> Plan:
         """The units of a batch. What it tells of the present is remembered: call it once for each batch."""
         self._shown.clear()
+        self._was_out = False
         entries = [self._entry(batch, n, body) for n, body in batch.records]
         self.counters["without_form"] += sum(not entry.objects for entry in entries)
         units = self.packer.pack(entries, batch.first, batch.last)
@@ -122,7 +131,8 @@ class Writer:
             return Plan((), ((batch.first, batch.last),))
         corrections = list(self._corrections())
         self._shown.update((one.key, one) for told in corrections for one in told.shown)
-        return Plan((*units, *(Unit(told.adu, 1, 0, 0) for told in corrections)), shown=tuple(self._shown.values()))
+        units += [Unit(told.adu, 1, 0, 0) for told in corrections]
+        return Plan(tuple(units), shown=tuple(self._shown.values()), unsure=self._was_out)
 
     def _entry(self, batch: Batch, n: int, body: bytes) -> Entry:
         record: object = None
@@ -176,6 +186,9 @@ class Writer:
         # What an earlier boot saw is the past, also where its file could be read only after the connection was made.
         past = batch.replay or stamp[0] not in ("", self._now().boot_id)
         then = conditions.feed(key, member, event.active and event.kind != "boot", stamp, replay=past)
+        self._was_out |= (
+            event.kind == "store" and not event.active and not past
+        )  # of the past a snapshot has told since
         status = self._status(form, place, then)
         self._shown[key] = Shown(key, form, place, status)
         if event.active or self.dialect.recovery == "bit" or event.kind == "boot":
@@ -224,20 +237,27 @@ class Writer:
         return place.raw or join_component(place.loop, place.point, self.dialect.component_address)
 
     def _corrections(self) -> Iterator[Told]:
-        """Where replayed records left the centre with a picture that is over, the present one follows at once."""
-        return self._right(self._shown.values())
+        """Where replayed records left the centre with a picture that is over, the present one follows at once. So it does where a
+        component's end, which is told of the component alone, is that of a bit its system, or this device, was told with.
+        """
+        over = [one for one in self._wide.values() if one.status & ~self._status_now(one)]
+        return self._right(({one.key: one for one in over} | self._shown).values())
 
     def taken(self, shown: Sequence[Shown]) -> list[Told]:
         """The centre has taken these statuses. What has to follow, where they are over meanwhile: a frame may wait long for its
         turn, or for a centre that does not answer, and newer ones go first.
         """
         for one in shown:
-            self._loud.pop(one.key, None)
-            if one.status != QUIET and one.form is Form.COMPONENT:
-                self._loud[one.key] = one
+            self._remember(one)
         while len(self._loud) > MEMBERS_MAX:
             del self._loud[next(iter(self._loud))]
         return list(self._right(shown))
+
+    def _remember(self, one: Shown) -> None:
+        known = self._loud if one.form is Form.COMPONENT else self._wide
+        known.pop(one.key, None)
+        if one.status != QUIET:
+            known[one.key] = one
 
     def _right(self, shown: Iterable[Shown]) -> Iterator[Told]:
         present = [(one, replace(one, status=self._status_now(one))) for one in shown]
@@ -313,16 +333,18 @@ class Writer:
 
     def device(self, *, core: bool = True) -> DeviceStatus:
         """Type 21. Without a core nobody watches: a fault."""
-        status = device_status(self._own.now(DEVICE), fire=self._conditions.any(FIRE_KINDS)) | (0 if core else 1 << 2)
+        return self._device(device_status(self._own.now(DEVICE), fire=self._conditions.any(FIRE_KINDS)), core=core)
+
+    def _device(self, status: int, *, core: bool = True) -> DeviceStatus:
+        self._remember(Shown(DEVICE, Form.DEVICE, NOWHERE, status))
         at = time_of_instant(self._now())
-        return DeviceStatus(status, at, self.dialect.tail(at))
+        return DeviceStatus(status | (0 if core else 1 << 2), at, self.dialect.tail(at))
 
     def device_as_of(self, snapshot: Mapping[str, object]) -> DeviceStatus:
         """Type 21 by a snapshot, of whatever stream a fault is."""
         members, own, _ = self._active(snapshot, STREAMS)
         fire = any(kind in FIRE_KINDS for _, (_, kind) in members)
-        at = time_of_instant(self._now())
-        return DeviceStatus(device_status([member for _, member in own], fire=fire), at, self.dialect.tail(at))
+        return self._device(device_status([member for _, member in own], fire=fire))
 
     def device_unit(self, *, core: bool = True) -> bytes:
         """The same, ready to go."""
@@ -347,13 +369,18 @@ class Writer:
         self._own.unsure()
 
     def systems_of(self, snapshot: Mapping[str, object]) -> list[SystemStatus]:
-        """The state of every system by a snapshot; what is remembered stays as it is."""
+        """The state of every system by a snapshot, for a centre that has asked; what is known to be active stays as it is."""
         conditions = Conditions()
         members, _, _ = self._active(snapshot, STREAMS)
         conditions.snapshot(members, complete=True)
         at = time_of_instant(self._now())
-        systems = dict.fromkeys(self.places.of_system(source).system for source in self.places.systems)
-        return [SystemStatus(*system, system_status(conditions.under(system)), at) for system in systems]
+        places = {place.system: place for place in map(self.places.of_system, self.places.systems)}
+        found: list[SystemStatus] = []
+        for system, place in places.items():
+            status = system_status(conditions.under(system))
+            self._remember(Shown(system, Form.SYSTEM, place, status))
+            found.append(SystemStatus(*system, status, at))
+        return found
 
     def _kinds(self, place: Place) -> list[str]:
         return [kind for _, kind in self._conditions.now(place.key)]
@@ -405,10 +432,12 @@ def _active_of(snapshot: Mapping[str, object]) -> Iterator[tuple[Happened, str]]
 
 
 def kinds_of(row: Mapping[str, object]) -> Iterator[str]:
-    """Everything that is active on a point, by a row of the core's `points`."""
+    """Everything that is active on a point, by a row of the core's `points`. Of a fault that no event has told none will tell the
+    end: the silence of its source is told as the line's.
+    """
     also = row.get("also")
     yield from (str(kind) for kind in (row.get("active"), *(also if isinstance(also, list) else ())) if kind)
-    if row.get("fault"):
+    if row.get("fault") and not row.get("untold"):
         yield "fault"
 
 

@@ -181,6 +181,8 @@ class GbSession(asyncio.Protocol):
         units = [part for unit in payload.units for part in (split(unit) if self._singly and unit.single else [unit])]
         for index, unit in enumerate(units):
             self._send_unit(sending, index, unit, rank)
+        if payload.unsure:
+            self._receiver.unsure()
         self._pump()
 
     def send_state(self, snapshot: dict[str, object] | None, *, core: bool, alarm_waits: bool) -> bool:
