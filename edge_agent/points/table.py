@@ -260,7 +260,7 @@ class PointTable:
         return self._telemetry.take(now_ns)
 
     def snapshot(self) -> list[dict[str, object]]:
-        """Every point: `{id, name, kind, value, unit, active, also?, fault, untold?, at_ns, source}` (view.py); `active` is a kind or null."""
+        """Every point, as `points.view.rows` has it."""
         return list(self.rows())
 
     def rows(self) -> Iterator[dict[str, object]]:
