@@ -16,7 +16,8 @@ from edge_agent.uplink.contract import STREAMS
 from edge_agent.uplink.gb26875.datagrams import Datagrams
 from edge_agent.uplink.gb26875.downlink import Downlink
 from edge_agent.uplink.gb26875.plan import Writer
-from edge_agent.uplink.gb26875.session import GbSession, GbSettings, Shared, frame_of, keepalive_of
+from edge_agent.uplink.gb26875.session import GbSession
+from edge_agent.uplink.gb26875.shared import GbSettings, Shared, frame_of, keepalive_of
 from edge_agent.uplink.gb26875.survey import places_of
 from edge_agent.uplink.link import LinkError, Receiver, Session
 from edge_agent.uplink.path import Dial, in_thread

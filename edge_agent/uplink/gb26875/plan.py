@@ -249,9 +249,17 @@ class Writer:
         """
         for one in shown:
             self._remember(one)
+        self._bound()
+        return list(self._right(shown))
+
+    def _bound(self) -> None:
         while len(self._loud) > MEMBERS_MAX:
             del self._loud[next(iter(self._loud))]
-        return list(self._right(shown))
+
+    def doubt(self, shown: Iterable[Shown]) -> None:
+        """The centre may have taken these statuses, or others before them: they are shown with the next present."""
+        self._loud.update((one.key, one) for one in shown if one.form is Form.COMPONENT)
+        self._bound()
 
     def _remember(self, one: Shown) -> None:
         known = self._loud if one.form is Form.COMPONENT else self._wide

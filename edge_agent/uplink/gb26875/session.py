@@ -3,19 +3,18 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
 from buffer.records import Priority
-from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, Rejected, write_time
-from edge_agent.clock import TimeSource
+from drivers.codecs.gb26875 import Command, Dialect, Frame, FrameReader, Rejected
 from edge_agent.uplink.contract import Batch
-from edge_agent.uplink.gb26875.downlink import Downlink, Reply, is_order
-from edge_agent.uplink.gb26875.exchange import Exchange, Exchanges, Question, Seen, Serials
-from edge_agent.uplink.gb26875.moments import time_of_instant
-from edge_agent.uplink.gb26875.plan import Plan, Shown, Told, Writer
+from edge_agent.uplink.gb26875.downlink import Reply, is_order
+from edge_agent.uplink.gb26875.exchange import Exchange, Exchanges, Question
+from edge_agent.uplink.gb26875.plan import Plan, Shown, Told
+from edge_agent.uplink.gb26875.shared import COMMAND_7, Shared, frame_of, keepalive_of, tag_of
 from edge_agent.uplink.gb26875.units import Unit, split
 from edge_agent.uplink.link import LinkError, Receiver
 from edge_agent.uplink.noticing import KEEPALIVE_MISSES
@@ -28,34 +27,12 @@ HELLO, FRESH, SNAPSHOT, RECORDS, KEEPALIVE = -3.0, -2.0, -1.0, 0.0, 9.0
 PLAN_BYTES_MAX: Final = 1 << 20
 REQUESTS_MAX: Final = 8  # of the centre, worked on at once
 DECLINED: Final = "denied by the centre"
-ONE_BYTE: Final = b"\x16"
-COMMAND_7: Final = 7
 AROUND_BYTES: Final = 150  # TCP and TLS around a frame that is of no batch, and its confirm
 CLOSE_S: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GbSettings:
-    """How one centre is spoken to, beside its dialect."""
-
-    source: bytes
-    target: bytes
-    any_address: bool = False
-    timeout_s: float = 10.0
-    resends: int = 3
-    open_exchanges: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What the connections to one centre have in common: it outlives each of them."""
-
-    settings: GbSettings
-    writer: Writer
-    clock: TimeSource
-    downlink: Downlink
-    serials: Serials = field(default_factory=Serials)
-    seen: Seen = field(default_factory=Seen)
+DENIED_AGAIN_S: Final = (
+    15.0  # what shows the present and was denied to the last is shown again so much later, then ever later
+)
+DENIED_AGAIN_MAX_S: Final = 3600.0
 
 
 @dataclass(slots=True)
@@ -68,6 +45,7 @@ class _Sending:
     confirmed: set[int] = field(default_factory=set)  # units, by index
     settling: dict[int, Unit] = field(default_factory=dict)  # confirmed, but parts before them are not yet
     declined: set[int] = field(default_factory=set)  # records, by n
+    doubtful: bool = False  # what puts the picture right behind the records was denied
 
 
 class Wire(Protocol):
@@ -105,6 +83,8 @@ class GbSession(asyncio.Protocol):
         self._keeping: asyncio.TimerHandle | None = None
         self._waiting: asyncio.TimerHandle | None = None  # for the rest of a packet
         self.beside_bytes = 0
+        self._showing: asyncio.TimerHandle | None = None  # the present again, after a denial
+        self._shows_denied = 0
         self._singly = False  # the centre declined objects together and took them one by one
         self.counters = {"frames": 0, "resent": 0, "foreign": 0, "rejected": 0, "denied": 0}
 
@@ -246,13 +226,19 @@ class GbSession(asyncio.Protocol):
         elif unit.record and unit.record not in sending.declined:
             sending.declined.add(unit.record)
             self._receiver.declined(sending.flight, unit.record, DECLINED)
+        elif not unit.record:
+            sending.doubtful = True
+            self._show_later()
         self._unit_over(sending)
 
     def _unit_over(self, sending: _Sending) -> None:
         sending.left -= 1
         if not sending.left:
             self._receiver.finished(sending.flight)
-            self._tell(self._writer.taken(sending.shown))
+            if sending.doubtful:
+                self._writer.doubt(sending.shown)
+            else:
+                self._tell(self._writer.taken(sending.shown))
 
     def _tell(self, units: Iterable[Told]) -> None:
         """Show the present, until what the centre took is the present."""
@@ -270,11 +256,26 @@ class GbSession(asyncio.Protocol):
                 command=Command.SEND,
                 make=make,
                 confirmed=lambda: self._told(shown),
-                denied=lambda: self._receiver.state_denied(Command.DENY, "type 1, 2 or 21"),
+                denied=self._state_denied,
                 transmissions=1 + self._settings.resends,
                 state=True,
             )
         )
+
+    def _state_denied(self) -> None:
+        self._receiver.state_denied(Command.DENY, "type 1, 2 or 21")
+        self._show_later()
+
+    def _show_later(self) -> None:
+        """A centre that takes no such unit at all is asked ever more seldom."""
+        if self._showing is None:
+            wait_s = min(DENIED_AGAIN_S * 2.0 ** min(self._shows_denied, 8), DENIED_AGAIN_MAX_S)
+            self._shows_denied += 1
+            self._showing = self._loop.call_later(wait_s, self._show_again)
+
+    def _show_again(self) -> None:
+        self._showing = None
+        self._receiver.unsure()
 
     def _pump(self) -> None:
         while not self.closed.done() and (exchange := self._exchanges.next()) is not None:
@@ -432,7 +433,7 @@ class GbSession(asyncio.Protocol):
         )
 
     def _tag(self) -> bytes:
-        return _tag(self._shared)
+        return tag_of(self._shared)
 
     def _reply(self, data: bytes) -> None:
         self.beside_bytes += len(data) + AROUND_BYTES
@@ -444,38 +445,9 @@ class GbSession(asyncio.Protocol):
 
     def end(self, why: LinkError) -> None:
         """It is over."""
-        for timer in (*self._timers.values(), self._keeping, self._waiting):
+        for timer in (*self._timers.values(), self._keeping, self._waiting, self._showing):
             if timer is not None:
                 timer.cancel()
         self._timers.clear()
         if not self.closed.done():
             self.closed.set_result(why)
-
-
-def frame_of(shared: Shared, serial: int, command: int, adu: bytes) -> Frame:
-    """A packet of ours as it goes out now: its time is that of this transmission, what happened has its own in the unit."""
-    settings, dialect = shared.settings, shared.writer.dialect
-    return Frame(
-        serial=serial,
-        version=dialect.version,
-        user_version=dialect.user_version,
-        sent=_tag(shared),
-        source=settings.source,
-        target=settings.target,
-        command=command,
-        adu=adu,
-    )
-
-
-def _tag(shared: Shared) -> bytes:
-    return write_time(time_of_instant(shared.clock.now()), bcd=shared.writer.dialect.bcd)
-
-
-def keepalive_of(writer: Writer) -> tuple[int, Callable[[], bytes]]:
-    """Command and data unit of the keep-alive the centre agreed to; of none, the device's status, which every centre confirms."""
-    forms: Mapping[str, tuple[int, Callable[[], bytes]]] = {
-        "empty-send-data": (Command.SEND, lambda: b""),
-        "one-byte": (Command.SEND, lambda: ONE_BYTE),
-        "command-7": (COMMAND_7, lambda: b""),
-    }
-    return forms.get(writer.dialect.keepalive, (Command.SEND, writer.device_unit))

@@ -13,7 +13,8 @@ from edge_agent.config.model import Config, Gateway
 from edge_agent.model import Kind
 from edge_agent.uplink.gb26875.downlink import Downlink
 from edge_agent.uplink.gb26875.plan import Plan, Writer
-from edge_agent.uplink.gb26875.session import GbSession, GbSettings, Shared
+from edge_agent.uplink.gb26875.session import GbSession
+from edge_agent.uplink.gb26875.shared import GbSettings, Shared
 from tests.uplink.gb26875.site import gb_centre, gb_config, gb_uplink
 from tests.uplink.gb26875.test_plan import NOTHING, batch, event, objects, writer
 from tests.uplink.gb26875.test_session import done, journal_of
@@ -92,14 +93,43 @@ def test_a_journal_that_is_back_leaves_the_picture_unsure(body: bytes, replay: b
     assert writer().write(batch([body], Priority.FAULT, replay=replay)).unsure is unsure
 
 
+def test_a_component_whose_correction_was_denied_is_shown_with_the_next_present() -> None:
+    made = writer()
+    made.doubt(made.write(batch([event(Kind.FIRE), OVER], replay=True)).shown)
+    told = [decode_adu(one.adu) for one in made.present(NOTHING)]
+    assert [item.status for adu in told if adu.type == 2 for item in adu.objects] == [1]  # type: ignore[union-attr]
+
+
+def session_for(receiver: Any) -> GbSession:
+    config = Config(gateway=Gateway(id="ZG-1234"))
+    settings = GbSettings(source=bytes(6), target=bytes(6), resends=0)
+    return GbSession(Shared(settings, writer(), CLOCK, Downlink(config, CLOCK, ())), receiver)
+
+
+@pytest.mark.asyncio
+async def test_a_present_that_is_denied_is_shown_again_and_ever_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A centre that denies now and then would keep what was over; one that denies always must not be asked all day."""
+    monkeypatch.setattr("edge_agent.uplink.gb26875.session.DENIED_AGAIN_S", 0.001)
+    asked: list[None] = []
+    receiver: Any = SimpleNamespace(unsure=lambda: asked.append(None), state_denied=lambda code, detail: None)
+    session = session_for(receiver)
+    for times in (1, 2):
+        session._state_denied()
+        session._state_denied()
+        await until(lambda times=times: len(asked) == times)  # type: ignore[misc]
+    session._show_later()
+    assert session._showing is not None
+    assert session._shows_denied == 3
+    await session.close()
+    assert session._showing.cancelled()
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize("unsure", [True, False])
 async def test_a_session_asks_for_the_present_when_its_picture_is_unsure(unsure: bool) -> None:
     asked: list[None] = []
     receiver: Any = SimpleNamespace(unsure=lambda: asked.append(None))
-    config = Config(gateway=Gateway(id="ZG-1234"))
-    settings = GbSettings(source=bytes(6), target=bytes(6))
-    session = GbSession(Shared(settings, writer(), CLOCK, Downlink(config, CLOCK, ())), receiver)
+    session = session_for(receiver)
     plan = session.encode(batch([store(not unsure)], Priority.FAULT))
     assert isinstance(plan, Plan)
     assert decode_adu(plan.units[0].adu, STANDARD, uplink=True).type == 21
