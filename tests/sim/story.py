@@ -298,9 +298,13 @@ async def gb_agrees(sim: Sim) -> None:
                 if answered and not wrong()[0]:
                     break
                 await sim.until(lambda: sim.at_rest() and not wrong()[0], AGREES_S, quiet=True)
+                if answered and sim.at_rest():
+                    invariant, what = wrong()
+                    if invariant:
+                        sim.wrong(invariant, f"{what} ({asked or 'told'})")
+                    break
             else:
-                invariant, what = wrong()
-                sim.wrong(invariant or "I6", f"{what or 'no answer'} ({asked or 'told'})")
+                sim.wrong("I6", f"the GB centre has no answer to {asked}, or no rest")
         sim.observer.counts["GB pictures"] += 1
         sim.observer.counts["GB stands"] += len(list(standing(machine.core))) if machine.core is not None else 0
     while gb.stays:

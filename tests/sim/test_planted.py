@@ -323,8 +323,9 @@ async def gb_lost(sim: Sim, rng: random.Random) -> None:
     sim.observer.activated("contact2")
     sim.machine.wire(CONTACT_LINES[2], True)
     await sim.lasting(5.0)
+    await sim.until(sim.at_rest, 60.0, why="the fire is told")
     sim.ways["gb"][0].reset()
-    await sim.lasting(20.0)
+    await sim.lasting(5.0)
 
 
 async def panel_fault(sim: Sim, rng: random.Random) -> None:
