@@ -257,7 +257,7 @@ class SimulatedSite:
         with query.opened(self.centre_db) as database:
             rows = database.execute("SELECT epoch, stream, n FROM records JOIN streams USING (stream_id)")
             stored: set[RecordName] = {(epoch, stream, n) for epoch, stream, n in rows}
-        journal = self._in_journal()
+        journal = self._in_journal().keys()
         missing = (self.accepted.keys() | journal) - stored
         return Account(
             records=len(self.accepted.keys() | journal),
@@ -267,14 +267,14 @@ class SimulatedSite:
             stored_ids=frozenset(ids),
         )
 
-    def _in_journal(self) -> set[RecordName]:
+    def _in_journal(self) -> dict[RecordName, bytes]:
         """Event records on the gateway's medium; none if nothing there can be read."""
         try:
             with JournalReader.open(self.directory / "data") as reader:
-                names = [record.name for record in reader.records(EVENTS)]
+                found = [(record.name, record.body) for record in reader.records(EVENTS)]
         except JournalError:
-            return set()
-        return {(name.epoch, name.priority.stream, name.n) for name in names}
+            return {}
+        return {(name.epoch, name.priority.stream, name.n): body for name, body in found}
 
     def _centre_ready(self) -> bool:
         return self.centre_db.exists() and self.stored_ids() is not None
@@ -317,6 +317,9 @@ class SimulatedSite:
                 client = await LocalClient.connect(self.directory / "run" / "core.sock")
                 try:
                     await client.request("watch", what=["event"])
+                    # What a core that has just started kept before we were there is not told again.
+                    for name, body in (await asyncio.to_thread(self._in_journal)).items():
+                        self._keep(name, json.loads(body))
                     async for push in client.pushes():  # also what was still in the socket when the core died
                         self._note(push)
                 finally:
@@ -328,8 +331,10 @@ class SimulatedSite:
         if name is None:
             return
         event = push["event"]
-        event = json.loads(event) if isinstance(event, str) else event
-        self.accepted[name["epoch"], name["stream"], name["n"]] = event
+        self._keep((name["epoch"], name["stream"], name["n"]), json.loads(event) if isinstance(event, str) else event)
+
+    def _keep(self, name: RecordName, event: dict[str, Any]) -> None:
+        self.accepted[name] = event
         self.accepted_ns.setdefault(event["id"], time.monotonic_ns())
 
 

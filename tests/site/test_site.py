@@ -67,6 +67,21 @@ async def test_the_account_sees_an_event_that_is_stored_twice() -> None:
         assert site.account().duplicates > 0
 
 
+async def test_what_a_core_kept_before_it_was_listened_to_is_known_all_the_same() -> None:
+    """A core that has just started does not wait for listeners: a slow machine's demo once waited for a fire for ever."""
+    async with SimulatedSite() as site:
+        await site.start_gateway()
+        site.board.set(CALL_POINT, True)
+        await site.until(lambda: any(e["point"] == "stairs" for e in site.accepted.values()), "kept")
+        await site.kill_gateway()
+        kept = dict(site.accepted)
+        site.accepted.clear()
+        site.accepted_ns.clear()
+        await site.start_gateway()
+        await site.until(lambda: kept.items() <= site.accepted.items(), "kept")
+        assert {event["id"] for event in kept.values()} <= site.accepted_ns.keys()
+
+
 async def test_a_killed_gateway_comes_back_to_the_same_board_and_journal() -> None:
     async with SimulatedSite() as site:
         await site.start_gateway()
