@@ -64,6 +64,7 @@ class BundleFetch:
         self._directory, self._ask, self._door_of, self._count = directory, ask, door_of, count
         self._job: Job | None = None
         self._have = 0
+        self._files = asyncio.Lock()  # a part that is kept and an offer that is taken wait for each other
         self._restored = asyncio.Event()
         self._wake = asyncio.Event()
         self._wanted: tuple[bytes, int, asyncio.Future[bytes]] | None = None  # its name, its length, who waits for it
@@ -80,7 +81,8 @@ class BundleFetch:
         if self._job is not None and self._job.dest != dest:
             raise Refusal("busy")
         job = Job(dest, command.id, command.by, sha256, size)
-        await in_thread(partial(self._take, job))
+        async with self._files:
+            await in_thread(partial(self._take, job))
         self._wake.set()
         return {"have": self._have, "size": size}
 
@@ -129,16 +131,22 @@ class BundleFetch:
             finally:
                 self._wanted = None
             self._count(job.dest, length + MESSAGE_BYTES)
-            if job is not self._job:
-                return True  # another offer took its place meanwhile
-            await in_thread(partial(self._keep, offset, data))
-            self._have = offset + length
-        if self._have == job.size and job is self._job:
+            async with self._files:
+                if job is not self._job:
+                    return True  # another offer took its place meanwhile
+                await in_thread(partial(self._keep, offset, data))
+                self._have = offset + length
+        if self._have == job.size:
             await self._finish(job, channel)
         return True
 
     async def _finish(self, job: Job, channel: Channel) -> None:
-        if await in_thread(partial(self._hand_over, job)):
+        async with self._files:
+            if job is not self._job:
+                return
+            sound = await in_thread(partial(self._hand_over, job))
+            self._job, self._have = None, 0
+        if sound:
             log.info("bundle fetched bytes=%d", job.size)
             channel.want(job.sha256, job.size, 0)  # nothing more: the centre need not wait
         else:
@@ -146,8 +154,6 @@ class BundleFetch:
             fields = {"status": "refused", "code": "damaged", "version": "", "before": __version__}
             fields |= {"dest": job.dest, "command": job.command}
             await self._ask("update_told", fields=fields)
-        if job is self._job:  # else another offer took its place while that was told
-            self._job, self._have = None, 0
 
     # --- files, in a thread ---------------------------------------------------------------------------------------------
 
@@ -183,10 +189,12 @@ class BundleFetch:
             os.close(fd)
 
     def _hand_over(self, job: Job) -> bool:
-        """Give it to the updater if it is what was offered; away with it if not."""
+        """Give it to the updater if it is what was offered; away with it if not. May be tried again after any of its steps."""
         from edge_agent.update.state import BUNDLE, Request, put_request
 
         part = self._directory / PART
+        if not part.exists():  # it has its last name already: a full card took no request
+            part = self._directory / BUNDLE
         sync(part)
         with part.open("rb") as file:
             sound = hashlib.file_digest(file, "sha256").hexdigest() == job.sha256

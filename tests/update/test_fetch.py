@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import random
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,12 @@ import pytest
 
 from edge_agent.commands import Refusal
 from edge_agent.tasks import end
+from edge_agent.update import state
 from edge_agent.update.state import BUNDLE, REQUEST
 from edge_agent.uplink import bundle_fetch
 from edge_agent.uplink.bundle_fetch import JOB, PART, PART_BYTES, SYNC_BYTES, BundleFetch, part_name
 from edge_agent.uplink.commands import Command
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
 DATA = random.Random(7).randbytes(5 * SYNC_BYTES + 1234)
@@ -30,6 +33,7 @@ class Centre:
 
     def __init__(self, data: bytes = DATA) -> None:
         self.data, self.fetch = data, None
+        self.others: dict[str, bytes] = {}
         self.wants: list[tuple[int, int]] = []
         self.open = True
         self.told: list[dict[str, Any]] = []
@@ -40,9 +44,9 @@ class Centre:
         return self if self.open else None
 
     def want(self, sha256: str, offset: int, length: int) -> bool:
-        assert sha256 == SHA256 and length <= PART_BYTES
+        assert (sha256 == SHA256 or sha256 in self.others) and length <= PART_BYTES
         self.wants.append((offset, length))
-        part = self.spoil(offset, self.data[offset : offset + length])
+        part = self.spoil(offset, self.others.get(sha256, self.data)[offset : offset + length])
         if part is not None and length:
             asyncio.get_running_loop().call_soon(self.fetch.part, part_name(sha256, offset), part)  # type: ignore[attr-defined]
         return True
@@ -110,6 +114,74 @@ async def test_a_bundle_that_is_not_what_was_offered_is_told_and_not_kept(spool:
         centre.data = DATA
         await fetch.begin("county", offer(name="u-2"))
         await until((spool / REQUEST).exists, "the next one is fetched anew")
+
+
+async def test_an_offer_that_comes_while_a_damaged_one_is_told_of_is_fetched(spool: Path) -> None:
+    centre, told = Centre(DATA[:-1] + b"?"), asyncio.Event()
+
+    async def slow(do: str, **params: Any) -> object:
+        await told.wait()
+        return await Centre.ask(centre, do, **params)
+
+    centre.ask = slow  # type: ignore[method-assign]
+    async with fetching(spool, centre) as fetch:
+        await fetch.begin("county", offer())
+        await until(lambda: fetch._job is None, "it is found damaged")
+        centre.data = DATA
+        assert (await fetch.begin("county", offer(name="u-2")))["have"] == 0
+        told.set()
+        await until((spool / REQUEST).exists, "the next one is not forgotten")
+    assert [one["command"] for one in centre.told] == ["u-1"]
+
+
+async def test_an_offer_that_comes_while_a_part_is_kept_begins_anew(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two bundles of one length nothing is mixed, whichever thread is slow."""
+    other = random.Random(8).randbytes(len(DATA))
+    centre, busy, go_on = Centre(), threading.Event(), threading.Event()
+    real = BundleFetch._keep
+
+    def slow(self: BundleFetch, offset: int, data: bytes) -> None:
+        if offset == 2 * PART_BYTES and not go_on.is_set():
+            busy.set()
+            assert go_on.wait(PATIENCE_S)
+        real(self, offset, data)
+
+    monkeypatch.setattr(BundleFetch, "_keep", slow)
+    centre.others[sha256 := hashlib.sha256(other).hexdigest()] = other
+    async with fetching(spool, centre) as fetch:
+        await fetch.begin("county", offer(sha256))
+        await until(busy.is_set, "a part is being kept")
+        taking = asyncio.create_task(fetch.begin("county", offer(name="u-2")))
+        await asyncio.sleep(0.05)  # gives an offer that does not wait its chance
+        go_on.set()
+        assert await taking == {"have": 0, "size": len(DATA)}
+        await until((spool / REQUEST).exists, "it is handed over")
+    assert not centre.told
+    assert (spool / BUNDLE).read_bytes() == DATA
+    assert json.loads((spool / REQUEST).read_text())["command"] == "u-2"
+
+
+async def test_a_card_that_takes_no_request_gets_it_later(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, tries = state.put_request, list[str]()
+
+    def full(directory: Path, request: state.Request) -> None:
+        tries.append(request.id)
+        if len(tries) <= 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(directory, request)
+
+    monkeypatch.setattr(state, "put_request", full)
+    centre = Centre()
+    async with fetching(spool, centre) as fetch:
+        await fetch.begin("county", offer())
+        await until((spool / REQUEST).exists, "it is handed over")
+        await until(lambda: centre.wants[-1] == (len(DATA), 0), "and the centre hears that it is all there")
+    assert tries == ["county/u-1"] * 3
+    assert (spool / BUNDLE).read_bytes() == DATA
+    assert len(centre.wants) == -(-len(DATA) // PART_BYTES) + 1, "no part is paid for again"
+    assert not centre.told
 
 
 async def test_parts_nobody_asked_for_are_dropped_and_lost_ones_asked_for_again(
