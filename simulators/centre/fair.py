@@ -7,9 +7,8 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
-NAMED_MAX: Final = (
-    100  # gateways whose refusals are counted by name between two words on them; the rest is counted under one
-)
+# Gateways whose refusals are counted by name between two words on them; the rest is counted under one
+NAMED_MAX: Final = 100
 OTHERS: Final = "(others)"
 
 
