@@ -424,9 +424,8 @@ class _Writer:
             batch = [ticket for ticket in batch if not ticket.settled]
             if not batch:
                 return True
-        lost = self.waiting.take_lost()
         try:
-            written = self.owner.commit(batch, lost, now_ns)
+            written = self.owner.commit(batch, self.waiting.take_lost(), now_ns)
         except Exception:
             for ticket in batch:
                 if not ticket.settled:
@@ -436,10 +435,6 @@ class _Writer:
             raise
         if not written:
             self._stop_line(batch)
-            self.waiting.add_lost(lost)
-            if isinstance(self.owner, BulkOwner):
-                counts = {rank: sum(t.priority is rank for t in batch) for rank in BULK}
-                self.waiting.add_lost(counts)
         self.tell(batch)
         return True
 

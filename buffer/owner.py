@@ -5,6 +5,7 @@ Synchronous and clockless: the thread in `buffer.journal`, or a simulation, call
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from buffer import retention
 from buffer.dbfile import PAGE_BYTES, Confirmed
@@ -32,21 +33,35 @@ def _alarms(batch: Sequence[Ticket]) -> list[Ticket]:
 class Owner(HeldFile[StoreT]):
     """`commit` is for what waits; `step` for all that can wait for it. One thread calls both."""
 
+    # Whose refusal is a loss that a gap record tells; a refused alarm is owed, and offered again
+    LOST_IF_REFUSED: frozenset[Priority]
+
     commits = 0
     dirty = True  # retention has something to look at
     checked: str | None = None  # set by the background check: "" sound, else what is wrong
     _round_ns = _prune_ns = 0
     _scrub = (0, 0)  # stream index, row id
+    _untold: Mapping[Priority, int] = MappingProxyType({})  # lost before they had a name
     _vacuum_pages = 0
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def commit(self, batch: Sequence[Ticket], lost: Mapping[Priority, int], now_ns: int) -> bool:
-        """Make `batch` durable; every ticket is settled on return. `lost`: counts for gap records. True if it was written."""
-        notes = [(rank, gap_body("memory", count=count)) for rank, count in lost.items() if count] if lost else ()
-        if self.space.starved and self._must_spare() and not _alarms(batch):
-            self._fail(batch, "full")
-            return False
+        """Make `batch` durable; every ticket is settled on return. True if it was written.
+
+        `lost`: counts for gap records. They are kept, with what is refused here, until a commit has told of them.
+        """
+        for rank, count in lost.items():
+            self._lose(rank, count)
+        notes: Sequence[tuple[Priority, bytes]] = ()
+        if self.space.starved and self._must_spare():
+            alarms = _alarms(batch)
+            self._fail([ticket for ticket in batch if ticket.priority is not Priority.ALARM], "full")
+            if not alarms:
+                return False
+            batch = alarms
+        elif self._untold:
+            notes = [(rank, gap_body("memory", count=count)) for rank, count in self._untold.items()]
         code = self._write(batch, notes, now_ns)
         if code == "full":
             code = self._make_room(batch, _alarms(batch), notes, now_ns)
@@ -81,6 +96,8 @@ class Owner(HeldFile[StoreT]):
             else:
                 if self.trouble:
                     self._well()
+                if notes:
+                    self._untold = {}
                 return ""
         return "corrupt"
 
@@ -156,7 +173,12 @@ class Owner(HeldFile[StoreT]):
     def _fail(self, batch: Sequence[Ticket], code: str) -> None:
         for ticket in batch:
             if ticket.name is None:
+                if not ticket.error and ticket.priority in self.LOST_IF_REFUSED:
+                    self._lose(ticket.priority, 1)
                 ticket.error = code
+
+    def _lose(self, rank: Priority, count: int) -> None:
+        self._untold = {**self._untold, rank: self._untold.get(rank, 0) + count}
 
     def put_marks(self, marks: Confirmed, now_ns: int) -> None:
         """Keep what mandatory destinations have confirmed. One that cannot be kept now is told again by the uplink's ledger."""

@@ -7,13 +7,16 @@ from buffer.dbfile import PAGE_BYTES
 from buffer.faults import StoreFault, describe
 from buffer.held import S
 from buffer.owner import RESERVE_MARGIN_BYTES, SHED_TRIES, VACUUM_PAGES, Owner
+from buffer.records import Priority
 from buffer.reserve import Reserve
+from buffer.rows import BULK
 from buffer.store import BulkStore, VitalStore
 
 
 class VitalOwner(Owner[VitalStore]):
     """vital.db, and the reserve that goes with it."""
 
+    LOST_IF_REFUSED = frozenset({Priority.FAULT, Priority.STATUS})
     history = retention.History(10_000, 365 * 86_400 * S)
     _reserve_ns = 0
 
@@ -53,6 +56,7 @@ class BulkOwner(Owner[BulkStore]):
     On a full disk even deleting needs room, to bring the -wal into the file: `spare.bin` holds that much.
     """
 
+    LOST_IF_REFUSED = frozenset(BULK)
     _spare: Reserve | None = None
 
     def _prune(self, store: BulkStore) -> bool:

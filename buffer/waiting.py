@@ -155,15 +155,9 @@ class Waiting:
             return batch
 
     def take_lost(self) -> dict[Priority, int]:
-        """Counts of what was dropped since the last call; put back with `add_lost` if the commit fails."""
+        """Counts of what was dropped since the last call."""
         if not self.lost:
             return {}
         with self._lock:
             lost, self.lost = self.lost, {}
             return lost
-
-    def add_lost(self, lost: Mapping[Priority, int]) -> None:
-        """Count what was lost after it left this room."""
-        with self._lock:
-            for rank, count in lost.items():
-                self.lost[rank] = self.lost.get(rank, 0) + count

@@ -256,6 +256,57 @@ def test_a_dead_medium_is_told_once_and_alarms_fail_without_waiting(
     assert accepted(journal, b"fire")
 
 
+def told_lost(directory: Path, stream: Priority) -> int:
+    """How many records of a stream its gap records say were lost before they had a name."""
+    with JournalReader.open(directory) as reader:
+        bodies = [record.body for record in reader.records([stream]) if record.body.startswith(b'{"gap"')]
+    gaps = [json.loads(body)["gap"] for body in bodies]
+    assert all(gap.keys() == {"count", "why"} and gap["why"] == "memory" for gap in gaps)
+    return sum(gap["count"] for gap in gaps)
+
+
+def test_what_a_dead_medium_refused_but_alarms_is_declared_lost_when_it_is_back(
+    make_journal: MakeJournal, tmp_path: Path, faults: list[StoreFault], until: Until
+) -> None:
+    """A refused alarm is owed, and offered again (decision 0033): it is not lost."""
+    Faulty.code, Faulty.left, Faulty.lasting = sqlite3.SQLITE_IOERR_WRITE, -1, True
+    journal = make_journal(disk=FaultyDisk(), reserve_bytes=0, status_linger_s=0.0)
+    Faulty.left = 0
+    refused = []
+    for _ in range(7):
+        refused += [journal.append(F, b"fault"), journal.append(F, b"fault"), journal.append(S, b"status")]
+        journal.append(A, b"fire")
+        assert journal.flush(60)
+    assert {ticket.error for ticket in refused} == {"io"}
+    Faulty.left, Faulty.lasting = -1, False
+    until(lambda: alarms_file_is_back(faults))
+    assert accepted(journal, b"fire")
+    assert accepted(journal, b"fire"), "and it is told once"
+    assert [told_lost(tmp_path / "j", stream) for stream in (A, F, S)] == [0, 14, 7]
+
+
+def test_what_a_full_disk_refused_is_declared_lost_out_of_nobodys_reserve(
+    small_disk: Path, make_journal: MakeJournal, faults: list[StoreFault], until: Until
+) -> None:
+    journal = make_journal(small_disk / "j", reserve_bytes=2 << 20, vital_bytes=64 << 20)
+    fill(small_disk / "log")
+    alarms: list[Ticket] = []
+    lost: list[Ticket] = []
+    while not any(ticket.error for ticket in lost):  # the reserve is given up for alarms, and half of it used
+        alarms.append(journal.append(A, b"fire" + b"." * 20_000))
+        lost = [journal.append(F, b"fault") for _ in range(3)]
+        assert journal.flush(60) and len(alarms) < 200
+    alarms += [journal.append(A, b"fire") for _ in range(3)]
+    assert journal.flush(60)
+    assert all(ticket.name for ticket in alarms), [ticket.error for ticket in alarms if ticket.error][:3]
+    assert {ticket.error for ticket in lost} == {"full"}
+    assert told_lost(small_disk / "j", F) == 0, "what room is left belongs to alarms"
+    (small_disk / "log").unlink()
+    until(lambda: "reserve_restored" in codes(faults))
+    assert accepted(journal, b"fire")
+    assert told_lost(small_disk / "j", F) == len(lost)
+
+
 def test_a_file_at_its_budget_still_takes_every_alarm(make_journal: MakeJournal, tmp_path: Path) -> None:
     journal = make_journal(vital_bytes=400 * 1024, mandatory=("c",), status_linger_s=0.0)
     statuses = [journal.append(S, b"s" * 500) for _ in range(400)]
