@@ -220,6 +220,29 @@ async def test_a_core_that_is_slow_when_a_centre_connects_is_not_called_absent_a
         assert (link.states[1], link.cores) == ({"alarms": []}, [True, True])
 
 
+async def test_a_state_that_is_doubted_while_the_core_is_asked_for_it_is_shown_once_more(tmp_path: Path) -> None:
+    """The answer may be of before what gave rise to the doubt."""
+    asked, said = 0, asyncio.Event()
+    said.set()
+
+    async def snapshot() -> dict[str, object]:
+        nonlocal asked
+        asked += 1
+        mine = asked
+        await said.wait()
+        return {"asked": mine}
+
+    async with serving(tmp_path, journal_of(), CITY, snapshot) as (_, link, _, _):
+        await until(lambda: link.states == [{"asked": 1}])
+        said.clear()
+        assert link.receiver is not None
+        link.receiver.unsure()
+        await until(lambda: asked == 2)
+        link.receiver.unsure()
+        said.set()
+        await until(lambda: link.states == [{"asked": n} for n in (1, 2, 3)])
+
+
 async def test_a_core_that_is_not_there_is_called_absent_at_once(tmp_path: Path) -> None:
     async with serving(tmp_path, journal_of(alarm=1), CITY) as (_, link, _, _):
         await until(lambda: link.states)

@@ -111,9 +111,8 @@ class Writer:
         self._own = Conditions()
         self._shown: dict[Key, Shown] = {}  # where the records of a batch left the centre's picture
         self._loud: dict[Key, Shown] = {}  # what the centre took last, where that is not quiet
-        self._wide: dict[
-            Key, Shown
-        ] = {}  # the same of systems and this device, which change without a record of their own
+        # The same of systems and this device, which change without a record of their own
+        self._wide: dict[Key, Shown] = {}
         self._was_out = False  # of the journal, by a record of the batch
         self._out: dict[str, None] = {}
         self.counters = {"without_form": 0, "out_of_range": 0}
@@ -186,9 +185,8 @@ class Writer:
         # What an earlier boot saw is the past, also where its file could be read only after the connection was made.
         past = batch.replay or stamp[0] not in ("", self._now().boot_id)
         then = conditions.feed(key, member, event.active and event.kind != "boot", stamp, replay=past)
-        self._was_out |= (
-            event.kind == "store" and not event.active and not past
-        )  # of the past a snapshot has told since
+        # Of the past a snapshot has told since
+        self._was_out |= event.kind == "store" and not event.active and not past
         status = self._status(form, place, then)
         self._shown[key] = Shown(key, form, place, status)
         if event.active or self.dialect.recovery == "bit" or event.kind == "boot":

@@ -29,9 +29,8 @@ REQUESTS_MAX: Final = 8  # of the centre, worked on at once
 DECLINED: Final = "denied by the centre"
 AROUND_BYTES: Final = 150  # TCP and TLS around a frame that is of no batch, and its confirm
 CLOSE_S: Final = 0.5
-DENIED_AGAIN_S: Final = (
-    15.0  # what shows the present and was denied to the last is shown again so much later, then ever later
-)
+# What shows the present and was denied to the last is shown again so much later, then ever later
+DENIED_AGAIN_S: Final = 15.0
 DENIED_AGAIN_MAX_S: Final = 3600.0
 
 
