@@ -78,10 +78,10 @@ class BundleFetch:
         if size > SIZE_MAX:
             raise Refusal("too_large", most=SIZE_MAX)
         await self._restored.wait()
-        if self._job is not None and self._job.dest != dest:
-            raise Refusal("busy")
         job = Job(dest, command.id, command.by, sha256, size)
         async with self._files:
+            if self._job is not None and self._job.dest != dest:
+                raise Refusal("busy")
             await in_thread(partial(self._take, job))
         self._wake.set()
         return {"have": self._have, "size": size}

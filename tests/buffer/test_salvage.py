@@ -26,7 +26,7 @@ SLICES = 1  # of the salvage that is cut: some of the rows are here then
 
 # The journal in a process of its own that is killed after so many slices of the first salvage; 0: at its end, before it has told.
 CUT = """
-import os, signal, sys, time
+import os, signal, sys
 from pathlib import Path
 from buffer import salvage
 from buffer.journal import Journal, JournalSettings
@@ -44,7 +44,7 @@ def cut(*what):
         os.kill(os.getpid(), signal.SIGKILL)
 salvage.salvage = cut
 Journal.open(Path(sys.argv[1]), JournalSettings(reserve_bytes=65536, background_check=False), print, boot_id="boot-a")
-time.sleep(100)
+signal.pause()
 """
 
 

@@ -163,6 +163,17 @@ async def test_an_offer_that_comes_while_a_part_is_kept_begins_anew(
     assert json.loads((spool / REQUEST).read_text())["command"] == "u-2"
 
 
+async def test_of_two_centres_that_offer_at_once_one_is_taken_and_the_other_told_so(spool: Path) -> None:
+    centre = Centre()
+    centre.open = False
+    async with fetching(spool, centre) as fetch:
+        offers = (fetch.begin("county", offer()), fetch.begin("city", offer(name="c-1")))
+        first, second = await asyncio.gather(*offers, return_exceptions=True)
+        assert first == {"have": 0, "size": len(DATA)}
+        assert isinstance(second, Refusal) and second.code == "busy"
+        assert fetch._job is not None and fetch._job.dest == "county"
+
+
 async def test_a_card_that_takes_no_request_gets_it_later(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, tries = state.put_request, list[str]()
 
